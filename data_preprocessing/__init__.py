@@ -1,0 +1,1 @@
+"""From videos and official annotations to TFRecord."""

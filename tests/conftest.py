@@ -1,0 +1,36 @@
+"""Fixtures every test shares."""
+
+import os
+import pathlib
+
+# Values, never speed, are tested: cheap compilation is three times as fast.
+_CHEAP_COMPILE = (
+    "--xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true "
+    "--xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("XLA_FLAGS", _CHEAP_COMPILE)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    str(pathlib.Path(__file__).parent.parent / ".cache" / "jax"),
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+import pytest  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+  """The folder of reference material beside the checkout, where there is one.
+
+  It holds real annotations, videos and golden files whose licences keep them
+  out of this repository. UNLOC_SHARED names another place for it.
+  """
+  path = pathlib.Path(os.environ.get("UNLOC_SHARED", ROOT.parent / "shared"))
+  if not path.is_dir():
+    pytest.skip(f"reference material is not at {path}; set UNLOC_SHARED")
+  return path

@@ -1,0 +1,1 @@
+"""UnLoc in JAX: finding moments in untrimmed videos from language."""
