@@ -1,0 +1,1 @@
+"""Input: built datasets to batches of frames (or embeddings) and token ids."""

@@ -1,0 +1,175 @@
+"""Random access to the records of TFRecord shards.
+
+A TFRecord is a length (8 bytes, little endian), its checksum (4), the payload
+and its checksum (4). One pass over the lengths gives every record's place, so
+any example is one seek away and a truncated shard is found before any work.
+"""
+
+import concurrent.futures
+import dataclasses
+import io
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.lib.io import tf_record
+
+_HEADER_BYTES = 12
+_FOOTER_BYTES = 4
+_THREADS = 32
+
+
+class CorruptDataError(ValueError):
+  """A shard or record that is not what was written."""
+
+
+def _crc_table() -> list[int]:
+  table = []
+  for byte in range(256):
+    for _ in range(8):
+      byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
+    table.append(byte)
+  return table
+
+
+_CRC_TABLE = _crc_table()
+
+
+def masked_crc(data: bytes) -> int:
+  """TFRecord's checksum: CRC-32C, rotated and offset. For short data only."""
+  crc = 0xFFFFFFFF
+  for byte in data:
+    crc = (crc >> 8) ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
+  crc ^= 0xFFFFFFFF
+  return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def open_binary(path: str) -> BinaryIO:
+  """Opens a local file, or a file of any file system TensorFlow knows."""
+  if "://" in path:
+    return io.BufferedReader(tf.io.gfile.GFile(path, "rb"))
+  return open(path, "rb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """The place of one record.
+
+  Attributes:
+    path: the shard.
+    number: index of the record in the shard, from 0.
+    offset: where the record's header starts, bytes.
+    size: bytes of the payload.
+  """
+
+  path: str
+  number: int
+  offset: int
+  size: int
+
+  def __str__(self) -> str:
+    return f"record {self.number} of {self.path}"
+
+
+def shard_records(path: str) -> list[Record]:
+  """Every record of a shard, from its lengths; checks that it is whole."""
+  records = []
+  total = tf.io.gfile.stat(path).length
+  offset = 0
+  with open_binary(path) as shard:
+    while offset < total:
+      shard.seek(offset)
+      header = shard.read(_HEADER_BYTES)
+      place = f"{path}: record {len(records)} (byte {offset})"
+      if len(header) < _HEADER_BYTES:
+        raise CorruptDataError(f"{place} is cut short; copy the shard again")
+      size, crc = struct.unpack("<QI", header)
+      if masked_crc(header[:8]) != crc:
+        raise CorruptDataError(
+          f"{place} has a corrupt length, so what follows it is lost; copy "
+          "the shard again"
+        )
+      records.append(Record(path, len(records), offset, size))
+      offset += _HEADER_BYTES + size + _FOOTER_BYTES
+      if offset > total:
+        raise CorruptDataError(
+          f"{place} ends {offset - total} bytes after the shard does; the "
+          "shard is truncated, copy it again"
+        )
+  return records
+
+
+def read_record(record: Record) -> bytes:
+  """The payload; raises CorruptDataError when its checksum is wrong."""
+  reader = tf_record.tf_record_random_reader(record.path)
+  try:
+    return reader.read(record.offset)[0]
+  except (tf.errors.DataLossError, tf.errors.OutOfRangeError, IndexError) as e:
+    raise CorruptDataError(
+      f"{record} (byte {record.offset}) is corrupt: its checksum does not match"
+    ) from e
+  finally:
+    reader.close()
+
+
+def map_threads(function: Callable, items: Sequence) -> list:
+  """[function(item) for item in items], many at once: the wait is for disks."""
+  if not items:
+    return []
+  with concurrent.futures.ThreadPoolExecutor(min(_THREADS, len(items))) as pool:
+    return list(pool.map(function, items))
+
+
+class CorruptRecords:
+  """Counts corrupt records, each once, and stops past what is allowed.
+
+  Attributes:
+    allowed: how many may be skipped.
+    errors: one line per corrupt record met so far, by (shard, number).
+  """
+
+  def __init__(self, allowed: int):
+    self.allowed = allowed
+    self.errors: dict[tuple[str, int], str] = {}
+    self._lock = threading.Lock()
+
+  def add(self, record: Record, error: CorruptDataError) -> None:
+    with self._lock:
+      self.errors[record.path, record.number] = str(error)
+      self.check()
+
+  def check(self) -> None:
+    if len(self.errors) > self.allowed:
+      first = next(iter(self.errors.values()))
+      raise CorruptDataError(
+        f"{len(self.errors)} corrupt record(s), data.max_corrupt_records="
+        f"{self.allowed}; first: {first}; rebuild the shard or allow more"
+      )
+
+  def __contains__(self, record: Record) -> bool:
+    return (record.path, record.number) in self.errors
+
+  def __len__(self) -> int:
+    return len(self.errors)
+
+
+def verify(records: Sequence[Record], corrupt: CorruptRecords) -> None:
+  """Reads every record once and counts those whose checksum is wrong."""
+
+  def check_one(record: Record) -> None:
+    try:
+      read_record(record)
+    except CorruptDataError as error:
+      with corrupt._lock:  # noqa: SLF001 - all are counted before the verdict
+        corrupt.errors[record.path, record.number] = str(error)
+
+  map_threads(check_one, records)
+  corrupt.check()
+
+
+def total_bytes(records: Sequence[Record]) -> int:
+  """Bytes of all payloads."""
+  return int(np.sum([r.size for r in records], dtype=np.int64))

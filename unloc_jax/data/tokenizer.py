@@ -1,0 +1,142 @@
+"""CLIP's byte-pair tokenizer: captions to rows of token ids."""
+
+import gzip
+import html
+import importlib.resources
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import tokenizers
+
+VOCABULARY_SIZE = 49408
+START_ID = 49406
+END_ID = 49407
+PAD_ID = 0
+
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+_NUM_MERGES = VOCABULARY_SIZE - 2 * 256 - 2
+# The long s is what a case-insensitive "s" also matches.
+_WORD_PATTERN = r"'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+
+_SINGLE_QUOTES = re.compile("[\u02bc\u2018-\u201b]")
+_DOUBLE_QUOTES = re.compile("[\u201c-\u201f]")
+_LIGATURES = re.compile(
+  "[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06]"
+)
+_FULL_WIDTH = re.compile("[\u3000\uff01-\uffef]")
+_CONTROLS = re.compile(
+  "[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]"
+)
+# UTF-8 read as Windows-1252: the lead byte of a two- or three-byte character
+# followed by what a continuation byte looks like there.
+_MOJIBAKE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2(\u20ac|\u0080)")
+
+
+def _compatible(match: re.Match[str]) -> str:
+  return unicodedata.normalize("NFKC", match.group())
+
+
+def _repair(text: str) -> str:
+  """Undoes the common accidents that happen to text on its way here."""
+  if "<" not in text:
+    text = html.unescape(text)
+  if text.isascii():
+    return _CONTROLS.sub("", text)
+  if _MOJIBAKE.search(text):
+    for wrong in ("cp1252", "latin-1"):
+      try:
+        text = text.encode(wrong).decode("utf-8")
+        break
+      except UnicodeError:
+        continue
+  text = _LIGATURES.sub(_compatible, text)
+  text = _FULL_WIDTH.sub(_compatible, text)
+  text = _DOUBLE_QUOTES.sub('"', _SINGLE_QUOTES.sub("'", text))
+  text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+  return unicodedata.normalize("NFC", _CONTROLS.sub("", text))
+
+
+def clean(text: str) -> str:
+  """Text as CLIP was trained on it: repaired, unescaped, one line, lower."""
+  text = html.unescape(html.unescape(_repair(text)))
+  return re.sub(r"\s+", " ", text).strip().lower()
+
+
+def read_merges() -> list[tuple[str, str]]:
+  """Byte-pair merges of CLIP, the first applied first."""
+  asset = importlib.resources.files(__package__).joinpath(
+    "assets", "bpe_simple_vocab_16e6.txt.gz"
+  )
+  lines = gzip.decompress(asset.read_bytes()).decode("utf-8").split("\n")
+  pairs = (line.split() for line in lines[1 : 1 + _NUM_MERGES])
+  return [(left, right) for left, right in pairs]
+
+
+def byte_symbols() -> list[str]:
+  """The printable symbol of every byte value, in the vocabulary's order."""
+  printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+  return [chr(b) for b in printable] + [
+    chr(256 + i) for i in range(256 - len(printable))
+  ]
+
+
+def _build() -> tokenizers.Tokenizer:
+  merges = read_merges()
+  symbols = byte_symbols()
+  units = [
+    *symbols,
+    *(s + "</w>" for s in symbols),
+    *(left + right for left, right in merges),
+    _START,
+    _END,
+  ]
+  bpe = tokenizers.Tokenizer(
+    tokenizers.models.BPE(
+      vocab={unit: i for i, unit in enumerate(units)},
+      merges=merges,
+      end_of_word_suffix="</w>",
+      fuse_unk=False,
+    )
+  )
+  bpe.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+    [
+      tokenizers.pre_tokenizers.Split(
+        tokenizers.Regex(_WORD_PATTERN), behavior="removed", invert=True
+      ),
+      tokenizers.pre_tokenizers.ByteLevel(
+        add_prefix_space=False, use_regex=False
+      ),
+    ]
+  )
+  bpe.add_special_tokens([_START, _END])
+  return bpe
+
+
+class Tokenizer:
+  """Captions to rows of L token ids: start, text, end, then padding.
+
+  Attributes:
+    max_tokens: L; a longer caption is cut and keeps its end token.
+  """
+
+  def __init__(self, max_tokens: int):
+    if max_tokens < 2:
+      raise ValueError(
+        f"max_tokens={max_tokens}: a row holds at least the start and the "
+        "end token; set it to 2 or more"
+      )
+    self.max_tokens = max_tokens
+    self._bpe = _build()
+
+  def __call__(self, texts: Sequence[str]) -> np.ndarray:
+    """Token ids of texts, int32 [Q, L]."""
+    ids_QL = np.full((len(texts), self.max_tokens), PAD_ID, np.int32)
+    encodings = self._bpe.encode_batch(
+      [clean(text) for text in texts], add_special_tokens=False
+    )
+    for row_L, encoding in zip(ids_QL, encodings, strict=True):
+      words = encoding.ids[: self.max_tokens - 2]
+      row_L[: len(words) + 2] = [START_ID, *words, END_ID]
+    return ids_QL

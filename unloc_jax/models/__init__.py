@@ -1,0 +1,1 @@
+"""flax.linen modules: towers, fusion, feature pyramid, heads, UnLoc."""

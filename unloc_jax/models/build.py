@@ -1,0 +1,106 @@
+"""Configs -> modules."""
+
+import jax.numpy as jnp
+import ml_collections
+
+from unloc_jax.models.clip import ImageTower, TextTower
+from unloc_jax.models.fusion import Fusion
+from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.unloc import READOUTS, TEXT_PARTS, UnLoc
+from unloc_jax.pyramid import PyramidSpec
+from unloc_jax.tasks import get_task
+
+
+def build_pyramid(config: ml_collections.ConfigDict) -> PyramidSpec:
+  """The pyramid of a config."""
+  return PyramidSpec(
+    num_frames=config.data.num_frames,
+    ranges=tuple(tuple(r) for r in config.pyramid.ranges),
+    radius=config.pyramid.radius,
+  )
+
+
+def build_model(config: ml_collections.ConfigDict) -> UnLoc:
+  """The model of a config (all of configs/common.py's keys).
+
+  Raises:
+    ValueError: A value is not one of those allowed.
+  """
+  model = config.model
+  task = get_task(config.task)
+  if model.text_part not in TEXT_PARTS:
+    raise ValueError(
+      f"model.text_part: {model.text_part!r} is not one of {TEXT_PARTS}"
+    )
+  assert task.readout in READOUTS
+  shared = {"scan": model.scan_layers, "dtype": jnp.dtype(model.dtype)}
+  dtype = shared["dtype"]
+  head = model.head
+  return UnLoc(
+    image_tower=_image_tower(model.image_tower, shared),
+    text_tower=_text_tower(model.text_tower, shared),
+    fusion=Fusion(
+      kind=model.fusion.kind,
+      num_levels=len(config.pyramid.ranges),
+      num_layers=model.fusion.num_layers,
+      num_heads=model.fusion.num_heads,
+      mlp_dim=model.fusion.mlp_dim,
+      downsampling=model.fusion.downsampling,
+      dropout=model.fusion.dropout,
+      attention_dropout=model.fusion.attention_dropout,
+      stochastic_depth=model.fusion.stochastic_depth,
+      remat=model.fusion.remat,
+      scan=model.scan_layers and model.fusion.kind != "fpn",
+      dtype=dtype,
+    ),
+    relevance_head=RelevanceHead(
+      num_layers=head.num_layers,
+      shared_across_levels=head.shared_across_levels,
+      bias=head.relevance_bias,
+      dtype=dtype,
+    ),
+    displacement_head=DisplacementHead(
+      num_layers=head.num_layers,
+      shared_across_levels=head.shared_across_levels,
+      bias=head.displacement_bias,
+      dtype=dtype,
+    )
+    if task.has_displacement
+    else None,
+    width=model.width,
+    freeze_image=model.image_tower.frozen,
+    freeze_text=model.text_tower.frozen,
+    text_part=model.text_part,
+    readout=task.readout,
+    query_chunk=model.fusion.query_chunk,
+    dtype=dtype,
+  )
+
+
+def _image_tower(tower, shared) -> ImageTower | None:
+  if tower.num_layers == 0:
+    return None
+  return ImageTower(
+    patch=tower.patch,
+    width=tower.width,
+    num_layers=tower.num_layers,
+    num_heads=tower.num_heads,
+    classifier=tower.classifier,
+    stochastic_depth=tower.stochastic_depth,
+    remat=tower.remat,
+    **shared,
+  )
+
+
+def _text_tower(tower, shared) -> TextTower | None:
+  if tower.num_layers == 0:
+    return None
+  return TextTower(
+    vocab_size=tower.vocab_size,
+    max_tokens=tower.max_tokens,
+    width=tower.width,
+    num_layers=tower.num_layers,
+    num_heads=tower.num_heads,
+    remat=tower.remat,
+    **shared,
+  )

@@ -1,0 +1,187 @@
+"""Video-text fusion: a transformer over frame tokens and text together.
+
+Spec section "Video-text fusion" (paper section 3.1). Every pair of a video and
+a text is one sequence; which pairs there are is only a matter of shapes.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unloc_jax.models.feature_pyramid import (
+  DOWNSAMPLING,
+  NORM_EPSILON,
+  Downsample,
+  SimplePyramid,
+  TopDown,
+)
+from unloc_jax.models.transformer import Dtype, Transformer, key_mask
+
+KINDS = ("transformer", "simple_pyramid", "fpn", "late")
+
+
+def sinusoidal_positions(length: int, width: int) -> np.ndarray:
+  """Fixed position code, float32 [length, width]: even sin, odd cos."""
+  position = np.arange(length, dtype=np.float32)[:, None]
+  frequency = np.exp(
+    -np.arange(0, width, 2, dtype=np.float32) * (np.log(10000.0) / width)
+  )
+  code = np.zeros((length, width), np.float32)
+  code[:, 0::2] = np.sin(position * frequency)
+  code[:, 1::2] = np.cos(position * frequency)[:, : width // 2]
+  return code
+
+
+class Fusion(nn.Module):
+  """Fuses frame tokens with texts and builds the feature pyramid.
+
+  Attributes:
+    kind: One of KINDS. "late" leaves the text out; the caller compares.
+    num_levels: V, levels of the pyramid.
+    num_layers: Blocks; at least V for "fpn".
+    num_heads: Attention heads.
+    mlp_dim: Hidden width of the MLPs.
+    downsampling: Between the levels of "fpn", one of DOWNSAMPLING.
+    dropout: Rate on the input, on branches and in MLPs.
+    attention_dropout: Rate on attention weights.
+    stochastic_depth: Rate of the last block; grows linearly from 0.
+    remat: Remat policy of the blocks.
+    scan: Stack the layers' parameters; not with "fpn".
+    dtype: Of computation.
+  """
+
+  kind: str
+  num_levels: int
+  num_layers: int
+  num_heads: int
+  mlp_dim: int
+  downsampling: str = "max_pool"
+  dropout: float = 0.0
+  attention_dropout: float = 0.0
+  stochastic_depth: float = 0.0
+  remat: str = "none"
+  scan: bool = False
+  dtype: Dtype = jnp.float32
+
+  def setup(self):
+    self._check()
+    self.encoder = Transformer(
+      num_layers=self.num_layers,
+      num_heads=self.num_heads,
+      mlp_dim=self.mlp_dim,
+      activation="gelu_tanh",
+      norm_epsilon=NORM_EPSILON,
+      dropout=self.dropout,
+      attention_dropout=self.attention_dropout,
+      stochastic_depth=self.stochastic_depth,
+      remat=self.remat,
+      scan=self.scan,
+      kernel_init=nn.initializers.xavier_uniform(),
+      dtype=self.dtype,
+    )
+    self.input_dropout = nn.Dropout(self.dropout)
+    if self.kind == "transformer":
+      self.norm = nn.LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype)
+    elif self.kind == "fpn":
+      self.downsample = [
+        Downsample(self.downsampling, self.dtype)
+        for _ in range(self.num_levels - 1)
+      ]
+      self.pyramid = TopDown(self.dtype)
+    else:
+      self.pyramid = SimplePyramid(self.num_levels, self.dtype)
+
+  def _check(self):
+    if self.kind not in KINDS:
+      raise ValueError(
+        f"fusion.kind: {self.kind!r} is not one of {', '.join(KINDS)}"
+      )
+    if self.downsampling not in DOWNSAMPLING:
+      raise ValueError(
+        f"fusion.downsampling: {self.downsampling!r} is not one of "
+        f"{', '.join(DOWNSAMPLING)}"
+      )
+    if self.kind == "transformer" and self.num_levels != 1:
+      raise ValueError(
+        f"fusion.kind transformer has one level, not {self.num_levels}"
+      )
+    if self.kind == "fpn" and (self.num_layers < self.num_levels or self.scan):
+      raise ValueError(
+        "fusion.kind fpn needs scan off and at least as many layers as "
+        f"levels; it has {self.num_layers} and {self.num_levels}"
+      )
+
+  def __call__(
+    self,
+    frames: jax.Array,
+    frame_mask: jax.Array,
+    text: jax.Array,
+    text_mask: jax.Array,
+    deterministic: bool,
+  ) -> tuple[list[jax.Array], jax.Array]:
+    """Fuses every video with its texts.
+
+    Args:
+      frames: Frame tokens [B, T, D].
+      frame_mask: bool [B, T].
+      text: Text part [B | 1, Q, L', D]; 1 = every video has the same texts.
+      text_mask: bool [B | 1, Q, L'].
+      deterministic: No dropout.
+
+    Returns:
+      Pyramid levels [B, Q, T / 2^v, D], finest first, and the fused text part
+      [B, Q, L', D]. For "late" Q is 1 and the text part is `text` as it came.
+    """
+    if self.kind == "late":
+      num_queries, num_text = 1, 0
+    else:
+      num_queries, num_text = text.shape[1:3]
+    pairs = (frames.shape[0], num_queries)
+    tokens = _broadcast_pairs(frames[:, None], pairs)
+    mask = _broadcast_pairs(frame_mask[:, None], pairs)
+    if num_text:
+      tokens = jnp.concatenate([tokens, _broadcast_pairs(text, pairs)], axis=2)
+      mask = jnp.concatenate([mask, _broadcast_pairs(text_mask, pairs)], axis=2)
+    code = sinusoidal_positions(*tokens.shape[-2:])
+    tokens = (tokens + code).astype(self.dtype)
+    tokens = self.input_dropout(tokens, deterministic)
+    if self.kind == "fpn":
+      levels, fused_text = self._fpn(tokens, mask, num_text, deterministic)
+    else:
+      tokens = self.encoder(tokens, key_mask(mask), deterministic)
+      if self.kind == "transformer":
+        tokens = self.norm(tokens)
+      fused, fused_text = _split_text(tokens, num_text)
+      levels = [fused] if self.kind == "transformer" else self.pyramid(fused)
+    return levels, (text if self.kind == "late" else fused_text)
+
+  def _fpn(self, tokens, mask, num_text, deterministic):
+    """Takes the outputs of the last V blocks, halving T between them."""
+    levels = []
+    first = self.num_layers - self.num_levels
+    for layer in range(self.num_layers):
+      tokens = self.encoder.run_block(
+        layer, tokens, key_mask(mask), deterministic
+      )
+      if layer < first:
+        continue
+      frames, text = _split_text(tokens, num_text)
+      levels.append(frames)
+      if layer < self.num_layers - 1:
+        frames = self.downsample[layer - first](frames)
+        tokens = jnp.concatenate([frames, text], axis=-2)
+        frame_mask = mask[..., : mask.shape[-1] - num_text]
+        text_mask = mask[..., mask.shape[-1] - num_text :]
+        mask = jnp.concatenate([frame_mask[..., ::2], text_mask], axis=-1)
+    return self.pyramid(levels), text
+
+
+def _broadcast_pairs(x: jax.Array, pairs: tuple[int, int]) -> jax.Array:
+  return jnp.broadcast_to(x, pairs + x.shape[2:])
+
+
+def _split_text(tokens: jax.Array, num_text: int):
+  """Sequence [..., S, D] -> its frame tokens and its last `num_text` tokens."""
+  split = tokens.shape[-2] - num_text
+  return tokens[..., :split, :], tokens[..., split:, :]

@@ -1,0 +1,288 @@
+"""The pre-norm transformer that both towers and the fusion are made of.
+
+Parameters are float32; `dtype` is what is computed in. With `scan` the layers
+share one traced body and their parameters carry a leading layer axis
+(`stack_layers` and `unstack_layers` convert).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Dtype = Any
+Initializer = Callable[..., jax.Array]
+
+DEFAULT_INIT = nn.initializers.lecun_normal()
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+  # CLIP's approximation of GELU.
+  "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+  "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+  "gelu": functools.partial(jax.nn.gelu, approximate=False),
+}
+
+# What a rematerialised block keeps for the backward pass.
+REMAT_POLICIES: dict[str, Any] = {
+  "full": None,
+  "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+_MASKED = -1e9
+
+
+class MultiHeadAttention(nn.Module):
+  """Bidirectional or masked multi-head self-attention with biases.
+
+  Attributes:
+    num_heads: Heads; must divide the width.
+    dropout: Rate on the attention weights.
+    kernel_init: Of the four projections.
+    dtype: Of computation; the softmax is float32.
+  """
+
+  num_heads: int
+  dropout: float = 0.0
+  kernel_init: Initializer = DEFAULT_INIT
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, mask: jax.Array | None, deterministic: bool
+  ) -> jax.Array:
+    """Attends within x [..., S, D]; mask [..., 1 | S, S], True = may look."""
+    width = x.shape[-1]
+    head_dim = width // self.num_heads
+    project = functools.partial(
+      nn.DenseGeneral,
+      features=(self.num_heads, head_dim),
+      kernel_init=self.kernel_init,
+      dtype=self.dtype,
+    )
+    query = project(name="query")(x) * head_dim**-0.5
+    key = project(name="key")(x)
+    value = project(name="value")(x)
+    logits = jnp.einsum("...qhd,...khd->...hqk", query, key)
+    logits = logits.astype(jnp.float32)
+    if mask is not None:
+      logits = jnp.where(mask[..., None, :, :], logits, _MASKED)
+    weights = jax.nn.softmax(logits).astype(self.dtype)
+    weights = nn.Dropout(self.dropout)(weights, deterministic)
+    out = jnp.einsum("...hqk,...khd->...qhd", weights, value)
+    return nn.DenseGeneral(
+      width,
+      axis=(-2, -1),
+      kernel_init=self.kernel_init,
+      dtype=self.dtype,
+      name="out",
+    )(out)
+
+
+class Mlp(nn.Module):
+  """Two linear maps around an activation, D -> hidden -> D."""
+
+  hidden: int
+  activation: str
+  dropout: float = 0.0
+  kernel_init: Initializer = DEFAULT_INIT
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    dense = functools.partial(
+      nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype
+    )
+    hidden = ACTIVATIONS[self.activation](dense(self.hidden, name="up")(x))
+    hidden = nn.Dropout(self.dropout)(hidden, deterministic)
+    out = dense(x.shape[-1], name="down")(hidden)
+    return nn.Dropout(self.dropout)(out, deterministic)
+
+
+class Block(nn.Module):
+  """LayerNorm, attention, LayerNorm, MLP, each pair with a residual."""
+
+  num_heads: int
+  mlp_dim: int
+  activation: str
+  norm_epsilon: float
+  dropout: float = 0.0
+  attention_dropout: float = 0.0
+  kernel_init: Initializer = DEFAULT_INIT
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    drop_path: jax.Array | float,
+    mask: jax.Array | None,
+    deterministic: bool,
+  ) -> tuple[jax.Array, None]:
+    """x [..., S, D] -> the same; the pair is what `nn.scan` expects."""
+    norm = functools.partial(
+      nn.LayerNorm, epsilon=self.norm_epsilon, dtype=self.dtype
+    )
+    attention = MultiHeadAttention(
+      self.num_heads,
+      self.attention_dropout,
+      self.kernel_init,
+      self.dtype,
+      name="attention",
+    )
+    attended = attention(norm(name="norm_1")(x), mask, deterministic)
+    attended = nn.Dropout(self.dropout)(attended, deterministic)
+    x = x + self._stochastic_depth(attended, drop_path, deterministic)
+    mlp = Mlp(
+      self.mlp_dim,
+      self.activation,
+      self.dropout,
+      self.kernel_init,
+      self.dtype,
+      name="mlp",
+    )
+    out = mlp(norm(name="norm_2")(x), deterministic)
+    return x + self._stochastic_depth(out, drop_path, deterministic), None
+
+  def _stochastic_depth(self, x, rate, deterministic):
+    """Drops the branch of whole examples (all axes but the last two)."""
+    if deterministic or (isinstance(rate, float) and rate == 0):
+      return x
+    keep = jax.random.bernoulli(
+      self.make_rng("dropout"), 1 - rate, (*x.shape[:-2], 1, 1)
+    )
+    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+
+
+class Transformer(nn.Module):
+  """A stack of blocks.
+
+  Attributes:
+    num_layers: Blocks.
+    num_heads: Attention heads.
+    mlp_dim: Hidden width of the MLPs.
+    activation: Key of ACTIVATIONS.
+    norm_epsilon: Of the LayerNorms.
+    dropout: Rate on branches and in MLPs.
+    attention_dropout: Rate on attention weights.
+    stochastic_depth: Rate of the last block; grows linearly from 0.
+    remat: Key of REMAT_POLICIES, or "none".
+    scan: One traced body for all layers; parameters are stacked.
+    kernel_init: Of every linear map.
+    dtype: Of computation.
+  """
+
+  num_layers: int
+  num_heads: int
+  mlp_dim: int
+  activation: str
+  norm_epsilon: float
+  dropout: float = 0.0
+  attention_dropout: float = 0.0
+  stochastic_depth: float = 0.0
+  remat: str = "none"
+  scan: bool = False
+  kernel_init: Initializer = DEFAULT_INIT
+  dtype: Dtype = jnp.float32
+
+  def setup(self):
+    block = rematerialised(Block, self.remat, static_argnums=(4,))
+    options = {
+      "num_heads": self.num_heads,
+      "mlp_dim": self.mlp_dim,
+      "activation": self.activation,
+      "norm_epsilon": self.norm_epsilon,
+      "dropout": self.dropout,
+      "attention_dropout": self.attention_dropout,
+      "kernel_init": self.kernel_init,
+      "dtype": self.dtype,
+    }
+    if self.scan:
+      scanned = nn.scan(
+        block,
+        variable_axes={"params": 0},
+        split_rngs={"params": True, "dropout": True},
+        in_axes=(0, nn.broadcast, nn.broadcast),
+        length=self.num_layers,
+        metadata_params={nn.PARTITION_NAME: None},
+      )
+      self.layers = scanned(**options, name="layers")
+    else:
+      self.blocks = [
+        block(**options, name=f"layer_{i}") for i in range(self.num_layers)
+      ]
+
+  def _drop_path(self, layer: int) -> float:
+    return self.stochastic_depth * layer / max(self.num_layers - 1, 1)
+
+  def __call__(
+    self, x: jax.Array, mask: jax.Array | None, deterministic: bool
+  ) -> jax.Array:
+    """Runs all blocks over x [..., S, D] with mask [..., 1 | S, S]."""
+    if not self.scan:
+      for layer in range(self.num_layers):
+        x = self.run_block(layer, x, mask, deterministic)
+      return x
+    rates = jnp.array([self._drop_path(i) for i in range(self.num_layers)])
+    x, _ = self.layers(x, rates, mask, deterministic)
+    return x
+
+  def run_block(
+    self,
+    layer: int,
+    x: jax.Array,
+    mask: jax.Array | None,
+    deterministic: bool,
+  ) -> jax.Array:
+    """Runs one block by itself; not with `scan`."""
+    x, _ = self.blocks[layer](x, self._drop_path(layer), mask, deterministic)
+    return x
+
+
+def rematerialised(
+  module: type[nn.Module], policy: str, static_argnums: tuple[int, ...]
+) -> type[nn.Module]:
+  """`module`, recomputing in the backward pass what `policy` does not keep.
+
+  Raises:
+    ValueError: The policy is neither "none" nor a key of REMAT_POLICIES.
+  """
+  if policy == "none":
+    return module
+  if policy not in REMAT_POLICIES:
+    raise ValueError(
+      f"remat: {policy!r} is not one of none, {', '.join(REMAT_POLICIES)}"
+    )
+  return nn.remat(
+    module,
+    prevent_cse=False,
+    static_argnums=static_argnums,
+    policy=REMAT_POLICIES[policy],
+  )
+
+
+def key_mask(valid: jax.Array) -> jax.Array:
+  """Valid positions [..., S] -> attention mask [..., 1, S] on the keys."""
+  return valid[..., None, :]
+
+
+def stack_layers(params: dict[str, Any]) -> dict[str, Any]:
+  """{layer_0: tree, layer_1: tree, ...} -> {layers: stacked tree}."""
+  names = [f"layer_{i}" for i in range(len(params))]
+  return {
+    "layers": jax.tree.map(
+      lambda *leaves: jnp.stack(leaves), *[params[n] for n in names]
+    )
+  }
+
+
+def unstack_layers(params: dict[str, Any]) -> dict[str, Any]:
+  """{layers: stacked tree} -> {layer_0: tree, layer_1: tree, ...}."""
+  stacked = params["layers"]
+  count = jax.tree.leaves(stacked)[0].shape[0]
+  return {
+    f"layer_{i}": jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
+    for i in range(count)
+  }

@@ -1,0 +1,323 @@
+"""UnLoc: B videos and Q texts -> relevance and displacement at P points.
+
+The one path of every task (paper figure 2). What differs between tasks is in
+the values the modules are built with and in the shapes of the texts:
+
+  text [Q, ...]      every video is fused with every text ("all")
+  text [B, Qv, ...]  every video is fused with its own texts ("matched")
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from unloc_jax.models.clip import (
+  ImageTower,
+  TextTower,
+  end_tokens,
+  normalise_pixels,
+)
+from unloc_jax.models.fusion import Fusion
+from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.transformer import Dtype
+
+TEXT_PARTS = ("eos", "all")
+READOUTS = ("points", "text")
+
+
+@flax.struct.dataclass
+class Texts:
+  """Texts as fusion takes them, [Q, L', D] or [B, Qv, L', D].
+
+  Attributes:
+    tokens: Projected text tokens.
+    mask: bool [..., L'], False = padding.
+  """
+
+  tokens: jax.Array
+  mask: jax.Array
+
+
+@flax.struct.dataclass
+class Predictions:
+  """What the heads say.
+
+  Attributes:
+    relevance: float32 logits [B, Q, P].
+    displacement: float32 [B, M, P, 2] in strides: of the asked pairs, or of
+      all Q; None where there is no displacement head.
+  """
+
+  relevance: jax.Array
+  displacement: jax.Array | None
+
+
+class UnLoc(nn.Module):
+  """The whole model; see `unloc_jax.models.build` for configs.
+
+  Attributes:
+    image_tower: None where batches carry precomputed frame embeddings.
+    text_tower: None where texts are precomputed embeddings.
+    fusion: Video-text fusion and pyramid.
+    relevance_head: Relevance logits.
+    displacement_head: None for segmentation and classification.
+    width: D, fusion width.
+    freeze_image: Detach the image tower's output.
+    freeze_text: Detach the text tower's output.
+    text_part: "eos" or "all", the text tokens that are fused.
+    readout: "points" (frame tokens) or "text" (the fused text token, for
+      classification), what the relevance head reads.
+    query_chunk: Texts fused at a time; 0 = all at once.
+    dtype: Of computation.
+  """
+
+  image_tower: ImageTower | None
+  text_tower: TextTower | None
+  fusion: Fusion
+  relevance_head: RelevanceHead
+  displacement_head: DisplacementHead | None
+  width: int
+  freeze_image: bool = False
+  freeze_text: bool = False
+  text_part: str = "eos"
+  readout: str = "points"
+  query_chunk: int = 0
+  dtype: Dtype = jnp.float32
+
+  def setup(self):
+    project = functools.partial(
+      nn.Dense, self.width, use_bias=False, dtype=self.dtype
+    )
+    self.image_projection = project()
+    if self.text_tower is not None:
+      self.text_projection = project()
+    if self.fusion.kind == "late":
+      self.temperature = self.param(
+        "temperature", nn.initializers.constant(jnp.log(1 / 0.07)), ()
+      )
+      self.relevance_bias = self.param(
+        "relevance_bias",
+        nn.initializers.constant(self.relevance_head.bias),
+        (),
+      )
+
+  def encode_frames(
+    self, frames: jax.Array, deterministic: bool = True
+  ) -> jax.Array:
+    """Frames -> frame tokens before projection.
+
+    Args:
+      frames: uint8 or normalised float [B, T, H, W, 3], or precomputed
+        embeddings [B, T, D_in].
+      deterministic: No stochastic depth.
+
+    Returns:
+      [B, T, width of the tower].
+    """
+    if frames.ndim == 3:
+      return frames.astype(self.dtype)
+    if self.image_tower is None:
+      raise ValueError(
+        "the batch has frames but the model has no image tower; "
+        "set model.image_tower.num_layers or use precomputed embeddings"
+      )
+    if frames.dtype == jnp.uint8:
+      frames = normalise_pixels(frames)
+    tokens = self.image_tower(frames, deterministic)
+    return jax.lax.stop_gradient(tokens) if self.freeze_image else tokens
+
+  def encode_video(
+    self, frames: jax.Array, deterministic: bool = True
+  ) -> jax.Array:
+    """Frames (as of `encode_frames`) -> projected frame tokens [B, T, D]."""
+    return self.image_projection(self.encode_frames(frames, deterministic))
+
+  def encode_text_tokens(
+    self, ids: jax.Array, deterministic: bool = True
+  ) -> jax.Array:
+    """Token ids [..., L] -> projected tokens [..., L, D]."""
+    assert self.text_tower is not None, "the model has no text tower"
+    tokens = self.text_tower(ids, deterministic)
+    if self.freeze_text:
+      tokens = jax.lax.stop_gradient(tokens)
+    return self.text_projection(tokens)
+
+  def encode_text(self, texts: jax.Array, deterministic: bool = True) -> Texts:
+    """Token ids int [..., L], or embeddings float [..., D] -> Texts."""
+    if not jnp.issubdtype(texts.dtype, jnp.integer):
+      tokens = texts[..., None, :].astype(self.dtype)
+      return Texts(tokens, jnp.ones(tokens.shape[:-1], bool))
+    tokens = self.encode_text_tokens(texts, deterministic)
+    if self.text_part == "eos":
+      tokens = end_tokens(tokens, texts)[..., None, :]
+      return Texts(tokens, jnp.ones(tokens.shape[:-1], bool))
+    return Texts(tokens, texts > 0)
+
+  def localize(
+    self,
+    video: jax.Array,
+    frame_mask: jax.Array,
+    texts: Texts,
+    pairs: jax.Array | None = None,
+    deterministic: bool = True,
+  ) -> Predictions:
+    """Projected frame tokens and texts -> predictions.
+
+    Args:
+      video: [B, T, D].
+      frame_mask: bool [B, T].
+      texts: [Q, L', D] or [B, Q, L', D].
+      pairs: int32 [B, M], the texts of each video whose displacement is asked
+        for (negative: none); without it, all Q.
+      deterministic: No dropout.
+
+    Returns:
+      Predictions for B videos x Q texts.
+    """
+    tokens, mask = texts.tokens, texts.mask
+    if tokens.ndim == 3:
+      tokens, mask = tokens[None], mask[None]
+    chunked = 0 < self.query_chunk < tokens.shape[1]
+    if chunked and self.fusion.kind != "late":
+      return self._in_chunks(
+        video, frame_mask, Texts(tokens, mask), pairs, deterministic
+      )
+    relevance, levels = self._relevance(
+      video, frame_mask, Texts(tokens, mask), deterministic
+    )
+    if self.displacement_head is None:
+      return Predictions(relevance, None)
+    if pairs is not None and levels[0].shape[1] > 1:
+      levels = [_take_queries(level, pairs) for level in levels]
+    displacement = self.displacement_head(levels)
+    count = relevance.shape[1] if pairs is None else pairs.shape[1]
+    shape = (displacement.shape[0], count, *displacement.shape[2:])
+    return Predictions(relevance, jnp.broadcast_to(displacement, shape))
+
+  def _relevance(self, video, frame_mask, texts, deterministic):
+    """Relevance logits [B, Q, P] and the levels they were read from."""
+    levels, fused_text = self.fusion(
+      video, frame_mask, texts.tokens, texts.mask, deterministic
+    )
+    if self.fusion.kind == "late":
+      return self._cosine(levels, texts), levels
+    if self.readout == "text":
+      return self.relevance_head([fused_text[..., -1:, :]]), levels
+    return self.relevance_head(levels), levels
+
+  def _cosine(self, levels, texts):
+    """Scaled cosine similarity of points [B, 1, P, D] and texts."""
+    points = _unit(jnp.concatenate(levels, axis=-2)[:, 0])
+    weights = texts.mask[..., None].astype(jnp.float32)
+    mean = jnp.sum(texts.tokens * weights, axis=-2) / jnp.sum(weights, axis=-2)
+    text = jnp.broadcast_to(_unit(mean), (points.shape[0], *mean.shape[1:]))
+    cosine = jnp.einsum("bpd,bqd->bqp", points, text)
+    return cosine * jnp.exp(self.temperature) + self.relevance_bias
+
+  def _in_chunks(self, video, frame_mask, texts, pairs, deterministic):
+    """As `localize`, over `query_chunk` texts at a time, recomputed backward.
+
+    Memory stays flat as texts grow: of a chunk only its relevance is kept, and
+    the levels of the asked pairs.
+    """
+    chunk = self.query_chunk
+    num_queries = texts.tokens.shape[1]
+    num_chunks = -(-num_queries // chunk)
+
+    def split(x):
+      padding = [(0, 0)] * x.ndim
+      padding[1] = (0, num_chunks * chunk - num_queries)
+      x = jnp.pad(x, padding)
+      shape = (x.shape[0], num_chunks, chunk, *x.shape[2:])
+      return jnp.moveaxis(x.reshape(shape), 1, 0)
+
+    texts = Texts(split(texts.tokens), split(texts.mask))
+    starts = jnp.arange(num_chunks) * chunk
+
+    def body(module, picked, inputs):
+      start, chunk_texts = inputs
+      relevance, levels = module._relevance(
+        video, frame_mask, chunk_texts, deterministic
+      )
+      if module.displacement_head is None:
+        return picked, (relevance, None)
+      if pairs is None:
+        return picked, (relevance, module.displacement_head(levels))
+      here = (pairs >= start) & (pairs < start + chunk)
+      local = jnp.clip(pairs - start, 0, chunk - 1)
+      picked = [
+        jnp.where(here[..., None, None], _take_queries(level, local), old)
+        for level, old in zip(levels, picked, strict=True)
+      ]
+      return picked, (relevance, None)
+
+    scan = nn.scan(
+      nn.remat(body, prevent_cse=False),
+      variable_broadcast="params",
+      split_rngs={"params": False, "dropout": True},
+    )
+    picked = self._empty_levels(video, pairs)
+    picked, (relevance, displacement) = scan(self, picked, (starts, texts))
+
+    def merge(x):
+      x = jnp.moveaxis(x, 0, 1)
+      x = x.reshape(x.shape[0], num_chunks * chunk, *x.shape[3:])
+      return x[:, :num_queries]
+
+    if self.displacement_head is not None and pairs is not None:
+      displacement = self.displacement_head(picked)
+    elif displacement is not None:
+      displacement = merge(displacement)
+    return Predictions(merge(relevance), displacement)
+
+  def _empty_levels(self, video, pairs):
+    if pairs is None or self.displacement_head is None:
+      return []
+    num_videos, num_frames, width = video.shape
+    return [
+      jnp.zeros(
+        (num_videos, pairs.shape[1], num_frames // 2**level, width), self.dtype
+      )
+      for level in range(self.fusion.num_levels)
+    ]
+
+  def __call__(
+    self,
+    frames: jax.Array,
+    frame_mask: jax.Array,
+    texts: jax.Array,
+    pairs: jax.Array | None = None,
+    deterministic: bool = True,
+  ) -> Predictions:
+    """Frames and texts -> predictions.
+
+    Args:
+      frames: As of `encode_frames`.
+      frame_mask: bool [B, T].
+      texts: int32 ids [Q, L] ("all") or [B, Qv, L] ("matched"), or float
+        embeddings [Q, D] or [B, Qv, D].
+      pairs: As of `localize`.
+      deterministic: No dropout.
+
+    Returns:
+      Predictions for B videos x Q texts.
+    """
+    video = self.encode_video(frames, deterministic)
+    encoded = self.encode_text(texts, deterministic)
+    return self.localize(video, frame_mask, encoded, pairs, deterministic)
+
+
+def _take_queries(level: jax.Array, queries: jax.Array) -> jax.Array:
+  """Level [B, Q, N, D] at queries [B, M] -> [B, M, N, D]."""
+  index = jnp.maximum(queries, 0)[..., None, None]
+  return jnp.take_along_axis(level, index, axis=1)
+
+
+def _unit(x: jax.Array) -> jax.Array:
+  """Vectors of unit length along the last axis, float32."""
+  x = x.astype(jnp.float32)
+  return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)

@@ -1,0 +1,1 @@
+"""Parameters that others trained -> ours."""

@@ -1,0 +1,98 @@
+"""What a task is: values, not code. Every pipeline stage reads them.
+
+Spec section "One path for every task".
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """One way of asking videos and texts.
+
+  Attributes:
+    name: Value of `config.task`.
+    texts: "captions" (each video brings its own) or "classes" (the same
+      prompts for every video).
+    train_pairing: "all" (captions of other videos are negatives) or "matched"
+      (a caption only meets its own video). Class prompts meet every video.
+    targets: "segments" (points in charge of a segment), "frames" (class of
+      each frame) or "video" (class of the video).
+    decode: "per_query" (soft-NMS per caption or class), "per_frame" (argmax
+      with background) or "per_video" (argmax).
+    metric: Family of `unloc_jax.metrics` that scores it.
+  """
+
+  name: str
+  texts: str
+  train_pairing: str
+  targets: str
+  decode: str
+  metric: str
+
+  @property
+  def readout(self) -> str:
+    """Which fused tokens the relevance head reads."""
+    return "text" if self.targets == "video" else "points"
+
+  @property
+  def has_displacement(self) -> bool:
+    return self.targets == "segments"
+
+
+TASKS = {
+  task.name: task
+  for task in (
+    Task(
+      name="moment_retrieval",
+      texts="captions",
+      train_pairing="all",
+      targets="segments",
+      decode="per_query",
+      metric="recall",
+    ),
+    Task(
+      name="highlight_retrieval",
+      texts="captions",
+      train_pairing="matched",
+      targets="segments",
+      decode="per_query",
+      metric="qvhighlights",
+    ),
+    Task(
+      name="temporal_localization",
+      texts="classes",
+      train_pairing="all",
+      targets="segments",
+      decode="per_query",
+      metric="detection",
+    ),
+    Task(
+      name="action_segmentation",
+      texts="classes",
+      train_pairing="all",
+      targets="frames",
+      decode="per_frame",
+      metric="segmentation",
+    ),
+    Task(
+      name="classification",
+      texts="classes",
+      train_pairing="all",
+      targets="video",
+      decode="per_video",
+      metric="classification",
+    ),
+  )
+}
+
+
+def get_task(name: str) -> Task:
+  """The task of that name.
+
+  Raises:
+    ValueError: There is none.
+  """
+  if name not in TASKS:
+    raise ValueError(f"task: {name!r} is not one of {', '.join(TASKS)}")
+  return TASKS[name]
