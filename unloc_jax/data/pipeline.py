@@ -1,0 +1,436 @@
+"""tf.data pipelines: a split to batches, the same for every host count.
+
+Which examples a batch holds is decided by index before anything is read, so
+a run resumed at step k starts there at once, and the batch of step k is a
+function of (seed, k) alone.
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from unloc_jax.data import batch as batch_lib
+from unloc_jax.data import config as config_lib
+from unloc_jax.data import manifest as manifest_lib
+from unloc_jax.data import ops
+from unloc_jax.data import shards
+from unloc_jax.data import sources
+from unloc_jax.data import table as table_lib
+from unloc_jax.data import tokenizer as tokenizer_lib
+
+Batch = batch_lib.Batch
+_GIB = 2**30
+
+
+@dataclasses.dataclass
+class Split:
+  """An opened split.
+
+  Attributes:
+    config: config.data.
+    name: of the split.
+    source: reads its records.
+    records: their places, in stored order.
+    manifest: what the builder says; None for MediaSequence files without.
+    corrupt: corrupt records met so far.
+  """
+
+  config: ml_collections.ConfigDict
+  name: str
+  source: sources.Source
+  records: list[shards.Record]
+  manifest: manifest_lib.Manifest | None
+  corrupt: shards.CorruptRecords
+
+  @functools.cached_property
+  def table(self) -> table_lib.SplitTable:
+    """Host-side table of the split's videos, read at first use."""
+    return table_lib.read_table(self.source, self.records, self.corrupt)
+
+  @functools.cached_property
+  def all_classes(self) -> tuple[str, ...]:
+    """The dataset's class names in index order."""
+    if self.manifest is not None:
+      return self.manifest.classes
+    names: dict[int, str] = {}
+    for video in self.table.videos:
+      if video is not None:
+        names.update(zip(map(int, video.query_ids), video.texts, strict=True))
+    return tuple(names.get(i, f"class {i}") for i in range(max(names) + 1))
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    """Class names in the order of segment_query; () for captions."""
+    if self.config.texts != "classes":
+      return ()
+    return tuple(self.config.classes) or self.all_classes
+
+  @functools.cached_property
+  def class_index(self) -> tuple[int, ...]:
+    """The dataset's index of each of `classes`."""
+    places = {name: i for i, name in enumerate(self.all_classes)}
+    unknown = [name for name in self.classes if name not in places]
+    if unknown or not self.classes:
+      raise ValueError(
+          f"{self.config.path}: the dataset has no class {unknown}; correct "
+          f"data.classes (it has {len(places)} classes)"
+      )
+    return tuple(places[name] for name in self.classes)
+
+  @functools.cached_property
+  def usable(self) -> np.ndarray:
+    """Records with something to learn from: int64 indices, stored order."""
+    if not self.config.classes:
+      return np.arange(len(self.records))
+    wanted = {str(i) for i in self.class_index}
+    kept = [
+        i
+        for i, video in enumerate(self.table.videos)
+        if video is not None and wanted & set(video.query_ids)
+    ]
+    if not kept:
+      raise ValueError(
+          f"{self.config.path}: no video of split {self.name!r} holds one of "
+          f"the {len(wanted)} data.classes; choose others"
+      )
+    return np.asarray(kept)
+
+
+def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
+  """Finds a split's records and checks that its shards are whole."""
+  config_lib.check(config)
+  _hide_accelerators()
+  source = sources.open_source(config, split)
+  if not source.records:
+    raise ValueError(f"{config.path}: split {split!r} is empty")
+  manifest = None
+  if config.format == "tfds":
+    manifest = manifest_lib.read_manifest(config.path)
+    expected = manifest_lib.expected_manifest(config)
+    manifest_lib.check_manifest(manifest, expected)
+  corrupt = shards.CorruptRecords(config.max_corrupt_records)
+  if shards.total_bytes(source.records) <= config.verify_gib * _GIB:
+    shards.verify(source.records, corrupt)
+  return Split(config, split, source, source.records, manifest, corrupt)
+
+
+def _hide_accelerators() -> None:
+  # TensorFlow would take memory the model needs; too late is also no harm.
+  with contextlib.suppress(RuntimeError):
+    tf.config.set_visible_devices([], "GPU")
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+  """The order of `count` examples in an epoch, int64 [count]."""
+  return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+  """Full batches an epoch of `count` examples has, at least 1."""
+  return max(1, count // batch_size)
+
+
+class GlobalOrder:
+  """Which example is row r of the global batch of step k.
+
+  An epoch's last examples that do not fill a batch are left to other epochs'
+  orders, so that no batch holds a video twice (its captions would be taken
+  for negatives of themselves). Only a split smaller than a batch repeats.
+  """
+
+  def __init__(self, seed: int, count: int, batch_size: int):
+    self._seed, self._count, self._batch = seed, count, batch_size
+    self._steps = steps_per_epoch(count, batch_size)
+    self._order = functools.lru_cache(4)(self._make)
+
+  def _make(self, epoch: int) -> np.ndarray:
+    order = epoch_order(self._seed, epoch, self._count)
+    return np.resize(order, max(self._count, self._batch))
+
+  def __call__(self, step: int, row: int) -> int:
+    epoch, within = divmod(step, self._steps)
+    return int(self._order(epoch)[within * self._batch + row])
+
+
+# What a row is made of: (record or -1 for none, first query, two seed words).
+RowPlan = tuple[int, int, int, int]
+Plan = Callable[[int], RowPlan]
+
+
+def _processing(split: Split, training: bool) -> ops.Op:
+  """The recipe from a record dictionary to a row."""
+  c = split.config
+  if c.sampling == "linspace":
+    steps = [ops.sample_linspace(c.num_frames)]
+  else:
+    steps = [ops.sample_rate(c.num_frames, c.rate)]
+  if c.texts == "captions":
+    steps.append(ops.choose_queries(c.max_queries, random=training))
+    tokenizer = tokenizer_lib.Tokenizer(c.max_tokens)
+    steps.append(ops.tokenize(tokenizer, c.max_queries, c.max_tokens))
+  else:
+    steps.append(ops.class_segments(split.class_index))
+  if training and c.augment.segment_jitter > 0:
+    steps.append(ops.jitter_segments(c.augment.segment_jitter))
+  steps.append(ops.pad_segments(c.max_segments))
+  if c.inputs == "embeddings":
+    return ops.chain([*steps, ops.take_embeddings])
+  return ops.chain([*steps, *_pixels(c, training)])
+
+
+def _pixels(c: ml_collections.ConfigDict, training: bool) -> list[ops.Op]:
+  """The recipe from encoded images to pixels."""
+  if not training:
+    decode = ops.decode_crop(c.image_size, c.short_side)
+    return [ops.take_frames, decode, ops.spread_frames]
+  augment = c.augment
+  steps = [
+      ops.take_frames,
+      ops.decode_crop(
+          c.image_size, c.short_side, tuple(augment.scale), augment.random_crop
+      ),
+  ]
+  if augment.flip > 0:
+    steps.append(ops.flip(augment.flip))
+  if augment.colour > 0 or augment.grey > 0:
+    steps.append(ops.colour(augment.colour, augment.grey))
+  if augment.rand_layers > 0:
+    steps.append(ops.augment(augment.rand_layers, augment.rand_magnitude))
+  return [*steps, ops.spread_frames]
+
+
+def _empty_row(c: ml_collections.ConfigDict) -> dict[str, tf.Tensor]:
+  """The row of no example; see batch.py."""
+  row = {
+      key: tf.zeros(shape, tf.as_dtype(dtype))
+      for key, (shape, dtype) in batch_lib.row_spec(c).items()
+  }
+  row["segment_query"] -= 1
+  return row
+
+
+def _rows(
+    split: Split, plan: Plan, numbers: tf.data.Dataset, training: bool
+) -> tf.data.Dataset:
+  """Rows of the plan's entries, in order, many made at once."""
+  c = split.config
+  process = _processing(split, training)
+  empty = _empty_row(c)
+  names = list(empty)
+
+  def read(number: np.ndarray) -> tuple:
+    index, query, low, high = plan(int(number))
+    data = _read_allowed(split, index) if index >= 0 else b""
+    place = np.asarray([max(index, 0), query], np.int32)
+    return data, place, np.asarray([low, high], np.int32)
+
+  def full(data: tf.Tensor, place: tf.Tensor, seed: tf.Tensor) -> dict:
+    record = split.source.parse(data)
+    record = process({**record, "seed": seed, "query_offset": place[1]})
+    record["example_mask"] = tf.constant(True)
+    record["example_index"] = place[0]
+    return {name: record[name] for name in names}
+
+  def make(number: tf.Tensor) -> dict:
+    data, place, seed = tf.numpy_function(
+        read, [number], (tf.string, tf.int32, tf.int32), stateful=True
+    )
+    data, place = tf.ensure_shape(data, []), tf.ensure_shape(place, [2])
+    seed = tf.ensure_shape(seed, [2])
+    return tf.cond(
+        tf.strings.length(data) > 0,
+        lambda: full(data, place, seed),
+        lambda: empty,
+    )
+
+  return numbers.map(make, num_parallel_calls=c.num_workers)
+
+
+def _read_allowed(split: Split, index: int) -> bytes:
+  """The record's bytes; none if it is corrupt and that is allowed."""
+  record = split.records[index]
+  if record in split.corrupt:
+    return b""
+  try:
+    return shards.read_record(record)
+  except shards.CorruptDataError as error:
+    split.corrupt.add(record, error)
+    split.corrupt.check()
+    return b""
+
+
+class BatchStream:
+  """Iterator of host-local batches.
+
+  Attributes:
+    split: the opened split (its table, manifest, classes, corrupt records).
+    batch_size: rows of the global batch.
+    length: batches in an epoch (training) or in all (evaluation).
+  """
+
+  def __init__(
+      self,
+      split: Split,
+      rows: tf.data.Dataset,
+      host_rows: int,
+      batch_size: int,
+      length: int,
+  ):
+    self.split = split
+    self.batch_size = batch_size
+    self.length = length
+    options = tf.data.Options()
+    options.deterministic = True
+    if split.config.num_workers > 0:
+      options.threading.private_threadpool_size = split.config.num_workers
+    rows = rows.batch(host_rows, drop_remainder=True)
+    rows = rows.prefetch(split.config.prefetch).with_options(options)
+    self._batches = rows.as_numpy_iterator()
+
+  @property
+  def corrupt_records(self) -> int:
+    """Corrupt records met so far."""
+    return len(self.split.corrupt)
+
+  def __iter__(self) -> Iterator[Batch]:
+    return self
+
+  def __next__(self) -> Batch:
+    try:
+      return next(self._batches)
+    except tf.errors.OpError as error:
+      self.split.corrupt.check()
+      raise ValueError(
+          f"{self.split.config.path}, split {self.split.name!r}: "
+          f"{_first_line(error)}"
+      ) from error
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _host_rows(batch_size: int, host_index: int, host_count: int) -> range:
+  """Rows of the global batch that are a host's."""
+  if batch_size % host_count:
+    raise ValueError(
+        f"batch_size={batch_size} does not divide among {host_count} hosts; "
+        "choose a multiple"
+    )
+  rows = batch_size // host_count
+  return range(host_index * rows, (host_index + 1) * rows)
+
+
+def _as_split(config: ml_collections.ConfigDict, split: str | Split) -> Split:
+  return split if isinstance(split, Split) else open_split(config, split)
+
+
+def make_train(
+    config: ml_collections.ConfigDict,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    host_index: int = 0,
+    host_count: int = 1,
+    split: Split | None = None,
+) -> BatchStream:
+  """Endless training batches, from that of `start_step` on.
+
+  Args:
+    config: config.data.
+    batch_size: rows of the global batch; a multiple of host_count.
+    seed: of order and augmentation.
+    start_step: first step; nothing before it is read.
+    host_index: which rows of each global batch are this host's.
+    host_count: how many hosts share a global batch.
+    split: an opened split; by default config.train_split is opened.
+  """
+  split = _as_split(config, split or config.train_split)
+  mine = _host_rows(batch_size, host_index, host_count)
+  usable = split.usable
+  order = GlobalOrder(seed, len(usable), batch_size)
+
+  def plan(number: int) -> RowPlan:
+    step, at = divmod(number, len(mine))
+    row = mine[at]
+    # Hashed: seeds of neighbouring rows must not give neighbouring draws.
+    low, high = np.random.SeedSequence(
+        [seed, step, row]
+    ).generate_state(2).view(np.int32)
+    return int(usable[order(step, row)]), 0, int(low), int(high)
+
+  first = start_step * len(mine)
+  numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+  return BatchStream(
+      split,
+      _rows(split, plan, numbers, training=True),
+      len(mine),
+      batch_size,
+      steps_per_epoch(len(usable), batch_size),
+  )
+
+
+def eval_rows(split: Split) -> list[tuple[int, int]]:
+  """(record, first query) of every row of an evaluation, in order.
+
+  Captions: every query is in exactly one row; a video without any has none.
+  Classes: every video is one row.
+  """
+  if split.config.texts == "classes":
+    corrupt = split.corrupt
+    return [
+        (int(i), 0) for i in split.usable if split.records[i] not in corrupt
+    ]
+  step = split.config.max_queries
+  return [
+      (i, first)
+      for i, video in enumerate(split.table.videos)
+      if video is not None
+      for first in range(0, len(video.query_ids), step)
+  ]
+
+
+def make_eval(
+    config: ml_collections.ConfigDict,
+    *,
+    batch_size: int,
+    split: str | Split | None = None,
+    host_index: int = 0,
+    host_count: int = 1,
+) -> BatchStream:
+  """Batches that hold every example, and every query, exactly once.
+
+  The last global batch is filled up with rows whose example_mask is False, so
+  every host makes the same number of batches.
+
+  Args:
+    config: config.data.
+    batch_size: rows of the global batch; a multiple of host_count.
+    split: name or an opened split; by default config.eval_split.
+    host_index: which rows of each global batch are this host's.
+    host_count: how many hosts share a global batch.
+  """
+  split = _as_split(config, split or config.eval_split)
+  mine = _host_rows(batch_size, host_index, host_count)
+  rows = eval_rows(split)
+  batches = -(-len(rows) // batch_size)
+
+  def plan(number: int) -> RowPlan:
+    step, at = divmod(number, len(mine))
+    row = step * batch_size + mine[at]
+    return (*rows[row], 0, 0) if row < len(rows) else (-1, 0, 0, 0)
+
+  numbers = tf.data.Dataset.range(batches * len(mine))
+  return BatchStream(
+      split,
+      _rows(split, plan, numbers, training=False),
+      len(mine),
+      batch_size,
+      batches,
+  )

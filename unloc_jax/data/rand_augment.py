@@ -1,0 +1,178 @@
+"""RandAugment (Cubuk et al. 2020) for videos: one draw, every frame alike."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+_FULL = 10.0
+# What appears where a frame was moved away.
+_FILL = 128.0
+
+PixelOp = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def _blend(base: tf.Tensor, pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+  """base at factor 0, pixels at 1, beyond pixels above 1."""
+  return base + factor * (pixels - base)
+
+
+def _grey(pixels: tf.Tensor) -> tf.Tensor:
+  return tf.image.rgb_to_grayscale(pixels)
+
+
+def _transform(pixels: tf.Tensor, matrix: list) -> tf.Tensor:
+  """Moves pixels by a 2 x 3 matrix from output to input coordinates."""
+  row = tf.stack([tf.cast(m, tf.float32) for m in (*matrix, 0.0, 0.0)])
+  return tf.raw_ops.ImageProjectiveTransformV3(
+      images=pixels,
+      transforms=row[None],
+      output_shape=tf.shape(pixels)[1:3],
+      fill_value=_FILL,
+      interpolation="NEAREST",
+      fill_mode="CONSTANT",
+  )
+
+
+def _size(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """(height, width) as float32."""
+  size = tf.cast(tf.shape(pixels)[1:3], tf.float32)
+  return size[0], size[1]
+
+
+def autocontrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Stretches each channel of the video to 0..255."""
+  del strength
+  low = tf.reduce_min(pixels, axis=[0, 1, 2])
+  high = tf.reduce_max(pixels, axis=[0, 1, 2])
+  scale = tf.where(high > low, 255.0 / tf.maximum(high - low, 1.0), 1.0)
+  return (pixels - tf.where(high > low, low, 0.0)) * scale
+
+
+def equalize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Makes each channel's histogram over the whole video flat."""
+  del strength
+
+  def channel(values: tf.Tensor) -> tf.Tensor:
+    index = tf.cast(values, tf.int32)
+    counts = tf.math.bincount(index, minlength=256, maxlength=256)
+    below = tf.cast(tf.cumsum(counts), tf.float32)
+    total = below[-1]
+    first = below[tf.reduce_min(index)]
+    table = (below - first) / tf.maximum(total - first, 1.0) * 255.0
+    return tf.where(total > first, tf.gather(table, index), values)
+
+  return tf.stack([channel(pixels[..., i]) for i in range(3)], axis=-1)
+
+
+def invert(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Negative."""
+  del strength
+  return 255.0 - pixels
+
+
+def posterize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Drops up to four of the eight bits."""
+  step = tf.pow(2.0, tf.round(tf.abs(strength) * 4.0))
+  return tf.floor(pixels / step) * step
+
+
+def solarize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Negative of what is brighter than a threshold."""
+  return tf.where(pixels < 256.0 * (1 - tf.abs(strength)), pixels, 255 - pixels)
+
+
+def solarize_add(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Brightens what is darker than the middle."""
+  return tf.where(pixels < 128.0, pixels + 110.0 * tf.abs(strength), pixels)
+
+
+def saturation(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Less or more colour."""
+  return _blend(_grey(pixels), pixels, 1.0 + 0.9 * strength)
+
+
+def contrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Less or more contrast, about the video's mean grey."""
+  return _blend(tf.reduce_mean(_grey(pixels)), pixels, 1.0 + 0.9 * strength)
+
+
+def brightness(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Darker or brighter."""
+  return pixels * (1.0 + 0.9 * strength)
+
+
+def sharpness(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Blurred or sharpened."""
+  blurred = tf.nn.avg_pool2d(pixels, 3, 1, "SAME")
+  return _blend(blurred, pixels, 1.0 + 0.9 * strength)
+
+
+def rotate(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Turns about the centre by up to 30 degrees."""
+  angle = strength * (3.14159265 / 6.0)
+  height, width = _size(pixels)
+  y, x = (height - 1.0) / 2.0, (width - 1.0) / 2.0
+  cos, sin = tf.cos(angle), tf.sin(angle)
+  return _transform(
+      pixels,
+      [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y],
+  )
+
+
+def shear_x(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Leans left or right by up to 0.3."""
+  return _transform(pixels, [1.0, 0.3 * strength, 0.0, 0.0, 1.0, 0.0])
+
+
+def shear_y(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Leans up or down by up to 0.3."""
+  return _transform(pixels, [1.0, 0.0, 0.0, 0.3 * strength, 1.0, 0.0])
+
+
+def translate_x(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Moves sideways by up to 0.4 of the width."""
+  shift = 0.4 * strength * _size(pixels)[1]
+  return _transform(pixels, [1.0, 0.0, shift, 0.0, 1.0, 0.0])
+
+
+def translate_y(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+  """Moves up or down by up to 0.4 of the height."""
+  shift = 0.4 * strength * _size(pixels)[0]
+  return _transform(pixels, [1.0, 0.0, 0.0, 0.0, 1.0, shift])
+
+
+OPERATIONS: tuple[PixelOp, ...] = (
+    autocontrast, equalize, invert, posterize, solarize, solarize_add,
+    saturation, contrast, brightness, sharpness, rotate, shear_x, shear_y,
+    translate_x, translate_y,
+)
+
+
+def apply(
+    frames: tf.Tensor, seed: tf.Tensor, layers: int, magnitude: float
+) -> tf.Tensor:
+  """Applies `layers` random operations, of random sign, to all frames.
+
+  Args:
+    frames: uint8 [T, H, W, 3].
+    seed: int32 [2]; decides the operations and their signs.
+    layers: operations in a row.
+    magnitude: 0 (nothing) to 10 (full strength).
+
+  Returns:
+    uint8 [T, H, W, 3].
+  """
+  chosen = tf.random.stateless_uniform(
+      [layers], seed, 0, len(OPERATIONS), tf.int32
+  )
+  signs = tf.random.stateless_uniform([layers], seed + 1) < 0.5
+  strengths = tf.where(signs, 1.0, -1.0) * (magnitude / _FULL)
+  pixels = tf.cast(frames, tf.float32)
+  for layer in range(layers):
+    branches = [
+        lambda op=op, p=pixels, s=strengths[layer]: op(p, s)
+        for op in OPERATIONS
+    ]
+    pixels = tf.switch_case(chosen[layer], branches)
+    pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)
+  return tf.ensure_shape(tf.saturate_cast(pixels, tf.uint8), frames.shape)
