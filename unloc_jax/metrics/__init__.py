@@ -1,0 +1,1 @@
+"""Scores submissions with the official numbers. NumPy only."""

@@ -1,0 +1,161 @@
+"""Error analysis: results by kind of example, and confidence intervals."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unloc_jax.metrics.report import Interval, Report
+
+LENGTH_EDGES = (0.0, 10.0, 30.0, 60.0, 120.0, np.inf)
+COUNT_EDGES = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, np.inf)
+RESAMPLES = 1000
+COVERAGE = 0.95
+
+
+def bins(
+  values: np.ndarray, edges: Sequence[float], unit: str = ""
+) -> tuple[np.ndarray, list[str]]:
+  """Sorts numbers into half-open ranges (low, high].
+
+  Args:
+    values: [N].
+    edges: Rising; values at or below the first fall into a range "<= first".
+    unit: Written after the ranges.
+
+  Returns:
+    [N] names of ranges, and all names in order.
+  """
+  edges = list(edges)
+  names = [f"<= {edges[0]:g}{unit}"]
+  for low, high in itertools.pairwise(edges):
+    top = f"> {low:g}{unit}" if np.isinf(high) else f"({low:g}, {high:g}]{unit}"
+    names.append(top)
+  which = np.searchsorted(np.asarray(edges), values, side="left")
+  return np.array(names, object)[np.minimum(which, len(names) - 1)], names
+
+
+def counts(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+  """Names of ranges for small whole numbers: 0, 1, 2, 3, 4-5, 6-10, > 10."""
+  names = ["0", "1", "2", "3", "4-5", "6-10", "> 10"]
+  which = np.searchsorted(np.asarray(COUNT_EDGES), values, side="left")
+  return np.array(names, object)[np.minimum(which, len(names) - 1)], names
+
+
+def mean(values: np.ndarray) -> float | None:
+  """Mean of the values [N] that are not NaN; None when there are none."""
+  kept = values[~np.isnan(values)]
+  return float(np.mean(kept)) if kept.size else None
+
+
+def by_name(
+  columns: Mapping[str, np.ndarray],
+  names: np.ndarray,
+  order: Sequence[str] | None = None,
+) -> tuple[list[str], list[list[Any]]]:
+  """Means of per-example columns for every name.
+
+  Args:
+    columns: Per-example values [N], NaN where an example has none.
+    names: [N] any strings (a class, a `kind`, a range of lengths).
+    order: Names in the order of the rows; sorted where not given.
+
+  Returns:
+    Headers and rows: name, number of examples, one mean for each column.
+  """
+  names = np.asarray(names, object)
+  if order is None:
+    order = sorted({str(name) for name in names})
+  rows: list[list[Any]] = []
+  for name in order:
+    chosen = np.array([str(each) == name for each in names], bool)
+    if chosen.any():
+      means = [mean(column[chosen]) for column in columns.values()]
+      rows.append([name, int(chosen.sum()), *means])
+  return ["", "examples", *columns], rows
+
+
+def breakdown(report: Report, by: str) -> tuple[list[str], list[list[Any]]]:
+  """Breaks a report down by one of its tags.
+
+  Args:
+    report: Of any evaluator that has values per example.
+    by: A key of `report.tags`; numbers are put into ranges of lengths where
+      it is "length", of counts where it is "segments".
+
+  Returns:
+    Headers and rows, for `table.render`.
+
+  Raises:
+    KeyError: When no such tag is there; the message lists those that are.
+  """
+  if by not in report.tags:
+    raise KeyError(f"no tag {by!r}; there are {sorted(report.tags)}")
+  tag = report.tags[by]
+  if by == "length":
+    return by_name(report.values, *bins(tag, LENGTH_EDGES, " s"))
+  if by == "segments":
+    return by_name(report.values, *counts(tag))
+  return by_name(report.values, tag)
+
+
+def draws(examples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+  """Yields how often each example was drawn, [examples], once a resample."""
+  rng = np.random.default_rng(seed)
+  for _ in range(resamples):
+    drawn = rng.integers(examples, size=examples)
+    yield np.bincount(drawn, minlength=examples)
+
+
+def interval(
+  value: float, samples: np.ndarray, coverage: float = COVERAGE
+) -> Interval:
+  """Percentile interval of resampled figures [R] around the real one."""
+  tail = 100 * (1 - coverage) / 2
+  low, high = np.percentile(samples, [tail, 100 - tail])
+  return Interval(value, float(low), float(high))
+
+
+def bootstrap(
+  columns: Mapping[str, np.ndarray],
+  resamples: int = RESAMPLES,
+  seed: int = 0,
+  coverage: float = COVERAGE,
+) -> dict[str, Interval]:
+  """Confidence intervals of the means of per-example columns.
+
+  Examples are drawn with replacement, the same ones for all columns.
+
+  Args:
+    columns: Per-example values [N], NaN where an example has none.
+    resamples: Number of draws.
+    seed: The same seed gives the same intervals.
+    coverage: Share of the resampled means inside.
+
+  Returns:
+    An interval for each column with at least one value.
+  """
+  columns = {
+    name: column for name, column in columns.items() if mean(column) is not None
+  }
+  if not columns:
+    return {}
+  table = np.stack(list(columns.values()), axis=1).astype(float)
+  there = ~np.isnan(table)
+  table = np.where(there, table, 0.0)
+  means = np.empty((resamples, table.shape[1]))
+  for index, drawn in enumerate(draws(len(table), resamples, seed)):
+    total = drawn @ there
+    means[index] = drawn @ table / np.maximum(total, 1)
+  return {
+    name: interval(float(mean(columns[name]) or 0.0), means[:, index], coverage)
+    for index, name in enumerate(columns)
+  }
+
+
+def intervals(
+  report: Report, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+  """Confidence intervals of a report, its own where it brings them."""
+  return {**bootstrap(report.values, resamples, seed), **report.intervals}

@@ -1,0 +1,125 @@
+"""Highlight detection of QVHighlights: HL-mAP and HIT@1.
+
+Axes: Q queries, N clips of a video, A annotators (3).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from unloc_jax.metrics.files import Row
+from unloc_jax.metrics.problems import Problems
+
+CLIP_SECONDS = 2
+ANNOTATORS = 3
+LEVELS = {"Fair": 2, "Good": 3, "VeryGood": 4}
+
+
+def annotated(
+  row: Row, where: str, qid: str, problems: Problems
+) -> np.ndarray | None:
+  """Saliency of every clip of a video.
+
+  Args:
+    row: Ground truth with `duration`, `relevant_clip_ids`, `saliency_scores`.
+    where: File and line, for complaints.
+    qid: Its id.
+    problems: Told when the row has no usable scores.
+
+  Returns:
+    [int(duration / 2), 3] scores 0..4, 0 for clips that are not relevant; None
+    when there are none.
+  """
+  try:
+    scores = np.zeros((int(row["duration"] / CLIP_SECONDS), ANNOTATORS))
+    clips = np.asarray(row["relevant_clip_ids"], int)
+    if clips.size:
+      given = np.asarray(row["saliency_scores"], float)
+      if not np.isfinite(given).all() or clips.min() < 0:
+        raise ValueError
+      scores[clips] = given.reshape(len(clips), ANNOTATORS)
+  except (KeyError, TypeError, ValueError, IndexError):
+    what = "`duration`, `relevant_clip_ids` and `saliency_scores` do not agree"
+    problems.report(where, qid, what, "query skipped for highlights")
+    return None
+  return scores
+
+
+def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """Average precision of clips, tied scores taken together.
+
+  Precision is made monotone and averaged over the levels of recall that are
+  reached. Rows whose labels are all 0 give 0.
+
+  Args:
+    scores: [Q, N] predicted saliency.
+    labels: [Q, N, A] bool.
+
+  Returns:
+    [Q, A] in 0..1.
+  """
+  order = np.argsort(-scores, axis=1, kind="stable")
+  ordered = np.take_along_axis(scores, order, axis=1)
+  labels = np.take_along_axis(labels, order[:, :, None], axis=1)
+  last = np.ones(ordered.shape, bool)
+  last[:, :-1] = ordered[:, :-1] != ordered[:, 1:]
+  found = np.cumsum(labels, axis=1)
+  ranks = np.arange(1, ordered.shape[1] + 1)[None, :, None]
+  end = last[:, :, None]
+  precision = np.where(end, found / ranks, 0.0)
+  monotone = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+  reached = np.maximum.accumulate(np.where(end, found, 0), axis=1)
+  before = np.concatenate(
+    [np.zeros_like(reached[:, :1]), reached[:, :-1]], axis=1
+  )
+  steps = end & (found > before)
+  total = steps.sum(axis=1)
+  return (monotone * steps).sum(axis=1) / np.maximum(total, 1)
+
+
+def fit(scores: np.ndarray, clips: int) -> np.ndarray:
+  """Cuts scores [n] to the clips of the video, or pads them with 0."""
+  return np.pad(scores[:clips], (0, max(0, clips - len(scores))))
+
+
+def columns(
+  predicted: Sequence[np.ndarray | None], truth: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Per-query values [Q] in percent.
+
+  Args:
+    predicted: Q arrays [n] of saliency; None counts as a miss.
+    truth: Q arrays [N, 3] of annotated scores.
+
+  Returns:
+    "HL-min-Fair-mAP", "HL-min-Fair-Hit1", and so on.
+  """
+  number = len(truth)
+  levels = np.array(list(LEVELS.values()))
+  precision = np.zeros((number, len(levels)))
+  hit = np.zeros((number, len(levels)))
+  lengths = np.array([len(each) for each in truth], int)
+  there = np.array([p is not None and len(p) > 0 for p in predicted], bool)
+  for clips in np.unique(lengths[there]).tolist():
+    chosen = np.flatnonzero(there & (lengths == clips)).tolist()
+    given = [
+      each for each in (predicted[i] for i in chosen) if each is not None
+    ]
+    tops = np.array([int(np.argmax(each)) for each in given])
+    scores = np.stack([fit(each, clips) for each in given])
+    saliency = np.stack([truth[i] for i in chosen])
+    labels = saliency[..., None] >= levels
+    flat = labels.reshape(*labels.shape[:2], -1)
+    if not clips:
+      continue
+    by_annotator = average_precision(scores, flat).reshape(
+      len(chosen), ANNOTATORS, len(levels)
+    )
+    precision[chosen] = by_annotator.mean(axis=1)
+    top = labels[np.arange(len(chosen)), np.minimum(tops, clips - 1)]
+    hit[chosen] = top.any(axis=1) & (tops < clips)[:, None]
+  values = {}
+  for index, name in enumerate(LEVELS):
+    values[f"HL-min-{name}-mAP"] = 100.0 * precision[:, index]
+    values[f"HL-min-{name}-Hit1"] = 100.0 * hit[:, index]
+  return values

@@ -1,0 +1,150 @@
+"""Overlap of segments, one-to-one matching, and average precision.
+
+Axes: N groups (one query, or one class in one video), M predictions of all
+groups in a row, G ground-truth segments of a group, K thresholds.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+def intersection_over_union(
+  first: np.ndarray, second: np.ndarray, hull: bool = False
+) -> np.ndarray:
+  """Temporal IoU of segments that broadcast against each other.
+
+  Args:
+    first: [..., 2] start and end, in seconds.
+    second: [..., 2] start and end, in seconds.
+    hull: Divide by latest end minus earliest start, as QVHighlights does for
+      R1; it differs from the union only where the two do not meet.
+
+  Returns:
+    [...] in 0..1; 0 where both are points.
+  """
+  start, end = first[..., 0], first[..., 1]
+  other_start, other_end = second[..., 0], second[..., 1]
+  shared = np.minimum(end, other_end) - np.maximum(start, other_start)
+  shared = np.maximum(shared, 0.0)
+  if hull:
+    whole = np.maximum(end, other_end) - np.minimum(start, other_start)
+  else:
+    whole = (end - start) + (other_end - other_start) - shared
+  safe = np.where(whole > 0, whole, 1.0)
+  return np.where(whole > 0, shared / safe, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups:
+  """Predictions of N groups, each against its own ground truth.
+
+  Attributes:
+    predicted: [M, 2] seconds; those of a group lie together, best first.
+    begin: [N] index of each group's first prediction.
+    count: [N] number of its predictions.
+    truth: [N, G, 2] seconds.
+    truth_mask: [N, G] False where there is no such segment.
+  """
+
+  predicted: np.ndarray
+  begin: np.ndarray
+  count: np.ndarray
+  truth: np.ndarray
+  truth_mask: np.ndarray
+
+
+def match(groups: Groups, thresholds: np.ndarray) -> np.ndarray:
+  """Says which predictions are true, every ground truth being taken once.
+
+  In order of score, a prediction takes the free ground truth of its group it
+  overlaps most, if by the threshold; of equal overlaps the last one listed.
+  All groups take their r-th prediction at once, so the work is a short loop
+  over ranks whatever the number of groups.
+
+  Args:
+    groups: Predictions and ground truth.
+    thresholds: [K] IoU.
+
+  Returns:
+    [K, M] bool.
+  """
+  true = np.zeros((len(thresholds), len(groups.predicted)), bool)
+  sizes = groups.truth_mask.sum(axis=1)
+  # Groups are taken in classes of size so that padding never doubles the work.
+  level = np.ceil(np.log2(np.maximum(sizes, 1))).astype(int)
+  for value in np.unique(level[sizes > 0]):
+    chosen = np.flatnonzero((level == value) & (sizes > 0))
+    chosen = chosen[np.argsort(-groups.count[chosen], kind="stable")]
+    _match_level(groups, chosen, 2 ** int(value), thresholds, true)
+  return true
+
+
+def _match_level(
+  groups: Groups,
+  chosen: np.ndarray,
+  width: int,
+  thresholds: np.ndarray,
+  true: np.ndarray,
+) -> None:
+  """Fills `true` for groups sorted by falling number of predictions."""
+  width = min(width, groups.truth.shape[1])
+  truth = groups.truth[chosen, :width]
+  mask = groups.truth_mask[chosen, :width]
+  begin, count = groups.begin[chosen], groups.count[chosen]
+  free = np.broadcast_to(mask, (len(thresholds), *mask.shape)).copy()
+  limits = thresholds[:, None]
+  for rank in range(int(count.max(initial=0))):
+    active = int(np.searchsorted(-count, -rank, side="left"))
+    at = begin[:active] + rank
+    overlap = intersection_over_union(
+      groups.predicted[at][:, None, :], truth[:active]
+    )
+    left = np.where(free[:, :active], overlap[None], -1.0)
+    best = width - 1 - np.argmax(left[..., ::-1], axis=-1)
+    value = np.take_along_axis(left, best[..., None], axis=-1)[..., 0]
+    hit = (value >= limits) & (value >= 0)
+    true[:, at] = hit
+    step, group = np.nonzero(hit)
+    free[step, group, best[step, group]] = False
+
+
+def average_precision(true: np.ndarray, positives: int) -> float:
+  """Interpolated average precision as in VOC 2011.
+
+  Precision is made monotone from the right and summed wherever recall steps
+  up, which is at the true predictions only.
+
+  Args:
+    true: [M] bool, best score first.
+    positives: Number of ground-truth segments.
+
+  Returns:
+    0..1; 0 without ground truth.
+  """
+  at = np.flatnonzero(true)
+  if not at.size or positives <= 0:
+    return 0.0
+  precision = np.arange(1, at.size + 1) / (at + 1)
+  monotone = np.maximum.accumulate(precision[::-1])[::-1]
+  return float(monotone.sum() / positives)
+
+
+def pad_segments(segments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+  """Stacks lists of segments.
+
+  Args:
+    segments: N arrays [g, 2].
+
+  Returns:
+    [N, G, 2] padded with 0, and its mask [N, G]; G is at least 1.
+  """
+  counts = np.array([len(each) for each in segments], int)
+  width = max(1, int(counts.max(initial=0)))
+  mask = np.arange(width)[None, :] < counts[:, None]
+  padded = np.zeros((len(segments), width, 2))
+  if counts.sum():
+    padded[mask] = np.concatenate(
+      [each[:, :2] for each in segments if len(each)]
+    )
+  return padded, mask
