@@ -19,6 +19,11 @@ from unloc_jax.tasks import Task
 
 Batch = Mapping[str, jax.Array]
 
+_FRAME_TARGETS = {
+  "frames": targets_lib.frame_labels,
+  "tags": targets_lib.frame_tags,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class LossSpec:
@@ -103,8 +108,8 @@ def make_targets(
     labels = jnp.any(query[:, :, None] == jnp.arange(num_classes), axis=1)
     return Targets(labels[:, :, None], exists)
   mask = spec.point_mask(batch["frame_mask"])[:, None] & exists
-  if task.targets == "frames":
-    labels = targets_lib.frame_labels(
+  if task.targets in _FRAME_TARGETS:
+    labels = _FRAME_TARGETS[task.targets](
       batch["segments"], query, spec.num_frames, num_classes
     )
     return Targets(labels, mask)

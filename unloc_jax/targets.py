@@ -100,6 +100,23 @@ def query_displacement(
   return positive, jnp.where(jnp.isfinite(nearest), nearest, 0.0)
 
 
+def frame_tags(
+  segments: jax.Array,
+  segment_query: jax.Array,
+  num_frames: int,
+  num_classes: int,
+) -> jax.Array:
+  """All classes whose segments contain a frame, bool [B, C, T]."""
+  position = jnp.arange(num_frames, dtype=jnp.float32)
+  start, end = segments[..., None, 0], segments[..., None, 1]
+  inside = (position >= start) & (position <= end)  # [B, S, T]
+  # Padding goes to a row of its own, which is cut off.
+  row = jnp.where(segment_query >= 0, segment_query, num_classes)
+  video = jnp.arange(segments.shape[0])[:, None]
+  tags = jnp.zeros((segments.shape[0], num_classes + 1, num_frames), bool)
+  return tags.at[video, row].max(inside)[:, :num_classes]
+
+
 def frame_labels(
   segments: jax.Array,
   segment_query: jax.Array,

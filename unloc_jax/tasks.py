@@ -16,10 +16,11 @@ class Task:
       prompts for every video).
     train_pairing: "all" (captions of other videos are negatives) or "matched"
       (a caption only meets its own video). Class prompts meet every video.
-    targets: "segments" (points in charge of a segment), "frames" (class of
-      each frame) or "video" (class of the video).
-    decode: "per_query" (soft-NMS per caption or class), "per_frame" (argmax
-      with background) or "per_video" (argmax).
+    targets: "segments" (points in charge of a segment), "frames" (the class
+      of each frame), "tags" (all classes true of a frame) or "video" (the
+      class of the video).
+    decode: "per_query" (soft-NMS per caption or class), "per_frame" (class
+      logits of each frame) or "per_video" (class logits).
     metric: Family of `unloc_jax.metrics` that scores it.
   """
 
@@ -74,6 +75,15 @@ TASKS = {
       targets="frames",
       decode="per_frame",
       metric="segmentation",
+    ),
+    # Pretrains both towers on single frames, as CLIP does on images.
+    Task(
+      name="frame_tagging",
+      texts="classes",
+      train_pairing="all",
+      targets="tags",
+      decode="per_frame",
+      metric="tagging",
     ),
     Task(
       name="classification",

@@ -68,6 +68,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
     if task.has_displacement
     else None,
     width=model.width,
+    similarity=model.fusion.similarity,
     freeze_image=model.image_tower.frozen,
     freeze_text=model.text_tower.frozen,
     text_part=model.text_part,
@@ -86,6 +87,7 @@ def _image_tower(tower, shared) -> ImageTower | None:
     num_layers=tower.num_layers,
     num_heads=tower.num_heads,
     classifier=tower.classifier,
+    per_frame_class=tower.per_frame_class,
     stochastic_depth=tower.stochastic_depth,
     remat=tower.remat,
     **shared,

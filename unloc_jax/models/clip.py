@@ -44,8 +44,9 @@ class ImageTower(nn.Module):
     width: Width of the tokens.
     num_layers: Blocks.
     num_heads: Attention heads.
-    classifier: "token" (a class embedding per frame position) or "gap" (mean
-      over patches).
+    classifier: "token" (a class embedding) or "gap" (mean over patches).
+    per_frame_class: A class embedding per frame position; otherwise one for
+      all frames, as in CLIP.
     stochastic_depth: Rate of the last block.
     remat: Remat policy of the blocks.
     scan: Stack the layers' parameters.
@@ -57,6 +58,7 @@ class ImageTower(nn.Module):
   num_layers: int
   num_heads: int
   classifier: str = "token"
+  per_frame_class: bool = True
   stochastic_depth: float = 0.0
   remat: str = "none"
   scan: bool = False
@@ -112,7 +114,7 @@ class ImageTower(nn.Module):
     embedding = self.param(
       "class_embedding",
       nn.initializers.normal(self.width**-0.5),
-      (num_frames, self.width),
+      (num_frames if self.per_frame_class else 1, self.width),
     )
     embedding = jnp.broadcast_to(
       embedding[None, :, None].astype(self.dtype),

@@ -18,7 +18,9 @@ from unloc_jax.models.feature_pyramid import (
 )
 from unloc_jax.models.transformer import Dtype, Transformer, key_mask
 
-KINDS = ("transformer", "simple_pyramid", "fpn", "late")
+KINDS = ("transformer", "simple_pyramid", "fpn", "late", "none")
+# Kinds that leave the text out; the caller compares points and texts.
+TEXTLESS = ("late", "none")
 
 
 def sinusoidal_positions(length: int, width: int) -> np.ndarray:
@@ -37,7 +39,8 @@ class Fusion(nn.Module):
   """Fuses frame tokens with texts and builds the feature pyramid.
 
   Attributes:
-    kind: One of KINDS. "late" leaves the text out; the caller compares.
+    kind: One of KINDS; "none" hands the frame tokens on as they are, to
+      pretrain the towers on single frames.
     num_levels: V, levels of the pyramid.
     num_layers: Blocks; at least V for "fpn".
     num_heads: Attention heads.
@@ -66,6 +69,8 @@ class Fusion(nn.Module):
 
   def setup(self):
     self._check()
+    if self.kind == "none":
+      return
     self.encoder = Transformer(
       num_layers=self.num_layers,
       num_heads=self.num_heads,
@@ -102,9 +107,9 @@ class Fusion(nn.Module):
         f"fusion.downsampling: {self.downsampling!r} is not one of "
         f"{', '.join(DOWNSAMPLING)}"
       )
-    if self.kind == "transformer" and self.num_levels != 1:
+    if self.kind in ("transformer", "none") and self.num_levels != 1:
       raise ValueError(
-        f"fusion.kind transformer has one level, not {self.num_levels}"
+        f"fusion.kind {self.kind} has one level, not {self.num_levels}"
       )
     if self.kind == "fpn" and (self.num_layers < self.num_levels or self.scan):
       raise ValueError(
@@ -131,9 +136,11 @@ class Fusion(nn.Module):
 
     Returns:
       Pyramid levels [B, Q, T / 2^v, D], finest first, and the fused text part
-      [B, Q, L', D]. For "late" Q is 1 and the text part is `text` as it came.
+      [B, Q, L', D]. For TEXTLESS kinds Q is 1 and the text part is `text`.
     """
-    if self.kind == "late":
+    if self.kind == "none":
+      return [frames[:, None]], text
+    if self.kind in TEXTLESS:
       num_queries, num_text = 1, 0
     else:
       num_queries, num_text = text.shape[1:3]
@@ -154,7 +161,7 @@ class Fusion(nn.Module):
         tokens = self.norm(tokens)
       fused, fused_text = _split_text(tokens, num_text)
       levels = [fused] if self.kind == "transformer" else self.pyramid(fused)
-    return levels, (text if self.kind == "late" else fused_text)
+    return levels, (text if self.kind in TEXTLESS else fused_text)
 
   def _fpn(self, tokens, mask, num_text, deterministic):
     """Takes the outputs of the last V blocks, halving T between them."""

@@ -8,7 +8,7 @@ the values the modules are built with and in the shapes of the texts:
 """
 
 import functools
-from typing import Any
+import math
 
 import flax.linen as nn
 import flax.struct
@@ -21,12 +21,13 @@ from unloc_jax.models.clip import (
   end_tokens,
   normalise_pixels,
 )
-from unloc_jax.models.fusion import Fusion
+from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.transformer import Dtype
 
 TEXT_PARTS = ("eos", "all")
 READOUTS = ("points", "text")
+SIMILARITIES = ("cosine", "dot")
 
 
 @flax.struct.dataclass
@@ -72,6 +73,8 @@ class UnLoc(nn.Module):
     readout: "points" (frame tokens) or "text" (the fused text token, for
       classification), what the relevance head reads.
     query_chunk: Texts fused at a time; 0 = all at once.
+    similarity: "cosine" or "dot" (over the square root of D), how points and
+      texts are compared where fusion leaves the text out.
     dtype: Of computation.
   """
 
@@ -86,6 +89,7 @@ class UnLoc(nn.Module):
   text_part: str = "eos"
   readout: str = "points"
   query_chunk: int = 0
+  similarity: str = "cosine"
   dtype: Dtype = jnp.float32
 
   def setup(self):
@@ -95,9 +99,10 @@ class UnLoc(nn.Module):
     self.image_projection = project()
     if self.text_tower is not None:
       self.text_projection = project()
-    if self.fusion.kind == "late":
-      self.temperature = self.param(
-        "temperature", nn.initializers.constant(jnp.log(1 / 0.07)), ()
+    if self.fusion.kind in TEXTLESS:
+      log_scale = math.log(1 / 0.07) if self.similarity == "cosine" else 0.0
+      self.log_scale = self.param(
+        "log_scale", nn.initializers.constant(log_scale), ()
       )
       self.relevance_bias = self.param(
         "relevance_bias",
@@ -182,7 +187,7 @@ class UnLoc(nn.Module):
     if tokens.ndim == 3:
       tokens, mask = tokens[None], mask[None]
     chunked = 0 < self.query_chunk < tokens.shape[1]
-    if chunked and self.fusion.kind != "late":
+    if chunked and self.fusion.kind not in TEXTLESS:
       return self._in_chunks(
         video, frame_mask, Texts(tokens, mask), pairs, deterministic
       )
@@ -203,20 +208,24 @@ class UnLoc(nn.Module):
     levels, fused_text = self.fusion(
       video, frame_mask, texts.tokens, texts.mask, deterministic
     )
-    if self.fusion.kind == "late":
-      return self._cosine(levels, texts), levels
+    if self.fusion.kind in TEXTLESS:
+      return self._compare(levels, texts), levels
     if self.readout == "text":
       return self.relevance_head([fused_text[..., -1:, :]]), levels
     return self.relevance_head(levels), levels
 
-  def _cosine(self, levels, texts):
-    """Scaled cosine similarity of points [B, 1, P, D] and texts."""
-    points = _unit(jnp.concatenate(levels, axis=-2)[:, 0])
+  def _compare(self, levels, texts):
+    """Scaled similarity of points [B, 1, P, D] and texts, [B, Q, P]."""
+    points = jnp.concatenate(levels, axis=-2)[:, 0].astype(jnp.float32)
     weights = texts.mask[..., None].astype(jnp.float32)
-    mean = jnp.sum(texts.tokens * weights, axis=-2) / jnp.sum(weights, axis=-2)
-    text = jnp.broadcast_to(_unit(mean), (points.shape[0], *mean.shape[1:]))
-    cosine = jnp.einsum("bpd,bqd->bqp", points, text)
-    return cosine * jnp.exp(self.temperature) + self.relevance_bias
+    text = jnp.sum(texts.tokens * weights, axis=-2) / jnp.sum(weights, axis=-2)
+    if self.similarity == "cosine":
+      points, text = _unit(points), _unit(text)
+    else:
+      points = points * self.width**-0.5
+    text = jnp.broadcast_to(text, (points.shape[0], *text.shape[1:]))
+    similarity = jnp.einsum("bpd,bqd->bqp", points, text)
+    return similarity * jnp.exp(self.log_scale) + self.relevance_bias
 
   def _in_chunks(self, video, frame_mask, texts, pairs, deterministic):
     """As `localize`, over `query_chunk` texts at a time, recomputed backward.

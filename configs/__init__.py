@@ -1,0 +1,1 @@
+"""One small change of configs/common.py per benchmark."""

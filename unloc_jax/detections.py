@@ -1,0 +1,102 @@
+"""A batch -> detections in seconds: the model, decoding and soft-NMS, jitted.
+
+Evaluation and prediction both go through here, so they agree.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from unloc_jax import decode
+from unloc_jax.models.unloc import Predictions
+from unloc_jax.pyramid import PyramidSpec
+from unloc_jax.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeSpec:
+  """Options of decoding; see `config.decode`."""
+
+  sigma: float = 0.3
+  score_threshold: float = 0.001
+  max_detections: int = 100
+  class_agnostic: bool = False
+
+  @property
+  def nms(self) -> dict[str, float]:
+    """Options of `decode.soft_nms`."""
+    return {
+      "sigma": self.sigma,
+      "score_threshold": self.score_threshold,
+      "max_detections": self.max_detections,
+    }
+
+
+@flax.struct.dataclass
+class Detections:
+  """What was found in B videos.
+
+  Attributes:
+    scores: float32. Segments: [B, Q, K] (or [B, K] over all classes), best
+      first, 0 = none. Frames: [B, C, T]. Videos: [B, C].
+    segments: float32 [B, Q, K, 2] (or [B, K, 2]) in seconds, or None.
+    classes: int32 [B, K] where NMS went over all classes, or None.
+    curve: float32 [B, Q, T], relevance of every sampled frame, 0 to 1.
+  """
+
+  scores: jax.Array
+  segments: jax.Array | None
+  classes: jax.Array | None
+  curve: jax.Array
+
+
+def seconds_per_position(
+  data: ml_collections.ConfigDict, batch: Mapping[str, jax.Array]
+) -> jax.Array:
+  """Seconds between two sampled frames of each video, float32 [B]."""
+  if data.sampling == "rate":
+    return jnp.full_like(batch["frame_rate"], 1.0 / data.rate)
+  span = (batch["frame_count"] - 1) / batch["frame_rate"]
+  return span / max(data.num_frames - 1, 1)
+
+
+def detect(
+  task: Task,
+  spec: PyramidSpec,
+  options: DecodeSpec,
+  predictions: Predictions,
+  frame_mask: jax.Array,
+  seconds: jax.Array,
+  duration: jax.Array,
+) -> Detections:
+  """Predictions of B videos x Q texts -> detections.
+
+  Args:
+    task: Says how to decode.
+    spec: Pyramid geometry.
+    options: Of soft-NMS.
+    predictions: Relevance [B, Q, P], displacement [B, Q, P, 2].
+    frame_mask: bool [B, T].
+    seconds: float32 [B], see `seconds_per_position`.
+    duration: float32 [B], seconds.
+  """
+  scores = jax.nn.sigmoid(predictions.relevance)
+  if task.decode == "per_video":
+    return Detections(scores[..., 0], None, None, scores)
+  if task.decode == "per_frame":
+    return Detections(predictions.relevance, None, None, scores)
+  scores = jnp.where(spec.point_mask(frame_mask)[:, None], scores, 0.0)
+  frames = decode.decode_segments(spec, predictions.displacement)
+  segments = decode.to_seconds(frames, seconds, duration)
+  curve = scores[..., : spec.num_frames]
+  if options.class_agnostic:
+    found, kept, classes = decode.detect_class_agnostic(
+      segments, scores, **options.nms
+    )
+    return Detections(kept, found, classes, curve)
+  found, kept = decode.detect_per_query(segments, scores, **options.nms)
+  return Detections(kept, found, None, curve)

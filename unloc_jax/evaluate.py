@@ -1,0 +1,191 @@
+"""Every example exactly once -> detections -> official metrics and files.
+
+    python -m unloc_jax.evaluate --workdir=RUN --split=test
+
+scores a run's best or latest checkpoint; training calls `Evaluator` itself.
+"""
+
+import functools
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import tqdm
+from absl import app, flags, logging
+from jax.sharding import Mesh
+
+from unloc_jax import draw, sharding, submissions
+from unloc_jax.checkpoints import Checkpoints, read_config
+from unloc_jax.data import pipeline
+from unloc_jax.detections import (
+  DecodeSpec,
+  Detections,
+  detect,
+  seconds_per_position,
+)
+from unloc_jax.metrics.report import Report
+from unloc_jax.models.unloc import UnLoc
+from unloc_jax.prompts import class_texts, encode_prompts
+from unloc_jax.state import FlatParams, Parts, nest, param_shapes
+
+
+def eval_step(
+  params: Mapping[str, jax.Array],
+  batch: Mapping[str, jax.Array],
+  prompts: jax.Array | None,
+  *,
+  parts: Parts,
+) -> Detections:
+  """Detections of one batch; every video only meets its own captions."""
+
+  def run(model: UnLoc):
+    frames = batch["frames"] if "frames" in batch else batch["embeddings"]
+    video = model.encode_video(frames)
+    if prompts is None:
+      texts = model.encode_text(batch["text_ids"])
+    else:
+      texts = encode_prompts(model, prompts)
+    return model.localize(video, batch["frame_mask"], texts)
+
+  predictions = parts.model.apply(nest(dict(params)), method=run)
+  return detect(
+    parts.task,
+    parts.pyramid,
+    DecodeSpec(**parts.config.decode.to_dict()),
+    predictions,
+    batch["frame_mask"],
+    seconds_per_position(parts.config.data, batch),
+    batch["duration"],
+  )
+
+
+class Evaluator:
+  """Scores states on splits; opened splits and programs are kept.
+
+  Args:
+    parts: Of the run.
+    mesh: Devices.
+    workdir: Results go to WORKDIR/results/SPLIT.
+  """
+
+  def __init__(self, parts: Parts, mesh: Mesh, workdir: str):
+    self._parts = parts
+    self._mesh = mesh
+    self._results = pathlib.Path(workdir) / "results"
+    self._splits: dict[str, pipeline.Split] = {}
+    self._step = jax.jit(functools.partial(eval_step, parts=parts))
+
+  def split(self, name: str) -> pipeline.Split:
+    """The opened split."""
+    if name not in self._splits:
+      self._splits[name] = pipeline.open_split(self._parts.config.data, name)
+    return self._splits[name]
+
+  def run(self, params: FlatParams, split_name: str) -> Report:
+    """Scores parameters on a split; writes the submission file and drawings.
+
+    Returns:
+      The benchmark's report; `seen` of `expected` examples were scored.
+    """
+    split = self.split(split_name)
+    submission = submissions.make(self._parts, split)
+    gallery = draw.Gallery(self._parts, split)
+    for batch, found in self._detections(params, split):
+      submission.add(batch, found)
+      gallery.add(batch, found)
+    report = submission.score()
+    if jax.process_index() == 0:
+      folder = self._results / split_name
+      folder.mkdir(parents=True, exist_ok=True)
+      submission.write(folder)
+      gallery.write(folder)
+      write_json(folder / "metrics.json", report.metrics)
+      logging.info("%s: %s", split_name, summary(report))
+    return report
+
+  def _detections(
+    self, params: FlatParams, split: pipeline.Split
+  ) -> Iterator[tuple[dict[str, np.ndarray], Detections]]:
+    """Batches and what was found in them, whole on every process."""
+    config = self._parts.config
+    prompts = None
+    if self._parts.task.texts == "classes":
+      prompts = jnp.asarray(class_texts(config, split.classes))
+    batches = pipeline.make_eval(
+      config.data,
+      batch_size=config.eval.batch_size,
+      split=split,
+      host_index=jax.process_index(),
+      host_count=jax.process_count(),
+    )
+    progress = tqdm.tqdm(
+      batches,
+      total=batches.length,
+      desc=f"Scoring {split.name}",
+      unit="batch",
+      disable=None,  # Silent where nobody is watching.
+    )
+    for batch in progress:
+      sharded = sharding.shard_batch(batch, self._mesh)
+      found = self._step(params, sharded, prompts)
+      if jax.process_count() > 1:
+        sharded.pop("frames", None)
+        batch = sharding.gather(sharded, self._mesh)
+        found = sharding.gather(found, self._mesh)
+      yield batch, jax.tree.map(np.asarray, found)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes beside, then renames."""
+  beside = path.with_suffix(".tmp")
+  beside.write_text(json.dumps(value, indent=2) + "\n")
+  beside.rename(path)
+
+
+def scalars(report: Report, split: str = "") -> dict[str, float]:
+  """Headline figures for logs and for choosing the best checkpoint."""
+  prefix = f"{split}/" if split else ""
+  return {
+    f"{prefix}{name}": float(value)
+    for name, value in report.headline.items()
+    if value is not None
+  }
+
+
+def summary(report: Report) -> str:
+  """One line: the headline figures and how many examples were seen."""
+  figures = " ".join(
+    f"{name} {value:.2f}"
+    for name, value in report.headline.items()
+    if value is not None
+  )
+  return f"{figures} ({report.seen} of {report.expected} examples)"
+
+
+def main(argv: list[str]) -> None:
+  """Scores the best, else the latest, checkpoint of a run."""
+  del argv
+  config = ml_collections.ConfigDict(read_config(_WORKDIR.value))
+  config.data.path = _DATA.value or config.data.path
+  results = evaluate_run(config, _WORKDIR.value, _SPLITS.value)
+  for name, report in results.items():
+    print(f"{name}: {summary(report)}")
+
+
+def evaluate_run(
+  config: ml_collections.ConfigDict, workdir: str, splits: Sequence[str]
+) -> dict[str, Report]:
+  """Scores a run's best checkpoint (else its latest) on splits."""
+  parts = Parts.from_config(config)
+  mesh = sharding.make_mesh(config.mesh)
+  checkpoints = Checkpoints(workdir, config)
+  shapes = param_shapes(parts)
+  shardings = sharding.state_shardings(shapes, mesh)
+  params = checkpoints.restore_params(shapes, shardings)
+  evaluator = Evaluator(parts, mesh, workdir)
+  return {name: evaluator.run(params, name) for name in splits}

@@ -1,0 +1,46 @@
+"""Trains and evaluates.
+
+    python -m unloc_jax.main --config=configs/anet_mr.py:B --workdir=runs/mr \
+      --config.data.path=DATA_DIR/anet_captions/1.0.0
+"""
+
+import os
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config file, with its argument after a colon."
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Folder of the run: checkpoints, logs, results."
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed", False, "One of several processes (Slurm, Kubernetes, TPU pod)."
+)
+
+
+def main(argv: list[str]) -> None:
+  """Runs `train_and_evaluate`; what is wrong is said in one line."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  logging.set_verbosity(logging.INFO)
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  import jax
+
+  from unloc_jax import train
+
+  if _DISTRIBUTED.value:
+    jax.distributed.initialize()
+  try:
+    train.train_and_evaluate(_CONFIG.value.lock(), _WORKDIR.value)
+  except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    if logging.level_debug():
+      raise
+    sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir"])
+  app.run(main)

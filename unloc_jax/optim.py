@@ -1,0 +1,168 @@
+"""Schedules; parameter pattern -> rate, or frozen."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+FlatParams = Mapping[str, Any]
+
+# Matrices only: not biases, norms, embeddings or scales.
+_DECAYED = re.compile(r"kernel$")
+
+_SCHEDULES = ("constant", "cosine", "steps")
+
+
+def frozen_pattern(config: ml_collections.ConfigDict) -> re.Pattern[str] | None:
+  """What the model's frozen towers cover; None where nothing is frozen."""
+  names = [
+    name
+    for name in ("image_tower", "text_tower")
+    if config.model[name].frozen and config.model[name].num_layers
+  ]
+  return re.compile(f"({'|'.join(names)})/") if names else None
+
+
+def split_frozen(
+  config: ml_collections.ConfigDict, params: FlatParams
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Flat parameters -> (trained, frozen)."""
+  pattern = frozen_pattern(config)
+  frozen = {k for k in params if pattern and pattern.match(k)}
+  return (
+    {k: v for k, v in params.items() if k not in frozen},
+    {k: v for k, v in params.items() if k in frozen},
+  )
+
+
+def base_rates(
+  rates: tuple[tuple[str, float], ...], names: list[str]
+) -> dict[str, float]:
+  """Base rate of every trained parameter: the first pattern it matches.
+
+  Raises:
+    ValueError: A parameter is not covered or a pattern is not used.
+  """
+  chosen, used = {}, set()
+  for name in names:
+    for pattern, rate in rates:
+      if re.match(pattern, name):
+        chosen[name] = rate
+        used.add(pattern)
+        break
+  uncovered = sorted(set(names) - set(chosen))
+  if uncovered:
+    raise ValueError(f"optimizer.rates covers none of: {', '.join(uncovered)}")
+  unused = [pattern for pattern, _ in rates if pattern not in used]
+  if unused:
+    raise ValueError(f"optimizer.rates: no parameter matches {unused}")
+  return chosen
+
+
+def schedule(
+  optimizer: ml_collections.ConfigDict, total_steps: int, unit_steps: float
+) -> Callable[[Any], jax.Array]:
+  """Factor of the base rates at a step.
+
+  Args:
+    optimizer: `config.optimizer`.
+    total_steps: Steps of the run.
+    unit_steps: Steps in one `train.unit`.
+
+  Raises:
+    ValueError: A step of the schedule is after the end, or the schedule has a
+      name that is not known.
+  """
+  if optimizer.schedule not in _SCHEDULES:
+    raise ValueError(
+      f"optimizer.schedule: {optimizer.schedule!r} is not one of "
+      f"{', '.join(_SCHEDULES)}"
+    )
+  warmup = round(optimizer.warmup * unit_steps)
+  if warmup >= total_steps:
+    raise ValueError(
+      f"optimizer.warmup: {warmup} steps of warm-up do not end before the "
+      f"run of {total_steps} steps does"
+    )
+  if bool(optimizer.decay) != (optimizer.schedule == "steps"):
+    raise ValueError(
+      "optimizer.decay goes with optimizer.schedule='steps' and with no other"
+    )
+  boundaries = {}
+  for at, factor in optimizer.decay:
+    step = round(at * unit_steps)
+    if not warmup <= step < total_steps:
+      raise ValueError(
+        f"optimizer.decay: the step at {at} is not between the warm-up's end "
+        f"and the end of the run (step {step} of {total_steps})"
+      )
+    boundaries[step - warmup] = factor
+  if optimizer.schedule == "cosine":
+    main = optax.cosine_decay_schedule(1.0, total_steps - warmup)
+  else:
+    main = optax.piecewise_constant_schedule(1.0, boundaries)
+  ramp = optax.linear_schedule(0.0, 1.0, max(warmup, 1))
+  # The first step already moves: step 0 takes the rate of 1 / warmup.
+  return optax.join_schedules([lambda step: ramp(step + 1), main], [warmup])
+
+
+def make_optimizer(
+  config: ml_collections.ConfigDict,
+  names: list[str],
+  total_steps: int,
+  unit_steps: float,
+) -> optax.GradientTransformation:
+  """Optimizer of the trained parameters, a flat {path: array}.
+
+  Raises:
+    ValueError: See `base_rates` and `schedule`; or an unknown optimizer.
+  """
+  optimizer = config.optimizer
+  rates = base_rates(optimizer.rates, names)
+  factor = schedule(optimizer, total_steps, unit_steps)
+  if optimizer.name == "sgd":
+    precondition = optax.trace(optimizer.momentum)
+  elif optimizer.name == "adamw":
+    precondition = optax.scale_by_adam(optimizer.momentum, optimizer.beta2)
+  else:
+    raise ValueError(
+      f"optimizer.name: {optimizer.name!r} is not one of sgd, adamw"
+    )
+  clip = (
+    optax.clip_by_global_norm(optimizer.clip_norm)
+    if optimizer.clip_norm
+    else optax.identity()
+  )
+  decay = optax.add_decayed_weights(
+    optimizer.weight_decay,
+    mask=lambda params: {k: bool(_DECAYED.search(k)) for k in params},
+  )
+  return optax.chain(
+    clip,
+    precondition,
+    decay if optimizer.weight_decay else optax.identity(),
+    _scale_by_rates(rates),
+    optax.scale_by_schedule(lambda step: -factor(step)),
+  )
+
+
+def _scale_by_rates(rates: Mapping[str, float]) -> optax.GradientTransformation:
+  def update(updates, params=None):
+    del params
+    return {name: rates[name] * update for name, update in updates.items()}
+
+  return optax.stateless(update)
+
+
+def update_average(
+  average: FlatParams, params: FlatParams, decay: float, step: jax.Array
+) -> dict[str, Any]:
+  """Running average of parameters, less sluggish in the first steps."""
+  decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+  return {
+    name: decay * average[name] + (1 - decay) * params[name] for name in params
+  }

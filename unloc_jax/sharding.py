@@ -1,0 +1,140 @@
+"""The device mesh, and one table that says which axis is split over what.
+
+A parameter's axes have logical names; RULES maps a logical name to a mesh
+axis. A logical axis whose size the mesh axis does not divide stays whole.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+MESH_AXES = ("data", "fsdp", "model")
+
+# Rows of a batch are split over all copies and shares of the model.
+BATCH = ("data", "fsdp")
+
+RULES: Mapping[str, str] = {
+  "embed": "fsdp",
+  "heads": "model",
+  "hidden": "model",
+  "vocabulary": "model",
+}
+
+# The first pattern that is found in a parameter's path names its last axes;
+# axes before them (stacked layers) and parameters not listed stay whole.
+_LOGICAL_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+  (r"attention/(query|key|value)/kernel$", ("embed", "heads", None)),
+  (r"attention/(query|key|value)/bias$", ("heads", None)),
+  (r"attention/out/kernel$", ("heads", None, "embed")),
+  (r"mlp/up/kernel$", ("embed", "hidden")),
+  (r"mlp/up/bias$", ("hidden",)),
+  (r"mlp/down/kernel$", ("hidden", "embed")),
+  (r"token_embedding/embedding$", ("vocabulary", "embed")),
+  (r"patch_embedding/kernel$", (None, "embed")),
+  (r"projection/kernel$", ("embed", None)),
+  (r"(conv_\d+|conv)/kernel$", (None, "embed", None)),
+)
+
+
+def make_mesh(mesh: ml_collections.ConfigDict) -> Mesh:
+  """The mesh of `config.mesh` over all devices of all processes.
+
+  Raises:
+    ValueError: The axes do not multiply to the number of devices.
+  """
+  count = jax.device_count()
+  shape = [mesh[axis] for axis in MESH_AXES]
+  if shape.count(-1) > 1:
+    raise ValueError(f"mesh: only one axis may be -1, not {shape}")
+  known = int(np.prod([n for n in shape if n != -1]))
+  if -1 in shape and known and count % known == 0:
+    shape[shape.index(-1)] = count // known
+  if -1 in shape or int(np.prod(shape)) != count:
+    raise ValueError(
+      f"mesh: {dict(zip(MESH_AXES, shape, strict=True))} does not divide the "
+      f"{count} devices there are; let one axis be -1"
+    )
+  return jax.make_mesh(
+    tuple(shape), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES)
+  )
+
+
+def check_batch(mesh: Mesh, batch_size: int, key: str) -> None:
+  """Raises ValueError where a global batch cannot be split over the mesh."""
+  shares = mesh.shape["data"] * mesh.shape["fsdp"]
+  if batch_size % shares:
+    nearest = max(shares, round(batch_size / shares) * shares)
+    raise ValueError(
+      f"{key}={batch_size} is not divisible by the {shares} shares of the "
+      f"mesh (data x fsdp); the nearest that is: {nearest}"
+    )
+
+
+def partition(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+  """How the parameter of that path is split."""
+  for pattern, axes in _LOGICAL_AXES:
+    if re.search(pattern, name) and len(shape) >= len(axes):
+      return _resolve(axes, shape, mesh)
+  return PartitionSpec()
+
+
+def _resolve(axes, shape, mesh) -> PartitionSpec:
+  split: list[str | None] = [None] * (len(shape) - len(axes))
+  for axis, size in zip(axes, shape[len(shape) - len(axes) :], strict=True):
+    target = RULES[axis] if axis else None
+    divides = target and size % mesh.shape[target] == 0
+    split.append(target if divides else None)
+  return PartitionSpec(*split)
+
+
+def state_shardings(state: Any, mesh: Mesh) -> Any:
+  """Shardings of a state of ShapeDtypeStructs, by the path of every leaf.
+
+  Optimizer state and averages are keyed by the same parameter paths, so they
+  are split as their parameters are.
+  """
+
+  def sharding(path, leaf):
+    name = "/".join(_key(entry) for entry in path)
+    return NamedSharding(mesh, partition(name, leaf.shape, mesh))
+
+  return jax.tree_util.tree_map_with_path(sharding, state)
+
+
+def _key(entry: Any) -> str:
+  for attribute in ("key", "name", "idx"):
+    if hasattr(entry, attribute):
+      return str(getattr(entry, attribute))
+  return str(entry)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """Whole on every device."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Rows split over the mesh."""
+  return NamedSharding(mesh, PartitionSpec(BATCH))
+
+
+def shard_batch(
+  batch: Mapping[str, np.ndarray], mesh: Mesh
+) -> dict[str, jax.Array]:
+  """This process's rows of a batch -> arrays of the global batch."""
+  sharding = batch_sharding(mesh)
+  return {
+    name: jax.make_array_from_process_local_data(sharding, value)
+    for name, value in batch.items()
+  }
+
+
+def gather(tree: Any, mesh: Mesh) -> Any:
+  """Arrays of the global batch -> NumPy arrays, whole on every process."""
+  whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
+  return jax.tree.map(np.asarray, whole)

@@ -1,0 +1,290 @@
+"""The training loop, read from top to bottom."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from absl import logging
+from clu import metric_writers, parameter_overview, periodic_actions
+from jax.sharding import Mesh
+
+from unloc_jax import evaluate, optim, sharding
+from unloc_jax.checkpoints import Checkpoints, write_config
+from unloc_jax.data import pipeline
+from unloc_jax.objective import (
+  compute_losses,
+  displacement_pairs,
+  make_targets,
+)
+from unloc_jax.prompts import class_texts, draw_prompts
+from unloc_jax.state import (
+  Parts,
+  TrainState,
+  evaluated_params,
+  init_state,
+  nest,
+  param_shapes,
+)
+
+Batch = Mapping[str, jax.Array]
+
+
+def train_step(
+  state: TrainState,
+  batch: Batch,
+  prompts: jax.Array | None,
+  *,
+  parts: Parts,
+  optimizer: optax.GradientTransformation,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """One step on a global batch.
+
+  Args:
+    state: Before the step.
+    batch: See `unloc_jax.data.batch`.
+    prompts: Class prompts [R, C, ...]; None where videos bring captions.
+    parts: Model, task, geometry, losses.
+    optimizer: Of the trained parameters.
+
+  Returns:
+    The state after it, and losses and gradient norm, scalars.
+  """
+  key = jax.random.fold_in(jax.random.key(parts.config.seed), state.step)
+  trained, frozen = optim.split_frozen(parts.config, state.params)
+
+  def loss_fn(trained):
+    losses = batch_losses({**trained, **frozen}, batch, prompts, key, parts)
+    return losses["total"], losses
+
+  grads, losses = jax.grad(loss_fn, has_aux=True)(trained)
+  norm = optax.global_norm(grads)
+  updates, opt_state = optimizer.update(grads, state.opt_state, trained)
+  new = optax.apply_updates(trained, updates)
+  average = state.average
+  if average is not None:
+    decay = parts.config.optimizer.ema
+    average = optim.update_average(average, new, decay, state.step)
+  finite = jnp.isfinite(norm) & jnp.isfinite(losses["total"])
+  keep = functools.partial(
+    jax.tree.map, lambda new, old: jnp.where(finite, new, old)
+  )
+  state = TrainState(
+    step=state.step + 1,
+    params={**state.params, **keep(new, trained)},
+    opt_state=keep(opt_state, state.opt_state),
+    average=keep(average, state.average),
+    skipped=state.skipped + (~finite).astype(jnp.int32),
+  )
+  metrics = {f"loss/{name}": value for name, value in losses.items()}
+  return state, {**metrics, "gradient_norm": norm, "skipped": state.skipped}
+
+
+def batch_losses(
+  params: Mapping[str, jax.Array],
+  batch: Batch,
+  prompts: jax.Array | None,
+  key: jax.Array,
+  parts: Parts,
+) -> dict[str, jax.Array]:
+  """Losses of a batch in training mode."""
+  prompt_key, dropout_key = jax.random.split(key)
+  num_classes, drawn = 0, None
+  if prompts is not None:
+    prompt_key, class_key = jax.random.split(prompt_key)
+    texts = draw_prompts(prompts, prompt_key)
+    num_classes = texts.shape[0]
+    if 0 < parts.config.text.sampled < num_classes:
+      drawn = jax.random.permutation(class_key, num_classes)
+      drawn = drawn[: parts.config.text.sampled]
+      texts = texts[drawn]
+  elif parts.task.train_pairing == "all":
+    texts = batch["text_ids"].reshape(-1, batch["text_ids"].shape[-1])
+  else:
+    texts = batch["text_ids"]
+  predictions = parts.model.apply(
+    nest(dict(params)),
+    batch["frames"] if "frames" in batch else batch["embeddings"],
+    batch["frame_mask"],
+    texts,
+    displacement_pairs(parts.task, batch),
+    deterministic=False,
+    rngs={"dropout": dropout_key},
+  )
+  targets = make_targets(parts.task, parts.pyramid, batch, num_classes)
+  if drawn is not None:
+    targets = targets.replace(labels=targets.labels[:, drawn])
+  return compute_losses(parts.task, parts.loss, predictions, targets)
+
+
+def compile_train_step(parts, optimizer, mesh: Mesh, state: TrainState):
+  """The jitted step: buffers of the old state are reused."""
+  shardings = jax.tree.map(lambda x: x.sharding, state)
+  whole = sharding.replicated(mesh)
+  return jax.jit(
+    functools.partial(train_step, parts=parts, optimizer=optimizer),
+    in_shardings=(shardings, sharding.batch_sharding(mesh), whole),
+    out_shardings=(shardings, whole),
+    donate_argnums=0,
+  )
+
+
+def train_and_evaluate(
+  config: ml_collections.ConfigDict, workdir: str
+) -> dict[str, Any]:
+  """Trains from the latest checkpoint on, or from scratch; then evaluates.
+
+  Returns:
+    The metrics of every split of `eval.splits`, by split.
+
+  Raises:
+    ValueError: The config, the data or a checkpoint is wrong; the message
+      says what to change. FloatingPointError: Too many steps were not finite.
+  """
+  parts = Parts.from_config(config)
+  mesh = sharding.make_mesh(config.mesh)
+  sharding.check_batch(mesh, config.train.batch_size, "train.batch_size")
+  sharding.check_batch(mesh, config.eval.batch_size, "eval.batch_size")
+  split = pipeline.open_split(config.data, config.data.train_split)
+  evaluator = evaluate.Evaluator(parts, mesh, workdir)
+  unit_steps, total_steps = run_length(config, len(split.usable))
+  optimizer = make_optimizer(parts, total_steps, unit_steps)
+  if jax.process_index() == 0:
+    write_config(workdir, config)
+  checkpoints = Checkpoints(workdir, config)
+
+  state = init_state(parts, optimizer, mesh)
+  if checkpoints.latest_step is not None:
+    state = checkpoints.restore(state)
+    logging.info("Going on from step %d.", int(state.step))
+  else:
+    state = start_weights(config, state)
+  parameter_overview.log_parameter_overview(nest(state.params)["params"])
+  prompts = None
+  if parts.task.texts == "classes":
+    prompts = jnp.asarray(class_texts(config, split.classes))
+  step_fn = compile_train_step(parts, optimizer, mesh, state)
+
+  first = int(state.step)
+  writer = metric_writers.create_default_writer(
+    workdir, just_logging=jax.process_index() > 0
+  )
+  hooks = make_hooks(config, workdir, writer, total_steps)
+  batches = pipeline.make_train(
+    config.data,
+    batch_size=config.train.batch_size,
+    seed=config.seed,
+    start_step=first,
+    host_index=jax.process_index(),
+    host_count=jax.process_count(),
+    split=split,
+  )
+  is_due = functools.partial(
+    due, unit_steps=unit_steps, total_steps=total_steps
+  )
+  for step in range(first + 1, total_steps + 1):
+    with jax.profiler.StepTraceAnnotation("train", step_num=step):
+      batch = sharding.shard_batch(next(batches), mesh)
+      state, metrics = step_fn(state, batch, prompts)
+    for hook in hooks:
+      hook(step)
+    if step % config.log.every_steps == 0 or step in (1, total_steps):
+      log_losses(config, writer, step, metrics)
+    scores = None
+    if step < total_steps and is_due(step, config.eval.every):
+      scores = evaluator.run(evaluated_params(state), config.eval.splits[0])
+      writer.write_scalars(step, evaluate.scalars(scores))
+    if step == total_steps or is_due(step, config.checkpoint.every):
+      checkpoints.save(state, evaluate.scalars(scores) if scores else None)
+  params = evaluated_params(state)
+  results = {name: evaluator.run(params, name) for name in config.eval.splits}
+  for name, scores in results.items():
+    writer.write_scalars(total_steps, evaluate.scalars(scores, name))
+  writer.close()
+  checkpoints.close()
+  return results
+
+
+def run_length(
+  config: ml_collections.ConfigDict, num_videos: int
+) -> tuple[float, int]:
+  """Steps in one `train.unit`, and steps of the whole run.
+
+  Raises:
+    ValueError: The unit is not known or the run has no step.
+  """
+  train = config.train
+  if train.unit == "epochs":
+    unit_steps = float(pipeline.steps_per_epoch(num_videos, train.batch_size))
+  elif train.unit == "steps":
+    unit_steps = 1.0
+  else:
+    raise ValueError(f"train.unit: {train.unit!r} is not epochs or steps")
+  total_steps = round(train.length * unit_steps)
+  if total_steps < 1:
+    raise ValueError(f"train.length: {train.length} {train.unit} has no step")
+  return unit_steps, total_steps
+
+
+def make_optimizer(
+  parts: Parts, total_steps: int, unit_steps: float
+) -> optax.GradientTransformation:
+  """Optimizer of the parameters that are trained."""
+  trained, _ = optim.split_frozen(parts.config, param_shapes(parts))
+  return optim.make_optimizer(
+    parts.config, sorted(trained), total_steps, unit_steps
+  )
+
+
+def start_weights(
+  config: ml_collections.ConfigDict, state: TrainState
+) -> TrainState:
+  """Puts the weights of `config.init` into a new state."""
+  if not config.init.weights:
+    return state
+  raise NotImplementedError
+
+
+def due(step: int, every: float, unit_steps: float, total_steps: int) -> bool:
+  """Whether something that happens `every` so many units happens at a step."""
+  if every <= 0:
+    return step == total_steps
+  return math.floor(step / (every * unit_steps)) > math.floor(
+    (step - 1) / (every * unit_steps)
+  )
+
+
+def make_hooks(config, workdir, writer, total_steps):
+  """Progress with ETA, and a profile on request."""
+  hooks = [
+    periodic_actions.ReportProgress(
+      num_train_steps=total_steps, writer=writer, every_secs=30.0
+    )
+  ]
+  if config.log.profile_steps:
+    first, last = config.log.profile_steps
+    hooks.append(
+      periodic_actions.Profile(
+        logdir=workdir, first_profile=first, num_profile_steps=last - first + 1
+      )
+    )
+  return hooks if jax.process_index() == 0 else []
+
+
+def log_losses(config, writer, step: int, metrics: Batch) -> None:
+  """Writes the losses of one step.
+
+  Raises:
+    FloatingPointError: More steps than allowed were not finite.
+  """
+  values = {name: float(value) for name, value in metrics.items()}
+  writer.write_scalars(step, values)
+  if values["skipped"] > config.train.max_skipped:
+    raise FloatingPointError(
+      f"{int(values['skipped'])} steps were skipped because their loss was "
+      f"not finite, by step {step}; lower optimizer.rates"
+    )
