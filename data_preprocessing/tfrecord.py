@@ -5,8 +5,6 @@ in memory, twice; this one copies it through from a file, and needs no
 TensorFlow in the workers.
 """
 
-import io
-import os
 import struct
 from collections.abc import Iterable, Iterator
 from typing import IO, Protocol
@@ -16,7 +14,6 @@ import numpy as np
 
 # A protocol buffer may not be longer.
 MAX_RECORD_BYTES = (1 << 31) - 1
-_CHUNK = 1 << 20
 _CRC_MASK = 0xA282EAD8
 
 
@@ -46,38 +43,44 @@ class Bytes:
 
 
 class Spool:
-  """A list of byte strings kept in a file until the record is written."""
+  """A list of byte strings kept in a file until the record is written.
+
+  Attributes:
+    lengths: Bytes of each string, in order.
+  """
 
   def __init__(self, file: IO[bytes]):
-    """Starts an empty list in a file open for writing and reading."""
+    """Starts an empty list in an empty file open for writing and reading."""
     self._file = file
-    self._start = file.tell()
-    self._length = 0
+    self.lengths: list[int] = []
 
   def append(self, item: bytes) -> None:
     """Adds one byte string to the list."""
-    head = b"\x0a" + _varint(len(item))
-    self._file.write(head)
     self._file.write(item)
-    self._length += len(head) + len(item)
+    self.lengths.append(len(item))
+
+  def items(self) -> Iterator[bytes]:
+    """Yields the byte strings in order."""
+    self._file.seek(0)
+    for length in self.lengths:
+      item = self._file.read(length)
+      if len(item) != length:
+        raise OSError("a spool file lost its end; is the disk full?")
+      yield item
 
   @property
   def size(self) -> int:
-    return self._length + len(self._head())
+    body = self._body()
+    return 1 + len(varint(body)) + body
 
   def chunks(self) -> Iterator[bytes]:
-    yield self._head()
-    self._file.seek(self._start)
-    left = self._length
-    while left:
-      chunk = self._file.read(min(_CHUNK, left))
-      if not chunk:
-        raise OSError("a spool file lost its end; is the disk full?")
-      left -= len(chunk)
-      yield chunk
+    yield b"\x0a" + varint(self._body())
+    for item in self.items():
+      yield b"\x0a" + varint(len(item))
+      yield item
 
-  def _head(self) -> bytes:
-    return b"\x0a" + _varint(self._length)
+  def _body(self) -> int:
+    return sum(1 + len(varint(n)) + n for n in self.lengths)
 
 
 def texts(items: Iterable[str | bytes]) -> Bytes:
@@ -85,8 +88,8 @@ def texts(items: Iterable[str | bytes]) -> Bytes:
   listed = bytearray()
   for item in items:
     content = item.encode() if isinstance(item, str) else item
-    listed += b"\x0a" + _varint(len(content)) + content
-  return Bytes(b"\x0a" + _varint(len(listed)) + bytes(listed))
+    listed += b"\x0a" + varint(len(content)) + content
+  return Bytes(b"\x0a" + varint(len(listed)) + bytes(listed))
 
 
 def doubles(values: Iterable[float]) -> Bytes:
@@ -96,16 +99,16 @@ def doubles(values: Iterable[float]) -> Bytes:
 
 def integers(values: Iterable[int]) -> Bytes:
   """Encodes a list of non-negative integers."""
-  packed = b"".join(_varint(value) for value in values)
-  listed = b"\x0a" + _varint(len(packed)) + packed if packed else b""
-  return Bytes(b"\x1a" + _varint(len(listed)) + listed)
+  packed = b"".join(varint(value) for value in values)
+  listed = b"\x0a" + varint(len(packed)) + packed if packed else b""
+  return Bytes(b"\x1a" + varint(len(listed)) + listed)
 
 
 def floats(values: np.ndarray) -> Bytes:
   """Encodes an array of any shape as single-precision floats."""
   packed = np.ascontiguousarray(values, "<f4").tobytes()
-  listed = b"\x0a" + _varint(len(packed)) + packed if packed else b""
-  return Bytes(b"\x12" + _varint(len(listed)) + listed)
+  listed = b"\x0a" + varint(len(packed)) + packed if packed else b""
+  return Bytes(b"\x12" + varint(len(listed)) + listed)
 
 
 def example_size(features: dict[str, Payload]) -> int:
@@ -167,12 +170,12 @@ def encode_example(features: dict[str, Payload]) -> bytes:
 
 def _framed_size(features: dict[str, Payload]) -> int:
   body = example_size(features)
-  return 1 + len(_varint(body)) + body
+  return 1 + len(varint(body)) + body
 
 
 def _example_chunks(features: dict[str, Payload]) -> Iterator[bytes]:
   """Yields Example { features: Features { feature: map } } in pieces."""
-  yield b"\x0a" + _varint(example_size(features))
+  yield b"\x0a" + varint(example_size(features))
   for key, head in _heads(features):
     yield head
     yield from features[key].chunks()
@@ -183,11 +186,11 @@ def _heads(features: dict[str, Payload]) -> Iterator[tuple[str, bytes]]:
   for key in sorted(features):
     name = key.encode()
     size = features[key].size
-    inner = b"\x0a" + _varint(len(name)) + name + b"\x12" + _varint(size)
-    yield key, b"\x0a" + _varint(len(inner) + size) + inner
+    inner = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(size)
+    yield key, b"\x0a" + varint(len(inner) + size) + inner
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
   """Encodes a non-negative integer in base 128."""
   if value < 0:
     raise ValueError(f"{value} is negative")
@@ -203,11 +206,3 @@ def _masked(checksum: int) -> int:
   """TFRecord stores checksums rotated, so that they can be checksummed."""
   rotated = (checksum >> 15) | (checksum << 17)
   return (rotated + _CRC_MASK) & 0xFFFFFFFF
-
-
-def open_spool(folder: str | os.PathLike[str]) -> IO[bytes]:
-  """Opens a nameless file in `folder`, gone when closed or on a crash."""
-  import tempfile
-
-  file = tempfile.TemporaryFile(dir=folder, buffering=io.DEFAULT_BUFFER_SIZE)
-  return file  # type: ignore[return-value]

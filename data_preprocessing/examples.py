@@ -1,0 +1,158 @@
+"""Turns one video and its annotation into an example, in little memory."""
+
+import dataclasses
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+from PIL import Image
+
+from data_preprocessing import tfrecord
+from data_preprocessing.jobs import Outcome, Settings, VideoJob
+from data_preprocessing.records import Query, Segment, VideoAnnotation
+from data_preprocessing.video import FrameStream
+from data_preprocessing.video_errors import Reason, VideoError
+
+# Frames of a video beyond this wait on disk, not in memory.
+_SPOOL_BYTES = 32 << 20
+
+Beat = Callable[[], None]
+
+
+@dataclasses.dataclass
+class Draft:
+  """One encoded example, and what became of its video.
+
+  Attributes:
+    features: Encoded features by key.
+    outcome: Its line in the log, but for its place in the file.
+    cut: The queries and segments stored.
+  """
+
+  features: dict[str, tfrecord.Payload]
+  outcome: Outcome
+  cut: "Cut"
+
+
+def frames_example(job: VideoJob, settings: Settings, spool_folder: str,
+                   beat: Beat) -> Draft:
+  """Decodes a video into an example of JPEG frames.
+
+  Args:
+    job: The video.
+    settings: Rate, size and quality.
+    spool_folder: Where frames wait until their number is known.
+    beat: Called at every frame, so that a hung decoder can be told.
+
+  Raises:
+    VideoError: The video cannot be used.
+  """
+  stream = FrameStream(
+      job.path, settings.frame_rate, settings.short_side, threads=1,
+      max_damaged=settings.max_damaged, need_duration=settings.need_duration)
+  spool = tfrecord.Spool(tempfile.SpooledTemporaryFile(
+      _SPOOL_BYTES, dir=spool_folder))
+  for jpeg in jpegs(stream, settings.jpeg_quality):
+    spool.append(jpeg)
+    beat()
+  draft = describe(job, settings, stream.duration, stream.frame_count)
+  draft.features["frames"] = spool
+  draft.outcome = dataclasses.replace(draft.outcome, damaged=stream.damaged)
+  return draft
+
+
+def jpegs(stream: FrameStream, quality: int) -> Iterator[bytes]:
+  """Yields each position's JPEG; a frame shown twice is encoded once."""
+  last: np.ndarray | None = None
+  encoded = b""
+  for _, image in stream:
+    if image is not last:
+      encoded = encode_jpeg(image, quality)
+      last = image
+    yield encoded
+
+
+def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+  """Encodes uint8 [H, W, 3] RGB."""
+  file = io.BytesIO()
+  Image.fromarray(image).save(file, "JPEG", quality=quality)
+  return file.getvalue()
+
+
+def describe(job: VideoJob, settings: Settings, duration: float,
+             count: int) -> Draft:
+  """Returns an example of everything but frames or embeddings.
+
+  Args:
+    job: The video.
+    settings: For the rate of positions.
+    duration: Decoded seconds.
+    count: Stored positions N.
+  """
+  annotation = job.annotation
+  cut = within(annotation, duration)
+  rate = Fraction(str(settings.frame_rate)).limit_denominator(1_000_000)
+  features: dict[str, tfrecord.Payload] = {
+      "video_id": tfrecord.texts([annotation.video_id]),
+      "duration": tfrecord.doubles([duration]),
+      "frame_rate": tfrecord.doubles([settings.frame_rate]),
+      "frame_count": tfrecord.integers([count]),
+      "timestamps": tfrecord.doubles(float(i / rate) for i in range(count)),
+      "queries/id": tfrecord.texts(q.id for q in cut.queries),
+      "queries/text": tfrecord.texts(q.text for q in cut.queries),
+      "queries/annotation": tfrecord.texts(
+          json.dumps(q.annotation, sort_keys=True, ensure_ascii=False)
+          for q in cut.queries),
+      "segments/start": tfrecord.doubles(s.start for s in cut.segments),
+      "segments/end": tfrecord.doubles(s.end for s in cut.segments),
+      "segments/query": tfrecord.integers(s.query for s in cut.segments),
+  }
+  outcome = Outcome(
+      annotation.video_id, job.name, size=job.size, duration=duration,
+      annotated=annotation.duration, frames=count,
+      queries=len(cut.queries), segments=len(cut.segments),
+      clipped=cut.clipped, dropped=cut.dropped)
+  return Draft(features, outcome, cut)
+
+
+@dataclasses.dataclass
+class Cut:
+  """An annotation cut to the video that is really there.
+
+  Attributes:
+    queries: Those that keep a segment, or never had one.
+    segments: In seconds; their `query` indexes `queries`.
+    clipped: Segments cut at the end of the video.
+    dropped: Segments that begin after it.
+  """
+
+  queries: list[Query]
+  segments: list[Segment]
+  clipped: int = 0
+  dropped: int = 0
+
+
+def within(annotation: VideoAnnotation, duration: float) -> Cut:
+  """Cuts segments at `duration` seconds.
+
+  Raises:
+    VideoError: No query is left.
+  """
+  cut = Cut([], [])
+  for index, query in enumerate(annotation.queries):
+    own = [s for s in annotation.segments if s.query == index]
+    kept = [s for s in own if s.start < duration]
+    cut.dropped += len(own) - len(kept)
+    if own and not kept:
+      continue
+    cut.clipped += sum(s.end > duration for s in kept)
+    cut.segments += [
+        Segment(s.start, min(s.end, duration), len(cut.queries)) for s in kept]
+    cut.queries.append(query)
+  if not cut.queries:
+    raise VideoError(
+        Reason.TOO_SHORT, f"{duration:.2f} s, every segment begins later")
+  return cut

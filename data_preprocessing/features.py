@@ -1,0 +1,148 @@
+"""Features instead of frames: made by an image tower, or by others before.
+
+Files others made are read without running anything they hold: `.npy` and
+`.npz` without pickles, `.pt` by a reader of plain tensors, HDF5 as arrays.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from data_preprocessing import feature_files
+from data_preprocessing import tfrecord
+from data_preprocessing.examples import Draft, describe
+from data_preprocessing.jobs import BuildError, Settings, VideoJob
+from data_preprocessing.video import FrameStream
+from data_preprocessing.video_errors import Reason, VideoError
+
+Beat = Callable[[], None]
+_BATCH = 32
+# Where the image towers are; imported by name so that preprocessing can be
+# installed and run without the models.
+_TOWERS = "unloc_jax.embed"
+
+
+class Embedder(Protocol):
+  """An image tower that turns frames into vectors.
+
+  Attributes:
+    width: Channels D of a vector.
+    short_side: Shorter side of the frames it wants, in pixels.
+    tower_hash: Names the architecture and the weights.
+    normalisation: What it does to pixels and vectors, for the manifest.
+  """
+
+  width: int
+  short_side: int
+  tower_hash: str
+  normalisation: str
+
+  def embed(self, frames: np.ndarray) -> np.ndarray:
+    """Maps uint8 [B, H, W, 3] RGB to float32 [B, D].
+
+    B is the same in every call but the last of a video; H and W are those of
+    the video.
+    """
+
+
+_LOADED: dict[str, Embedder] = {}
+
+
+def embedder(checkpoint: str) -> Embedder:
+  """Returns the tower of a checkpoint, loaded once in this process.
+
+  Raises:
+    BuildError: No tower can be loaded.
+  """
+  if checkpoint not in _LOADED:
+    try:
+      module = importlib.import_module(_TOWERS)
+    except ImportError as error:
+      raise BuildError(
+          f"--checkpoint {checkpoint}: {_TOWERS} cannot be imported ({error});"
+          " install unloc_jax, or import features others made") from error
+    _LOADED[checkpoint] = module.load_embedder(checkpoint)
+  return _LOADED[checkpoint]
+
+
+def features_example(job: VideoJob, settings: Settings, beat: Beat) -> Draft:
+  """Returns an example of embeddings [N, D], one a position.
+
+  Raises:
+    VideoError: The video or its file of features cannot be used.
+  """
+  if settings.checkpoint:
+    duration, values = _embedded(job, settings, beat)
+  else:
+    values = feature_files.read(job.path)
+    duration = _duration(job, settings, len(values))
+  if values.shape[1] != settings.embedding_width:
+    raise VideoError(
+        Reason.FEATURES, f"{values.shape[1]} channels, the dataset has"
+        f" {settings.embedding_width}: made by another extractor?")
+  if not np.isfinite(values).all():
+    raise VideoError(Reason.FEATURES, "not all numbers are finite")
+  draft = describe(job, settings, duration, len(values))
+  draft.features["embeddings"] = tfrecord.floats(values)
+  draft.outcome = dataclasses.replace(draft.outcome, width=values.shape[1])
+  return draft
+
+
+def _duration(job: VideoJob, settings: Settings, count: int) -> float:
+  """Returns the seconds a file of `count` features covers."""
+  annotated = job.annotation.duration
+  covered = count / settings.frame_rate
+  if annotated is None:
+    return covered
+  # Extractors leave out up to a window's length at the end.
+  if abs(covered - annotated) > max(2.0, 0.1 * annotated):
+    raise VideoError(
+        Reason.FEATURES,
+        f"{count} features at {settings.frame_rate:g} a second are"
+        f" {covered:.1f} s, the video is {annotated:.1f} s; give the rate they"
+        " were made at by --frame_rate")
+  return annotated
+
+
+def _embedded(job: VideoJob, settings: Settings,
+              beat: Beat) -> tuple[float, np.ndarray]:
+  """Runs the tower over the frames of a video, a batch at a time."""
+  tower = embedder(settings.checkpoint)
+  stream = FrameStream(
+      job.path, settings.frame_rate, tower.short_side, threads=1,
+      max_damaged=settings.max_damaged, need_duration=settings.need_duration)
+  vectors: list[np.ndarray] = []
+  batch: list[np.ndarray] = []
+
+  def flush() -> None:
+    if batch:
+      vectors.append(np.asarray(tower.embed(np.stack(batch)), np.float32))
+      batch.clear()
+
+  for _, image in stream:
+    batch.append(image)
+    beat()
+    if len(batch) == _BATCH:
+      flush()
+  flush()
+  return stream.duration, np.concatenate(vectors)
+
+
+def width(jobs: Sequence[VideoJob], settings: Settings) -> int:
+  """Returns the channels of the features that are to be stored.
+
+  Raises:
+    BuildError: None of the files can be read.
+  """
+  if settings.checkpoint:
+    return embedder(settings.checkpoint).width
+  fault = "none was found"
+  for job in jobs:
+    try:
+      return int(feature_files.read(job.path).shape[1])
+    except VideoError as error:
+      fault = f"{job.name}: {error}"
+  raise BuildError(f"--videos: no file of features can be read; {fault}")

@@ -1,0 +1,132 @@
+"""Local worker processes: what crashes or hangs a decoder costs one video.
+
+A worker imports neither TensorFlow nor Beam, so it starts in a second and
+takes little memory. Beam's local runner gives it shards.
+"""
+
+import multiprocessing
+import queue
+import signal
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from data_preprocessing import shard
+from data_preprocessing.jobs import BuildError, ShardJob
+
+# Beats are sent no more often than this, in seconds.
+_BEAT_EVERY = 1.0
+
+
+class Worker:
+  """One process that writes shards, one after the other.
+
+  Attributes:
+    stall_seconds: Without progress for so long, the video is given up.
+  """
+
+  def __init__(self, stall_seconds: float):
+    self.stall_seconds = stall_seconds
+    self._process: Any = None
+    self._pipe: Connection | None = None
+
+  def write(self, job: ShardJob) -> None:
+    """Brings a shard to its end, going on after crashes.
+
+    Raises:
+      BuildError: The shard cannot be written.
+    """
+    while True:
+      fault = self._try(job)
+      if fault is None:
+        return
+      self.close()
+      if len(shard.read_log(job).outcomes) >= len(job.videos):
+        # It went down after its last video: nothing is left to blame.
+        continue
+      shard.skip_video(job, fault)
+
+  def _try(self, job: ShardJob) -> str | None:
+    """Runs a shard; returns None, or what became of the process."""
+    pipe = self._running()
+    try:
+      pipe.send(job)
+      while True:
+        if not pipe.poll(self.stall_seconds):
+          return f"no progress in {self.stall_seconds:g} s"
+        kind, text = pipe.recv()
+        if kind == "done":
+          return None
+        if kind == "error":
+          raise BuildError(text)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+      self._process.join(5)
+      return f"the decoder crashed (exit {self._process.exitcode})"
+
+  def _running(self) -> Connection:
+    if self._process is None or not self._process.is_alive():
+      context = multiprocessing.get_context("spawn")
+      self._pipe, theirs = context.Pipe()
+      self._process = context.Process(
+          target=_serve, args=(theirs,), daemon=True)
+      self._process.start()
+      theirs.close()
+    assert self._pipe is not None
+    return self._pipe
+
+  def close(self) -> None:
+    """Ends the process."""
+    if self._process is not None:
+      self._process.kill()
+      self._process.join()
+      self._process = None
+
+
+class Pool:
+  """As many workers as asked for; a caller waits for a free one."""
+
+  def __init__(self, count: int, stall_seconds: float):
+    self._workers = [Worker(stall_seconds) for _ in range(count)]
+    self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in self._workers:
+      self._free.put(worker)
+
+  def write(self, job: ShardJob) -> None:
+    """Brings a shard to its end in some worker."""
+    worker = self._free.get()
+    try:
+      worker.write(job)
+    finally:
+      self._free.put(worker)
+
+  def close(self) -> None:
+    """Ends every worker."""
+    for worker in self._workers:
+      worker.close()
+
+
+def _serve(pipe: Connection) -> None:
+  """Writes the shards that come through a pipe, in a process of its own."""
+  # Ctrl-C is for the parent, which then ends its workers.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  last = 0.0
+
+  def beat() -> None:
+    nonlocal last
+    now = time.monotonic()
+    if now - last > _BEAT_EVERY:
+      last = now
+      pipe.send(("beat", ""))
+
+  while True:
+    try:
+      job = pipe.recv()
+    except EOFError:
+      return
+    try:
+      shard.write_shard(job, beat)
+      pipe.send(("done", ""))
+    except BuildError as error:
+      pipe.send(("error", str(error)))
+    except BrokenPipeError:
+      return
