@@ -161,7 +161,7 @@ def evaluate(
     },
     tags=_tags(truth),
     seen=detections.videos,
-    expected=len(set(truth.video.tolist())),
+    expected=len(truth.videos),
     notes=(*truth.notes, *_missing(truth, detections), *problems.skipped),
     tables=_tables(truth, matched, thresholds),
     intervals=intervals,

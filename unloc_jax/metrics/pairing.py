@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -160,6 +160,17 @@ def _assign(
   for qid, (row, _) in truths.items():
     numbered &= qid.startswith(f"{row.get('vid', '')}#")
     named[_sentence(row)].append(qid)
+  return _find(rows, truths, named, numbered, problems)
+
+
+def _find(
+  rows: Rows,
+  truths: Mapping[str, object],
+  named: Mapping[tuple[str, str], list[str]],
+  numbered: bool,
+  problems: Problems,
+) -> dict[str, int]:
+  """Finds the query of each row, by id or by video and sentence."""
   found: dict[str, int] = {}
   turns: collections.Counter[tuple[str, str]] = collections.Counter()
   for index, row in enumerate(rows.rows):

@@ -1,0 +1,372 @@
+"""Action segmentation: every frame has one class.
+
+Accuracy and average precision of frames; edit score and F1 of runs of equal
+frames, averaged over videos and in percent, as usual on GTEA, 50 Salads and
+Breakfast. Axes: T frames of a video, C classes.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unloc_jax.metrics import analysis
+from unloc_jax.metrics.problems import MetricsError, Problems
+from unloc_jax.metrics.report import Interval, Report
+
+OVERLAPS = (0.1, 0.25, 0.5)
+BACKGROUND = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+  """Frame classes of one video.
+
+  Attributes:
+    name: Its id.
+    predicted: [T] int class of each frame.
+    truth: [T] int class of each frame.
+    scores: [T, C] score of each class, or None.
+    frame_rate: Frames per second, None where unknown.
+  """
+
+  name: str
+  predicted: np.ndarray
+  truth: np.ndarray
+  scores: np.ndarray | None = None
+  frame_rate: float | None = None
+
+
+def from_logits(logits: np.ndarray, background: int = BACKGROUND) -> np.ndarray:
+  """Class of each frame; background where no class has a logit above 0.
+
+  Args:
+    logits: [T, C - 1] of the classes without the background.
+    background: Index of the background among the C classes; the logits are
+      those of the other classes in order.
+
+  Returns:
+    [T] int.
+  """
+  best = logits.argmax(axis=1)
+  index = best + (best >= background)
+  return np.where(logits.max(axis=1) > 0, index, background)
+
+
+def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Runs of equal frames.
+
+  Args:
+    labels: [T].
+
+  Returns:
+    Their classes [R], and [R, 2] first frame and the one after the last.
+  """
+  if not len(labels):
+    return labels, np.zeros((0, 2), int)
+  first = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+  return labels[first], np.stack([first, np.r_[first[1:], len(labels)]], axis=1)
+
+
+def edit_score(predicted: np.ndarray, truth: np.ndarray) -> float:
+  """100 * (1 - Levenshtein distance / length of the longer sequence).
+
+  Args:
+    predicted: [R] classes of runs.
+    truth: [S] classes of runs.
+  """
+  longest = max(len(predicted), len(truth))
+  if not longest:
+    return 100.0
+  steps = np.arange(len(truth) + 1)
+  row = steps.copy()
+  for label in predicted:
+    best = np.minimum(row[1:] + 1, row[:-1] + (truth != label))
+    best = np.concatenate([[row[0] + 1], best])
+    # Insertions run along the row: the cheapest start plus one a step.
+    row = np.minimum.accumulate(best - steps) + steps
+  return float(100.0 * (1.0 - row[-1] / longest))
+
+
+def true_runs(
+  predicted: tuple[np.ndarray, np.ndarray],
+  truth: tuple[np.ndarray, np.ndarray],
+  overlaps: Sequence[float] = OVERLAPS,
+) -> np.ndarray:
+  """Number of true runs at each overlap.
+
+  A run is true when the run of its class it overlaps most meets it by the
+  threshold and was not taken by an earlier one; it never takes another.
+
+  Returns:
+    [len(overlaps)] int.
+  """
+  if not len(predicted[0]) or not len(truth[0]):
+    return np.zeros(len(overlaps), int)
+  (labels, given), (classes, right) = predicted, truth
+  shared = np.minimum(given[:, None, 1], right[None, :, 1]) - np.maximum(
+    given[:, None, 0], right[None, :, 0]
+  )
+  hull = np.maximum(given[:, None, 1], right[None, :, 1]) - np.minimum(
+    given[:, None, 0], right[None, :, 0]
+  )
+  iou = shared / hull * (labels[:, None] == classes[None, :])
+  best = iou.argmax(axis=1)
+  value = iou.max(axis=1)
+  return np.array([len(np.unique(best[value >= t])) for t in overlaps])
+
+
+def f1(true: np.ndarray, predicted: int, truth: int) -> np.ndarray:
+  """F1 in percent from counts of true, predicted and real runs; 0 of none."""
+  return 200.0 * true / max(1, predicted + truth)
+
+
+def frame_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
+  """Average precision of one class, tied scores taken together.
+
+  Args:
+    scores: [T].
+    truth: [T] bool.
+
+  Returns:
+    0..1; NaN when no frame is of the class.
+  """
+  if not truth.any():
+    return float("nan")
+  order = np.argsort(-scores, kind="stable")
+  ordered, right = scores[order], truth[order]
+  end = np.r_[ordered[1:] != ordered[:-1], True]
+  found = np.cumsum(right)[end]
+  precision = found / (np.flatnonzero(end) + 1)
+  return float((np.diff(found, prepend=0) * precision).sum() / truth.sum())
+
+
+def _by_video(
+  videos: Sequence[Video], background: int | None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+  """Edit and F1 of every video, [N]; and counts [N, 5] of their runs."""
+  names = [f"f1@{round(100 * t)}" for t in OVERLAPS]
+  edit = np.zeros(len(videos))
+  scores = np.zeros((len(videos), len(OVERLAPS)))
+  counted = np.zeros((len(videos), len(OVERLAPS) + 2), int)
+  for index, video in enumerate(videos):
+    both = []
+    for labels in (video.predicted, video.truth):
+      classes, spans = runs(labels)
+      kept = np.ones(len(classes), bool)
+      if background is not None:
+        kept = classes != background
+      both.append((classes[kept], spans[kept]))
+    predicted, truth = both
+    true = true_runs(predicted, truth)
+    sizes = len(predicted[0]), len(truth[0])
+    edit[index] = edit_score(predicted[0], truth[0])
+    scores[index] = f1(true, *sizes)
+    counted[index] = [*true, *sizes]
+  columns = {"edit": edit}
+  columns.update({name: scores[:, i] for i, name in enumerate(names)})
+  return columns, counted
+
+
+def _block(
+  columns: dict[str, np.ndarray], counted: np.ndarray
+) -> dict[str, Any]:
+  """Means over videos, and F1 of all runs pooled as MS-TCN does."""
+  block: dict[str, Any] = {
+    name: float(column.mean()) for name, column in columns.items()
+  }
+  total = counted.sum(axis=0)
+  pooled = f1(total[:-2], int(total[-2]), int(total[-1]))
+  block["pooled"] = {
+    f"f1@{round(100 * t)}": float(value)
+    for t, value in zip(OVERLAPS, pooled, strict=True)
+  }
+  return block
+
+
+def _frame_precision(videos: Sequence[Video]) -> np.ndarray | None:
+  """AP [C] in percent, NaN for classes without frames; None without scores."""
+  scores = [video.scores for video in videos if video.scores is not None]
+  if len(scores) < len(videos):
+    return None
+  if len({each.shape[1] for each in scores}) > 1:
+    raise MetricsError(
+      "predictions: `scores` of videos differ in their number of classes; give"
+      " one column for each class"
+    )
+  stacked = np.concatenate(scores)
+  truth = np.concatenate([video.truth for video in videos])
+  return 100.0 * np.array(
+    [
+      frame_average_precision(stacked[:, label], truth == label)
+      for label in range(stacked.shape[1])
+    ]
+  )
+
+
+def _check(videos: Sequence[Video], problems: Problems) -> list[Video]:
+  """Leaves out, or refuses, videos that cannot be scored."""
+  kept = []
+  for index, video in enumerate(videos, start=1):
+    what = ""
+    if len(video.predicted) != len(video.truth):
+      what = f"{len(video.predicted)} frames predicted of {len(video.truth)}"
+    elif not len(video.truth):
+      what = "no frames"
+    elif video.scores is not None:
+      if video.scores.ndim != 2 or len(video.scores) != len(video.truth):
+        what = f"scores of shape {video.scores.shape}, not [frames, classes]"
+      elif np.isnan(video.scores).any():
+        what = "NaN among the scores"
+    if what:
+      where = f"predictions:{index}"
+      problems.report(where, video.name, what, "video skipped")
+    else:
+      kept.append(video)
+  if not kept:
+    raise MetricsError("predictions: no video to score; see the lines above")
+  return kept
+
+
+def _class_table(
+  videos: Sequence[Video],
+  names: Sequence[str] | None,
+  precision: np.ndarray | None,
+) -> tuple[list[str], list[list[Any]]]:
+  """Frames, share found and share right of every class, in percent."""
+  predicted = np.concatenate([video.predicted for video in videos])
+  truth = np.concatenate([video.truth for video in videos])
+  rows: list[list[Any]] = []
+  for label in np.unique(np.concatenate([truth, predicted])).tolist():
+    both = int(((truth == label) & (predicted == label)).sum())
+    real, given = int((truth == label).sum()), int((predicted == label).sum())
+    name = str(label)
+    if names is not None and 0 <= label < len(names):
+      name = names[label]
+    found = 100.0 * both / real if real else None
+    right = 100.0 * both / given if given else None
+    row: list[Any] = [name, real, given, found, right]
+    if precision is not None:
+      inside = 0 <= label < len(precision)
+      row.append(float(precision[label]) if inside else None)
+    rows.append(row)
+  headers = ["class", "frames", "predicted", "recall", "precision"]
+  return headers + ([] if precision is None else ["AP"]), rows
+
+
+def _ratio_interval(
+  right: np.ndarray, frames: np.ndarray, resamples: int, seed: int
+) -> Interval:
+  """Interval of frame accuracy in percent when videos are drawn again."""
+  samples = [
+    100.0 * (drawn @ right) / (drawn @ frames)
+    for drawn in analysis.draws(len(frames), resamples, seed)
+  ]
+  value = 100.0 * right.sum() / frames.sum()
+  return analysis.interval(float(value), np.array(samples))
+
+
+def evaluate(
+  videos: Sequence[Video],
+  *,
+  expected: int | None = None,
+  background: int = BACKGROUND,
+  classes: Sequence[str] | None = None,
+  lenient: bool = False,
+  resamples: int = analysis.RESAMPLES,
+  seed: int = 0,
+  notes: Sequence[str] = (),
+) -> Report:
+  """Scores action segmentation.
+
+  Args:
+    videos: Predicted and true class of every frame.
+    expected: Number of videos of the ground truth; as many as given if None.
+    background: Class that is no action. Blocks "bg0" leave its runs out;
+      blocks "nobg" know no background and count it like any class.
+    classes: Names of classes by index, for the table.
+    lenient: Skip and note what cannot be scored instead of raising.
+    resamples: Draws of videos for the confidence interval of frame accuracy.
+    seed: Of those draws.
+    notes: Lines to pass on.
+
+  Returns:
+    A report whose metrics, in percent, are {"acc_frames",
+    "acc_mean_of_videos", "frame_mAP", "frame_mAP_without_background", "bg0":
+    {"edit", "f1@10", ...}, "nobg": {...}}; "pooled" inside a block is F1 of
+    the runs of all videos together.
+
+  Raises:
+    MetricsError: On NaN and on lengths that do not agree.
+  """
+  problems = Problems(lenient)
+  kept = _check(videos, problems)
+  right = np.array([(v.predicted == v.truth).sum() for v in kept])
+  frames = np.array([len(v.truth) for v in kept])
+  without, counted = _by_video(kept, background)
+  alike, counted_alike = _by_video(kept, None)
+  precision = _frame_precision(kept)
+  real = np.concatenate([v.truth for v in kept]) != background
+  hit = np.concatenate([v.predicted == v.truth for v in kept])
+  metrics: dict[str, Any] = {
+    "acc_frames": float(100.0 * right.sum() / frames.sum()),
+    "acc_mean_of_videos": float((100.0 * right / frames).mean()),
+    "acc_frames_without_background": (
+      float(100.0 * hit[real].mean()) if real.any() else None
+    ),
+    **_mean_precision(precision, background),
+    "bg0": _block(without, counted),
+    "nobg": _block(alike, counted_alike),
+    "videos": len(kept),
+    "frames": int(frames.sum()),
+    "classes": len(
+      np.unique(
+        np.concatenate([a for v in kept for a in (v.truth, v.predicted)])
+      )
+    ),
+  }
+  values = {"accuracy of videos": 100.0 * right / frames, **without}
+  headline = {
+    "accuracy": metrics["acc_frames"],
+    "frame mAP": metrics["frame_mAP"],
+    "accuracy of videos": metrics["acc_mean_of_videos"],
+    **{name: metrics["bg0"][name] for name in without},
+  }
+  intervals = {}
+  if resamples:
+    accuracy = _ratio_interval(right, frames, resamples, seed)
+    intervals["accuracy"] = accuracy
+  return Report(
+    metrics=metrics,
+    headline=headline,
+    values=values,
+    tags=_tags(kept),
+    seen=len(kept),
+    expected=len(videos) if expected is None else expected,
+    notes=(*notes, *problems.skipped),
+    tables={"class": _class_table(kept, classes, precision)},
+    intervals=intervals,
+  )
+
+
+def _mean_precision(
+  precision: np.ndarray | None, background: int
+) -> dict[str, float | None]:
+  """Frame mAP over all classes, and over all but the background."""
+  if precision is None:
+    return {"frame_mAP": None, "frame_mAP_without_background": None}
+  actions = np.arange(len(precision)) != background
+  return {
+    "frame_mAP": analysis.mean(precision),
+    "frame_mAP_without_background": analysis.mean(precision[actions]),
+  }
+
+
+def _tags(videos: Sequence[Video]) -> dict[str, np.ndarray]:
+  """Number of runs, and length in seconds where the rate is known."""
+  tags = {"segments": np.array([len(runs(v.truth)[0]) for v in videos], float)}
+  if all(video.frame_rate for video in videos):
+    lengths = [len(v.truth) / (v.frame_rate or 1.0) for v in videos]
+    tags["length"] = np.array(lengths, float)
+  return tags

@@ -1,0 +1,100 @@
+"""Turns a report into text, and into what is added to its JSON."""
+
+import dataclasses
+from typing import Any
+
+from unloc_jax.metrics import analysis, table
+from unloc_jax.metrics.problems import summarize
+from unloc_jax.metrics.published import PUBLISHED
+from unloc_jax.metrics.report import Interval, Report
+
+_MOST_ROWS = 24
+_MOST_NOTES = 40
+
+
+def breakdowns(
+  report: Report,
+) -> dict[str, tuple[list[str], list[list[Any]]]]:
+  """Every table of a report: its own, and one for each tag it has."""
+  tables = {f"by {name}": found for name, found in report.tables.items()}
+  for name in report.tags:
+    tables.setdefault(f"by {name}", analysis.breakdown(report, name))
+  return tables
+
+
+def text(
+  report: Report,
+  benchmark: str = "",
+  resamples: int = analysis.RESAMPLES,
+  seed: int = 0,
+) -> str:
+  """Lays out a report: figures with intervals, breakdowns, notes.
+
+  Args:
+    report: Of any evaluator.
+    benchmark: Whose published figures to print beside, "" for none.
+    resamples: Draws for confidence intervals of per-example means, 0 for none.
+    seed: Of those draws.
+  """
+  found = intervals(report, resamples, seed)
+  tables = [
+    table.render(*_headline(report, benchmark, found), title=benchmark),
+    *(
+      table.render(headers, _middle_out(rows), title=name)
+      for name, (headers, rows) in breakdowns(report).items()
+    ),
+  ]
+  lines = [f"scored {report.seen} of {report.expected}"]
+  lines.extend(summarize(report.notes, _MOST_NOTES))
+  return "\n\n".join([*tables, "\n".join(lines)])
+
+
+def intervals(report: Report, resamples: int, seed: int) -> dict[str, Interval]:
+  """Confidence intervals of the headline, {} without draws."""
+  if not resamples:
+    return {}
+  found = analysis.intervals(report, resamples, seed)
+  return {name: found[name] for name in report.headline if name in found}
+
+
+def _headline(
+  report: Report, benchmark: str, found: dict[str, Interval]
+) -> tuple[list[str], list[list[Any]]]:
+  """One row a figure: value, interval, what others report."""
+  others = PUBLISHED.get(benchmark, {})
+  headers = ["", "%", "95% low", "95% high", *others]
+  rows: list[list[Any]] = []
+  for name, value in report.headline.items():
+    low = high = None
+    if name in found:
+      low, high = found[name].low, found[name].high
+    beside = [each.get(name) for each in others.values()]
+    rows.append([name, value, low, high, *beside])
+  return headers, rows
+
+
+def _middle_out(rows: list[list[Any]]) -> list[list[Any]]:
+  """Long tables lose their middle; the JSON has all of it."""
+  if len(rows) <= _MOST_ROWS:
+    return rows
+  half = _MOST_ROWS // 2
+  gap = [f"... {len(rows) - 2 * half} more", *[""] * (len(rows[0]) - 1)]
+  return [*rows[:half], gap, *rows[-half:]]
+
+
+def to_json(report: Report, resamples: int, seed: int) -> dict[str, Any]:
+  """The figures and their analysis as JSON values."""
+  found = intervals(report, resamples, seed)
+  return {
+    **report.metrics,
+    "seen": report.seen,
+    "expected": report.expected,
+    "notes": list(report.notes),
+    "intervals": {
+      name: dataclasses.asdict(each) for name, each in found.items()
+    },
+    "breakdowns": {
+      name: {"columns": headers, "rows": rows}
+      for name, (headers, rows) in breakdowns(report).items()
+    },
+  }
