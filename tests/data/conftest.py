@@ -32,22 +32,22 @@ def caption_video(i: int) -> dict:
   owner = [*range(num_queries), num_queries - 1]
   start = [0.1 * (j + 1) for j in range(len(owner))]
   return {
-      "video_id": f"video_{i}",
-      "duration": count / RATE,
-      "frame_rate": RATE,
-      "frame_count": count,
-      "timestamps": [n / RATE for n in range(count)],
-      "frames": [jpeg(frame_colour(i, n)) for n in range(count)],
-      "queries": {
-          "id": [f"{i}:{q}" for q in range(num_queries)],
-          "text": [f"caption {q} of video {i}" for q in range(num_queries)],
-          "annotation": [json.dumps({"kind": q}) for q in range(num_queries)],
-      },
-      "segments": {
-          "start": start,
-          "end": [s + 1.0 for s in start],
-          "query": owner,
-      },
+    "video_id": f"video_{i}",
+    "duration": count / RATE,
+    "frame_rate": RATE,
+    "frame_count": count,
+    "timestamps": [n / RATE for n in range(count)],
+    "frames": [jpeg(frame_colour(i, n)) for n in range(count)],
+    "queries": {
+      "id": [f"{i}:{q}" for q in range(num_queries)],
+      "text": [f"caption {q} of video {i}" for q in range(num_queries)],
+      "annotation": [json.dumps({"kind": q}) for q in range(num_queries)],
+    },
+    "segments": {
+      "start": start,
+      "end": [s + 1.0 for s in start],
+      "query": owner,
+    },
   }
 
 
@@ -55,17 +55,17 @@ def class_video(i: int) -> dict:
   """Video i: two segments of class i % 4, one of the next class."""
   first, second = i % 4, (i + 1) % 4
   return {
-      **caption_video(i),
-      "queries": {
-          "id": [str(first), str(second)],
-          "text": [CLASSES[first], CLASSES[second]],
-          "annotation": ["{}", "{}"],
-      },
-      "segments": {
-          "start": [0.0, 0.5, 1.0],
-          "end": [0.5, 1.0, 2.0],
-          "query": [0, 1, 0],
-      },
+    **caption_video(i),
+    "queries": {
+      "id": [str(first), str(second)],
+      "text": [CLASSES[first], CLASSES[second]],
+      "annotation": ["{}", "{}"],
+    },
+    "segments": {
+      "start": [0.0, 0.5, 1.0],
+      "end": [0.5, 1.0, 2.0],
+      "query": [0, 1, 0],
+    },
   }
 
 
@@ -88,22 +88,24 @@ def write(folder: pathlib.Path, splits: dict, classes=(), width=None):
   path = folder / "tiny" / "1.0.0"
   path.mkdir(parents=True)
   identity = tfds.core.DatasetIdentity(
-      name="tiny", version="1.0.0", data_dir=path, module_name=__name__
+    name="tiny", version="1.0.0", data_dir=path, module_name=__name__
   )
   info = tfds.core.DatasetInfo(
-      builder=identity, features=records.features(extract, width)
+    builder=identity, features=records.features(extract, width)
   )
   writer = tfds.core.SequentialWriter(info, max_examples_per_shard=3)
   writer.initialize_splits(list(splits))
   for name, videos in splits.items():
-    writer.add_examples({
+    writer.add_examples(
+      {
         name: [
-            {**v, "frames": [io.BytesIO(f) for f in v["frames"]]}
-            if width is None
-            else v
-            for v in videos
+          {**v, "frames": [io.BytesIO(f) for f in v["frames"]]}
+          if width is None
+          else v
+          for v in videos
         ]
-    })
+      }
+    )
   writer.close_all()
   manifest = {
       "format": 1, "dataset": "tiny", "extract": extract,
@@ -141,11 +143,11 @@ def settings(path: pathlib.Path, **changes):
 def captions(tmp_path_factory) -> pathlib.Path:
   """11 training and 7 validation videos with captions."""
   return write(
-      tmp_path_factory.mktemp("captions"),
-      {
-          "train": [caption_video(i) for i in range(11)],
-          "val": [caption_video(i) for i in range(7)],
-      },
+    tmp_path_factory.mktemp("captions"),
+    {
+      "train": [caption_video(i) for i in range(11)],
+      "val": [caption_video(i) for i in range(7)],
+    },
   )
 
 
@@ -153,12 +155,12 @@ def captions(tmp_path_factory) -> pathlib.Path:
 def classes(tmp_path_factory) -> pathlib.Path:
   """8 training and 4 validation videos of four classes."""
   return write(
-      tmp_path_factory.mktemp("classes"),
-      {
-          "train": [class_video(i) for i in range(8)],
-          "val": [class_video(i) for i in range(4)],
-      },
-      classes=CLASSES,
+    tmp_path_factory.mktemp("classes"),
+    {
+      "train": [class_video(i) for i in range(8)],
+      "val": [class_video(i) for i in range(4)],
+    },
+    classes=CLASSES,
   )
 
 
@@ -166,7 +168,7 @@ def classes(tmp_path_factory) -> pathlib.Path:
 def embedded(tmp_path_factory) -> pathlib.Path:
   """Four videos with embeddings of width 4."""
   return write(
-      tmp_path_factory.mktemp("embedded"),
-      {"train": [embedded_video(i) for i in range(4)]},
-      width=4,
+    tmp_path_factory.mktemp("embedded"),
+    {"train": [embedded_video(i) for i in range(4)]},
+    width=4,
   )

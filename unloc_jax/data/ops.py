@@ -19,11 +19,21 @@ Op = Callable[[Record], Record]
 
 # Every draw has a number of its own: no two of a video are correlated.
 _DRAWS = {
-    name: i
-    for i, name in enumerate([
-        "queries", "jitter", "scale", "top", "left", "flip", "colour",
-        "colour_on", "grey", "augment",
-    ])
+  name: i
+  for i, name in enumerate(
+    [
+      "queries",
+      "jitter",
+      "scale",
+      "top",
+      "left",
+      "flip",
+      "colour",
+      "colour_on",
+      "grey",
+      "augment",
+    ]
+  )
 }
 
 
@@ -33,9 +43,7 @@ def draw_seed(record: Record, name: str) -> tf.Tensor:
 
 
 def _uniform(record: Record, name: str, shape=(), low=0.0, high=1.0):
-  return tf.random.stateless_uniform(
-      shape, draw_seed(record, name), low, high
-  )
+  return tf.random.stateless_uniform(shape, draw_seed(record, name), low, high)
 
 
 def chain(ops: Sequence[Op]) -> Op:
@@ -62,13 +70,13 @@ def sample_linspace(num_frames: int) -> Op:
     steps = max(num_frames - 1, 1)
     index = tf.range(num_frames, dtype=tf.int64) * tf.cast(last, tf.int64)
     scale = tf.cast(num_frames - 1, tf.float32) / tf.cast(
-        tf.maximum(last, 1), tf.float32
+      tf.maximum(last, 1), tf.float32
     )
     return {
-        **record,
-        "frame_index": tf.cast(index // steps, tf.int32),
-        "frame_mask": tf.ones([num_frames], tf.bool),
-        "segments": record["segments"] * record["frame_rate"] * scale,
+      **record,
+      "frame_index": tf.cast(index // steps, tf.int32),
+      "frame_mask": tf.ones([num_frames], tf.bool),
+      "segments": record["segments"] * record["frame_rate"] * scale,
     }
 
   return apply
@@ -86,10 +94,10 @@ def sample_rate(num_frames: int, rate: float) -> Op:
     # Half a thousandth of a frame: 0.1 s at 10 fps is frame 1, not 0.99999.
     index = tf.cast(tf.floor(times * record["frame_rate"] + 5e-4), tf.int32)
     return {
-        **record,
-        "frame_index": tf.minimum(index, record["frame_count"] - 1),
-        "frame_mask": index < record["frame_count"],
-        "segments": record["segments"] * rate,
+      **record,
+      "frame_index": tf.minimum(index, record["frame_count"] - 1),
+      "frame_mask": index < record["frame_count"],
+      "segments": record["segments"] * rate,
     }
 
   return apply
@@ -110,14 +118,14 @@ def take_frames(record: Record) -> Record:
   """
   needed, place = tf.unique(record["frame_index"])
   return {
-      **record,
-      "frames": tf.gather(record["frames"], needed),
-      "frame_index": place,
+    **record,
+    "frames": tf.gather(record["frames"], needed),
+    "frame_index": place,
   }
 
 
 def crop_box(
-    height: Any, width: Any, ratio: Any, image_size: int, top: Any, left: Any
+  height: Any, width: Any, ratio: Any, image_size: int, top: Any, left: Any
 ) -> list[tf.Tensor]:
   """[top, left, side, side] of the source pixels that fill the crop.
 
@@ -132,16 +140,16 @@ def crop_box(
   side = tf.cast(tf.round(image_size / ratio), tf.int32)
   side = tf.minimum(side, tf.minimum(height, width))
   place = lambda room, at: tf.cast(  # noqa: E731
-      tf.floor(tf.cast(room, tf.float32) * at + 0.5), tf.int32
+    tf.floor(tf.cast(room, tf.float32) * at + 0.5), tf.int32
   )
   return [place(height - side, top), place(width - side, left), side, side]
 
 
 def decode_crop(
-    image_size: int,
-    short_side: int,
-    scale: tuple[float, float] = (1.0, 1.0),
-    random_crop: bool = False,
+  image_size: int,
+  short_side: int,
+  scale: tuple[float, float] = (1.0, 1.0),
+  random_crop: bool = False,
 ) -> Op:
   """Encoded images to uint8 [U, H, W, 3]: decode, crop, resize.
 
@@ -165,7 +173,7 @@ def decode_crop(
     ratio = short_side * target / source
     box = crop_box(height, width, ratio, image_size, top, left)
     decode = lambda image: tf.image.decode_and_crop_jpeg(  # noqa: E731
-        image, box, channels=3, dct_method="INTEGER_ACCURATE"
+      image, box, channels=3, dct_method="INTEGER_ACCURATE"
     )
     pixels = tf.map_fn(decode, images, fn_output_signature=tf.uint8)
     pixels = resize(pixels, image_size)
@@ -181,9 +189,9 @@ def resize(pixels: tf.Tensor, image_size: int) -> tf.Tensor:
   def scaled() -> tf.Tensor:
     # Only shrinking needs the (slow) filter that keeps patterns from forming.
     result = tf.cond(
-        side > image_size,
-        lambda: tf.image.resize(pixels, [image_size] * 2, antialias=True),
-        lambda: tf.image.resize(pixels, [image_size] * 2),
+      side > image_size,
+      lambda: tf.image.resize(pixels, [image_size] * 2, antialias=True),
+      lambda: tf.image.resize(pixels, [image_size] * 2),
     )
     return tf.saturate_cast(tf.round(result), tf.uint8)
 
@@ -197,9 +205,9 @@ def flip(probability: float) -> Op:
   def apply(record: Record) -> Record:
     mirrored = _uniform(record, "flip") < probability
     frames = tf.cond(
-        mirrored,
-        lambda: tf.reverse(record["frames"], [2]),
-        lambda: record["frames"],
+      mirrored,
+      lambda: tf.reverse(record["frames"], [2]),
+      lambda: record["frames"],
     )
     return {**record, "frames": frames}
 
@@ -224,13 +232,13 @@ def colour(probability: float, grey_probability: float) -> Op:
   def apply(record: Record) -> Record:
     changed = _uniform(record, "colour_on") < probability
     frames = tf.cond(
-        changed, lambda: jittered(record), lambda: record["frames"]
+      changed, lambda: jittered(record), lambda: record["frames"]
     )
     dropped = _uniform(record, "grey") < grey_probability
     frames = tf.cond(
-        dropped,
-        lambda: tf.repeat(tf.image.rgb_to_grayscale(frames), 3, axis=-1),
-        lambda: frames,
+      dropped,
+      lambda: tf.repeat(tf.image.rgb_to_grayscale(frames), 3, axis=-1),
+      lambda: frames,
     )
     return {**record, "frames": frames}
 
@@ -242,7 +250,7 @@ def augment(layers: int, magnitude: float) -> Op:
 
   def apply(record: Record) -> Record:
     frames = rand_augment.apply(
-        record["frames"], draw_seed(record, "augment"), layers, magnitude
+      record["frames"], draw_seed(record, "augment"), layers, magnitude
     )
     return {**record, "frames": frames}
 
@@ -251,9 +259,20 @@ def augment(layers: int, magnitude: float) -> Op:
 
 def spread_frames(record: Record) -> Record:
   """Pixels at every sampled position, zeros where there is no frame."""
-  frames = tf.gather(record["frames"], record["frame_index"])
-  mask = tf.cast(record["frame_mask"], frames.dtype)
-  return {**record, "frames": frames * mask[:, None, None, None]}
+  frames, mask = record["frames"], record["frame_mask"]
+  places = tf.size(mask)
+
+  def spread() -> tf.Tensor:
+    there = tf.cast(mask, frames.dtype)[:, None, None, None]
+    return tf.gather(frames, record["frame_index"]) * there
+
+  # Mostly every frame is shown once, and copying them all would be a waste.
+  once = (tf.shape(frames)[0] == places) & tf.reduce_all(mask)
+  frames = tf.cond(once, lambda: frames, spread)
+  return {
+    **record,
+    "frames": tf.ensure_shape(frames, [*mask.shape, *frames.shape[1:]]),
+  }
 
 
 def jitter_segments(fraction: float) -> Op:
@@ -262,12 +281,12 @@ def jitter_segments(fraction: float) -> Op:
   def apply(record: Record) -> Record:
     start, end = tf.unstack(record["segments"], axis=1)
     moved = _uniform(
-        record, "jitter", tf.shape(record["segments"]), -fraction, fraction
+      record, "jitter", tf.shape(record["segments"]), -fraction, fraction
     )
     moved = record["segments"] + moved * (end - start)[:, None]
     # A fraction above one half could swap the two.
     moved = tf.stack(
-        [tf.reduce_min(moved, axis=1), tf.reduce_max(moved, axis=1)], axis=1
+      [tf.reduce_min(moved, axis=1), tf.reduce_max(moved, axis=1)], axis=1
     )
     return {**record, "segments": moved}
 
@@ -293,15 +312,15 @@ def choose_queries(max_queries: int, random: bool) -> Op:
     texts = tf.gather(record["texts"], rows)
     # Where each stored query went; -1 is nowhere.
     place = tf.tensor_scatter_nd_update(
-        tf.fill([count], -1), rows[:, None], tf.range(tf.size(rows))
+      tf.fill([count], -1), rows[:, None], tf.range(tf.size(rows))
     )
     query = tf.gather(place, record["segment_query"])
     kept = query >= 0
     return {
-        **record,
-        "texts": texts,
-        "segments": tf.boolean_mask(record["segments"], kept),
-        "segment_query": tf.boolean_mask(query, kept),
+      **record,
+      "texts": texts,
+      "segments": tf.boolean_mask(record["segments"], kept),
+      "segment_query": tf.boolean_mask(query, kept),
     }
 
   return apply
@@ -323,18 +342,18 @@ def class_segments(class_index: Sequence[int]) -> Op:
     classes = tf.gather(classes, record["segment_query"])
     kept = classes >= 0
     return {
-        **record,
-        "segments": tf.boolean_mask(record["segments"], kept),
-        "segment_query": tf.boolean_mask(classes, kept),
+      **record,
+      "segments": tf.boolean_mask(record["segments"], kept),
+      "segment_query": tf.boolean_mask(classes, kept),
     }
 
   return apply
 
 
 def tokenize(
-    tokenizer: Callable[[Sequence[str]], np.ndarray],
-    max_queries: int,
-    max_tokens: int,
+  tokenizer: Callable[[Sequence[str]], np.ndarray],
+  max_queries: int,
+  max_tokens: int,
 ) -> Op:
   """texts [Q] to text_ids int32 [Qv, L] and query_mask bool [Qv]."""
 
@@ -347,9 +366,9 @@ def tokenize(
   def apply(record: Record) -> Record:
     ids = tf.numpy_function(rows, [record["texts"]], tf.int32, stateful=False)
     return {
-        **record,
-        "text_ids": tf.ensure_shape(ids, [max_queries, max_tokens]),
-        "query_mask": tf.range(max_queries) < tf.size(record["texts"]),
+      **record,
+      "text_ids": tf.ensure_shape(ids, [max_queries, max_tokens]),
+      "query_mask": tf.range(max_queries) < tf.size(record["texts"]),
     }
 
   return apply
@@ -365,9 +384,9 @@ def pad_segments(max_segments: int) -> Op:
     segments = tf.pad(segments, [[0, free], [0, 0]])
     query = tf.pad(query, [[0, free]], constant_values=-1)
     return {
-        **record,
-        "segments": tf.ensure_shape(segments, [max_segments, 2]),
-        "segment_query": tf.ensure_shape(query, [max_segments]),
+      **record,
+      "segments": tf.ensure_shape(segments, [max_segments, 2]),
+      "segment_query": tf.ensure_shape(query, [max_segments]),
     }
 
   return apply

@@ -17,9 +17,7 @@ import tensorflow as tf
 from unloc_jax.data import batch as batch_lib
 from unloc_jax.data import config as config_lib
 from unloc_jax.data import manifest as manifest_lib
-from unloc_jax.data import ops
-from unloc_jax.data import shards
-from unloc_jax.data import sources
+from unloc_jax.data import ops, shards, sources
 from unloc_jax.data import table as table_lib
 from unloc_jax.data import tokenizer as tokenizer_lib
 
@@ -77,8 +75,8 @@ class Split:
     unknown = [name for name in self.classes if name not in places]
     if unknown or not self.classes:
       raise ValueError(
-          f"{self.config.path}: the dataset has no class {unknown}; correct "
-          f"data.classes (it has {len(places)} classes)"
+        f"{self.config.path}: the dataset has no class {unknown}; correct "
+        f"data.classes (it has {len(places)} classes)"
       )
     return tuple(places[name] for name in self.classes)
 
@@ -89,14 +87,14 @@ class Split:
       return np.arange(len(self.records))
     wanted = {str(i) for i in self.class_index}
     kept = [
-        i
-        for i, video in enumerate(self.table.videos)
-        if video is not None and wanted & set(video.query_ids)
+      i
+      for i, video in enumerate(self.table.videos)
+      if video is not None and wanted & set(video.query_ids)
     ]
     if not kept:
       raise ValueError(
-          f"{self.config.path}: no video of split {self.name!r} holds one of "
-          f"the {len(wanted)} data.classes; choose others"
+        f"{self.config.path}: no video of split {self.name!r} holds one of "
+        f"the {len(wanted)} data.classes; choose others"
       )
     return np.asarray(kept)
 
@@ -190,10 +188,10 @@ def _pixels(c: ml_collections.ConfigDict, training: bool) -> list[ops.Op]:
     return [ops.take_frames, decode, ops.spread_frames]
   augment = c.augment
   steps = [
-      ops.take_frames,
-      ops.decode_crop(
-          c.image_size, c.short_side, tuple(augment.scale), augment.random_crop
-      ),
+    ops.take_frames,
+    ops.decode_crop(
+      c.image_size, c.short_side, tuple(augment.scale), augment.random_crop
+    ),
   ]
   if augment.flip > 0:
     steps.append(ops.flip(augment.flip))
@@ -207,15 +205,15 @@ def _pixels(c: ml_collections.ConfigDict, training: bool) -> list[ops.Op]:
 def _empty_row(c: ml_collections.ConfigDict) -> dict[str, tf.Tensor]:
   """The row of no example; see batch.py."""
   row = {
-      key: tf.zeros(shape, tf.as_dtype(dtype))
-      for key, (shape, dtype) in batch_lib.row_spec(c).items()
+    key: tf.zeros(shape, tf.as_dtype(dtype))
+    for key, (shape, dtype) in batch_lib.row_spec(c).items()
   }
   row["segment_query"] -= 1
   return row
 
 
 def _rows(
-    split: Split, plan: Plan, numbers: tf.data.Dataset, training: bool
+  split: Split, plan: Plan, numbers: tf.data.Dataset, training: bool
 ) -> tf.data.Dataset:
   """Rows of the plan's entries, in order, many made at once."""
   c = split.config
@@ -238,29 +236,29 @@ def _rows(
 
   def make(number: tf.Tensor) -> dict:
     data, place, seed = tf.numpy_function(
-        read, [number], (tf.string, tf.int32, tf.int32), stateful=True
+      read, [number], (tf.string, tf.int32, tf.int32), stateful=True
     )
     data, place = tf.ensure_shape(data, []), tf.ensure_shape(place, [2])
     seed = tf.ensure_shape(seed, [2])
     return tf.cond(
-        tf.strings.length(data) > 0,
-        lambda: full(data, place, seed),
-        lambda: empty,
+      tf.strings.length(data) > 0,
+      lambda: full(data, place, seed),
+      lambda: empty,
     )
 
   return numbers.map(make, num_parallel_calls=c.num_workers)
 
 
 def _read_allowed(split: Split, index: int) -> bytes:
-  """The record's bytes; none if it is corrupt and that is allowed."""
+  """The record's bytes; none if it is corrupt, which BatchStream judges."""
   record = split.records[index]
   if record in split.corrupt:
     return b""
   try:
     return shards.read_record(record)
   except shards.CorruptDataError as error:
+    # Raised here it would reach the user as a TensorFlow traceback.
     split.corrupt.add(record, error)
-    split.corrupt.check()
     return b""
 
 
@@ -274,12 +272,12 @@ class BatchStream:
   """
 
   def __init__(
-      self,
-      split: Split,
-      rows: tf.data.Dataset,
-      host_rows: int,
-      batch_size: int,
-      length: int,
+    self,
+    split: Split,
+    rows: tf.data.Dataset,
+    host_rows: int,
+    batch_size: int,
+    length: int,
   ):
     self.split = split
     self.batch_size = batch_size
@@ -302,13 +300,14 @@ class BatchStream:
 
   def __next__(self) -> Batch:
     try:
-      return next(self._batches)
+      batch = next(self._batches)
     except tf.errors.OpError as error:
-      self.split.corrupt.check()
       raise ValueError(
-          f"{self.split.config.path}, split {self.split.name!r}: "
-          f"{_first_line(error)}"
+        f"{self.split.config.path}, split {self.split.name!r}: "
+        f"{_first_line(error)}"
       ) from error
+    self.split.corrupt.check()
+    return batch
 
 
 def _first_line(error: Exception) -> str:
@@ -319,8 +318,8 @@ def _host_rows(batch_size: int, host_index: int, host_count: int) -> range:
   """Rows of the global batch that are a host's."""
   if batch_size % host_count:
     raise ValueError(
-        f"batch_size={batch_size} does not divide among {host_count} hosts; "
-        "choose a multiple"
+      f"batch_size={batch_size} does not divide among {host_count} hosts; "
+      "choose a multiple"
     )
   rows = batch_size // host_count
   return range(host_index * rows, (host_index + 1) * rows)
@@ -331,14 +330,14 @@ def _as_split(config: ml_collections.ConfigDict, split: str | Split) -> Split:
 
 
 def make_train(
-    config: ml_collections.ConfigDict,
-    *,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    host_index: int = 0,
-    host_count: int = 1,
-    split: Split | None = None,
+  config: ml_collections.ConfigDict,
+  *,
+  batch_size: int,
+  seed: int,
+  start_step: int = 0,
+  host_index: int = 0,
+  host_count: int = 1,
+  split: Split | None = None,
 ) -> BatchStream:
   """Endless training batches, from that of `start_step` on.
 
@@ -360,19 +359,19 @@ def make_train(
     step, at = divmod(number, len(mine))
     row = mine[at]
     # Hashed: seeds of neighbouring rows must not give neighbouring draws.
-    low, high = np.random.SeedSequence(
-        [seed, step, row]
-    ).generate_state(2).view(np.int32)
+    low, high = (
+      np.random.SeedSequence([seed, step, row]).generate_state(2).view(np.int32)
+    )
     return int(usable[order(step, row)]), 0, int(low), int(high)
 
   first = start_step * len(mine)
   numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
   return BatchStream(
-      split,
-      _rows(split, plan, numbers, training=True),
-      len(mine),
-      batch_size,
-      steps_per_epoch(len(usable), batch_size),
+    split,
+    _rows(split, plan, numbers, training=True),
+    len(mine),
+    batch_size,
+    steps_per_epoch(len(usable), batch_size),
   )
 
 
@@ -385,24 +384,24 @@ def eval_rows(split: Split) -> list[tuple[int, int]]:
   if split.config.texts == "classes":
     corrupt = split.corrupt
     return [
-        (int(i), 0) for i in split.usable if split.records[i] not in corrupt
+      (int(i), 0) for i in split.usable if split.records[i] not in corrupt
     ]
   step = split.config.max_queries
   return [
-      (i, first)
-      for i, video in enumerate(split.table.videos)
-      if video is not None
-      for first in range(0, len(video.query_ids), step)
+    (i, first)
+    for i, video in enumerate(split.table.videos)
+    if video is not None
+    for first in range(0, len(video.query_ids), step)
   ]
 
 
 def make_eval(
-    config: ml_collections.ConfigDict,
-    *,
-    batch_size: int,
-    split: str | Split | None = None,
-    host_index: int = 0,
-    host_count: int = 1,
+  config: ml_collections.ConfigDict,
+  *,
+  batch_size: int,
+  split: str | Split | None = None,
+  host_index: int = 0,
+  host_count: int = 1,
 ) -> BatchStream:
   """Batches that hold every example, and every query, exactly once.
 
@@ -428,9 +427,9 @@ def make_eval(
 
   numbers = tf.data.Dataset.range(batches * len(mine))
   return BatchStream(
-      split,
-      _rows(split, plan, numbers, training=False),
-      len(mine),
-      batch_size,
-      batches,
+    split,
+    _rows(split, plan, numbers, training=False),
+    len(mine),
+    batch_size,
+    batches,
   )

@@ -24,12 +24,12 @@ def _transform(pixels: tf.Tensor, matrix: list) -> tf.Tensor:
   """Moves pixels by a 2 x 3 matrix from output to input coordinates."""
   row = tf.stack([tf.cast(m, tf.float32) for m in (*matrix, 0.0, 0.0)])
   return tf.raw_ops.ImageProjectiveTransformV3(
-      images=pixels,
-      transforms=row[None],
-      output_shape=tf.shape(pixels)[1:3],
-      fill_value=_FILL,
-      interpolation="NEAREST",
-      fill_mode="CONSTANT",
+    images=pixels,
+    transforms=row[None],
+    output_shape=tf.shape(pixels)[1:3],
+    fill_value=_FILL,
+    interpolation="NEAREST",
+    fill_mode="CONSTANT",
   )
 
 
@@ -114,8 +114,8 @@ def rotate(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   y, x = (height - 1.0) / 2.0, (width - 1.0) / 2.0
   cos, sin = tf.cos(angle), tf.sin(angle)
   return _transform(
-      pixels,
-      [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y],
+    pixels,
+    [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y],
   )
 
 
@@ -142,14 +142,26 @@ def translate_y(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 OPERATIONS: tuple[PixelOp, ...] = (
-    autocontrast, equalize, invert, posterize, solarize, solarize_add,
-    saturation, contrast, brightness, sharpness, rotate, shear_x, shear_y,
-    translate_x, translate_y,
+  autocontrast,
+  equalize,
+  invert,
+  posterize,
+  solarize,
+  solarize_add,
+  saturation,
+  contrast,
+  brightness,
+  sharpness,
+  rotate,
+  shear_x,
+  shear_y,
+  translate_x,
+  translate_y,
 )
 
 
 def apply(
-    frames: tf.Tensor, seed: tf.Tensor, layers: int, magnitude: float
+  frames: tf.Tensor, seed: tf.Tensor, layers: int, magnitude: float
 ) -> tf.Tensor:
   """Applies `layers` random operations, of random sign, to all frames.
 
@@ -163,15 +175,14 @@ def apply(
     uint8 [T, H, W, 3].
   """
   chosen = tf.random.stateless_uniform(
-      [layers], seed, 0, len(OPERATIONS), tf.int32
+    [layers], seed, 0, len(OPERATIONS), tf.int32
   )
   signs = tf.random.stateless_uniform([layers], seed + 1) < 0.5
   strengths = tf.where(signs, 1.0, -1.0) * (magnitude / _FULL)
   pixels = tf.cast(frames, tf.float32)
   for layer in range(layers):
     branches = [
-        lambda op=op, p=pixels, s=strengths[layer]: op(p, s)
-        for op in OPERATIONS
+      lambda op=op, p=pixels, s=strengths[layer]: op(p, s) for op in OPERATIONS
     ]
     pixels = tf.switch_case(chosen[layer], branches)
     pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)

@@ -74,7 +74,7 @@ class Record:
 
 def shard_records(path: str) -> list[Record]:
   """Every record of a shard, from its lengths; checks that it is whole."""
-  records = []
+  records: list[Record] = []
   total = tf.io.gfile.stat(path).length
   offset = 0
   with open_binary(path) as shard:

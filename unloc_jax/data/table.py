@@ -5,8 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from unloc_jax.data import shards
-from unloc_jax.data import sources
+from unloc_jax.data import shards, sources
 
 Video = sources.Video
 
@@ -47,9 +46,9 @@ class SplitTable:
 
 
 def read_table(
-    source: sources.Source,
-    records: Sequence[shards.Record],
-    corrupt: shards.CorruptRecords,
+  source: sources.Source,
+  records: Sequence[shards.Record],
+  corrupt: shards.CorruptRecords,
 ) -> SplitTable:
   """Reads every record except its frames."""
 

@@ -18,7 +18,10 @@ PAD_ID = 0
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _NUM_MERGES = VOCABULARY_SIZE - 2 * 256 - 2
 # The long s is what a case-insensitive "s" also matches.
-_WORD_PATTERN = r"'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+_WORD_PATTERN = (
+  "'[s\u017f]|'t|'re|'ve|'m|'ll|'d"
+  r"|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+)
 
 _SINGLE_QUOTES = re.compile("[\u02bc\u2018-\u201b]")
 _DOUBLE_QUOTES = re.compile("[\u201c-\u201f]")
