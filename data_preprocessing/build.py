@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from data_preprocessing import plan as plans
 from data_preprocessing import records
 from data_preprocessing.annotations import (
-    BENCHMARKS, AnnotationError, benchmark)
+  BENCHMARKS,
+  AnnotationError,
+  benchmark,
+)
 from data_preprocessing.jobs import BuildError, Settings
 
 

@@ -11,17 +11,15 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
-from data_preprocessing import pipeline
-from data_preprocessing import records
+from data_preprocessing import pipeline, records, shard
 from data_preprocessing import report as reports
-from data_preprocessing import shard
 from data_preprocessing.jobs import BuildError, Outcome
 from data_preprocessing.plan import Plan, Threshold
 from data_preprocessing.progress import Progress
 from data_preprocessing.video_errors import Reason
 
 
-class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):
+class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]
   """A benchmark of videos as a TFDS dataset.
 
   What differs between benchmarks is in the plan: its annotations.
@@ -265,7 +263,9 @@ def _clean(plan: Plan) -> None:
   for path in plan.work.iterdir():
     if path.suffix in (".tfrecord", ".log") and path.name not in mine:
       path.unlink()
-  unfinished = re.compile(re.escape(plan.final.name) + r"\.incomplete")
+  # The first name is TFDS's, the second ours.
+  name = re.escape(plan.final.name)
+  unfinished = re.compile(rf"incomplete\..*_{name}$|{name}\.incomplete_")
   for path in plan.final.parent.iterdir():
     if unfinished.match(path.name):
       path.rmtree()

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -37,14 +38,24 @@ class Draft:
   cut: "Cut"
 
 
-def frames_example(job: VideoJob, settings: Settings, spool_folder: str,
+def spool_file(folder: str) -> IO[bytes]:
+  """Opens where a video's frames wait until their number is known.
+
+  Short videos stay in memory; long ones go to a nameless file in `folder`.
+  """
+  return tempfile.SpooledTemporaryFile(
+      _SPOOL_BYTES, dir=folder)
+
+
+def frames_example(job: VideoJob, settings: Settings, file: IO[bytes],
                    beat: Beat) -> Draft:
   """Decodes a video into an example of JPEG frames.
 
   Args:
     job: The video.
     settings: Rate, size and quality.
-    spool_folder: Where frames wait until their number is known.
+    file: Where frames wait, see `spool_file`; read when the example is
+      written.
     beat: Called at every frame, so that a hung decoder can be told.
 
   Raises:
@@ -53,8 +64,7 @@ def frames_example(job: VideoJob, settings: Settings, spool_folder: str,
   stream = FrameStream(
       job.path, settings.frame_rate, settings.short_side, threads=1,
       max_damaged=settings.max_damaged, need_duration=settings.need_duration)
-  spool = tfrecord.Spool(tempfile.SpooledTemporaryFile(
-      _SPOOL_BYTES, dir=spool_folder))
+  spool = tfrecord.Spool(file)
   for jpeg in jpegs(stream, settings.jpeg_quality):
     spool.append(jpeg)
     beat()

@@ -11,8 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data_preprocessing import feature_files
-from data_preprocessing import tfrecord
+from data_preprocessing import feature_files, tfrecord
 from data_preprocessing.examples import Draft, describe
 from data_preprocessing.jobs import BuildError, Settings, VideoJob
 from data_preprocessing.video import FrameStream

@@ -16,6 +16,8 @@ from data_preprocessing.records import VideoAnnotation
 _VIDEOS_PER_SHARD = 16
 # ... and no more shards than this in a large one.
 _MAX_SHARDS = 1024
+# Why a video is left out for which nothing is asked; no fault of the video.
+NO_QUERY = "no usable query"
 
 
 class BuildError(RuntimeError):

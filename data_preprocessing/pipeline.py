@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 from apache_beam.options import pipeline_options
 
-from data_preprocessing import shard
-from data_preprocessing import workers
+from data_preprocessing import shard, workers
 from data_preprocessing.jobs import BuildError, ShardJob
 
 # Pools of this process, by token: a DoFn is copied before it runs, and a pool

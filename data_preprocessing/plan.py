@@ -6,17 +6,20 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from data_preprocessing import feature_files
-from data_preprocessing import features
-from data_preprocessing import lookup
-from data_preprocessing import records
+from data_preprocessing import feature_files, features, lookup, records
 from data_preprocessing.annotations import AnnotationSet, Benchmark
 from data_preprocessing.jobs import (
-    BuildError, Outcome, Settings, ShardJob, VideoJob, fingerprint, plan_shards)
+    NO_QUERY,
+  BuildError,
+  Outcome,
+  Settings,
+  ShardJob,
+  VideoJob,
+  fingerprint,
+  plan_shards,
+)
 from data_preprocessing.records import VideoAnnotation
 from data_preprocessing.video_errors import VideoError
-
-NO_QUERY = "no usable query"
 
 
 @dataclasses.dataclass
@@ -47,7 +50,7 @@ class Plan:
     return fingerprint([
         records.MANIFEST_FORMAT, self.settings, self.annotations.classes,
         [shard.key for shard in self.shards],
-        {split: [o.video_id for o in gone]
+        {split: sorted(o.video_id for o in gone)
          for split, gone in sorted(self.absent.items())},
     ])
 

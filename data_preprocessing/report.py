@@ -10,7 +10,7 @@ from typing import Any
 
 from data_preprocessing import records
 from data_preprocessing.annotations import AnnotationSet, Benchmark, Official
-from data_preprocessing.jobs import Outcome
+from data_preprocessing.jobs import NO_QUERY, Outcome
 from data_preprocessing.video_errors import Reason
 
 # A file and its annotation may disagree this much without a word: seconds, and
@@ -58,10 +58,9 @@ def _split_report(benchmark: Benchmark, annotations: AnnotationSet, split: str,
   built = [o for o in outcomes if not o.reason]
   missing = [o for o in outcomes if o.reason == Reason.MISSING]
   broken = [o for o in outcomes
-            if o.reason not in ("", Reason.MISSING, "no usable query")]
-  unasked = [o for o in outcomes if o.reason == "no usable query"]
-  official = (benchmark.official[split]
-              if split in benchmark.official else None)
+            if o.reason not in ("", Reason.MISSING, NO_QUERY)]
+  unasked = [o for o in outcomes if o.reason == NO_QUERY]
+  official = benchmark.official.get(split)
   counts = {"videos": found.videos, "queries": found.queries,
             "segments": found.segments}
   return {

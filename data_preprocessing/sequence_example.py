@@ -8,6 +8,8 @@ microseconds.
 from collections.abc import Iterator
 from typing import IO
 
+import numpy as np
+
 from data_preprocessing import tfrecord
 from data_preprocessing.examples import Draft
 from data_preprocessing.jobs import Settings, VideoJob
@@ -28,7 +30,7 @@ def write(out: IO[bytes], draft: Draft, job: VideoJob,
   context = tfrecord.encode_example(_context(draft, job, settings))
   # Example and SequenceExample both hold Features as field 1: the encoded
   # Example is the first half of the SequenceExample.
-  lists = _frame_lists(spool, settings)
+  lists = _FrameLists(spool, settings)
   size = len(context) + lists.size
   return tfrecord.write_message(out, _chunks(context, lists), size)
 
@@ -49,7 +51,7 @@ def _context(draft: Draft, job: VideoJob,
       "clip/end/timestamp": tfrecord.integers(
           [round(draft.outcome.duration * _MICROSECONDS)]),
       "image/format": tfrecord.texts(["jpeg"]),
-      "image/frame_rate": tfrecord.floats([settings.frame_rate]),
+      "image/frame_rate": tfrecord.floats(np.asarray([settings.frame_rate])),
       "segment/start/index": tfrecord.integers(
           index(s.start) for s in segments),
       "segment/end/index": tfrecord.integers(index(s.end) for s in segments),
@@ -70,8 +72,8 @@ def label_index(query_id: str, position: int) -> int:
   return int(query_id) if query_id.isdecimal() else position
 
 
-class _frame_lists:  # noqa: N801  (a payload, used like a function)
-  """FeatureLists { image/encoded, image/timestamp } of the frames."""
+class _FrameLists:
+  """The payload FeatureLists { image/encoded, image/timestamp }."""
 
   def __init__(self, spool: tfrecord.Spool, settings: Settings):
     self._spool = spool
@@ -122,7 +124,7 @@ class _frame_lists:  # noqa: N801  (a payload, used like a function)
                     + _message(b"\x12", listed))
 
 
-def _chunks(context: bytes, lists: _frame_lists) -> Iterator[bytes]:
+def _chunks(context: bytes, lists: _FrameLists) -> Iterator[bytes]:
   yield context
   yield from lists.chunks()
 

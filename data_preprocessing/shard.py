@@ -7,6 +7,7 @@ shard's job, then a line per video with the length of the file after it, last
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,11 +15,13 @@ from typing import IO
 
 from etils import epath
 
-from data_preprocessing import examples
-from data_preprocessing import features
-from data_preprocessing import records
-from data_preprocessing import sequence_example
-from data_preprocessing import tfrecord
+from data_preprocessing import (
+  examples,
+  features,
+  records,
+  sequence_example,
+  tfrecord,
+)
 from data_preprocessing.jobs import BuildError, Outcome, ShardJob, VideoJob
 from data_preprocessing.video_errors import Reason, VideoError
 
@@ -84,14 +87,13 @@ def write_shard(job: ShardJob, beat: Beat) -> None:
   Raises:
     BuildError: It cannot be written, say because the disk is full.
   """
-  log = read_log(job)
-  if log.done:
+  if read_log(job).done:
     return
   try:
     if "://" in job.folder:
       _write_elsewhere(job, beat)
       return
-    with _resumed(job, log) as (data, lines):
+    with _resumed(job) as (log, data, lines):
       for video in job.videos[len(log.outcomes):]:
         beat()
         outcome = _append(data, job, video, beat)
@@ -122,56 +124,64 @@ def _write_elsewhere(job: ShardJob, beat: Beat) -> None:
 
 def skip_video(job: ShardJob, detail: str) -> None:
   """Logs that the next video of a shard made the decoder crash or hang."""
-  log = read_log(job)
-  video = job.videos[len(log.outcomes)]
-  outcome = _left_out(video, VideoError(Reason.UNDECODABLE, detail), log.end)
-  with _resumed(job, log) as (_, lines):
-    lines.write(outcome.to_line() + "\n")
+  with _resumed(job) as (log, _, lines):
+    if len(log.outcomes) < len(job.videos):
+      video = job.videos[len(log.outcomes)]
+      error = VideoError(Reason.UNDECODABLE, detail)
+      lines.write(_left_out(video, error, log.end).to_line() + "\n")
 
 
 @contextlib.contextmanager
-def _resumed(job: ShardJob, log: Log) -> Iterator[tuple[IO[bytes], IO[str]]]:
+def _resumed(job: ShardJob) -> Iterator[tuple[Log, IO[bytes], IO[str]]]:
   """Opens a shard and its log at the end of what is sound in them."""
   epath.Path(job.folder).mkdir(parents=True, exist_ok=True)
   data_file, log_file = data_path(job), log_path(job)
-  if not log.outcomes:
-    # The data first: a log never speaks of data that is not there.
-    data_file.write_bytes(b"")
-    log_file.write_text(job.key + "\n", encoding="utf-8")
-  else:
-    whole = [job.key, *(outcome.to_line() for outcome in log.outcomes)]
-    # A crash while the log is mended must not lose it.
-    beside = log_file.with_suffix(".log.new")
-    beside.write_text("\n".join(whole) + "\n", encoding="utf-8")
-    beside.replace(log_file)
-  with open(data_file, "r+b") as data, open(log_file, "a") as lines:
-    data.truncate(log.end)
-    data.seek(log.end)
-    yield data, lines
+  with open(data_file, "ab") as lock:
+    # The worker of a build that was just killed may still hold the file.
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    log = read_log(job)
+    with open(data_file, "r+b") as data:
+      data.truncate(log.end)
+      data.seek(log.end)
+      whole = [job.key, *(outcome.to_line() for outcome in log.outcomes)]
+      # A crash while the log is mended must not lose it.
+      beside = log_file.with_suffix(".log.new")
+      beside.write_text("\n".join(whole) + "\n", encoding="utf-8")
+      beside.replace(log_file)
+      with open(log_file, "a", encoding="utf-8") as lines:
+        yield log, data, lines
 
 
 def _append(data: IO[bytes], job: ShardJob, video: VideoJob,
             beat: Beat) -> Outcome:
   """Appends one video, or nothing if it cannot be used."""
   start = data.tell()
-  settings = job.settings
   try:
-    if settings.extract == records.FRAMES:
-      draft = examples.frames_example(video, settings, job.folder, beat)
-    else:
-      draft = features.features_example(video, settings, beat)
-    try:
-      if settings.tfrecord == "sequence":
-        size = sequence_example.write(data, draft, video, settings)
-      else:
-        size = tfrecord.write_example(data, draft.features)
-    except ValueError as error:
-      raise VideoError(Reason.UNDECODABLE, str(error)) from error
+    with examples.spool_file(job.folder) as file:
+      draft, size = _write(data, job, video, file, beat)
   except VideoError as error:
     data.seek(start)
     data.truncate()
     return _left_out(video, error, start)
   return dataclasses.replace(draft.outcome, bytes=size, end=data.tell())
+
+
+def _write(data: IO[bytes], job: ShardJob, video: VideoJob, file: IO[bytes],
+           beat: Beat) -> tuple[examples.Draft, int]:
+  """Appends the record of one video; returns it and its bytes."""
+  settings = job.settings
+  if settings.extract == records.FRAMES:
+    draft = examples.frames_example(video, settings, file, beat)
+  else:
+    draft = features.features_example(video, settings, beat)
+  try:
+    if settings.tfrecord == "sequence":
+      size = sequence_example.write(data, draft, video, settings)
+    else:
+      size = tfrecord.write_example(data, draft.features)
+  except ValueError as error:
+    raise VideoError(Reason.TOO_LONG, str(error)) from error
+  return draft, size
 
 
 def _left_out(video: VideoJob, error: VideoError, end: int) -> Outcome:

@@ -15,9 +15,7 @@ import av
 import numpy as np
 from etils import epath
 
-from data_preprocessing import video_clock
-from data_preprocessing import video_display
-from data_preprocessing import video_integrity
+from data_preprocessing import video_clock, video_display, video_integrity
 from data_preprocessing.video_errors import Reason, VideoError
 
 # Nothing a benchmark holds is longer; broken files claim to be.
@@ -211,7 +209,7 @@ def _opened(path: str) -> Iterator[av.container.InputContainer]:
     source, head = _source(path, stack)
     try:
       # A playlist would make libav open whatever files it names.
-      container = av.open(
+      container: Any = av.open(
           source, options={"protocol_whitelist": "file"},
           metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import struct
+from typing import Any
 
 import av
 import numpy as np
@@ -31,10 +32,11 @@ class Turn:
 
 def turn_of(frame: av.VideoFrame) -> Turn:
   """Reads the display matrix a container attached to a frame."""
-  data = frame.side_data.get("DISPLAYMATRIX")
-  if data is None or len(bytes(data)) != _MATRIX_BYTES:
+  side: Any = frame.side_data.get("DISPLAYMATRIX")
+  data = b"" if side is None else bytes(side)
+  if len(data) != _MATRIX_BYTES:
     return Turn(quarter_turns=round(frame.rotation / 90) % 4)
-  a, b, _, c, d, *_ = struct.unpack("<9i", bytes(data))
+  a, b, _, c, d, *_ = struct.unpack("<9i", data)
   if a * d - b * c < 0:
     # av_display_rotation_get, and so frame.rotation, knows nothing of mirrors:
     # take the mirror off the first row, then read the turn from what is left.

@@ -17,6 +17,7 @@ class Reason(enum.StrEnum):
   DAMAGED = "damaged"
   UNDECODABLE = "undecodable"
   OUTSIDE = "outside the video folder"
+  TOO_LONG = "too long"
   TOO_SHORT = "shorter than its segments"
   FEATURES = "bad features"
 

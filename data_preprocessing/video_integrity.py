@@ -31,6 +31,7 @@ class Integrity:
                stream: av.VideoStream):
     self._format = container.format.name
     self._stream = stream
+    self._start = (container.start_time or 0) * _MICROSECOND
     self._promised_frames = stream.frames
     self._promised_end = promised_end(container, stream)
     self._packets = 0
@@ -106,17 +107,13 @@ class Integrity:
     reached = end
     if whole_file and self._packet_end is not None:
       # Sound may run on after the picture; both count against the file's end.
-      reached = max(end, self._packet_end - self._start())
+      reached = max(end, self._packet_end - self._start)
     slack = max(_SLACK_SECONDS, self._widest_gap * Fraction(3, 2))
     if reached + slack < length:
       raise VideoError(
           Reason.TRUNCATED,
           f"{float(reached):.2f} s decoded of {float(length):.2f} s declared",
       )
-
-  def _start(self) -> Fraction:
-    container = self._stream.container
-    return (container.start_time or 0) * _MICROSECOND
 
 
 def promised_end(
@@ -146,7 +143,9 @@ def promised_end(
 
 def _tagged_duration(metadata: dict[str, str]) -> Fraction | None:
   """Reads the HH:MM:SS.n tag by which Matroska gives a track's end."""
-  text = metadata["DURATION"] if "DURATION" in metadata else ""
+  if "DURATION" not in metadata:
+    return None
+  text = metadata["DURATION"]
   try:
     hours, minutes, seconds = text.split(":")
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)

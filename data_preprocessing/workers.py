@@ -5,8 +5,10 @@ takes little memory. Beam's local runner gives it shards.
 """
 
 import multiprocessing
+import os
 import queue
 import signal
+import threading
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -41,9 +43,6 @@ class Worker:
       if fault is None:
         return
       self.close()
-      if len(shard.read_log(job).outcomes) >= len(job.videos):
-        # It went down after its last video: nothing is left to blame.
-        continue
       shard.skip_video(job, fault)
 
   def _try(self, job: ShardJob) -> str | None:
@@ -109,6 +108,7 @@ def _serve(pipe: Connection) -> None:
   """Writes the shards that come through a pipe, in a process of its own."""
   # Ctrl-C is for the parent, which then ends its workers.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
   last = 0.0
 
   def beat() -> None:
@@ -128,5 +128,10 @@ def _serve(pipe: Connection) -> None:
       pipe.send(("done", ""))
     except BuildError as error:
       pipe.send(("error", str(error)))
-    except BrokenPipeError:
-      return
+
+
+def _die_with(parent: int) -> None:
+  """Ends this process, whatever it is decoding, when its parent is gone."""
+  while os.getppid() == parent:
+    time.sleep(0.2)
+  os._exit(1)

@@ -4,12 +4,14 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
 
-from data_preprocessing.annotations import captions
-from data_preprocessing.annotations import common
-from data_preprocessing.annotations import custom
-from data_preprocessing.annotations import detection
-from data_preprocessing.annotations import kinetics
-from data_preprocessing.annotations import moments
+from data_preprocessing.annotations import (
+  captions,
+  common,
+  custom,
+  detection,
+  kinetics,
+  moments,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,7 @@
 import pathlib
 from typing import Any
 
-from data_preprocessing.annotations import common
-from data_preprocessing.annotations import moments
+from data_preprocessing.annotations import common, moments
 
 
 def read(place: pathlib.Path) -> common.AnnotationSet:
@@ -56,7 +55,7 @@ def _video(video_id: str, entry: dict[str, Any], split: str,
       if key not in ("sentences", "timestamps", "duration")
       and isinstance(value, list) and len(value) == len(sentences)
   }
-  duration = entry["duration"] if "duration" in entry else None
+  duration = entry.get("duration")
   draft = common.VideoDraft(video_id, split, duration, notes)
   # One of a pair may be lacking at the end.
   for i, (text, window) in enumerate(zip(sentences, windows, strict=False)):

@@ -94,7 +94,7 @@ SPLIT_NAMES = {
 def split_name(text: str) -> str:
   """Returns our name of a split: train, val, test, or the file's own."""
   name = text.strip().lower()
-  return SPLIT_NAMES[name] if name in SPLIT_NAMES else name
+  return SPLIT_NAMES.get(name, name)
 
 
 class VideoDraft:
@@ -152,13 +152,16 @@ class VideoDraft:
     notes = self._notes
     pair = as_window(window)
     if pair is None:
-      return self._drop(query_id, window, "segment not two numbers")
+      self._drop(query_id, window, "segment not two numbers")
+      return None
     start, end = pair
     if start >= end:
-      return self._drop(query_id, window, "segment ends before it starts")
+      self._drop(query_id, window, "segment ends before it starts")
+      return None
     limit = math.inf if self.duration is None else self.duration
     if start >= limit or end <= 0:
-      return self._drop(query_id, window, "segment outside the video")
+      self._drop(query_id, window, "segment outside the video")
+      return None
     if start < 0 or end > limit:
       notes.clipped += 1
     return max(0.0, start), min(end, limit)

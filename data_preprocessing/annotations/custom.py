@@ -39,9 +39,11 @@ def _read_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
   seen: set[tuple[str, str]] = set()
   rows = _csv_rows(path) if path.suffix == ".csv" else _jsonl_rows(path)
   for where, row in rows:
-    own = common.split_name(str(row["split"])) if row.get("split") else split
+    own = split
+    if row.get("split"):
+      own = common.split_name(str(row["split"]))
     notes = result.notes(own)
-    name = row["video"] if "video" in row else None
+    name = row.get("video")
     if not isinstance(name, str) or not name.strip():
       raise common.AnnotationError(f"{where}: 'video' must be a path")
     name = name.strip()
@@ -57,10 +59,10 @@ def _read_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
 def _video(name: str, split: str, row: dict[str, Any],
            notes: common.SplitNotes, where: str) -> Any:
   """Reads one video."""
-  segments = row["segments"] if "segments" in row else None
+  segments = row.get("segments")
   if not isinstance(segments, list):
     raise common.AnnotationError(f"{where}: 'segments' must be a list")
-  duration = row["duration"] if "duration" in row else None
+  duration = row.get("duration")
   draft = common.VideoDraft(name, split, duration, notes, path=name)
   windows: dict[str, list[Any]] = {}
   rests: dict[str, dict[str, Any]] = {}
@@ -93,12 +95,12 @@ def _csv_rows(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
     for number, row in enumerate(csv.DictReader(file), 2):
       where = f"{path}, line {number}"
       common.require(row, ("video", "start", "end", "text"), where)
-      split = row["split"] if "split" in row and row["split"] else ""
+      split = row["split"] if row.get("split") else ""
       key = (split, row["video"])
       if key not in videos:
         first: dict[str, Any] = {
             "video": row["video"], "segments": [], "split": split}
-        if "duration" in row and row["duration"]:
+        if row.get("duration"):
           first["duration"] = row["duration"]
         videos[key] = (where, first)
       videos[key][1]["segments"].append(

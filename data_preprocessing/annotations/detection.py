@@ -62,7 +62,7 @@ def read_coin(place: pathlib.Path) -> common.AnnotationSet:
     draft = _draft(video_id, entry, notes)
     pairs = [(int(item["id"]), _field(item, "segment"))
              for item in entry["annotation"]]
-    rest = {key: entry[key] for key in ("class", "recipe_type")
+    rest: dict[str, Any] = {key: entry[key] for key in ("class", "recipe_type")
             if key in entry}
     common.class_queries(
         draft, pairs, index, result.classes,
@@ -123,7 +123,7 @@ def _draft(video_id: str, entry: dict[str, Any],
 
 
 def _field(record: dict[str, Any], key: str) -> Any:
-  return record[key] if key in record else None
+  return record.get(key)
 
 
 def _step(item: dict[str, Any], where: str) -> int:

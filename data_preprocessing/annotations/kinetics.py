@@ -19,11 +19,11 @@ def read(place: pathlib.Path) -> common.AnnotationSet:
       for number, row in enumerate(csv.DictReader(file), 2):
         where = f"{path}, line {number}"
         common.require(row, ("youtube_id", "time_start", "time_end"), where)
-        split = row["split"] if "split" in row and row["split"] else path.stem
+        split = row["split"] if row.get("split") else path.stem
         rows.append((where, common.split_name(split), row))
     result.files.append(path)
   result.classes = sorted({row["label"].strip() for _, _, row in rows
-                           if "label" in row and row["label"]})
+                           if row.get("label")})
   index = {name: i for i, name in enumerate(result.classes)}
   seen: set[tuple[str, str]] = set()
   for where, split, row in rows:
@@ -40,7 +40,7 @@ def _add(result: common.AnnotationSet, where: str, split: str,
   start, end = (common.as_seconds(row[k]) for k in ("time_start", "time_end"))
   if start is None or end is None or end <= start:
     raise common.AnnotationError(f"{where}: time_start, time_end not a window")
-  label = row["label"].strip() if "label" in row and row["label"] else ""
+  label = row["label"].strip() if row.get("label") else ""
   if not label:
     notes.dropped["clip without a label"] += 1
     return

@@ -65,9 +65,9 @@ def _read_jsonl_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
       continue
     queries.add(query_id)
     if video_id not in drafts:
-      duration = row["duration"] if "duration" in row else None
+      duration = row.get("duration")
       drafts[video_id] = common.VideoDraft(video_id, split, duration, notes)
-    windows = row["relevant_windows"] if "relevant_windows" in row else []
+    windows = row.get("relevant_windows", [])
     rest = {key: value for key, value in row.items() if key not in
             ("vid", "query", "qid", "duration", "relevant_windows")}
     drafts[video_id].add(query_id, row["query"], windows or [], rest)
@@ -94,7 +94,7 @@ def _read_charades_file(path: pathlib.Path,
           f"{path}, line {number}: not 'VID start end##sentence'")
     video_id, start, end, text = match.groups()
     if video_id not in drafts:
-      length = lengths[video_id] if video_id in lengths else None
+      length = lengths.get(video_id)
       drafts[video_id] = common.VideoDraft(video_id, split, length, notes)
     drafts[video_id].add(f"{split}_{number}", text, [[start, end]])
   result.videos = [draft.done() for draft in drafts.values()]
