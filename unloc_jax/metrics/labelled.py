@@ -177,7 +177,8 @@ def _segment(
     name, start, end = "", 0.0, 0.0
   else:
     what = ""
-    if not np.isfinite([start, end]).all():
+    if (start - start) + (end - end) != 0:
+      # Infinity minus itself is NaN, which equals nothing.
       what = f"{name}: not a finite number: {[start, end]}"
     elif end < start:
       what = f"{name}: segment ends before it starts: {[start, end]}"

@@ -175,34 +175,32 @@ def resample(
     [resamples, K] in 0..1.
   """
   video = detections.video[matched.order]
-  # Only true detections step recall up: every other one is but a rank.
-  at = np.flatnonzero(matched.true.any(axis=0))
-  true = matched.true[:, at]
+  classes, levels = len(truth.labels), len(matched.true)
+  # Only true detections step recall up, every other one is but a rank: all
+  # thresholds' true ones are put in a row, by threshold, class and score.
+  level, at = np.nonzero(matched.true)
   label = detections.label[matched.order][at]
+  key = level * classes + label
+  first = np.searchsorted(key, key)
+  # Steps of 2 keep a running maximum, from the right, inside its class.
+  step = 2.0 * (levels * classes - key)
   begin = matched.begin[label]
-  starts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])[: len(at)]
-  samples = np.zeros((resamples, len(true)))
+  samples = np.zeros((resamples, levels))
   drawn = analysis.draws(max(1, len(truth.videos)), resamples, seed)
-  for index, weight in enumerate(drawn):
-    # Detections in unknown videos are never drawn.
-    weight = np.append(weight, 0).astype(float)
-    total = np.concatenate([[0.0], np.cumsum(weight[video])])
-    rank = total[at + 1] - total[begin]
-    gained = true * weight[video[at]]
-    found = np.cumsum(gained, axis=1)
-    offset = found[:, starts] - gained[:, starts]
-    size = np.diff(np.append(starts, len(at)))
-    found = found - np.repeat(offset, size, axis=1)
-    precision = found / np.maximum(rank, 1.0)
-    # Steps of 2 keep the running maximum, from the right, inside its class.
-    step = 2.0 * (len(truth.labels) - label)
-    above = np.maximum.accumulate((precision + step)[:, ::-1], axis=1)
-    monotone = above[:, ::-1] - step
-    positives = np.bincount(
-      truth.label, weight[truth.video], minlength=len(truth.labels)
-    )
-    share = gained * monotone / np.maximum(positives[label], 1.0)
-    samples[index] = share.sum(axis=1) / max(1, int((positives > 0).sum()))
+  for index, times in enumerate(drawn):
+    # Detections in unknown videos, the last weight, are never drawn.
+    weight = np.append(times, 0).astype(np.int32)
+    total = np.zeros(len(video) + 1, np.int32)
+    np.cumsum(weight[video], out=total[1:])
+    gained = weight[video[at]]
+    found = np.cumsum(gained)
+    found = found - found[first] + gained[first]
+    precision = found / np.maximum(total[at + 1] - total[begin], 1)
+    above = np.maximum.accumulate((precision + step)[::-1])[::-1] - step
+    positives = np.bincount(truth.label, weight[truth.video], minlength=classes)
+    share = gained * above / np.maximum(positives[label], 1.0)
+    summed = np.bincount(level, share, minlength=levels)
+    samples[index] = summed / max(1, int((positives > 0).sum()))
   return samples
 
 
