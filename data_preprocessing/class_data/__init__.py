@@ -1,0 +1,99 @@
+"""Class lists, zero-shot class splits and prompt templates, as small files.
+
+The lists of ActivityNet, THUMOS14, Kinetics, HMDB51 and UCF101 are those their
+owners publish. The ten random splits of ActivityNet and THUMOS14 are those of
+Ju et al., "Prompting visual-language models for efficient video
+understanding", so that results compare. The prompts are our own.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import re
+from typing import Any
+
+_HERE = pathlib.Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassSplit:
+  """Classes to train on, and those first seen in the test.
+
+  Attributes:
+    seen: Names, sorted.
+    unseen: Names, sorted.
+  """
+
+  seen: tuple[str, ...]
+  unseen: tuple[str, ...]
+
+
+@functools.cache
+def _load(name: str) -> Any:
+  return json.loads((_HERE / name).read_text(encoding="utf-8"))
+
+
+def class_list(name: str) -> tuple[str, ...]:
+  """Returns the official class names of a benchmark.
+
+  Raises:
+    ValueError: There is no list of that name.
+  """
+  lists = _load("class_lists.json")
+  if name not in lists:
+    raise ValueError(f"no class list {name!r}; there are {', '.join(lists)}")
+  return tuple(lists[name])
+
+
+def zero_shot_splits(
+    dataset: str, unseen_percent: int
+) -> tuple[ClassSplit, ...]:
+  """Returns the ten published class splits of a benchmark.
+
+  Args:
+    dataset: "anet" or "thumos14".
+    unseen_percent: 25 or 50, the share of classes kept for the test.
+
+  Raises:
+    ValueError: There are no such splits.
+  """
+  splits = _load("zero_shot_splits.json")
+  if dataset not in splits or str(unseen_percent) not in splits[dataset]:
+    raise ValueError(
+        f"no zero-shot splits of {dataset!r} with {unseen_percent}% unseen;"
+        f" there are {', '.join(splits)} with 25 and 50"
+    )
+  names = class_list(dataset)
+  return tuple(
+      ClassSplit(
+          tuple(n for i, n in enumerate(names) if i not in set(unseen)),
+          tuple(names[i] for i in unseen),
+      )
+      for unseen in splits[dataset][str(unseen_percent)]
+  )
+
+
+def prompt_templates(kind: str) -> tuple[str, ...]:
+  """Returns templates with one {} for a class name.
+
+  Args:
+    kind: "action" for names of activities, "step" for instructions.
+
+  Raises:
+    ValueError: There are no such templates.
+  """
+  prompts = _load("prompts.json")
+  if kind not in prompts:
+    raise ValueError(f"no prompts {kind!r}; there are {', '.join(prompts)}")
+  return tuple(prompts[kind])
+
+
+def readable(name: str) -> str:
+  """Returns a class name as a person writes it: `CleanAndJerk`, `brush_hair`.
+
+  Names that are words already are left alone, but for case.
+  """
+  words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+  words = " ".join(words.replace("_", " ").split())
+  return " ".join(w if w.isupper() else w.lower() for w in words.split(" "))
