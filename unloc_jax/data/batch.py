@@ -44,7 +44,7 @@ def row_spec(
   spec: dict[str, tuple[tuple[int, ...], type]] = {}
   if config.inputs == "frames":
     spec["frames"] = ((frames, size, size, 3), np.uint8)
-  else:
+  elif config.inputs == "embeddings":
     spec["embeddings"] = ((frames, config.embedding_width), np.float32)
   spec["frame_mask"] = ((frames,), np.bool_)
   if config.texts == "captions":

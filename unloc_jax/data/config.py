@@ -18,7 +18,8 @@ def data_config() -> ml_collections.ConfigDict:
   # Frames per second of MediaSequence records that do not state it.
   c.mediasequence_frame_rate = 10.0
 
-  # What a video is to the model: "frames" (JPEG) or "embeddings".
+  # What a video is to the model: "frames" (JPEG), "embeddings", or "none"
+  # where something else supplies it (see token_cache.py).
   c.inputs = "frames"
   # Width D_in of precomputed embeddings; read only for inputs="embeddings".
   c.embedding_width = 512
@@ -81,7 +82,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Raises ValueError on a value no reader understands."""
   choices = {
     "format": ("tfds", "mediasequence"),
-    "inputs": ("frames", "embeddings"),
+    "inputs": ("frames", "embeddings", "none"),
     "sampling": ("linspace", "rate"),
     "texts": ("captions", "classes"),
   }

@@ -83,6 +83,8 @@ def expected_manifest(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """What `config.data` needs a manifest to say."""
   if config.inputs == "frames":
     return {"extract": "frames"}
+  if config.inputs == "none":
+    return {}
   return {"extract": "features", "embedding_width": config.embedding_width}
 
 

@@ -178,6 +178,8 @@ def _processing(split: Split, training: bool) -> ops.Op:
   steps.append(ops.pad_segments(c.max_segments))
   if c.inputs == "embeddings":
     return ops.chain([*steps, ops.take_embeddings])
+  if c.inputs == "none":
+    return ops.chain(steps)
   return ops.chain([*steps, *_pixels(c, training)])
 
 

@@ -176,16 +176,19 @@ class TfdsSource:
       "segments/start": one,
       "segments/end": one,
       "segments/query": many(tf.int64),
-      self._inputs: many(tf.string if frames else tf.float32),
     }
+    if self._inputs != "none":
+      spec[self._inputs] = many(tf.string if frames else tf.float32)
     raw = tf.io.parse_single_example(serialized, spec)
-    inputs = raw[self._inputs]
+    inputs = {k: raw[k] for k in spec if k == self._inputs}
+    if not frames:
+      inputs = {k: tf.reshape(v, [-1, self._width]) for k, v in inputs.items()}
     # Doubles are stored as bytes: TFRecord has none of its own.
     seconds = lambda key: tf.cast(  # noqa: E731
       tf.io.decode_raw(raw[key], tf.float64), tf.float32
     )
     return {
-      self._inputs: inputs if frames else tf.reshape(inputs, [-1, self._width]),
+      **inputs,
       "duration": seconds("duration")[0],
       "frame_rate": seconds("frame_rate")[0],
       "frame_count": tf.cast(raw["frame_count"], tf.int32),

@@ -1,5 +1,6 @@
 """CLIP's byte-pair tokenizer: captions to rows of token ids."""
 
+import functools
 import gzip
 import html
 import importlib.resources
@@ -85,6 +86,7 @@ def byte_symbols() -> list[str]:
   ]
 
 
+@functools.cache
 def _build() -> tokenizers.Tokenizer:
   merges = read_merges()
   symbols = byte_symbols()
@@ -135,11 +137,11 @@ class Tokenizer:
 
   def __call__(self, texts: Sequence[str]) -> np.ndarray:
     """Token ids of texts, int32 [Q, L]."""
-    ids_QL = np.full((len(texts), self.max_tokens), PAD_ID, np.int32)
+    ids = np.full((len(texts), self.max_tokens), PAD_ID, np.int32)
     encodings = self._bpe.encode_batch(
       [clean(text) for text in texts], add_special_tokens=False
     )
-    for row_L, encoding in zip(ids_QL, encodings, strict=True):
+    for row, encoding in zip(ids, encodings, strict=True):
       words = encoding.ids[: self.max_tokens - 2]
-      row_L[: len(words) + 2] = [START_ID, *words, END_ID]
-    return ids_QL
+      row[: len(words) + 2] = [START_ID, *words, END_ID]
+    return ids
