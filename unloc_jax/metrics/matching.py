@@ -150,7 +150,12 @@ def recall_at(
         hit = value >= limit
         found[step, index, owner[some][row[hit]], column[hit]] = True
   counted = (found & groups.truth_mask).sum(axis=3)
-  total = counted @ (labels[:, None] == np.arange(classes)).astype(float)
+  total = np.array(
+    [
+      [np.bincount(labels, row, minlength=classes) for row in rows]
+      for rows in counted
+    ]
+  )
   positives = np.bincount(truth.label, minlength=classes)
   return (total / np.maximum(positives, 1)).mean(axis=2)
 
