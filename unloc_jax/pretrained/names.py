@@ -16,7 +16,9 @@ def _pattern(template: str) -> re.Pattern[str]:
   return re.compile(escaped + r"(/.*)?$")
 
 
-def translate(names: Iterable[str], table: Table) -> dict[str, str]:
+def partition(
+  names: Iterable[str], table: Table
+) -> tuple[dict[str, str], list[str]]:
   """Maps every name by the first row of the table that it matches.
 
   Args:
@@ -24,10 +26,7 @@ def translate(names: Iterable[str], table: Table) -> dict[str, str]:
     table: (from, to) rows.
 
   Returns:
-    {name: translated name}.
-
-  Raises:
-    KeyError: Names that no row matches, all of them listed.
+    {name: translated name}, and the names that no row matches, sorted.
   """
   rows = [(_pattern(source), target) for source, target in table]
   translated, unknown = {}, []
@@ -40,8 +39,18 @@ def translate(names: Iterable[str], table: Table) -> dict[str, str]:
         break
     else:
       unknown.append(name)
+  return translated, sorted(unknown)
+
+
+def translate(names: Iterable[str], table: Table) -> dict[str, str]:
+  """Maps every name, as of `partition`.
+
+  Raises:
+    KeyError: Names that no row matches, all of them listed.
+  """
+  translated, unknown = partition(names, table)
   if unknown:
-    raise KeyError("no known counterpart of: " + ", ".join(sorted(unknown)))
+    raise KeyError("no known counterpart of: " + ", ".join(unknown))
   return translated
 
 
