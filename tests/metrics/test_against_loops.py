@@ -1,0 +1,254 @@
+"""The vectorised evaluators against loops written straight from the spec."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unloc_jax.metrics import (
+  detection,
+  highlights,
+  overlap,
+  pairing,
+  qvhighlights,
+  segmentation,
+)
+from unloc_jax.metrics.problems import Problems
+
+seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+def iou(first, second):
+  shared = max(0.0, min(first[1], second[1]) - max(first[0], second[0]))
+  union = first[1] - first[0] + second[1] - second[0] - shared
+  return shared / union if union > 0 else 0.0
+
+
+def slow_ap(predicted, truth, threshold):
+  """AP of [(group, start, end)] best first against {group: [segments]}."""
+  free = {name: list(segments) for name, segments in truth.items()}
+  positives = sum(len(segments) for segments in truth.values())
+  flags = []
+  for name, start, end in predicted:
+    left = free.get(name, [])
+    values = [iou((start, end), segment) for segment in left]
+    hit = bool(values) and max(values) >= threshold
+    if hit:
+      left.pop(int(np.argmax(values)))
+    flags.append(hit)
+  precision, recall, right = [], [], 0
+  for rank, flag in enumerate(flags, start=1):
+    right += flag
+    precision.append(right / rank)
+    recall.append(right / positives)
+  area, before = 0.0, 0.0
+  for index, level in enumerate(recall):
+    area += (level - before) * max(precision[index:])
+    before = level
+  return area
+
+
+def draw_segments(rng, number):
+  start = rng.uniform(0, 50, number)
+  return np.stack([start, start + rng.uniform(0.1, 30, number)], axis=1)
+
+
+@given(seeds)
+@few
+def test_detection(seed):
+  rng = np.random.default_rng(seed)
+  database, results = {}, {}
+  for video in range(rng.integers(1, 6)):
+    rows = draw_segments(rng, rng.integers(1, 9)).tolist()
+    database[f"v{video}"] = {
+      "annotations": [
+        {"segment": row, "label": f"c{rng.integers(3)}"} for row in rows
+      ]
+    }
+    rows = draw_segments(rng, rng.integers(0, 25)).tolist()
+    results[f"v{video}"] = [
+      {"segment": row, "label": f"c{rng.integers(3)}", "score": rng.random()}
+      for row in rows
+    ]
+  names = {a["label"] for v in database.values() for a in v["annotations"]}
+  for rows in results.values():
+    rows[:] = [row for row in rows if row["label"] in names]
+  thresholds = (0.3, 0.5, 0.7)
+  report = detection.evaluate(
+    {"results": results},
+    {"database": database},
+    thresholds=thresholds,
+    resamples=0,
+  )
+  expected = []
+  for threshold in thresholds:
+    by_class = []
+    for name in names:
+      truth = {
+        video: [a["segment"] for a in each["annotations"] if a["label"] == name]
+        for video, each in database.items()
+      }
+      flat = [
+        (row["score"], video, *row["segment"])
+        for video, rows in results.items()
+        for row in rows
+        if row["label"] == name
+      ]
+      ordered = [row[1:] for row in sorted(flat, reverse=True)]
+      by_class.append(slow_ap(ordered, truth, threshold))
+    expected.append(np.mean(by_class))
+  np.testing.assert_allclose(report.metrics["mAP"], expected, atol=1e-12)
+
+
+@given(seeds)
+@few
+def test_moment_average_precision(seed):
+  rng = np.random.default_rng(seed)
+  predictions, truth = [], []
+  for qid in range(rng.integers(1, 6)):
+    windows = draw_segments(rng, rng.integers(1, 5))
+    truth.append({"qid": qid, "relevant_windows": windows.tolist()})
+    scored = np.hstack([draw_segments(rng, 14), rng.random((14, 1))])
+    predictions.append({"qid": qid, "pred_relevant_windows": scored.tolist()})
+  paired = pairing.pair(predictions, truth, Problems())
+  found = qvhighlights.moments(paired.queries, None).precision
+  for query, row in enumerate(found):
+    listed = predictions[query]["pred_relevant_windows"][:10]
+    ordered = sorted(listed, key=lambda window: -window[2])
+    flat = [(0, window[0], window[1]) for window in ordered]
+    for threshold, value in zip(qvhighlights.THRESHOLDS, row, strict=True):
+      windows = {0: truth[query]["relevant_windows"]}
+      assert value == pytest.approx(slow_ap(flat, windows, threshold))
+
+
+@given(seeds)
+@few
+def test_clip_average_precision_with_ties(seed):
+  rng = np.random.default_rng(seed)
+  scores = rng.integers(0, 5, 12) / 4.0
+  labels = rng.random(12) < 0.4
+  found = highlights.average_precision(scores[None], labels[None, :, None])
+  curve = []  # (recall, precision) at each distinct score, highest first
+  for limit in sorted(set(scores.tolist()), reverse=True):
+    taken = scores >= limit
+    right = (taken & labels).sum()
+    curve.append((right / max(1, labels.sum()), right / taken.sum()))
+  levels = []
+  for index, (recall, _) in enumerate(curve):
+    before = curve[index - 1][0] if index else 0.0
+    if recall > before:
+      levels.append(max(precision for _, precision in curve[index:]))
+  expected = np.mean(levels) if levels else 0.0
+  assert found[0, 0] == pytest.approx(expected)
+
+
+def slow_edit(first, second):
+  table = np.zeros((len(first) + 1, len(second) + 1))
+  table[:, 0] = np.arange(len(first) + 1)
+  table[0] = np.arange(len(second) + 1)
+  for i in range(len(first)):
+    for j in range(len(second)):
+      table[i + 1, j + 1] = min(
+        table[i, j + 1] + 1,
+        table[i + 1, j] + 1,
+        table[i, j] + (first[i] != second[j]),
+      )
+  return 100 * (1 - table[-1, -1] / max(len(first), len(second)))
+
+
+def slow_f1(predicted, truth, threshold):
+  used, right = set(), 0
+  for label, (start, end) in zip(*predicted, strict=True):
+    values = []
+    for other, (first, last) in zip(*truth, strict=True):
+      shared = min(end, last) - max(start, first)
+      hull = max(end, last) - min(start, first)
+      values.append(shared / hull if label == other else 0.0)
+    best = int(np.argmax(values))
+    if values[best] >= threshold and best not in used:
+      used.add(best)
+      right += 1
+  wrong, missed = len(predicted[0]) - right, len(truth[0]) - len(used)
+  return 200.0 * right / (2 * right + wrong + missed)
+
+
+@given(seeds)
+@few
+def test_runs(seed):
+  rng = np.random.default_rng(seed)
+  given_, real = (
+    np.repeat(rng.integers(0, 4, 12), rng.integers(1, 6, 12)) for _ in range(2)
+  )
+  size = min(len(given_), len(real))
+  predicted = segmentation.runs(given_[:size])
+  truth = segmentation.runs(real[:size])
+  edit = segmentation.edit_score(predicted[0], truth[0])
+  assert edit == pytest.approx(slow_edit(predicted[0], truth[0]))
+  right = segmentation.true_runs(predicted, truth)
+  found = segmentation.f1(right, len(predicted[0]), len(truth[0]))
+  for value, threshold in zip(found, segmentation.OVERLAPS, strict=True):
+    assert value == pytest.approx(slow_f1(predicted, truth, threshold))
+
+
+@given(seeds)
+@few
+def test_frame_average_precision_is_the_area_of_steps(seed):
+  rng = np.random.default_rng(seed)
+  scores, truth = rng.integers(0, 9, 40) / 8.0, rng.random(40) < 0.3
+  if not truth.any():
+    truth[0] = True
+  area, before = 0.0, 0.0
+  for limit in sorted(set(scores.tolist()), reverse=True):
+    taken = scores >= limit
+    recall = (taken & truth).sum() / truth.sum()
+    area += (recall - before) * (taken & truth).sum() / taken.sum()
+    before = recall
+  found = segmentation.frame_average_precision(scores, truth)
+  assert found == pytest.approx(area)
+
+
+@given(seeds)
+@few
+def test_resampling_with_every_video_once_is_the_figure(seed):
+  """The fast weighted AP agrees with the plain one."""
+  from unloc_jax.metrics import analysis, labelled, matching
+  from unloc_jax.metrics.files import Document
+
+  rng = np.random.default_rng(seed)
+  database = {
+    f"v{i}": {
+      "annotations": [
+        {"segment": row, "label": f"c{rng.integers(3)}"}
+        for row in draw_segments(rng, 4).tolist()
+      ]
+    }
+    for i in range(4)
+  }
+  truth = labelled.read_truth(Document("", "", database), Problems(), "")
+  results = {
+    video: [
+      {"segment": row, "label": str(rng.choice(truth.labels)), "score": s}
+      for row, s in zip(
+        draw_segments(rng, 20).tolist(), rng.random(20), strict=True
+      )
+    ]
+    for video in database
+  }
+  found = labelled.read_detections(Document("", "", results), truth, Problems())
+  matched = matching.match(truth, found, (0.3, 0.5))
+  once = lambda examples, resamples, seed: iter([np.ones(examples, int)])  # noqa: E731
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(analysis, "draws", once)
+    sample = matching.resample(truth, found, matched, 1, 0)[0]
+  plain = matched.average_precision().mean(axis=1)
+  np.testing.assert_allclose(sample, plain, atol=1e-9)
+
+
+def test_hull_and_union_differ_only_apart():
+  near = np.array([0.0, 4.0]), np.array([2.0, 6.0])
+  apart = np.array([0.0, 1.0]), np.array([5.0, 6.0])
+  assert overlap.intersection_over_union(*near) == pytest.approx(2 / 6)
+  hull = overlap.intersection_over_union(*near, hull=True)
+  assert hull == pytest.approx(2 / 6)
+  assert overlap.intersection_over_union(*apart) == 0.0

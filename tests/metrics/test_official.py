@@ -1,0 +1,123 @@
+"""The official figures, on the pairs of predictions and figures beside us."""
+
+import json
+
+import numpy as np
+import pytest
+
+from unloc_jax.metrics import (
+  Problems,
+  detection,
+  files,
+  frames,
+  qvhighlights,
+  segmentation,
+)
+from unloc_jax.metrics.__main__ import main
+
+QVH = {
+  "qvh_moment_detr": (
+    "sample_val_preds.jsonl",
+    "sample_val_preds_metrics_raw.json",
+  ),
+  "qvh_qddetr_QDDETR_onlyclip": (
+    "hl_val_submission.jsonl",
+    "hl_val_submission_metrics.json",
+  ),
+}
+TCN = ("video_SVM", "video_ED-TCN_L2_C25", "video_DilatedTCN_L5_B2")
+
+
+@pytest.fixture(scope="module")
+def evaluators(shared):
+  return shared / "data" / "evaluators"
+
+
+@pytest.mark.parametrize("system", QVH)
+def test_qvhighlights_file_is_the_official_one(
+  evaluators, shared, tmp_path, capsys, system
+):
+  """Not only the figures: keys, their order and their layout."""
+  predictions, figures = QVH[system]
+  truth = shared / "data/annotations/qvhighlights/highlight_val_release.jsonl"
+  written = tmp_path / "metrics.json"
+  arguments = ["--benchmark", "qvhighlights", "--ground_truth", str(truth)]
+  arguments += ["--predictions", str(evaluators / system / predictions)]
+  assert main([*arguments, "--json", str(written), "--resamples", "0"]) == 0
+  assert written.read_text() == (evaluators / system / figures).read_text()
+  assert "scored 1550 of 1550" in capsys.readouterr().out
+
+
+def test_qvhighlights_test_truth_scores_itself(shared):
+  """The released test split is read, and perfect predictions are perfect."""
+  truth = shared / "data/annotations/qvhighlights/highlight_test_with_gt.jsonl"
+  rows = files.read_rows(truth, Problems())
+  perfect = []
+  for row in rows.rows:
+    windows = [[*window, 1.0] for window in row["relevant_windows"]]
+    perfect.append({"qid": row["qid"], "pred_relevant_windows": windows})
+  report = qvhighlights.evaluate(perfect, rows)
+  assert report.expected == 1542
+  assert report.metrics["brief"]["MR-full-R1@0.7"] == 100.0
+  # Beyond ten windows of a query no prediction counts.
+  assert 99.5 < report.metrics["brief"]["MR-full-mAP"] <= 100.0
+
+
+def test_thumos14(evaluators):
+  folder = evaluators / "derived_tal"
+  expected = json.loads((folder / "thumos14_test_expected.json").read_text())
+  report = detection.evaluate(
+    files.read_json(folder / "thumos14_test_pred.json"),
+    files.read_json(folder / "thumos14_test_gt.json"),
+    thresholds=detection.THUMOS14,
+    subset="test",
+    resamples=0,
+  )
+  for convention in ("official_activitynet", "actionformer"):
+    for name in ("mAP", "average_mAP"):
+      np.testing.assert_allclose(
+        report.metrics[convention][name],
+        expected[convention][name],
+        atol=1e-6,
+        err_msg=f"{convention} {name}",
+      )
+  np.testing.assert_allclose(
+    report.metrics["actionformer"]["mRecall"],
+    expected["actionformer"]["mRecall"],
+    atol=1e-6,
+  )
+  assert (report.seen, report.expected) == (210, 210)
+
+
+def test_mmaction2(evaluators, tmp_path, capsys):
+  """Bare ground truth, and ids with and without `v_`."""
+  folder = evaluators / "mmaction2_localization"
+  expected = json.loads((folder / "expected.json").read_text())
+  written = tmp_path / "metrics.json"
+  arguments = ["--benchmark", "anet_tal", "--json", str(written)]
+  arguments += ["--predictions", str(folder / "result.json")]
+  assert main([*arguments, "--ground_truth", str(folder / "gt.json")]) == 0
+  found = json.loads(written.read_text())
+  for name in ("tiou", "mAP", "average_mAP"):
+    np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
+  assert "scored 2 of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("system", TCN)
+def test_segmentation(evaluators, system):
+  folder = evaluators / "tcn_segmentation"
+  everything = json.loads((folder / "expected_metrics.json").read_text())
+  expected = everything[f"GTEA/{system}"]
+  place = folder / "GTEA" / system
+  videos, count, names, notes = frames.read(place, place, Problems())
+  report = segmentation.evaluate(videos, expected=count, resamples=0)
+  assert (names, notes) == (None, [])
+  for block in ("bg0", "nobg"):
+    for name, value in expected[block].items():
+      found = report.metrics[block][name]
+      assert found == pytest.approx(value, abs=1e-6), (block, name)
+  for name in ("acc_mean_of_videos", "acc_frames"):
+    assert report.metrics[name] == pytest.approx(expected[name], abs=1e-6)
+  for name in ("videos", "frames", "classes"):
+    assert report.metrics[name] == expected[name]
+  assert 0 < report.metrics["frame_mAP"] < 100
