@@ -111,8 +111,11 @@ def draws(examples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 def interval(
   value: float, samples: np.ndarray, coverage: float = COVERAGE
 ) -> Interval:
-  """Percentile interval of resampled figures [R] around the real one."""
+  """Percentile interval of resampled figures [R], of those not NaN."""
   tail = 100 * (1 - coverage) / 2
+  samples = samples[~np.isnan(samples)]
+  if not samples.size:
+    return Interval(value, value, value)
   low, high = np.percentile(samples, [tail, 100 - tail])
   return Interval(value, float(low), float(high))
 
@@ -147,7 +150,9 @@ def bootstrap(
   means = np.empty((resamples, table.shape[1]))
   for index, drawn in enumerate(draws(len(table), resamples, seed)):
     total = drawn @ there
-    means[index] = drawn @ table / np.maximum(total, 1)
+    # A draw may hold no example that has a value.
+    some = np.where(total > 0, total, np.nan)
+    means[index] = drawn @ table / some
   return {
     name: interval(float(mean(columns[name]) or 0.0), means[:, index], coverage)
     for index, name in enumerate(columns)

@@ -1,0 +1,335 @@
+"""The command on hand-made files: figures by hand, formats, bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from unloc_jax.metrics import Problems, files, frames, moments, segmentation
+from unloc_jax.metrics.__main__ import main
+
+
+def run(tmp_path, benchmark, predictions, truth, *more):
+  """Runs the command and returns what it wrote."""
+  written = tmp_path / "metrics.json"
+  arguments = ["--benchmark", benchmark, "--json", str(written)]
+  arguments += ["--predictions", str(predictions)]
+  arguments += ["--ground_truth", str(truth), "--resamples", "20", *more]
+  assert main(arguments) == 0
+  return json.loads(written.read_text())
+
+
+def fails(capsys, benchmark, predictions, truth, *more):
+  """Runs the command and returns its one line of complaint."""
+  arguments = ["--benchmark", benchmark, "--predictions", str(predictions)]
+  assert main([*arguments, "--ground_truth", str(truth), *more]) == 1
+  captured = capsys.readouterr()
+  assert captured.out == ""
+  assert captured.err.count("\n") == 1
+  return captured.err
+
+
+def test_qvhighlights(made, tmp_path):
+  """Query 1: windows IoU 1 and 6/8; query 2: listed first 6/16, best 1.
+
+  So R1 is 1 of 2; the AP of query 1 is 1 up to IoU 0.75 and 1/2 above, that
+  of query 2 always 1, the best-scored window being right.
+  """
+  found = run(
+    tmp_path,
+    "qvhighlights",
+    made / "qvh_predictions.jsonl",
+    made / "qvh_truth.jsonl",
+  )
+  assert list(found) == [
+    "brief",
+    "HL-min-Fair",
+    "HL-min-Good",
+    "HL-min-VeryGood",
+    "full",
+    "long",
+    "middle",
+    "short",
+  ]
+  assert found["brief"]["MR-full-R1@0.5"] == 50.0
+  assert found["full"]["MR-mAP"]["0.75"] == 100.0
+  assert found["full"]["MR-mAP"]["0.8"] == 75.0
+  assert found["brief"]["MR-full-mAP"] == 90.0
+  # Query 1 is short, query 2 middle; nothing is long.
+  assert found["brief"]["MR-middle-mAP"] == 100.0
+  assert found["short"]["MR-mAP"]["0.95"] == 50.0
+  assert found["brief"]["MR-long-mAP"] is None
+  # The clip with the highest score is right by one annotator of query 1 even
+  # at Very Good, and not relevant in query 2.
+  assert found["brief"]["HL-min-VeryGood-Hit1"] == 50.0
+  assert found["HL-min-VeryGood"]["HL-mAP"] == round(100 / 6, 2)
+  # Query 2, Good: a wrong clip above the six right ones, which are tied: 6 of 7
+  # for all three annotators. Query 1 has a good clip by one of them only.
+  assert found["HL-min-Good"]["HL-mAP"] == round(100 * (1 / 3 + 6 / 7) / 2, 2)
+
+
+@pytest.mark.parametrize("benchmark", ["charades_sta", "tacos"])
+def test_recall(made, tmp_path, capsys, benchmark):
+  """IoU .5 then 1 for the first query, 0 then .4 for the second."""
+  found = run(
+    tmp_path,
+    benchmark,
+    made / "charades_predictions.jsonl",
+    made / "charades.txt",
+  )
+  expected = {
+    "R1@0.3": 50.0,
+    "R1@0.5": 50.0,
+    "R1@0.7": 0.0,
+    "R5@0.3": 100.0,
+    "R5@0.5": 50.0,
+    "R5@0.7": 50.0,
+    "mIoU": 25.0,
+  }
+  assert {name: found[name] for name in expected} == pytest.approx(expected)
+  assert found["brief"]["MR-full-R1@0.3"] == 50.0
+  assert (found["seen"], found["expected"]) == (2, 2)
+  assert "scored 2 of 2" in capsys.readouterr().out
+
+
+def test_captions_by_sentence_and_by_results(made, tmp_path):
+  """The same predictions as JSONL and as dense captioning's JSON."""
+  rows = [
+    {
+      "vid": "v_one",
+      "query": "A dog runs.",
+      "pred_relevant_windows": [[0, 10]],
+    },
+    {
+      "vid": "v_one",
+      "query": "A cat sleeps.",
+      "pred_relevant_windows": [[0, 10]],
+    },
+    {"vid": "v_two", "query": "A dog runs.", "pred_relevant_windows": [[0, 4]]},
+  ]
+  first = tmp_path / "rows.jsonl"
+  first.write_text("\n".join(json.dumps(row) for row in rows))
+  results = {}
+  for row in rows:
+    results.setdefault(row["vid"], []).append(
+      {"sentence": row["query"], "timestamp": row["pred_relevant_windows"][0]}
+    )
+  second = tmp_path / "results.json"
+  second.write_text(json.dumps({"results": results}))
+  truth = made / "captions.json"
+  found = [run(tmp_path, "anet_captions", p, truth) for p in (first, second)]
+  assert found[0]["R1@0.3"] == pytest.approx(200 / 3)
+  assert found[0]["mIoU"] == pytest.approx(140 / 3)
+  assert found[1]["brief"] == found[0]["brief"]
+
+
+def test_one_answer_serves_a_sentence_asked_twice(tmp_path):
+  truth = tmp_path / "truth.txt"
+  truth.write_text("A 0 10##he sits\nA 20 30##he sits\n")
+  answer = {
+    "vid": "A",
+    "query": "he sits",
+    "pred_relevant_windows": [[0, 10, 1]],
+  }
+  other = {**answer, "pred_relevant_windows": [[20, 30, 1]]}
+  single, both = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+  single.write_text(json.dumps(answer))
+  both.write_text(f"{json.dumps(answer)}\n{json.dumps(other)}\n")
+  assert run(tmp_path, "charades_sta", single, truth)["R1@0.7"] == 50.0
+  assert run(tmp_path, "charades_sta", both, truth)["R1@0.7"] == 100.0
+
+
+def test_frames_of_tacos_become_seconds(tmp_path):
+  path = tmp_path / "tacos.json"
+  entry = {"timestamps": [[0, 50]], "sentences": ["cut"], "fps": 25.0}
+  path.write_text(json.dumps({"s1.avi": {**entry, "num_frames": 250}}))
+  row = moments.read_ground_truth(path, Problems()).rows[0]
+  assert row["relevant_windows"] == [[0.0, 2.0]]
+  assert row["duration"] == 10.0
+
+
+def test_detection(made, tmp_path, capsys):
+  """Jump: true, false, true, true (.8) of 4 officially, of 3 when cleaned.
+
+  At IoU .5, official AP is (1 + .75 + .75) / 4, the other (1 + .75 + .75) / 3;
+  Swim has one detection of IoU .8.
+  """
+  found = run(
+    tmp_path, "anet_tal", made / "tal_predictions.json", made / "tal_truth.json"
+  )
+  assert found["tiou"][0] == 0.5
+  assert found["mAP"][0] == pytest.approx((2.5 / 4 + 1) / 2)
+  assert found["mAP"] == found["official_activitynet"]["mAP"]
+  cleaned = found["actionformer"]
+  assert cleaned["dropped"] == 1
+  assert cleaned["mAP"][0] == pytest.approx((2.5 / 3 + 1) / 2)
+  assert cleaned["mRecall"][0] == pytest.approx([(2 / 3 + 1) / 2, 1.0])
+  # At .85 two of Jump's are left and none of Swim's.
+  assert found["mAP"][7] == pytest.approx((1 + 2 / 3) / 4 / 2)
+  out = capsys.readouterr().out
+  assert "by class" in out
+  assert "AdaTAD" in out
+
+
+def test_detection_of_one_subset_and_without_blocked_videos(made, tmp_path):
+  blocked = tmp_path / "blocked.txt"
+  blocked.write_text("two\n")
+  found = run(
+    tmp_path,
+    "anet_tal",
+    made / "tal_predictions.json",
+    made / "tal_truth.json",
+    "--blocked",
+    str(blocked),
+  )
+  assert found["expected"] == 1
+  assert found["mAP"][0] == pytest.approx(((1 + 2 / 3) / 3 + 1) / 2)
+
+
+def test_coin_frames(made, tmp_path):
+  """x1: 0 3 3 0 0, one frame of five wrong; x2: 7 7 0 0, one of four."""
+  found = run(
+    tmp_path, "coin", made / "coin_predictions.jsonl", made / "coin.json"
+  )
+  assert found["acc_frames"] == pytest.approx(700 / 9)
+  assert found["acc_mean_of_videos"] == pytest.approx((80 + 75) / 2)
+  assert found["bg0"]["edit"] == 100.0
+  assert (found["seen"], found["expected"]) == (2, 2)
+
+
+def test_coin_segments(made, tmp_path):
+  """Detections of COIN's steps, by its key `annotation`."""
+  results = {"x1": [{"label": "boil water", "score": 1, "segment": [1, 3]}]}
+  path = tmp_path / "p.json"
+  path.write_text(json.dumps({"results": results}))
+  found = run(tmp_path, "coin", path, made / "coin.json")
+  assert found["average_mAP"] == 0.5
+
+
+def test_named_frames_and_a_missing_video(made, tmp_path, capsys):
+  found = run(
+    tmp_path, "segmentation", made / "frames.jsonl", made / "frames_truth.jsonl"
+  )
+  assert found["acc_frames"] == 75.0
+  assert (found["seen"], found["expected"]) == (1, 2)
+  assert "video x2: no predictions" in capsys.readouterr().out
+
+
+def test_text_folders(tmp_path):
+  predicted, truth = tmp_path / "p", tmp_path / "g"
+  predicted.mkdir()
+  truth.mkdir()
+  (predicted / "x1").write_text("### Frame level: ###\ncut cut mix mix\n")
+  (truth / "x1.txt").write_text("cut\ncut\ncut\nmix\n")
+  assert run(tmp_path, "segmentation", predicted, truth)["acc_frames"] == 75.0
+
+
+def test_written_frames_are_read_again(tmp_path):
+  rng = np.random.default_rng(0)
+  videos = [
+    segmentation.Video(
+      f"a/{i}",
+      rng.integers(0, 3, 9),
+      rng.integers(0, 3, 9),
+      rng.random((9, 3)),
+      2.0,
+    )
+    for i in range(3)
+  ]
+  path = tmp_path / "frames.npz"
+  frames.write_npz(path, videos)
+  before = segmentation.evaluate(videos).metrics
+  found = run(tmp_path, "segmentation", path, path)
+  assert {name: found[name] for name in before} == before
+  assert list(tmp_path.glob(".*")) == []
+
+
+def test_matlab_of_one_video_and_of_equal_lengths(tmp_path):
+  scipy_io = pytest.importorskip("scipy.io")
+  path = tmp_path / "one.mat"
+  scipy_io.savemat(path, {"P": [[0, 1, 1]], "Y": [[0, 1, 2]]})
+  found = run(tmp_path, "segmentation", path, path)
+  assert (found["videos"], found["frames"]) == (1, 3)
+  scipy_io.savemat(path, {"P": [[0, 1, 1], [1, 1, 1]], "Y": [[0, 1, 2]] * 2})
+  found = run(tmp_path, "segmentation", path, path)
+  assert (found["videos"], found["frames"]) == (2, 6)
+
+
+def test_complaints_name_file_line_and_id(made, tmp_path, capsys):
+  truth = made / "qvh_truth.jsonl"
+  lines = (made / "qvh_predictions.jsonl").read_text().splitlines()
+  path = tmp_path / "bad.jsonl"
+  cases = {
+    '"qid": 2,': ('"qid": 3,', f"{path}:2: 3: not a query"),
+    "[10, 20, 0.3]": ("[10, 20, NaN]", f"{path}:2: 2: not a finite number"),
+    "[4, 16, 0.7]": ("[16, 4, 0.7]", f"{path}:2: 2: segment ends before"),
+    "[0.9, 0.1,": ("[NaN, 0.1,", "2: `pred_saliency_scores`"),
+    '"qid": 2, ': ('"qid" 2, ', f"{path}:2: line: wrong JSON"),
+  }
+  for old, (new, complaint) in cases.items():
+    assert old in lines[1]
+    path.write_text(f"{lines[0]}\n{lines[1].replace(old, new)}\n")
+    assert complaint in fails(capsys, "qvhighlights", path, truth)
+    found = run(tmp_path, "qvhighlights", path, truth, "--lenient")
+    assert complaint in capsys.readouterr().out
+    assert found["brief"]["MR-full-R1@0.5"] >= 50.0
+
+
+def test_complaints_about_json(made, tmp_path, capsys):
+  truth = made / "tal_truth.json"
+  text = (made / "tal_predictions.json").read_text()
+  path = tmp_path / "bad.json"
+  cases = {
+    '"results": {': ('"results": ', f"{path}:"),
+    '"two"': ('"nine"', f"{path}:11: nine: not a video"),
+    "[0, 8]": ("[8, 0]", f"{path}:11: two: segment ends before"),
+    '"score": 0.6': ('"score": NaN', f"{path}:11: two: not a finite"),
+    '"Swim"': ('"Sit"', f"{path}:5: one: 'Sit' is not a class"),
+  }
+  for old, (new, complaint) in cases.items():
+    path.write_text(text.replace(old, new))
+    assert complaint in fails(capsys, "anet_tal", path, truth)
+
+
+def test_files_that_are_not_there_or_not_that(made, tmp_path, capsys):
+  truth = made / "qvh_truth.jsonl"
+  missing = tmp_path / "none.jsonl"
+  assert "none.jsonl" in fails(capsys, "qvhighlights", missing, truth)
+  binary = tmp_path / "binary"
+  binary.write_bytes(b"\xff\xfe\x00")
+  assert "not UTF-8" in fails(capsys, "charades_sta", binary, truth)
+  assert "no video has" in fails(
+    capsys, "anet_tal", made / "tal_predictions.json", made / "captions.json"
+  )
+  assert "subset" in fails(
+    capsys,
+    "anet_tal",
+    made / "tal_predictions.json",
+    made / "tal_truth.json",
+    "--subset",
+    "test",
+  )
+  folder = tmp_path / "empty"
+  folder.mkdir()
+  assert "empty folder" in fails(capsys, "segmentation", folder, folder)
+
+
+def test_lists_keep_line_numbers(tmp_path):
+  path = tmp_path / "rows.json"
+  path.write_text('[\n{"qid": 1},\n\n{"qid": 2}]\n')
+  rows = files.read_rows(path, Problems())
+  assert [row["qid"] for row in rows.rows] == [1, 2]
+  assert list(rows.lines) == [2, 4]
+
+
+def test_nothing_heavy_is_imported():
+  """The evaluators run where there is neither JAX nor TensorFlow."""
+  code = (
+    "import sys, unloc_jax.metrics.__main__\n"
+    "heavy = {'jax', 'jaxlib', 'flax', 'tensorflow', 'scipy', 'pandas'}\n"
+    "found = heavy & {name.split('.')[0] for name in sys.modules}\n"
+    "assert not found, found\n"
+  )
+  subprocess.run([sys.executable, "-c", code], check=True)
