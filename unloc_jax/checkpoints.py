@@ -8,22 +8,30 @@ import jax
 import ml_collections
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.sharding import Mesh
 
-from unloc_jax.state import TrainState
+from unloc_jax import optim, sharding
+from unloc_jax.state import FlatParams, Parts, TrainState, param_shapes
 
 _CONFIG = "config.json"
 
 
 class Checkpoints:
-  """Saves and restores `TrainState`s under `WORKDIR/checkpoints`."""
+  """Saves and restores `TrainState`s under `WORKDIR/checkpoints`.
+
+  A checkpoint has the items `params`, `average` (where the run keeps one) and
+  `progress` (all else), so that evaluation reads only what it needs.
+  """
 
   def __init__(self, workdir: str, config: ml_collections.ConfigDict):
-    self._folder = epath.Path(workdir) / "checkpoints"
+    self._folder = epath.Path(workdir).absolute() / "checkpoints"
+    self._has_average = config.optimizer.ema > 0
     metric = config.checkpoint.best_metric
     policy = ocp.checkpoint_managers
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
+        best_fn=lambda metrics: metrics[metric],
         preservation_policy=policy.AnyPreservationPolicy(
           [
             policy.LatestN(config.checkpoint.keep),
@@ -47,32 +55,61 @@ class Checkpoints:
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
     """Starts writing a checkpoint; it counts once it is whole."""
+    items = {
+      name: ocp.args.StandardSave(item) for name, item in _items(state).items()
+    }
     self._manager.save(
-      int(state.step), args=ocp.args.StandardSave(state), metrics=metrics
+      int(state.step), args=ocp.args.Composite(**items), metrics=metrics
     )
 
-  def restore(self, like: Any, step: int | None = None) -> TrainState:
-    """The latest state (or that of a step), with the shardings of `like`.
-
-    Args:
-      like: State, or ShapeDtypeStructs with shardings.
-      step: Steps done; by default the latest.
+  def restore(self, like: TrainState) -> TrainState:
+    """The latest state, with the shardings of `like`.
 
     Raises:
       ValueError: There is no checkpoint, or it is of another architecture.
     """
-    step = self.latest_step if step is None else step
+    items = self._read(self.latest_step, _items(like))
+    return TrainState(
+      params=items["params"],
+      average=items["average"] if self._has_average else None,
+      **items["progress"],
+    )
+
+  def restore_params(self, parts: Parts, mesh: Mesh) -> FlatParams:
+    """Parameters to evaluate: of the best checkpoint, else of the latest.
+
+    Raises:
+      ValueError: As of `restore`.
+    """
+    shapes = param_shapes(parts)
+    shardings = sharding.state_shardings(shapes, mesh)
+    shapes = {
+      name: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=shardings[name])
+      for name, s in shapes.items()
+    }
+    wanted = {"params": shapes}
+    if self._has_average:
+      wanted["average"], _ = optim.split_frozen(parts.config, shapes)
+    step = self._manager.best_step()
+    items = self._read(self.latest_step if step is None else step, wanted)
+    return {**items["params"], **items.get("average", {})}
+
+  def _read(self, step: int | None, like: dict[str, Any]) -> dict[str, Any]:
     if step is None:
       raise ValueError(f"{self._folder}: there is no checkpoint to restore")
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    self._check_shapes(step, abstract)
-    return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+    self._check_shapes(step, abstract["params"])
+    items = {
+      name: ocp.args.StandardRestore(item) for name, item in abstract.items()
+    }
+    restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+    return {name: restored[name] for name in like}
 
-  def _check_shapes(self, step: int, abstract: TrainState) -> None:
+  def _check_shapes(self, step: int, params: dict[str, Any]) -> None:
     """Compares parameters by name and shape before anything is read."""
-    saved = self._manager.item_metadata(step)
-    saved = {name: tuple(leaf.shape) for name, leaf in saved["params"].items()}
-    wanted = {name: tuple(p.shape) for name, p in abstract.params.items()}
+    metadata = self._manager.item_metadata(step)["params"]
+    saved = {name: tuple(leaf.shape) for name, leaf in metadata.items()}
+    wanted = {name: tuple(p.shape) for name, p in params.items()}
     differing = sorted(
       name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name)
     )
@@ -84,15 +121,24 @@ class Checkpoints:
         f"{saved.get(name)} there, {wanted.get(name)} in the config"
       )
 
-  @property
-  def best_step(self) -> int | None:
-    """Steps done at the checkpoint with the best metric."""
-    return self._manager.best_step()
-
   def close(self) -> None:
     """Waits until all is written."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+  items = {
+    "params": state.params,
+    "progress": {
+      "step": state.step,
+      "opt_state": state.opt_state,
+      "skipped": state.skipped,
+    },
+  }
+  if state.average is not None:
+    items["average"] = state.average
+  return items
 
 
 def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
@@ -103,7 +149,7 @@ def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
   """
   path = pathlib.Path(workdir) / _CONFIG
   if path.exists():
-    old = read_config(workdir)
+    old = json.loads(path.read_text())
     for key in ("task", "model", "pyramid"):
       if old[key] != json.loads(config.to_json())[key]:
         raise ValueError(
@@ -116,6 +162,23 @@ def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
   beside.rename(path)
 
 
-def read_config(workdir: str) -> dict[str, Any]:
-  """The config of a run, as plain values."""
-  return json.loads((pathlib.Path(workdir) / _CONFIG).read_text())
+def read_config(workdir: str) -> ml_collections.ConfigDict:
+  """The config of a run.
+
+  Raises:
+    FileNotFoundError: The workdir holds no run.
+  """
+  path = pathlib.Path(workdir) / _CONFIG
+  if not path.exists():
+    raise FileNotFoundError(f"{path}: there is no run in this folder")
+  values = json.loads(path.read_text())
+  return ml_collections.ConfigDict(_tuples(values)).lock()
+
+
+def _tuples(value: Any) -> Any:
+  """Lists, which JSON made of tuples, back to tuples."""
+  if isinstance(value, dict):
+    return {key: _tuples(item) for key, item in value.items()}
+  if isinstance(value, list):
+    return tuple(_tuples(item) for item in value)
+  return value

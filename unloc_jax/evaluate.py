@@ -5,9 +5,11 @@
 scores a run's best or latest checkpoint; training calls `Evaluator` itself.
 """
 
+import argparse
 import functools
 import json
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import tqdm
-from absl import app, flags, logging
+from absl import logging
 from jax.sharding import Mesh
 
 from unloc_jax import draw, sharding, submissions
@@ -31,7 +33,7 @@ from unloc_jax.detections import (
 from unloc_jax.metrics.report import Report
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.prompts import class_texts, encode_prompts
-from unloc_jax.state import FlatParams, Parts, nest, param_shapes
+from unloc_jax.state import FlatParams, Parts, nest
 
 
 def eval_step(
@@ -167,25 +169,33 @@ def summary(report: Report) -> str:
   return f"{figures} ({report.seen} of {report.expected} examples)"
 
 
-def main(argv: list[str]) -> None:
-  """Scores the best, else the latest, checkpoint of a run."""
-  del argv
-  config = ml_collections.ConfigDict(read_config(_WORKDIR.value))
-  config.data.path = _DATA.value or config.data.path
-  results = evaluate_run(config, _WORKDIR.value, _SPLITS.value)
-  for name, report in results.items():
-    print(f"{name}: {summary(report)}")
-
-
 def evaluate_run(
   config: ml_collections.ConfigDict, workdir: str, splits: Sequence[str]
 ) -> dict[str, Report]:
   """Scores a run's best checkpoint (else its latest) on splits."""
   parts = Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
-  checkpoints = Checkpoints(workdir, config)
-  shapes = param_shapes(parts)
-  shardings = sharding.state_shardings(shapes, mesh)
-  params = checkpoints.restore_params(shapes, shardings)
+  params = Checkpoints(workdir, config).restore_params(parts, mesh)
   evaluator = Evaluator(parts, mesh, workdir)
   return {name: evaluator.run(params, name) for name in splits}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """Scores a run and prints its figures."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--workdir", required=True, help="folder of the run")
+  parser.add_argument("--split", nargs="+", help="by default the config's")
+  parser.add_argument("--data", help="built dataset, where it has moved")
+  flags = parser.parse_args(argv)
+  try:
+    config = read_config(flags.workdir)
+    config.data.path = flags.data or config.data.path
+    splits = flags.split or config.eval.splits
+    for name, report in evaluate_run(config, flags.workdir, splits).items():
+      print(f"{name}: {summary(report)}")
+  except (ValueError, FileNotFoundError) as error:
+    sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+  main()

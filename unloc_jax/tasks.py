@@ -41,23 +41,28 @@ class Task:
     return self.targets == "segments"
 
 
+_MOMENT_RETRIEVAL = Task(
+  name="moment_retrieval",
+  texts="captions",
+  train_pairing="all",
+  targets="segments",
+  decode="per_query",
+  metric="recall",
+)
+
 TASKS = {
   task.name: task
   for task in (
-    Task(
-      name="moment_retrieval",
-      texts="captions",
-      train_pairing="all",
-      targets="segments",
-      decode="per_query",
-      metric="recall",
-    ),
-    Task(
-      name="highlight_retrieval",
-      texts="captions",
+    _MOMENT_RETRIEVAL,
+    dataclasses.replace(
+      _MOMENT_RETRIEVAL,
+      name="matched_moment_retrieval",
       train_pairing="matched",
-      targets="segments",
-      decode="per_query",
+    ),
+    dataclasses.replace(
+      _MOMENT_RETRIEVAL,
+      name="highlight_retrieval",
+      train_pairing="matched",
       metric="qvhighlights",
     ),
     Task(

@@ -2,18 +2,21 @@
 
 import functools
 import math
-from collections.abc import Mapping
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 from absl import logging
 from clu import metric_writers, parameter_overview, periodic_actions
 from jax.sharding import Mesh
 
-from unloc_jax import evaluate, optim, sharding
+from unloc_jax import evaluate, optim, sharding, token_cache
 from unloc_jax.checkpoints import Checkpoints, write_config
 from unloc_jax.data import pipeline
 from unloc_jax.objective import (
@@ -21,6 +24,7 @@ from unloc_jax.objective import (
   displacement_pairs,
   make_targets,
 )
+from unloc_jax.pretrained import weights
 from unloc_jax.prompts import class_texts, draw_prompts
 from unloc_jax.state import (
   Parts,
@@ -174,15 +178,7 @@ def train_and_evaluate(
     workdir, just_logging=jax.process_index() > 0
   )
   hooks = make_hooks(config, workdir, writer, total_steps)
-  batches = pipeline.make_train(
-    config.data,
-    batch_size=config.train.batch_size,
-    seed=config.seed,
-    start_step=first,
-    host_index=jax.process_index(),
-    host_count=jax.process_count(),
-    split=split,
-  )
+  batches = make_batches(parts, state, split, mesh, workdir)
   is_due = functools.partial(
     due, unit_steps=unit_steps, total_steps=total_steps
   )
@@ -201,12 +197,38 @@ def train_and_evaluate(
     if step == total_steps or is_due(step, config.checkpoint.every):
       checkpoints.save(state, evaluate.scalars(scores) if scores else None)
   params = evaluated_params(state)
+  write_weights(config, workdir, params, mesh)
   results = {name: evaluator.run(params, name) for name in config.eval.splits}
   for name, scores in results.items():
     writer.write_scalars(total_steps, evaluate.scalars(scores, name))
   writer.close()
   checkpoints.close()
   return results
+
+
+def make_batches(
+  parts: Parts,
+  state: TrainState,
+  split: pipeline.Split,
+  mesh: Mesh,
+  workdir: str,
+) -> Iterator[Mapping[str, np.ndarray]]:
+  """This process's rows of the batches from `state.step` on."""
+  config = parts.config
+  options = {
+    "batch_size": config.train.batch_size,
+    "seed": config.seed,
+    "start_step": int(state.step),
+    "host_index": jax.process_index(),
+    "host_count": jax.process_count(),
+  }
+  if not config.train.cache_frame_tokens:
+    return pipeline.make_train(config.data, split=split, **options)
+  token_cache.check(config)
+  tokens = token_cache.frame_tokens(parts, state.params, split, mesh, workdir)
+  data = config.data.copy_and_resolve_references()
+  data.inputs = "none"
+  return token_cache.supply(pipeline.make_train(data, **options), tokens)
 
 
 def run_length(
@@ -243,10 +265,32 @@ def make_optimizer(
 def start_weights(
   config: ml_collections.ConfigDict, state: TrainState
 ) -> TrainState:
-  """Puts the weights of `config.init` into a new state."""
+  """Puts the weights of `config.init` into a new state.
+
+  Raises:
+    ValueError: They do not fit; every difference is listed.
+  """
   if not config.init.weights:
     return state
-  raise NotImplementedError
+  loaded = weights.load(config.init.weights).params
+  params = weights.merge(state.params, loaded, config.init.take)
+  average = state.average and {k: jnp.copy(params[k]) for k in state.average}
+  return state.replace(params=params, average=average)
+
+
+def write_weights(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  params: Mapping[str, jax.Array],
+  mesh: Mesh,
+) -> None:
+  """Writes WORKDIR/weights, a folder that `init.weights` reads."""
+  whole = sharding.gather(params, mesh)
+  folder = pathlib.Path(workdir) / "weights"
+  if jax.process_index() == 0:
+    shutil.rmtree(folder, ignore_errors=True)
+    origin = {"task": config.task, "model": config.model.to_dict()}
+    weights.save(str(folder), whole, origin)
 
 
 def due(step: int, every: float, unit_steps: float, total_steps: int) -> bool:

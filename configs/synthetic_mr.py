@@ -1,0 +1,33 @@
+"""Moment retrieval on the embedded benchmark, in minutes on two CPU cores.
+
+    python -m unloc_jax.main --config=configs/synthetic_mr.py \
+      --config.data.path=DATA/anet_captions/1.0.0 \
+      --config.init.weights=runs/towers/weights --workdir=runs/mr
+
+`make demo` runs it after configs/synthetic_towers.py.
+"""
+
+import ml_collections
+
+from configs import common
+from configs.synthetic_towers import set_adamw, set_tiny_model
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Frozen image tower; text tower, fusion and heads are trained."""
+  c = common.base().unlock()
+  set_tiny_model(c)
+  set_adamw(c, rate=2e-3, steps=2000)
+  c.task = "matched_moment_retrieval"
+  c.data.max_queries = 2
+  c.data.max_segments = 4
+  c.model.image_tower.frozen = True
+  c.model.head.num_layers = 1
+  c.model.head.shared_across_levels = True
+  c.model.head.relevance_bias = -3.0
+  c.train.batch_size = 16
+  c.train.cache_frame_tokens = True
+  c.eval.every = 500
+  c.eval.splits = ("val", "test", "unseen")
+  c.checkpoint.every = 500
+  return c.lock()

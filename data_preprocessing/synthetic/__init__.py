@@ -1,0 +1,1 @@
+"""The embedded benchmark: coloured shapes which act, rendered to real video."""

@@ -1,0 +1,109 @@
+"""Words for what happens: free-form captions and phrases of state.
+
+A caption speaks of an event in one of many wordings. A phrase of state speaks
+of one still: which object is there, where, how large and how it is turned.
+Phrases have one wording each and are listed in full, so that a phrase which a
+still does not list is false of it: what a contrastive loss with many positives
+needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from data_preprocessing.synthetic import scenes
+
+_SHAPES: dict[str, tuple[str, ...]] = {
+  "circle": ("circle", "disc"),
+  "square": ("square", "box"),
+  "triangle": ("triangle",),
+  "bar": ("bar", "stick"),
+}
+_VERBS: dict[str, tuple[str, ...]] = {
+  "move left": ("moves left", "slides to the left", "travels leftwards"),
+  "move right": ("moves right", "slides to the right", "travels rightwards"),
+  "move up": ("moves up", "rises to the top", "travels upwards"),
+  "move down": ("moves down", "sinks to the bottom", "travels downwards"),
+  "grow": ("grows", "gets bigger", "becomes larger"),
+  "shrink": ("shrinks", "gets smaller", "becomes tiny"),
+  "spin": ("spins", "turns around", "rotates in place"),
+  "blink": ("blinks", "flashes on and off", "keeps flickering"),
+}
+_TEMPLATES: tuple[str, ...] = (
+  "a {colour} {shape} {verb}",
+  "the {colour} {shape} {verb}",
+  "the {shape} which is {colour} {verb}",
+  "a {shape}, {colour}, {verb}",
+  "we see how a {colour} {shape} {verb}",
+  "here the {colour} {shape} slowly {verb}",
+)
+
+GRID = 6  # Lines per axis which a phrase of state can refer to.
+_SIZES = (0.105, 0.135, 0.165, 0.2)  # Bounds between five sizes.
+_TURNS = 4  # Directions told apart within a shape's symmetry.
+# After this share of a full turn a shape looks the same again.
+_SYMMETRY = {"square": 4, "triangle": 3, "bar": 2}
+
+
+def caption(rng: np.random.Generator, triple: scenes.Triple) -> str:
+  """A sentence about an event, in a wording drawn at random.
+
+  Args:
+    rng: Draws the wording.
+    triple: Colour, shape and action of the event.
+
+  Returns:
+    One sentence, first letter upper case, with a full stop.
+  """
+  colour, shape, action = triple
+  template = _TEMPLATES[int(rng.integers(len(_TEMPLATES)))]
+  shapes, verbs = _SHAPES[shape], _VERBS[action]
+  text = template.format(
+    colour=colour,
+    shape=shapes[int(rng.integers(len(shapes)))],
+    verb=verbs[int(rng.integers(len(verbs)))],
+  )
+  return text[0].upper() + text[1:] + "."
+
+
+def _turn(state: scenes.State) -> int:
+  """Direction of a shape, 0 is upright, of _TURNS; circles have none."""
+  if state.shape not in _SYMMETRY:
+    return 0
+  share = state.angle / (2 * math.pi) * _SYMMETRY[state.shape]
+  return round(share * _TURNS) % _TURNS
+
+
+def _facts(state: scenes.State) -> Iterable[str]:
+  """What holds of one object; each fact follows the object's name."""
+  for line in range(1, GRID):
+    across = "left" if state.x < line / GRID else "right"
+    yield f"{across} of line {line}"
+    down = "above" if state.y < line / GRID else "below"
+    yield f"{down} line {line}"
+  size = sum(state.radius >= bound for bound in _SIZES)
+  for bound in range(1, len(_SIZES) + 1):
+    yield f"larger than {bound}" if size >= bound else f"smaller than {bound}"
+  yield f"turned {_turn(state)}"
+
+
+def phrases(states: Iterable[scenes.State]) -> list[str]:
+  """Every phrase of state which is true of a still.
+
+  Args:
+    states: The objects which act or may act; not the distractors.
+
+  Returns:
+    Distinct phrases, sorted.
+  """
+  found: set[str] = set()
+  for state in states:
+    name = f"{state.colour} {state.shape}"
+    found.update((name, state.colour, state.shape))
+    for fact in _facts(state):
+      found.add(f"{name} {fact}")
+      found.add(f"something {fact}")
+  return sorted(found)

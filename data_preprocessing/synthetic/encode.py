@@ -1,0 +1,142 @@
+"""Renders a scene to a real video file: H.264 in mp4."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from data_preprocessing.synthetic import render, scenes
+
+FRAME_RATES: tuple[Fraction, ...] = (
+  Fraction(8),
+  Fraction(10),
+  Fraction(12000, 1001),
+  Fraction(25, 2),
+  Fraction(15),
+)
+# Height over width: as the phone, the camera and the square see it.
+_ASPECTS: tuple[Fraction, ...] = (
+  Fraction(1),
+  Fraction(3, 4),
+  Fraction(9, 16),
+  Fraction(4, 3),
+  Fraction(16, 9),
+)
+_SHORT_SIDES = (40, 48, 56, 64)
+_VFR_SHARE = 0.15
+_ROTATED_SHARE = 0.15
+_VFR_DROPPED = 0.3  # Share of the frames which a VFR video lacks.
+_TIME_BASE = Fraction(1, 120000)  # A whole number of ticks at every rate above.
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """How a scene is filmed.
+
+  Attributes:
+    height: Pixels, as shown.
+    width: Pixels, as shown.
+    frame_rate: Frames per second; the nominal one of a VFR video.
+    variable: Whether frames are missing at random.
+    rotation: Degrees clockwise by which a player turns the stored frames.
+  """
+
+  height: int
+  width: int
+  frame_rate: Fraction
+  variable: bool
+  rotation: int
+
+
+def draw_format(seed: int) -> Format:
+  """Draws frame size, aspect, rate, VFR and rotation of a video."""
+  rng = np.random.default_rng([seed, 4])
+  short = _SHORT_SIDES[int(rng.integers(len(_SHORT_SIDES)))]
+  aspect = _ASPECTS[int(rng.integers(len(_ASPECTS)))]
+  # H.264 in 4:2:0 needs even sides.
+  long = 2 * round(short * max(aspect, 1 / aspect) / 2)
+  rotated = rng.random() < _ROTATED_SHARE
+  return Format(
+    height=long if aspect > 1 else short,
+    width=short if aspect > 1 else long,
+    frame_rate=FRAME_RATES[int(rng.integers(len(FRAME_RATES)))],
+    variable=bool(rng.random() < _VFR_SHARE),
+    rotation=int(rng.choice((90, 180, 270))) if rotated else 0,
+  )
+
+
+def frame_times(scene: scenes.Scene, form: Format) -> list[Fraction]:
+  """Seconds at which the frames of a video are shown; the first is 0."""
+  count = max(1, int(np.ceil(scene.duration * form.frame_rate)))
+  kept = np.ones(count, bool)
+  if form.variable:
+    rng = np.random.default_rng([scene.seed, 5])
+    kept = rng.random(count) >= _VFR_DROPPED
+    # The first says when the video starts, the last how long it is.
+    kept[[0, -1]] = True
+  return [i / form.frame_rate for i in range(count) if kept[i]]
+
+
+def write_video(
+  scene: scenes.Scene, form: Format, path: str | os.PathLike[str]
+) -> None:
+  """Renders and encodes a video; the file appears only when it is whole.
+
+  Args:
+    scene: What happens.
+    form: How it is filmed.
+    path: File to write, an mp4.
+  """
+  draw = render.Renderer(scene, form.height, form.width)
+  images = ((time, draw(float(time))) for time in frame_times(scene, form))
+  size = (form.height, form.width)
+  write_frames(images, size, form.frame_rate, path, form.rotation)
+
+
+def write_frames(
+  images: Iterable[tuple[Fraction, np.ndarray]],
+  size: tuple[int, int],
+  frame_rate: Fraction,
+  path: str | os.PathLike[str],
+  rotation: int = 0,
+) -> None:
+  """Encodes images; the file appears only when it is whole.
+
+  Args:
+    images: Seconds and uint8 RGB [H, W, 3] of every frame, as shown.
+    size: (height, width), as shown.
+    frame_rate: The nominal one.
+    path: File to write, an mp4.
+    rotation: Degrees clockwise by which a player turns the stored frames.
+  """
+  path = pathlib.Path(path)
+  turns = rotation // 90
+  height, width = size if turns % 2 == 0 else reversed(size)
+  part = path.with_name(f".{path.name}.part")
+  with av.open(part, "w", format="mp4") as container:
+    stream = container.add_stream(
+      "libx264",
+      rate=frame_rate,
+      options={"preset": "ultrafast", "crf": "27"},
+    )
+    stream.width, stream.height = width, height
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.thread_count = 1  # The same bytes on every machine.
+    stream.codec_context.time_base = _TIME_BASE
+    if rotation:
+      stream.set_display_rotation(-rotation)  # It counts the other way.
+    for time, image in images:
+      # Stored turned back by what the player will turn forward.
+      pixels = np.ascontiguousarray(np.rot90(image, turns))
+      frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+      frame.pts = int(time / _TIME_BASE)
+      frame.time_base = _TIME_BASE
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+  os.replace(part, path)

@@ -1,0 +1,160 @@
+"""Annotation files of the synthetic benchmark, in the official formats."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_preprocessing.synthetic import captions, scenes
+
+# What ActivityNet Captions calls a split's file; val_2 serves as the test set.
+CAPTION_FILES: dict[str, str] = {
+  "train": "train.json",
+  "val": "val_1.json",
+  "test": "val_2.json",
+  "unseen": "unseen.json",
+}
+# ActivityNet 1.3 and COIN know these subsets; `unseen` is about words.
+SUBSETS: dict[str, str] = {
+  "train": "training",
+  "val": "validation",
+  "test": "testing",
+}
+_LABELS: dict[str, str] = {
+  "move left": "Moving left",
+  "move right": "Moving right",
+  "move up": "Moving up",
+  "move down": "Moving down",
+  "grow": "Growing",
+  "shrink": "Shrinking",
+  "spin": "Spinning",
+  "blink": "Blinking",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+  """One video of the benchmark.
+
+  Attributes:
+    name: Its identifier without ActivityNet's `v_`, which is also its stem.
+    split: Key of CAPTION_FILES.
+    scene: What happens in it.
+    size: (height, width) in pixels, as shown.
+  """
+
+  name: str
+  split: str
+  scene: scenes.Scene
+  size: tuple[int, int]
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes a file which appears only when it is whole."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f".{path.name}.part")
+  part.write_text(text, encoding="utf-8")
+  os.replace(part, path)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes a JSON file which appears only when it is whole."""
+  write_text(path, json.dumps(value) + "\n")
+
+
+def _segment(episode: scenes.Episode) -> list[float]:
+  return [round(episode.start, 2), round(episode.end, 2)]
+
+
+def _captions_entry(video: Video) -> dict[str, Any]:
+  rng = np.random.default_rng([video.scene.seed, 3])
+  episodes = video.scene.episodes
+  return {
+    "duration": video.scene.duration,
+    "timestamps": [_segment(e) for e in episodes],
+    "sentences": [
+      captions.caption(rng, (e.colour, e.shape, e.action)) for e in episodes
+    ],
+    "kinds": [e.kind for e in episodes],
+  }
+
+
+def _activitynet_entry(video: Video) -> dict[str, Any]:
+  return {
+    "duration": video.scene.duration,
+    "subset": SUBSETS[video.split],
+    "resolution": f"{video.size[1]}x{video.size[0]}",
+    "url": "",
+    "annotations": [
+      {"segment": _segment(e), "label": _LABELS[e.action]}
+      for e in video.scene.episodes
+    ],
+  }
+
+
+def _coin_entry(video: Video) -> dict[str, Any]:
+  episodes = video.scene.episodes
+  return {
+    "video_url": "",
+    "duration": video.scene.duration,
+    "recipe_type": len(episodes),
+    "class": f"PlayOf{len(episodes)}Acts",
+    "subset": SUBSETS[video.split],
+    "start": 0.0,
+    "end": video.scene.duration,
+    "annotation": [
+      {
+        "id": str(scenes.ACTIONS.index(e.action) + 1),
+        "segment": _segment(e),
+        "label": _LABELS[e.action].lower(),
+      }
+      for e in episodes
+    ],
+  }
+
+
+def _taxonomy() -> list[dict[str, Any]]:
+  root = {
+    "nodeId": 0,
+    "nodeName": "Root",
+    "parentId": None,
+    "parentName": None,
+  }
+  leaves = [
+    {"nodeId": i + 1, "nodeName": name, "parentId": 0, "parentName": "Root"}
+    for i, name in enumerate(_LABELS.values())
+  ]
+  return [root, *leaves]
+
+
+def write_annotations(folder: pathlib.Path, videos: Sequence[Video]) -> None:
+  """Writes the annotations of all splits.
+
+  Args:
+    folder: Gets `activitynet_captions/`, `activitynet13/` and `coin/`.
+    videos: All videos of the benchmark.
+  """
+  by_split: Mapping[str, dict[str, Any]] = {s: {} for s in CAPTION_FILES}
+  for video in videos:
+    by_split[video.split][f"v_{video.name}"] = _captions_entry(video)
+  for split, name in CAPTION_FILES.items():
+    write_json(folder / "activitynet_captions" / name, by_split[split])
+  named = [v for v in videos if v.split in SUBSETS]
+  write_json(
+    folder / "activitynet13" / "activity_net.v1-3.min.json",
+    {
+      "version": "VERSION 1.3",
+      "taxonomy": _taxonomy(),
+      "database": {v.name: _activitynet_entry(v) for v in named},
+    },
+  )
+  write_json(
+    folder / "coin" / "COIN.json",
+    {"database": {v.name: _coin_entry(v) for v in named}},
+  )
