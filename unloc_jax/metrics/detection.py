@@ -132,7 +132,11 @@ def evaluate(
   problems = Problems(lenient)
   document = files.as_document(predictions, "predictions")
   truth = labelled.read_truth(
-    files.as_document(ground_truth, "ground truth"), problems, subset, blocked
+    files.as_document(ground_truth, "ground truth"),
+    problems,
+    subset,
+    blocked,
+    labelled.label_key(document),
   )
   detections = labelled.read_detections(document, truth, problems, blocked)
   matched = matching.match(truth, detections, thresholds)

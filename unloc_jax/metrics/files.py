@@ -158,13 +158,22 @@ def _list_rows(path: str, text: str, problems: Problems) -> Rows:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
   """Writes JSON whole or not at all: beside, then renamed."""
+  _write(path, json.dumps(value, indent=4))
+
+
+def write_rows(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
+  """Writes JSONL, such as a submission, whole or not at all."""
+  _write(path, "".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def _write(path: str | os.PathLike[str], text: str) -> None:
   target = pathlib.Path(path)
   beside = target.with_name(f".{target.name}.{os.getpid()}.partial")
   try:
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(json.dumps(value, indent=4), encoding="utf-8")
+    beside.write_text(text, encoding="utf-8")
     os.replace(beside, target)
   except OSError as error:
     raise MetricsError(
-      f"{path}: {error.strerror}; give --json a place that can be written"
+      f"{path}: {error.strerror}; name a place that can be written"
     ) from error

@@ -69,6 +69,7 @@ def read(
           _indices(truth, names),
           given.scores.get(name),
           given.rates.get(name),
+          given.where[name],
         )
       )
   return videos, len(real), names, notes
@@ -147,7 +148,7 @@ def _read_mat(path: pathlib.Path, stem: str, key: str, given: _Given) -> None:
   if "S" in content:
     for index, cell in enumerate(_cells(content["S"], matrix=True)):
       name = f"{stem}{index}"
-      scores = np.asarray(cell, float)
+      scores = np.asarray(cell)
       frames = len(given.labels.get(name, ()))
       if scores.ndim == 2 and len(scores) != frames == scores.shape[1]:
         scores = scores.T
@@ -181,7 +182,7 @@ def _read_npz(path: pathlib.Path, key: str, given: _Given) -> None:
           given.labels[video] = content[name].tolist()
           given.where[video] = str(path)
         elif part == "S":
-          given.scores[video] = np.asarray(content[name], float)
+          given.scores[video] = content[name]
         elif part == "rate":
           given.rates[video] = float(content[name])
   except (OSError, ValueError) as error:

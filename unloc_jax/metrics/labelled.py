@@ -73,11 +73,21 @@ class Detections:
   videos: int
 
 
+def label_key(document: Document) -> str:
+  """By which key a submission names classes, its first detection's."""
+  for entries in _database(document, "results").values():
+    for entry in entries if isinstance(entries, list) else ():
+      if isinstance(entry, dict):
+        return next((key for key in _LABELS if key in entry), _LABELS[0])
+  return _LABELS[0]
+
+
 def read_truth(
   document: Document,
   problems: Problems,
   subset: str,
   blocked: Collection[str] = (),
+  key: str = _LABELS[0],
 ) -> Truth:
   """Reads the ground truth of a subset.
 
@@ -86,6 +96,7 @@ def read_truth(
     problems: Told of segments that cannot be.
     subset: Name of the subset; "" for all videos.
     blocked: Ids of videos to leave out.
+    key: Where annotations have several names of a class, the one to take.
   """
   database = _database(document, "database")
   entries = {
@@ -106,7 +117,7 @@ def read_truth(
   columns: list[tuple[int, int, float, float]] = []
   for index, video in enumerate(videos):
     for each in _annotations(entries[video]) or ():
-      found = _segment(document, video, each, problems)
+      found = _segment(document, video, each, key, problems)
       if found:
         name, start, end = found
         label = labels.setdefault(name, len(labels))
@@ -166,13 +177,14 @@ def _subset(
 
 
 def _segment(
-  document: Document, video: str, entry: Any, problems: Problems
+  document: Document, video: str, entry: Any, first: str, problems: Problems
 ) -> tuple[str, float, float] | None:
   """Checks one annotation: label, start, end."""
   what = "an annotation needs `label` and `segment` [start, end]"
   try:
     start, end = (float(each) for each in entry["segment"])
-    name = str(entry[next(key for key in _LABELS if key in entry)])
+    keys = (first, *_LABELS)
+    name = str(entry[next(key for key in keys if key in entry)])
   except (KeyError, TypeError, ValueError, StopIteration):
     name, start, end = "", 0.0, 0.0
   else:
@@ -230,6 +242,7 @@ def read_detections(
     problems: Told of all that, and of segments and scores that cannot be.
     blocked: Ids of videos to leave out.
   """
+  key = label_key(document)
   index = {video: i for i, video in enumerate(truth.videos)}
   labels = {name: i for i, name in enumerate(truth.labels)}
   blocks: list[np.ndarray] = []
@@ -250,7 +263,7 @@ def read_detections(
     try:
       # The usual case, checked below for all of a video at once.
       some = [
-        (at, labels[e["label"]], *map(float, e["segment"]), float(e["score"]))
+        (at, labels[str(e[key])], *map(float, e["segment"]), float(e["score"]))
         for e in entries
       ]
       block = np.array(some, float).reshape(-1, 5)

@@ -24,6 +24,8 @@ class Query:
       has no such query or no windows for it.
     annotation: Its row of the ground truth.
     submission: Its row of the submission, None when there is none.
+    annotated_at: File and line of the annotation.
+    submitted_at: File and line of the submission, "" when there is none.
   """
 
   qid: str
@@ -31,6 +33,8 @@ class Query:
   predicted: np.ndarray | None
   annotation: Row
   submission: Row | None
+  annotated_at: str
+  submitted_at: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,21 +101,29 @@ def pair(
       " annotations of a split that has them"
     )
   found = _assign(predictions, truths, problems)
+  listed = any("pred_relevant_windows" in row for row in predictions.rows)
   queries, misses = [], []
-  for qid, (row, truth) in truths.items():
+  for qid, (row, truth, annotated_at) in truths.items():
     submission = windows = None
+    submitted_at = ""
     if qid in found:
-      at = found[qid]
-      submission = predictions.rows[at]
+      submission = predictions.rows[found[qid]]
+      submitted_at = predictions.where(found[qid])
       if "pred_relevant_windows" in submission:
         given = submission["pred_relevant_windows"]
-        windows = _windows(given, 3, predictions.where(at), qid, problems)
+        windows = _windows(given, 3, submitted_at, qid, problems)
         submission = None if windows is None else submission
+      elif listed or "pred_saliency_scores" not in submission:
+        what = "no `pred_relevant_windows`"
+        problems.report(submitted_at, qid, what, "counts as a miss")
+        submission = None
     if submission is None:
       misses.append(f"query {qid}: no predictions, counts as a miss")
     elif windows is not None and not len(windows):
       misses.append(f"query {qid}: an empty list of windows, counts as a miss")
-    queries.append(Query(qid, truth, windows, row, submission))
+    queries.append(
+      Query(qid, truth, windows, row, submission, annotated_at, submitted_at)
+    )
   notes = []
   if misses:
     notes.append(f"{len(misses)} of {len(queries)} queries without predictions")
@@ -121,9 +133,9 @@ def pair(
 
 def _truths(
   rows: Rows, problems: Problems
-) -> dict[str, tuple[Row, np.ndarray]]:
+) -> dict[str, tuple[Row, np.ndarray, str]]:
   """Ground truth by id; entries without a usable window are reported."""
-  truths: dict[str, tuple[Row, np.ndarray]] = {}
+  truths: dict[str, tuple[Row, np.ndarray, str]] = {}
   seen: collections.Counter[str] = collections.Counter()
   for index, row in enumerate(rows.rows):
     video = str(row.get("vid", ""))
@@ -138,7 +150,7 @@ def _truths(
       if truth is not None:
         problems.report(where, qid, "no `relevant_windows`", "query skipped")
       continue
-    truths[qid] = (row, truth)
+    truths[qid] = (row, truth, where)
   return truths
 
 
@@ -148,7 +160,9 @@ def _sentence(row: Row) -> tuple[str, str]:
 
 
 def _assign(
-  rows: Rows, truths: dict[str, tuple[Row, np.ndarray]], problems: Problems
+  rows: Rows,
+  truths: Mapping[str, tuple[Row, np.ndarray, str]],
+  problems: Problems,
 ) -> dict[str, int]:
   """Returns, for each id of the ground truth, its row in the submission.
 
@@ -157,7 +171,7 @@ def _assign(
   """
   named: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
   numbered = True
-  for qid, (row, _) in truths.items():
+  for qid, (row, _, _) in truths.items():
     numbered &= qid.startswith(f"{row.get('vid', '')}#")
     named[_sentence(row)].append(qid)
   return _find(rows, truths, named, numbered, problems)

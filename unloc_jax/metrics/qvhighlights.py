@@ -203,7 +203,7 @@ def score_highlights(
   kept, predicted, truth = [], [], []
   for index, query in enumerate(paired.queries):
     saliency = highlights.annotated(
-      query.annotation, "ground truth", query.qid, problems
+      query.annotation, query.annotated_at, query.qid, problems
     )
     if saliency is None:
       continue
@@ -240,7 +240,7 @@ def _saliency(query: Query, problems: Problems) -> np.ndarray | None:
         return scores
     except (TypeError, ValueError):
       pass
-  problems.report("predictions", query.qid, what, "counts as a miss")
+  problems.report(query.submitted_at, query.qid, what, "counts as a miss")
   return None
 
 

@@ -29,6 +29,7 @@ class Video:
     truth: [T] int class of each frame.
     scores: [T, C] score of each class, or None.
     frame_rate: Frames per second, None where unknown.
+    where: File and line it is from, for complaints.
   """
 
   name: str
@@ -36,6 +37,7 @@ class Video:
   truth: np.ndarray
   scores: np.ndarray | None = None
   frame_rate: float | None = None
+  where: str = "predictions"
 
 
 def from_logits(logits: np.ndarray, background: int = BACKGROUND) -> np.ndarray:
@@ -134,12 +136,11 @@ def frame_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
   """
   if not truth.any():
     return float("nan")
-  order = np.argsort(-scores, kind="stable")
-  ordered, right = scores[order], truth[order]
-  end = np.r_[ordered[1:] != ordered[:-1], True]
-  found = np.cumsum(right)[end]
-  precision = found / (np.flatnonzero(end) + 1)
-  return float((np.diff(found, prepend=0) * precision).sum() / truth.sum())
+  # The precision at a true frame counts all frames that score as high.
+  right = np.sort(scores[truth])
+  above = len(right) - np.searchsorted(right, right)
+  everything = len(scores) - np.searchsorted(np.sort(scores), right)
+  return float((above / everything).mean())
 
 
 def _by_video(
@@ -195,12 +196,14 @@ def _frame_precision(videos: Sequence[Video]) -> np.ndarray | None:
       "predictions: `scores` of videos differ in their number of classes; give"
       " one column for each class"
     )
-  stacked = np.concatenate(scores)
   truth = np.concatenate([video.truth for video in videos])
+  # One class at a time: all scores of a large split would not fit twice.
   return 100.0 * np.array(
     [
-      frame_average_precision(stacked[:, label], truth == label)
-      for label in range(stacked.shape[1])
+      frame_average_precision(
+        np.concatenate([each[:, label] for each in scores]), truth == label
+      )
+      for label in range(scores[0].shape[1])
     ]
   )
 
@@ -208,7 +211,7 @@ def _frame_precision(videos: Sequence[Video]) -> np.ndarray | None:
 def _check(videos: Sequence[Video], problems: Problems) -> list[Video]:
   """Leaves out, or refuses, videos that cannot be scored."""
   kept = []
-  for index, video in enumerate(videos, start=1):
+  for video in videos:
     what = ""
     if len(video.predicted) != len(video.truth):
       what = f"{len(video.predicted)} frames predicted of {len(video.truth)}"
@@ -220,8 +223,7 @@ def _check(videos: Sequence[Video], problems: Problems) -> list[Video]:
       elif np.isnan(video.scores).any():
         what = "NaN among the scores"
     if what:
-      where = f"predictions:{index}"
-      problems.report(where, video.name, what, "video skipped")
+      problems.report(video.where, video.name, what, "video skipped")
     else:
       kept.append(video)
   if not kept:

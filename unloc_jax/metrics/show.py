@@ -8,6 +8,7 @@ from unloc_jax.metrics.problems import summarize
 from unloc_jax.metrics.published import PUBLISHED
 from unloc_jax.metrics.report import Interval, Report
 
+_MOST_COLUMNS = 10
 _MOST_ROWS = 24
 _MOST_NOTES = 40
 
@@ -40,7 +41,7 @@ def text(
   tables = [
     table.render(*_headline(report, benchmark, found), title=benchmark),
     *(
-      table.render(headers, _middle_out(rows), title=name)
+      table.render(*_narrow(headers, _middle_out(rows)), title=name)
       for name, (headers, rows) in breakdowns(report).items()
     ),
   ]
@@ -71,6 +72,16 @@ def _headline(
     beside = [each.get(name) for each in others.values()]
     rows.append([name, value, low, high, *beside])
   return headers, rows
+
+
+def _narrow(
+  headers: list[str], rows: list[list[Any]]
+) -> tuple[list[str], list[list[Any]]]:
+  """Turns a table of many figures and few rows on its side."""
+  if len(headers) <= _MOST_COLUMNS or len(rows) > _MOST_COLUMNS:
+    return headers, rows
+  turned = [list(column) for column in zip(headers, *rows, strict=True)]
+  return [str(cell) for cell in turned[0]], turned[1:]
 
 
 def _middle_out(rows: list[list[Any]]) -> list[list[Any]]:
