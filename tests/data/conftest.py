@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -172,3 +173,9 @@ def embedded(tmp_path_factory) -> pathlib.Path:
     {"train": [embedded_video(i) for i in range(4)]},
     width=4,
   )
+
+
+@pytest.fixture(scope="session")
+def tiny():
+  """This module: what was written, and how to write more."""
+  return sys.modules[__name__]

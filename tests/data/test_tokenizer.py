@@ -2,6 +2,7 @@
 
 import gzip
 import html
+import itertools
 import json
 import pathlib
 import random
@@ -32,7 +33,7 @@ class SlowTokenizer:
   """
 
   def __init__(self):
-    lines = gzip.open(ASSET, "rt", encoding="utf-8").read().split("\n")
+    lines = gzip.decompress(ASSET.read_bytes()).decode().split("\n")
     pairs = [tuple(line.split()) for line in lines[1:48895]]
     kept = [b for b in range(256) if chr(b).isprintable() and chr(b) != " "]
     rest = [b for b in range(256) if b not in kept]
@@ -87,8 +88,7 @@ class SlowTokenizer:
       parts[-1] += "</w>"
       while len(parts) > 1:
         ranks = [
-          self.ranks.get(pair, 1 << 30)
-          for pair in zip(parts, parts[1:], strict=False)
+          self.ranks.get(pair, 1 << 30) for pair in itertools.pairwise(parts)
         ]
         if min(ranks) == 1 << 30:
           break
@@ -164,7 +164,8 @@ def test_every_real_caption(shared, slow):
 def test_twenty_thousand_made_strings(slow):
   rng = random.Random(0)
   alphabet = (
-    "abcXYZ 0123456789 .,;:!?'\"-_/()#&<>\t\n éüñçßøÅЖщиאבגדहिन्दी中文日本語한국어"
+    "abcXYZ 0123456789 .,;:!?'\"-_/()#&<>\t\n "
+    "éüñçßøÅЖщиאבגדहिन्दी中文日本語한국어"
     "😀🤖👩‍🍳½²€£©™→∑"
   )
   words = [
@@ -214,7 +215,7 @@ def test_long_text_keeps_its_end():
 @pytest.mark.parametrize(
   ("dirty", "tidy"),
   [
-    ("a person\u2019s \u201cbig\u201d hat", "a person's \"big\" hat"),
+    ("a person\u2019s \u201cbig\u201d hat", 'a person\'s "big" hat'),
     ("o\ufb03ce \uff21\uff22", "office ab"),
     ("caf\u00c3\u00a9", "caf\u00e9"),
     ("it\u00e2\u20ac\u2122s", "it's"),
@@ -244,4 +245,6 @@ def test_no_tensorflow_is_imported():
     "unloc_jax.data.config, unloc_jax.data.manifest; "
     "sys.exit('tensorflow' in sys.modules)"
   )
-  assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+  assert (
+    subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+  )

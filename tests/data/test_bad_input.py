@@ -1,0 +1,252 @@
+"""What is wrong with data gets one line that says what and where."""
+
+import json
+import pathlib
+import shutil
+
+import ml_collections
+import pytest
+import tensorflow as tf
+
+from unloc_jax.data import config as config_lib
+from unloc_jax.data import manifest as manifest_lib
+from unloc_jax.data import pipeline, shards
+
+
+@pytest.fixture
+def copy(captions, tmp_path) -> pathlib.Path:
+  """A dataset one may damage."""
+  return shutil.copytree(captions, tmp_path / "copy")
+
+
+def one_line(error: pytest.ExceptionInfo, *words: str) -> None:
+  text = str(error.value)
+  assert "\n" not in text
+  for word in words:
+    assert word in text
+
+
+def shard(path: pathlib.Path, split="train", number=1) -> pathlib.Path:
+  return path / f"tiny-{split}.tfrecord-{number:05d}"
+
+
+def damage(path: pathlib.Path, number: int) -> None:
+  """Changes one byte in the middle of a record's payload."""
+  record = shards.shard_records(str(path))[number]
+  content = bytearray(path.read_bytes())
+  content[record.offset + 12 + record.size // 2] ^= 0xFF
+  path.write_bytes(bytes(content))
+
+
+def test_checksums_are_tfrecords(tmp_path):
+  path = tmp_path / "a.tfrecord"
+  with tf.io.TFRecordWriter(str(path)) as writer:
+    writer.write(b"abc")
+  content = path.read_bytes()
+  assert shards.masked_crc(content[:8]) == int.from_bytes(
+    content[8:12], "little"
+  )
+  assert shards.masked_crc(b"abc") == int.from_bytes(content[15:], "little")
+
+
+def test_places_of_records(tmp_path):
+  path = str(tmp_path / "a.tfrecord")
+  payloads = [b"", b"x", b"yy" * 5000, b"z"]
+  with tf.io.TFRecordWriter(path) as writer:
+    for payload in payloads:
+      writer.write(payload)
+  records = shards.shard_records(path)
+  assert [shards.read_record(r) for r in records] == payloads
+  assert [r.number for r in records] == [0, 1, 2, 3]
+  assert shards.total_bytes(records) == sum(map(len, payloads))
+
+
+@pytest.mark.parametrize("verify_gib", [4.0, 0.0])
+def test_a_corrupt_record_is_named_and_fatal(tiny, copy, verify_gib):
+  damage(shard(copy), 2)
+  config = tiny.settings(copy, verify_gib=verify_gib)
+  with pytest.raises(shards.CorruptDataError) as error:
+    for _, _ in zip(
+      range(9),
+      pipeline.make_train(config, batch_size=4, seed=0),
+      strict=False,
+    ):
+      pass
+  one_line(error, "record 2 of", "tfrecord-00001", "max_corrupt_records=0")
+
+
+@pytest.mark.parametrize("verify_gib", [4.0, 0.0])
+def test_allowed_corrupt_records_are_counted(tiny, copy, verify_gib):
+  damage(shard(copy), 2)  # Video 5.
+  config = tiny.settings(copy, verify_gib=verify_gib, max_corrupt_records=1)
+  stream = pipeline.make_train(config, batch_size=11, seed=0)
+  for _ in range(2):
+    batch = next(stream)
+    assert batch["example_mask"].sum() == 10
+    masked = ~batch["example_mask"]
+    assert not batch["frame_mask"][masked].any()
+    assert not batch["query_mask"][masked].any()
+    assert 5 not in batch["example_index"][batch["example_mask"]]
+  assert stream.corrupt_records == 1
+
+
+def test_corrupt_records_have_no_queries_in_evaluation(tiny, copy):
+  damage(shard(copy, "val"), 0)  # Video 3.
+  config = tiny.settings(copy, max_corrupt_records=1)
+  stream = pipeline.make_eval(config, batch_size=4)
+  seen = [
+    int(i)
+    for batch in stream
+    for i in batch["example_index"][batch["example_mask"]]
+  ]
+  assert set(seen) == {0, 1, 2, 4, 5, 6}
+  assert stream.split.table.num_queries == sum(1 + i % 4 for i in set(seen))
+  with pytest.raises(IndexError, match="corrupt"):
+    stream.split.table[3]
+
+
+def test_a_truncated_shard(tiny, copy):
+  path = shard(copy)
+  path.write_bytes(path.read_bytes()[:-100])
+  with pytest.raises(shards.CorruptDataError) as error:
+    pipeline.open_split(tiny.settings(copy), "train")
+  one_line(error, "tfrecord-00001", "record 2", "truncated")
+
+
+def test_a_shard_truncated_between_records(tiny, copy):
+  path = shard(copy)
+  last = shards.shard_records(str(path))[2]
+  path.write_bytes(path.read_bytes()[: last.offset])
+  with pytest.raises(shards.CorruptDataError) as error:
+    pipeline.open_split(tiny.settings(copy), "train")
+  one_line(error, "holds 2 records", "says 3")
+
+
+def test_a_shard_cut_within_a_header(tiny, copy):
+  path = shard(copy)
+  last = shards.shard_records(str(path))[2]
+  path.write_bytes(path.read_bytes()[: last.offset + 5])
+  with pytest.raises(shards.CorruptDataError, match="cut short"):
+    pipeline.open_split(tiny.settings(copy), "train")
+
+
+def test_a_corrupt_length(tiny, copy):
+  path = shard(copy)
+  content = bytearray(path.read_bytes())
+  content[1] ^= 1
+  path.write_bytes(bytes(content))
+  with pytest.raises(shards.CorruptDataError, match="corrupt length"):
+    pipeline.open_split(tiny.settings(copy), "train")
+
+
+def test_a_missing_shard(tiny, copy):
+  shard(copy).unlink()
+  with pytest.raises((OSError, tf.errors.OpError)) as error:
+    pipeline.open_split(tiny.settings(copy), "train")
+  one_line(error, "tfrecord-00001")
+
+
+def test_a_jpeg_that_does_not_decode(tiny, tmp_path):
+  videos = [tiny.caption_video(i) for i in range(2)]
+  videos[1]["frames"][0] = b"\xff\xd8\xff nothing"
+  path = tiny.write(tmp_path, {"train": videos})
+  stream = pipeline.make_train(tiny.settings(path), batch_size=2, seed=0)
+  with pytest.raises(ValueError, match="JPEG") as error:
+    next(stream)
+  one_line(error, str(path), "train")
+
+
+@pytest.mark.parametrize("name", ["", "absent", "empty"])
+def test_no_dataset(tiny, tmp_path, name):
+  (tmp_path / "empty").mkdir()
+  config = tiny.settings(tmp_path / name if name else "")
+  with pytest.raises(FileNotFoundError) as error:
+    pipeline.make_train(config, batch_size=2, seed=0)
+  one_line(error, "data.path")
+
+
+def test_an_unknown_split(tiny, captions):
+  with pytest.raises(ValueError, match="no split 'nope'") as error:
+    pipeline.make_eval(tiny.settings(captions), batch_size=2, split="nope")
+  one_line(error, "train", "val")
+
+
+def test_an_unfinished_dataset(tiny, copy):
+  (copy / "manifest.json").unlink()
+  with pytest.raises(FileNotFoundError) as error:
+    pipeline.open_split(tiny.settings(copy), "train")
+  one_line(error, "manifest.json", "not a finished dataset")
+
+
+@pytest.mark.parametrize(
+  ("change", "word"),
+  [
+    (lambda m: m.pop("splits"), "splits"),
+    (lambda m: m.update(format=7), "format 7"),
+    (lambda m: m.update(splits={"train": {}}), "videos"),
+    (lambda m: m.update(splits=3), "rebuild"),
+  ],
+)
+def test_a_broken_manifest(copy, change, word):
+  path = copy / "manifest.json"
+  content = json.loads(path.read_text())
+  change(content)
+  path.write_text(json.dumps(content))
+  with pytest.raises(ValueError, match=word) as error:
+    manifest_lib.read_manifest(copy)
+  one_line(error, "manifest.json")
+
+
+def test_frames_where_embeddings_are_expected(tiny, captions):
+  config = tiny.settings(captions, inputs="embeddings")
+  with pytest.raises(ValueError, match="does not fit") as error:
+    pipeline.open_split(config, "train")
+  one_line(error, "extract is 'frames'", "'features'", "embedding_width")
+
+
+def test_a_manifest_of_another_tower(embedded):
+  manifest = manifest_lib.read_manifest(embedded)
+  manifest_lib.check_manifest(manifest, {"embedding_width": 4})
+  with pytest.raises(ValueError, match="does not fit") as error:
+    manifest_lib.check_manifest(manifest, {"tower_hash": "abc"})
+  one_line(error, "tower_hash is None in the dataset", "'abc'")
+  with pytest.raises(KeyError, match="colour"):
+    manifest_lib.check_manifest(manifest, {"colour": 1})
+
+
+def test_an_unknown_class(tiny, classes):
+  config = tiny.settings(classes, texts="classes", classes=("fly",))
+  with pytest.raises(ValueError, match="no class \\['fly'\\]"):
+    pipeline.make_train(config, batch_size=2, seed=0)
+
+
+def test_hosts_that_do_not_divide_the_batch(tiny, captions):
+  with pytest.raises(ValueError, match="batch_size=4 does not divide"):
+    pipeline.make_train(
+      tiny.settings(captions), batch_size=4, seed=0, host_count=3
+    )
+
+
+@pytest.mark.parametrize(
+  ("change", "word"),
+  [
+    ({"format": "csv"}, "data.format"),
+    ({"sampling": "all"}, "data.sampling"),
+    ({"texts": "none"}, "data.texts"),
+    ({"inputs": "video"}, "data.inputs"),
+    ({"num_frames": 0}, "data.num_frames"),
+    ({"short_side": 8}, "data.short_side"),
+    ({"classes": ("a",)}, "data.classes"),
+    ({"augment": {"scale": (2.0, 1.0)}}, "data.augment.scale"),
+  ],
+)
+def test_values_no_reader_understands(tiny, captions, change, word):
+  with pytest.raises(ValueError, match=word) as error:
+    config_lib.check(tiny.settings(captions, **change))
+  one_line(error)
+
+
+def test_unknown_keys_are_refused():
+  config: ml_collections.ConfigDict = config_lib.data_config().lock()
+  with pytest.raises((KeyError, AttributeError), match="num_frame"):
+    config.num_frame = 3

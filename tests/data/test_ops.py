@@ -1,0 +1,330 @@
+"""Every op, eagerly and inside tf.data."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from unloc_jax.data import ops, rand_augment
+from unloc_jax.data.tokenizer import Tokenizer
+
+
+def png_free_jpeg(pixels: np.ndarray) -> bytes:
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, "JPEG", quality=98, subsampling=0)
+  return buffer.getvalue()
+
+
+def ramp(height=24, width=40, shift=0) -> np.ndarray:
+  """Rows and columns recognisable by red and green."""
+  red = np.broadcast_to(np.arange(height)[:, None] * 5, (height, width))
+  green = np.broadcast_to(np.arange(width)[None] * 5, (height, width))
+  blue = np.full((height, width), shift)
+  return np.stack([red, green, blue], axis=-1).astype(np.uint8)
+
+
+def record(count=6, seed=(3, 4), **entries) -> dict:
+  return {
+    "frames": tf.constant([png_free_jpeg(ramp(shift=20 * i))
+                           for i in range(count)]),
+    "duration": tf.constant(count / 2.0),
+    "frame_rate": tf.constant(2.0),
+    "frame_count": tf.constant(count),
+    "texts": tf.constant(["a cat", "a dog", "two birds"]),
+    "query_ids": tf.constant(["2", "0", "1"]),
+    "segments": tf.constant([[0.0, 1.0], [0.5, 2.0], [1.0, 2.5]]),
+    "segment_query": tf.constant([0, 1, 2]),
+    "query_offset": tf.constant(0),
+    "seed": tf.constant(seed, tf.int32),
+    **entries,
+  }  # fmt: skip
+
+
+def both(op: ops.Op, entries: dict) -> dict[str, np.ndarray]:
+  """What op gives eagerly, after checking that tf.data gives the same."""
+  eager = {k: np.asarray(v) for k, v in op(entries).items()}
+  dataset = tf.data.Dataset.from_tensors(entries).map(op)
+  (inside,) = dataset.as_numpy_iterator()
+  assert eager.keys() == inside.keys()
+  for key, value in eager.items():
+    np.testing.assert_array_equal(value, inside[key], err_msg=key)
+  return eager
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 5000), st.integers(1, 300), st.floats(0.5, 60))
+def test_linspace_positions_and_segments(count, frames, rate):
+  entries = {
+    "frame_count": tf.constant(count),
+    "frame_rate": tf.constant(rate, tf.float32),
+    "segments": tf.constant([[1.0, 2.0]]),
+  }
+  out = ops.sample_linspace(frames)(entries)
+  index = out["frame_index"].numpy()
+  exact = [i * (count - 1) // max(frames - 1, 1) for i in range(frames)]
+  assert index.tolist() == exact
+  assert out["frame_mask"].numpy().all()
+  # A segment end that is stored frame n lands at n (T-1) / (N-1).
+  expected = np.array([[1.0, 2.0]]) * rate * (frames - 1) / max(count - 1, 1)
+  np.testing.assert_allclose(out["segments"], expected, rtol=1e-5)
+
+
+def test_linspace_is_the_rule_of_the_paper():
+  out = both(ops.sample_linspace(7), record(count=20))
+  np.testing.assert_array_equal(
+    out["frame_index"], np.floor(np.linspace(0, 19, 7)).astype(int)
+  )
+
+
+@pytest.mark.parametrize(
+  ("rate", "stored", "index", "mask"),
+  [
+    (1.0, 2.0, [0, 2, 4, 5, 5], [1, 1, 1, 0, 0]),
+    (2.0, 2.0, [0, 1, 2, 3, 4], [1, 1, 1, 1, 1]),
+    (0.3, 0.1, [0, 0, 0, 1, 1], [1, 1, 1, 1, 1]),
+  ],
+)
+def test_rate_sampling(rate, stored, index, mask):
+  entries = record(frame_rate=tf.constant(stored))
+  out = both(ops.sample_rate(5, rate), entries)
+  assert out["frame_index"].tolist() == index
+  assert out["frame_mask"].tolist() == [bool(m) for m in mask]
+  np.testing.assert_allclose(
+    out["segments"], np.asarray(entries["segments"]) * rate
+  )
+
+
+def test_tenths_of_a_second_are_whole_frames():
+  entries = record(frame_rate=tf.constant(30.0), frame_count=tf.constant(999))
+  out = both(ops.sample_rate(100, 10.0), entries)
+  assert out["frame_index"].tolist() == list(range(0, 300, 3))
+
+
+def pixels(entries: dict, frames: int, decode: ops.Op) -> dict:
+  return both(
+    ops.chain([
+      ops.sample_linspace(frames), ops.take_frames, decode, ops.spread_frames,
+    ]),
+    entries,
+  )  # fmt: skip
+
+
+def test_centre_crop_without_resizing_is_exact():
+  decode = ops.decode_crop(16, 24)
+  out = pixels(record(), 3, decode)["frames"]
+  assert out.shape == (3, 16, 16, 3)
+  whole = np.stack(
+    [
+      np.asarray(Image.open(io.BytesIO(png_free_jpeg(ramp(shift=20 * i)))))
+      for i in (0, 2, 5)
+    ]
+  )
+  np.testing.assert_array_equal(out, whole[:, 4:20, 12:28])
+
+
+def test_a_short_video_repeats_frames_and_decodes_each_once():
+  sampled = ops.chain([ops.sample_linspace(9), ops.take_frames])(record(4))
+  assert sampled["frames"].shape == (4,)
+  out = pixels(record(4), 9, ops.decode_crop(16, 24))["frames"]
+  blue = out[:, 0, 0, 2].astype(int)
+  expected = [20 * (i * 3 // 8) for i in range(9)]
+  np.testing.assert_allclose(blue, expected, atol=4)
+
+
+def test_frames_not_sampled_are_never_decoded():
+  frames = [png_free_jpeg(ramp())] * 7
+  for i in (1, 2, 4, 5):
+    frames[i] = b"not a JPEG"
+  entries = record(frames=tf.constant(frames), frame_count=tf.constant(7))
+  out = pixels(entries, 3, ops.decode_crop(16, 24))
+  assert out["frames"].shape == (3, 16, 16, 3)
+
+
+def test_padding_frames_are_zero():
+  out = both(
+    ops.chain([
+      ops.sample_rate(5, 1.0), ops.take_frames, ops.decode_crop(16, 24),
+      ops.spread_frames,
+    ]),
+    record(),
+  )  # fmt: skip
+  assert out["frames"][:3].any(axis=(1, 2, 3)).all()
+  assert not out["frames"][3:].any()
+
+
+@pytest.mark.parametrize("size", [16, 48])
+def test_resize_keeps_the_ramp(size):
+  out = pixels(record(), 2, ops.decode_crop(size, size))["frames"][0]
+  # The centre square of 24 source pixels, sampled at size points.
+  at = (np.arange(size) + 0.5) * 24 / size - 0.5
+  inner = slice(size // 6, -size // 6)
+  np.testing.assert_allclose(out[inner, size // 2, 0], 5 * at[inner], atol=5)
+  green = 5 * (at + 8)
+  np.testing.assert_allclose(out[size // 2, inner, 1], green[inner], atol=5)
+
+
+def test_random_crops_agree_over_frames_and_differ_over_seeds():
+  decode = ops.decode_crop(16, 20, (0.9, 1.33), True)
+  seen = set()
+  for seed in range(6):
+    frames = pixels(record(seed=(seed, 1)), 3, decode)["frames"].astype(int)
+    assert frames.shape == (3, 16, 16, 3)
+    # Only blue tells the frames apart: the crop must be the same.
+    assert np.abs(frames[0, ..., :2] - frames[2, ..., :2]).max() < 6
+    seen.add(frames[0].tobytes())
+  assert len(seen) == 6
+
+
+def test_flip_mirrors_all_or_nothing():
+  frames = tf.constant(np.stack([ramp(shift=i) for i in range(3)]))
+  outcomes = set()
+  for seed in range(12):
+    entries = {"frames": frames, "seed": tf.constant([seed, 0])}
+    out = both(ops.flip(0.5), entries)["frames"]
+    mirrored = np.array_equal(out, frames.numpy()[:, :, ::-1])
+    assert mirrored or np.array_equal(out, frames)
+    outcomes.add(mirrored)
+    np.testing.assert_array_equal(
+      both(ops.flip(0.0), entries)["frames"], frames
+    )
+  assert outcomes == {True, False}
+
+
+def test_colour_changes_frames_alike():
+  frames = tf.constant(np.stack([ramp(shift=9)] * 3))
+  entries = {"frames": frames, "seed": tf.constant([1, 5])}
+  changed = both(ops.colour(1.0, 0.0), entries)["frames"]
+  assert (changed != frames.numpy()).any()
+  np.testing.assert_array_equal(changed[0], changed[2])
+  np.testing.assert_array_equal(
+    both(ops.colour(0.0, 0.0), entries)["frames"], frames
+  )
+  grey = both(ops.colour(0.0, 1.0), entries)["frames"]
+  np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+  assert grey.shape == frames.shape
+
+
+def test_colour_happens_with_its_probability():
+  op = ops.colour(0.8, 0.0)
+  frames = tf.constant(ramp(4, 4)[None] + 50)
+  changed = [
+    bool((op({"frames": frames, "seed": tf.constant([s, 1])})["frames"].numpy()
+          != frames.numpy()).any())
+    for s in range(200)
+  ]  # fmt: skip
+  assert 140 < sum(changed) < 180
+
+
+@pytest.mark.parametrize(
+  "op", rand_augment.OPERATIONS, ids=lambda o: o.__name__
+)
+def test_rand_augment_operations(op):
+  rng = np.random.default_rng(0)
+  frame = rng.integers(30, 200, (1, 9, 9, 3)).astype(np.float32)
+  frames = np.repeat(frame, 3, axis=0)
+  out = op(tf.constant(frames), tf.constant(0.9)).numpy()
+  assert out.shape == frames.shape
+  assert np.isfinite(out).all()
+  assert (out != frames).any()
+  np.testing.assert_array_equal(out[0], out[2])
+  geometric = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+  if op.__name__ in geometric or op.__name__ in (
+    "posterize", "solarize_add", "saturation", "contrast", "brightness",
+    "sharpness",
+  ):  # fmt: skip
+    still = op(tf.constant(frames), tf.constant(0.0)).numpy()
+    np.testing.assert_allclose(still, frames, atol=1e-3)
+
+
+def test_rand_augment_is_a_function_of_the_seed():
+  frames = tf.constant(np.stack([ramp(shift=9)] * 2))
+  both(ops.augment(1, 10), {"frames": frames, "seed": tf.constant([0, 0])})
+  op = tf.function(ops.augment(3, 10))
+  outs = [
+    op({"frames": frames, "seed": tf.constant([s, 0])})["frames"].numpy()
+    for s in range(5)
+  ]
+  assert all(np.array_equal(o[0], o[1]) for o in outs)
+  assert len({o.tobytes() for o in outs}) > 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 1000), st.floats(0.01, 0.9))
+def test_jitter_stays_within_its_fraction(seed, fraction):
+  entries = record(seed=(seed, 0))
+  before = np.asarray(entries["segments"])
+  after = ops.jitter_segments(fraction)(entries)["segments"].numpy()
+  length = (before[:, 1] - before[:, 0])[:, None]
+  bound = max(fraction, 1.0) if fraction > 0.5 else fraction
+  assert (np.abs(after - before) <= bound * length + 1e-5).all()
+  assert (after[:, 0] <= after[:, 1]).all()
+  assert (after != before).any()
+
+
+def test_queries_in_turn():
+  op = ops.choose_queries(2, random=False)
+  out = both(op, record(query_offset=tf.constant(2)))
+  assert out["texts"].tolist() == [b"two birds"]
+  assert out["segment_query"].tolist() == [0]
+  np.testing.assert_array_equal(out["segments"], [[1.0, 2.5]])
+
+
+def test_queries_at_random_keep_their_segments():
+  op = ops.choose_queries(2, random=True)
+  chosen = set()
+  starts = {b"a cat": 0.0, b"a dog": 0.5, b"two birds": 1.0}
+  for seed in range(12):
+    out = both(op, record(seed=(seed, 9)))
+    assert len(out["texts"]) == 2
+    for segment, query in zip(
+      out["segments"], out["segment_query"], strict=True
+    ):
+      assert segment[0] == starts[out["texts"][query]]
+    chosen.add(tuple(out["texts"]))
+  assert len(chosen) == 3
+
+
+def test_a_video_without_queries():
+  entries = record(
+    texts=tf.constant([], tf.string),
+    segments=tf.zeros([0, 2]),
+    segment_query=tf.zeros([0], tf.int32),
+  )
+  op = ops.chain([
+    ops.choose_queries(2, random=True), ops.tokenize(Tokenizer(6), 2, 6),
+    ops.pad_segments(3),
+  ])  # fmt: skip
+  out = both(op, entries)
+  assert not out["query_mask"].any()
+  assert not out["text_ids"].any()
+  assert out["segment_query"].tolist() == [-1] * 3
+
+
+def test_classes_are_renumbered_and_others_dropped():
+  out = both(ops.class_segments([2, 1]), record())
+  # Stored classes 2, 0, 1 in the kept order (2, 1).
+  assert out["segment_query"].tolist() == [0, 1]
+  np.testing.assert_array_equal(out["segments"], [[0.0, 1.0], [1.0, 2.5]])
+
+
+def test_tokens_and_padding():
+  op = ops.chain([ops.tokenize(Tokenizer(6), 4, 6), ops.pad_segments(2)])
+  out = both(op, record())
+  np.testing.assert_array_equal(
+    out["text_ids"][:3], Tokenizer(6)(["a cat", "a dog", "two birds"])
+  )
+  assert not out["text_ids"][3].any()
+  assert out["query_mask"].tolist() == [True, True, True, False]
+  assert out["segment_query"].tolist() == [0, 1]
+
+
+def test_embeddings_of_sampled_frames():
+  table = np.arange(12, dtype=np.float32).reshape(6, 2)
+  op = ops.chain([ops.sample_rate(5, 1.0), ops.take_embeddings])
+  out = both(op, record(embeddings=tf.constant(table)))
+  np.testing.assert_array_equal(out["embeddings"][:3], table[[0, 2, 4]])
+  assert not out["embeddings"][3:].any()
