@@ -188,6 +188,25 @@ def test_detection_of_one_subset_and_without_blocked_videos(made, tmp_path):
   assert found["mAP"][0] == pytest.approx(((1 + 2 / 3) / 3 + 1) / 2)
 
 
+def test_detections_that_name_classes_by_number(made, tmp_path):
+  """ActionFormer's files: `label_id`, `scores`, all under `database`."""
+  truth = json.loads((made / "tal_truth.json").read_text())
+  results = json.loads((made / "tal_predictions.json").read_text())["results"]
+  numbers = {"Jump": 4, "Swim": 9, "Run": 1}
+  for video in truth["database"].values():
+    for entry in video["annotations"]:
+      entry["label_id"] = numbers[entry["label"]]
+  for entries in results.values():
+    for entry in entries:
+      entry["label_id"] = numbers[entry.pop("label")]
+      entry["scores"] = entry.pop("score")
+  first, second = tmp_path / "p.json", tmp_path / "g.json"
+  first.write_text(json.dumps({"database": results}))
+  second.write_text(json.dumps(truth))
+  found = run(tmp_path, "anet_tal", first, second)
+  assert found["mAP"][0] == pytest.approx((2.5 / 4 + 1) / 2)
+
+
 def test_coin_frames(made, tmp_path):
   """x1: 0 3 3 0 0, one frame of five wrong; x2: 7 7 0 0, one of four."""
   found = run(
@@ -265,7 +284,7 @@ def test_complaints_name_file_line_and_id(made, tmp_path, capsys):
     '"qid": 2,': ('"qid": 3,', f"{path}:2: 3: not a query"),
     "[10, 20, 0.3]": ("[10, 20, NaN]", f"{path}:2: 2: not a finite number"),
     "[4, 16, 0.7]": ("[16, 4, 0.7]", f"{path}:2: 2: segment ends before"),
-    "[0.9, 0.1,": ("[NaN, 0.1,", "2: `pred_saliency_scores`"),
+    "[0.9, 0.1,": ("[NaN, 0.1,", f"{path}:2: 2: `pred_saliency_scores`"),
     '"qid": 2, ': ('"qid" 2, ', f"{path}:2: line: wrong JSON"),
   }
   for old, (new, complaint) in cases.items():
@@ -314,6 +333,24 @@ def test_files_that_are_not_there_or_not_that(made, tmp_path, capsys):
   folder = tmp_path / "empty"
   folder.mkdir()
   assert "empty folder" in fails(capsys, "segmentation", folder, folder)
+
+
+def test_a_row_without_windows_among_others(made, tmp_path, capsys):
+  truth = made / "qvh_truth.jsonl"
+  rows = files.read_rows(made / "qvh_predictions.jsonl", Problems()).rows
+  del rows[1]["pred_relevant_windows"]
+  path = tmp_path / "rows.jsonl"
+  files.write_rows(path, rows)
+  complaint = f"{path}:2: 2: no `pred_relevant_windows`"
+  assert complaint in fails(capsys, "qvhighlights", path, truth)
+  found = run(tmp_path, "qvhighlights", path, truth, "--lenient")
+  assert found["full"]["MR-mAP"]["0.5"] == 50.0
+  # Rows which only have saliency scores are a submission of their own.
+  for row in rows:
+    row.pop("pred_relevant_windows", None)
+  files.write_rows(path, rows)
+  found = run(tmp_path, "qvhighlights", path, truth)
+  assert list(found) == ["brief", *(k for k in found if k[:3] == "HL-")]
 
 
 def test_lists_keep_line_numbers(tmp_path):

@@ -46,36 +46,50 @@ def evaluate(
       f"predictions: scores of shape {scores.shape} and labels of shape"
       f" {labels.shape}; give [videos, classes] and [videos]"
     )
-  number, width = scores.shape
+  number = len(scores)
   if names is None:
     names = [str(index) for index in range(number)]
-  usable = np.ones(number, bool)
-  for index in range(number):
-    what = ""
-    if np.isnan(scores[index]).any():
-      what = "NaN among the scores"
-    elif not 0 <= labels[index] < width:
-      what = f"label {labels[index]} is not one of {width} classes"
-    if what:
-      where = f"predictions:{index + 1}"
-      problems.report(where, names[index], what, "counts as a miss")
-      usable[index] = False
+  usable = _usable(scores, labels, names, problems)
   order = np.argsort(-scores, axis=1, kind="stable")
   hits = order == labels[:, None]
   values = {f"top{k}": 100.0 * (hits[:, :k].any(axis=1) & usable) for k in ks}
   metrics = {name: analysis.mean(column) for name, column in values.items()}
-  shown = [
-    classes[label]
-    if classes is not None and 0 <= label < len(classes)
-    else str(label)
-    for label in labels.tolist()
-  ]
   return Report(
     metrics=dict(metrics),
     headline=metrics,
     values=values,
-    tags={"class": np.array(shown, object)},
+    tags={"class": _class_names(labels, classes)},
     seen=int(usable.sum()),
     expected=number if expected is None else expected,
     notes=tuple(problems.skipped),
   )
+
+
+def _usable(
+  scores: np.ndarray,
+  labels: np.ndarray,
+  names: Sequence[str],
+  problems: Problems,
+) -> np.ndarray:
+  """Says which videos [N] can be scored."""
+  unknown = (labels < 0) | (labels >= scores.shape[1])
+  usable = ~np.isnan(scores).any(axis=1) & ~unknown
+  for index in np.flatnonzero(~usable).tolist():
+    what = "NaN among the scores"
+    if unknown[index]:
+      what = f"label {labels[index]} is not one of {scores.shape[1]} classes"
+    where = f"predictions:{index + 1}"
+    problems.report(where, names[index], what, "counts as a miss")
+  return usable
+
+
+def _class_names(
+  labels: np.ndarray, classes: Sequence[str] | None
+) -> np.ndarray:
+  """Name of the class of each video [N]; its number where there is none."""
+  known = range(0 if classes is None else len(classes))
+  named = [
+    classes[label] if classes is not None and label in known else str(label)
+    for label in labels.tolist()
+  ]
+  return np.array(named, object)

@@ -19,6 +19,7 @@ from unloc_jax.metrics.report import Interval, Report
 
 ACTIVITYNET = tuple(float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10))
 THUMOS14 = (0.3, 0.4, 0.5, 0.6, 0.7)
+SHOWN = (0.5, 0.75, 0.95)
 RESAMPLES = 100
 
 
@@ -85,7 +86,7 @@ def _clean_figures(
 def _headline(
   mean: np.ndarray, thresholds: Sequence[float]
 ) -> dict[str, float | None]:
-  shown = (0.5, 0.75, 0.95) if 0.95 in thresholds else thresholds
+  shown = SHOWN if SHOWN[-1] in thresholds else thresholds
   headline: dict[str, float | None] = {
     f"mAP@{t:g}": float(100 * mean[list(thresholds).index(t)])
     for t in shown
@@ -145,7 +146,6 @@ def evaluate(
     document, truth, problems, blocked, thresholds, (detections, matched)
   )
   headline = _headline(mean, thresholds)
-  found = matching.met(truth, detections, thresholds)
   intervals = {}
   if resamples:
     drawn = 100 * matching.resample(truth, detections, matched, resamples, seed)
@@ -158,11 +158,7 @@ def evaluate(
       "actionformer": other,
     },
     headline=headline,
-    values={
-      f"found@{t:g}": 100.0 * found[k]
-      for k, t in enumerate(thresholds)
-      if len(thresholds) <= 5 or t in (0.5, 0.75, 0.95)
-    },
+    values=_values(truth, detections, thresholds),
     tags=_tags(truth),
     seen=detections.videos,
     expected=len(truth.videos),
@@ -170,6 +166,19 @@ def evaluate(
     tables=_tables(truth, matched, thresholds),
     intervals=intervals,
   )
+
+
+def _values(
+  truth: Truth, detections: Detections, thresholds: Sequence[float]
+) -> dict[str, np.ndarray]:
+  """Whether a detection meets each ground-truth segment, in percent."""
+  found = matching.met(truth, detections, thresholds)
+  shown = SHOWN if SHOWN[-1] in thresholds else thresholds
+  return {
+    f"found@{t:g}": 100.0 * found[k]
+    for k, t in enumerate(thresholds)
+    if t in shown
+  }
 
 
 def _tags(truth: Truth) -> dict[str, np.ndarray]:

@@ -260,25 +260,7 @@ def read_detections(
       what = "not a list of detections"
       problems.report(document.where(given), given, what, "video skipped")
       continue
-    try:
-      # The usual case, checked below for all of a video at once.
-      some = [
-        (at, labels[str(e[key])], *map(float, e["segment"]), float(e["score"]))
-        for e in entries
-      ]
-      block = np.array(some, float).reshape(-1, 5)
-    except (KeyError, TypeError, ValueError):
-      block = None
-    if block is None or not (
-      np.isfinite(block).all() and (block[:, 2] <= block[:, 3]).all()
-    ):
-      checked = (
-        _detection(document, given, entry, labels, problems)
-        for entry in entries
-      )
-      rows = [(at, *row) for row in checked if row]
-      block = np.array(rows, float).reshape(-1, 5)
-    blocks.append(block)
+    blocks.append(_block(document, given, at, entries, labels, key, problems))
   columns = np.concatenate([np.zeros((0, 5)), *blocks])
   return Detections(
     columns[:, 0].astype(int),
@@ -287,6 +269,34 @@ def read_detections(
     columns[:, 4],
     len(seen - {-1}),
   )
+
+
+def _block(
+  document: Document,
+  video: str,
+  at: int,
+  entries: Sequence[Any],
+  labels: Mapping[str, int],
+  key: str,
+  problems: Problems,
+) -> np.ndarray:
+  """Detections of one video, [n, 5]: video, label, start, end, score."""
+  try:
+    # The usual case, checked for all of them at once.
+    some = [
+      (at, labels[str(e[key])], *map(float, e["segment"]), float(e["score"]))
+      for e in entries
+    ]
+    block = np.array(some, float).reshape(-1, 5)
+    if np.isfinite(block).all() and (block[:, 2] <= block[:, 3]).all():
+      return block
+  except (KeyError, TypeError, ValueError):
+    pass
+  checked = (
+    _detection(document, video, entry, labels, problems) for entry in entries
+  )
+  rows = [(at, *row) for row in checked if row]
+  return np.array(rows, float).reshape(-1, 5)
 
 
 def _named(video: str, truth: Truth) -> str | None:
