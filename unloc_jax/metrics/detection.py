@@ -66,9 +66,11 @@ def _clean_figures(
   blocked: Collection[str],
   thresholds: Sequence[float],
   official: tuple[Detections, Matched],
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
   """Figures by the other convention; recomputed only if it drops anything."""
   cleaned = labelled.clean(truth)
+  if not len(cleaned.segment):
+    return None
   detections, matched = official
   if len(cleaned.segment) < len(truth.segment):
     if len(cleaned.labels) < len(truth.labels):
@@ -123,22 +125,18 @@ def evaluate(
   Returns:
     A report whose metrics are {"tiou", "mAP", "average_mAP"} by the official
     convention, and both conventions under "official_activitynet" and
-    "actionformer" (that one with "mRecall"), in 0..1. Per-example values are
-    those of ground-truth segments: whether any detection of the class meets
-    them.
+    "actionformer" (that one with "mRecall", and None where it drops all), in
+    0..1. Per-example values say of each ground-truth segment whether any
+    detection of its class meets it.
 
   Raises:
     MetricsError: On unknown videos and classes, NaN, reversed segments.
   """
   problems = Problems(lenient)
   document = files.as_document(predictions, "predictions")
-  truth = labelled.read_truth(
-    files.as_document(ground_truth, "ground truth"),
-    problems,
-    subset,
-    blocked,
-    labelled.label_key(document),
-  )
+  known = files.as_document(ground_truth, "ground truth")
+  key = labelled.label_key(document)
+  truth = labelled.read_truth(known, problems, subset, blocked, key)
   detections = labelled.read_detections(document, truth, problems, blocked)
   matched = matching.match(truth, detections, thresholds)
   figures, mean = _figures(truth, matched)
@@ -146,17 +144,10 @@ def evaluate(
     document, truth, problems, blocked, thresholds, (detections, matched)
   )
   headline = _headline(mean, thresholds)
-  intervals = {}
-  if resamples:
-    drawn = 100 * matching.resample(truth, detections, matched, resamples, seed)
-    intervals = _intervals(headline, drawn, thresholds)
+  drawn = matching.resample(truth, detections, matched, resamples, seed)
+  both = {"official_activitynet": figures, "actionformer": other}
   return Report(
-    metrics={
-      "tiou": [float(t) for t in thresholds],
-      **figures,
-      "official_activitynet": figures,
-      "actionformer": other,
-    },
+    metrics={"tiou": [float(t) for t in thresholds], **figures, **both},
     headline=headline,
     values=_values(truth, detections, thresholds),
     tags=_tags(truth),
@@ -164,7 +155,7 @@ def evaluate(
     expected=len(truth.videos),
     notes=(*truth.notes, *_missing(truth, detections), *problems.skipped),
     tables=_tables(truth, matched, thresholds),
-    intervals=intervals,
+    intervals=_intervals(headline, 100 * drawn, thresholds),
   )
 
 
@@ -207,7 +198,9 @@ def _intervals(
   thresholds: Sequence[float],
 ) -> dict[str, Interval]:
   """Intervals of the headline figures; drawn [R, K] in percent."""
-  intervals = {}
+  intervals: dict[str, Interval] = {}
+  if not len(drawn):
+    return intervals
   for name, value in headline.items():
     _, _, threshold = name.partition("@")
     column = (
