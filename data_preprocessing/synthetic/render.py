@@ -27,6 +27,12 @@ def _distance(
   return np.maximum(side, dy) - 0.6 * radius
 
 
+def _centres(count: int, side: int) -> np.ndarray:
+  """Pixel centres along an axis, in coordinates of the central square."""
+  centres = (np.arange(count) + 0.5 - (count - side) / 2) / side
+  return centres.astype(np.float32)
+
+
 class Renderer:
   """Renders one scene at one frame size.
 
@@ -41,27 +47,44 @@ class Renderer:
     side = min(height, width)
     self._side = side
     # Pixel centres in the coordinates of the central square.
-    self._xs = (np.arange(width) + 0.5 - (width - side) / 2) / side
-    self._ys = (np.arange(height) + 0.5 - (height - side) / 2) / side
-    self._xs = self._xs.astype(np.float32)
-    self._ys = self._ys.astype(np.float32)
+    self._xs = _centres(width, side)
+    self._ys = _centres(height, side)
+    background = scene.background
+    waves = np.asarray(background.waves, np.float32).reshape(-1, 7)
+    self._rows, self._phases, self._speeds, self._colours = self._split(waves)
+    self._base = np.tile(np.float32(background.base) * 255, width)
     rng = np.random.default_rng([scene.seed, 1])
     # A tile read at random offsets is much cheaper than fresh noise.
     self._noise = rng.standard_normal(
       (_NOISE_SIDE, width, 3), dtype=np.float32
-    ) * np.float32(scene.background.noise)
+    ) * np.float32(255 * background.noise)
+
+  def _split(
+    self, waves: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What of sin(a + b) = sin(b) cos(a) + cos(b) sin(a) time leaves alone.
+
+    Args:
+      waves: [K, 7], see `scenes.Background`.
+
+    Returns:
+      [sin b, cos b] [H, 2 K], a at time 0 [K, W], its change per second [K, 1]
+      and colours of 0..255 [K, 1, 3].
+    """
+    turn = np.float32(2 * math.pi)
+    b = turn * self._ys[:, None] * waves[:, 1]
+    a = turn * (waves[:, 0, None] * self._xs + waves[:, 3, None])
+    rows = np.concatenate([np.sin(b), np.cos(b)], axis=1)
+    return rows, a, turn * waves[:, 2, None], waves[:, None, 4:] * 255
 
   def _background(self, time: float) -> np.ndarray:
-    background = self._scene.background
-    image = np.empty((self.height, self.width, 3), np.float32)
-    image[:] = background.base
-    for fx, fy, speed, phase, *colour in background.waves:
-      # sin(a + b) by its parts: two short vectors instead of a whole image.
-      a = 2 * math.pi * (fx * self._xs + speed * time + phase)
-      b = 2 * math.pi * fy * self._ys
-      wave = np.sin(b)[:, None] * np.cos(a) + np.cos(b)[:, None] * np.sin(a)
-      image += wave[:, :, None] * np.asarray(colour, np.float32)
-    return image
+    """float32 [H, W, 3] of 0..255; waves of rows and columns, one product."""
+    a = self._phases + self._speeds * np.float32(time)
+    parts = [np.cos(a)[:, :, None], np.sin(a)[:, :, None]]
+    columns = np.concatenate([part * self._colours for part in parts])
+    image = self._rows @ columns.reshape(len(columns), 3 * self.width)
+    image += self._base
+    return image.reshape(self.height, self.width, 3)
 
   def _draw(self, image: np.ndarray, state: scenes.State) -> None:
     reach = 1.35 * state.radius
@@ -77,7 +100,7 @@ class Renderer:
     )
     alpha = np.clip(0.5 - distance * self._side, 0.0, 1.0)[:, :, None]
     patch = image[y0:y1, x0:x1]
-    colour = np.asarray(scenes.COLOURS[state.colour], np.float32)
+    colour = np.float32(scenes.COLOURS[state.colour]) * 255
     patch += alpha * (colour - patch)
 
   def __call__(
@@ -100,4 +123,5 @@ class Renderer:
       _NOISE_SIDE - self.height
     )
     image += self._noise[row : row + self.height]
-    return (np.clip(image, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    image += 0.5
+    return np.clip(image, 0.0, 255.0, out=image).astype(np.uint8)
