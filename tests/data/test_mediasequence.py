@@ -91,9 +91,9 @@ def test_captions_by_frame_index(tiny, tmp_path):
   )  # fmt: skip
   stream = pipeline.make_eval(config, batch_size=1)
   (batch,) = list(stream)
-  # One caption a segment, in half seconds.
-  assert batch["query_mask"].sum() == 4
-  assert batch["segment_query"].tolist() == [[0, 1, 2, 3]]
+  # Three captions, the last of which has two segments; in half seconds.
+  assert batch["query_mask"].sum() == 3
+  assert batch["segment_query"].tolist() == [[0, 1, 2, 2]]
   indices = [
     [round(2 * s), round(2 * e)]
     for s, e in zip(
@@ -103,9 +103,11 @@ def test_captions_by_frame_index(tiny, tmp_path):
   np.testing.assert_allclose(
     batch["segments"][0], np.asarray(indices) * 3 / 6, rtol=1e-6
   )
-  assert stream.split.table[0].texts[3] == "caption 2 of video 2"
+  described = stream.split.table[0]
+  assert described.texts == tuple(video["queries"]["text"])
+  assert described.segment_query.tolist() == [0, 1, 2, 2]
   train = pipeline.make_train(config, batch_size=2, seed=0)
-  assert next(train)["query_mask"].all()
+  assert next(train)["query_mask"].sum() == 6
 
 
 def test_no_file_of_that_split(tiny, tmp_path):
@@ -132,3 +134,23 @@ def test_embeddings_are_not_read_from_them(tiny, tmp_path):
   config = tiny.settings(tmp_path, format="mediasequence", inputs="embeddings")
   with pytest.raises(ValueError, match="holds frames"):
     pipeline.open_split(config, "train")
+
+
+def test_what_our_own_builder_writes(tiny, tmp_path):
+  """Caption numbers keep two equal captions apart; the manifest is read."""
+  video = tiny.caption_video(2)
+  video["queries"]["text"] = ["same", "same", "other"]
+  example = tf.train.SequenceExample.FromString(
+    sequence_example(video, "timestamp", True)
+  )
+  index = example.context.feature["segment/label/index"].int64_list
+  index.value.extend(video["segments"]["query"])
+  write(tmp_path, "val", [example.SerializeToString()])
+  path = tiny.write(tmp_path / "tfds", {"val": [video]}, classes=("a", "b"))
+  (path / "manifest.json").rename(tmp_path / "manifest.json")
+  config = tiny.settings(tmp_path, format="mediasequence", max_queries=3)
+  stream = pipeline.make_eval(config, batch_size=1)
+  (batch,) = list(stream)
+  assert batch["segment_query"].tolist() == [[0, 1, 2, 2]]
+  assert stream.split.table[0].texts == ("same", "same", "other")
+  assert stream.split.manifest is not None

@@ -50,10 +50,15 @@ class Manifest:
   splits: Mapping[str, SplitCounts]
 
 
+def exists(folder: str | os.PathLike[str]) -> bool:
+  """Whether the folder has a manifest; files others made have none."""
+  return (epath.Path(folder) / "manifest.json").exists()
+
+
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
   """Reads folder/manifest.json; raises ValueError where it is not whole."""
   path = epath.Path(folder) / "manifest.json"
-  if not path.exists():
+  if not exists(folder):
     raise FileNotFoundError(
       f"{path}: no manifest, so this is not a finished dataset; build it "
       "with python -m data_preprocessing.build, or correct data.path"

@@ -17,7 +17,7 @@ import tensorflow as tf
 from unloc_jax.data import batch as batch_lib
 from unloc_jax.data import config as config_lib
 from unloc_jax.data import manifest as manifest_lib
-from unloc_jax.data import ops, shards, sources
+from unloc_jax.data import mediasequence, ops, shards, sources, tfds_source
 from unloc_jax.data import table as table_lib
 from unloc_jax.data import tokenizer as tokenizer_lib
 
@@ -99,15 +99,24 @@ class Split:
     return np.asarray(kept)
 
 
+def open_source(
+  config: ml_collections.ConfigDict, split: str
+) -> sources.Source:
+  """The source `config.data.format` names."""
+  if config.format == "tfds":
+    return tfds_source.TfdsSource(config, split)
+  return mediasequence.MediaSequenceSource(config, split)
+
+
 def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   """Finds a split's records and checks that its shards are whole."""
   config_lib.check(config)
   _hide_accelerators()
-  source = sources.open_source(config, split)
+  source = open_source(config, split)
   if not source.records:
     raise ValueError(f"{config.path}: split {split!r} is empty")
   manifest = None
-  if config.format == "tfds":
+  if config.format == "tfds" or manifest_lib.exists(config.path):
     manifest = manifest_lib.read_manifest(config.path)
     expected = manifest_lib.expected_manifest(config)
     manifest_lib.check_manifest(manifest, expected)

@@ -1,6 +1,7 @@
-"""Where records come from: built TFDS folders, or MediaSequence files.
+"""What a source of records gives, and reading a record without its frames.
 
-Both give the same record dictionary, which `ops` turns into a row of a batch:
+Every source (`tfds_source`, `mediasequence`) gives the same record dictionary,
+which `ops` turns into a row of a batch:
 
   frames         string [N]      encoded images (inputs="frames")
   embeddings     float32 [N, D]  (inputs="embeddings")
@@ -14,11 +15,9 @@ Both give the same record dictionary, which `ops` turns into a row of a batch:
 """
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-import ml_collections
 import numpy as np
 import tensorflow as tf
 
@@ -115,261 +114,12 @@ def _small_features(
   return features
 
 
-def _read_small(record: shards.Record, skip: frozenset[str]) -> dict[str, list]:
+def read_small(record: shards.Record, skip: frozenset[str]) -> dict[str, list]:
   try:
     return _small_features(record, skip)
   except (ValueError, IndexError, UnicodeError) as error:
     raise shards.CorruptDataError(f"{record} is corrupt: {error}") from error
 
 
-def _doubles(values: list[bytes]) -> np.ndarray:
-  """Float64 values stored as one string of bytes."""
-  return np.frombuffer(values[0], "<f8")
-
-
-def _texts(values: list[bytes]) -> tuple[str, ...]:
+def texts(values: list[bytes]) -> tuple[str, ...]:
   return tuple(v.decode("utf-8", "replace") for v in values)
-
-
-class TfdsSource:
-  """A split of a folder that data_preprocessing built."""
-
-  _FRAMES = frozenset({"frames", "embeddings", "timestamps"})
-
-  def __init__(self, config: ml_collections.ConfigDict, split: str):
-    self._inputs = config.inputs
-    self._width = config.embedding_width
-    self.records = [
-      record
-      for shard in shards.map_threads(
-        self._shard, _file_instructions(config.path, split)
-      )
-      for record in shard
-    ]
-
-  @staticmethod
-  def _shard(instruction: Any) -> list[shards.Record]:
-    path = str(instruction.filename)
-    records = shards.shard_records(path)
-    if len(records) != instruction.examples_in_shard:
-      raise shards.CorruptDataError(
-        f"{path} holds {len(records)} records, dataset_info.json says "
-        f"{instruction.examples_in_shard}: the shard is truncated; copy it "
-        "again or rebuild"
-      )
-    take = instruction.take if instruction.take >= 0 else len(records)
-    return records[instruction.skip : instruction.skip + take]
-
-  def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """See Source."""
-    many = lambda dtype: tf.io.FixedLenSequenceFeature(  # noqa: E731
-      [], dtype, allow_missing=True
-    )
-    one = tf.io.FixedLenFeature([], tf.string)
-    frames = self._inputs == "frames"
-    spec = {
-      "duration": one,
-      "frame_rate": one,
-      "frame_count": tf.io.FixedLenFeature([], tf.int64),
-      "queries/id": many(tf.string),
-      "queries/text": many(tf.string),
-      "segments/start": one,
-      "segments/end": one,
-      "segments/query": many(tf.int64),
-    }
-    if self._inputs != "none":
-      spec[self._inputs] = many(tf.string if frames else tf.float32)
-    raw = tf.io.parse_single_example(serialized, spec)
-    inputs = {k: raw[k] for k in spec if k == self._inputs}
-    if not frames:
-      inputs = {k: tf.reshape(v, [-1, self._width]) for k, v in inputs.items()}
-    # Doubles are stored as bytes: TFRecord has none of its own.
-    seconds = lambda key: tf.cast(  # noqa: E731
-      tf.io.decode_raw(raw[key], tf.float64), tf.float32
-    )
-    return {
-      **inputs,
-      "duration": seconds("duration")[0],
-      "frame_rate": seconds("frame_rate")[0],
-      "frame_count": tf.cast(raw["frame_count"], tf.int32),
-      "texts": raw["queries/text"],
-      "query_ids": raw["queries/id"],
-      "segments": tf.stack(
-        [seconds("segments/start"), seconds("segments/end")], 1
-      ),
-      "segment_query": tf.cast(raw["segments/query"], tf.int32),
-    }
-
-  def video(self, record: shards.Record) -> Video:
-    """See Source."""
-    raw = _read_small(record, self._FRAMES)
-    try:
-      return Video(
-        video_id=raw["video_id"][0].decode(),
-        duration=float(_doubles(raw["duration"])[0]),
-        frame_rate=float(_doubles(raw["frame_rate"])[0]),
-        frame_count=int(raw["frame_count"][0]),
-        query_ids=_texts(raw["queries/id"]),
-        texts=_texts(raw["queries/text"]),
-        annotations=_texts(raw["queries/annotation"]),
-        segments=np.stack(
-          [_doubles(raw["segments/start"]), _doubles(raw["segments/end"])],
-          axis=1,
-        ),
-        segment_query=np.asarray(raw["segments/query"], np.int64),
-      )
-    except (KeyError, IndexError) as error:
-      raise shards.CorruptDataError(
-        f"{record}: feature {error} is missing; rebuild the dataset"
-      ) from error
-
-
-def _file_instructions(path: str, split: str) -> list[Any]:
-  # Takes seconds, and MediaSequence needs none of it.
-  import tensorflow_datasets as tfds
-
-  if not path:
-    raise FileNotFoundError("data.path is empty; set it to a built dataset")
-  if not tf.io.gfile.exists(f"{path}/dataset_info.json"):
-    raise FileNotFoundError(
-      f"{path}: no dataset_info.json, so this is not a finished dataset; "
-      "build it with python -m data_preprocessing.build, or correct "
-      "data.path"
-    )
-  splits = tfds.builder_from_directory(path).info.splits
-  try:
-    instructions = splits[split].file_instructions
-  except (KeyError, ValueError) as error:
-    raise ValueError(
-      f"{path}: no split {split!r}; it has {sorted(splits)}"
-    ) from error
-  if not instructions:
-    raise ValueError(f"{path}: split {split!r} is empty; choose another")
-  return instructions
-
-
-class MediaSequenceSource:
-  """tf.train.SequenceExample files: context of the clip, list of its frames."""
-
-  def __init__(self, config: ml_collections.ConfigDict, split: str):
-    if config.inputs != "frames":
-      raise ValueError(
-        "data.format='mediasequence' holds frames; set data.inputs='frames'"
-      )
-    self._rate = config.mediasequence_frame_rate
-    self._captions = config.texts == "captions"
-    paths = _split_files(config.path, split)
-    self.records = [
-      record
-      for shard in shards.map_threads(shards.shard_records, paths)
-      for record in shard
-    ]
-
-  def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """See Source."""
-    kinds = {
-      "image/frame_rate": tf.float32,
-      "segment/start/timestamp": tf.int64,
-      "segment/end/timestamp": tf.int64,
-      "segment/start/index": tf.int64,
-      "segment/end/index": tf.int64,
-      "segment/label/index": tf.int64,
-      "segment/label/string": tf.string,
-      "clip/end/timestamp": tf.int64,
-    }
-    raw, lists = tf.io.parse_single_sequence_example(
-      serialized,
-      {key: tf.io.RaggedFeature(dtype) for key, dtype in kinds.items()},
-      {"image/encoded": tf.io.FixedLenSequenceFeature([], tf.string)},
-    )
-    frames = lists["image/encoded"]
-    count = tf.size(frames)
-    rate = tf.concat([raw["image/frame_rate"], [self._rate]], 0)[0]
-    seconds = lambda name: tf.cond(  # noqa: E731
-      tf.size(raw[f"{name}/timestamp"]) > 0,
-      lambda: tf.cast(
-        tf.cast(raw[f"{name}/timestamp"], tf.float64) / 1e6, tf.float32
-      ),
-      lambda: tf.cast(raw[f"{name}/index"], tf.float32) / rate,
-    )
-    segments = tf.stack([seconds("segment/start"), seconds("segment/end")], 1)
-    length = tf.concat(
-      [
-        tf.cast(raw["clip/end/timestamp"], tf.float32) / 1e6,
-        [tf.cast(count, tf.float32) / rate],
-      ],
-      0,
-    )[0]
-    entries = tf.range(tf.shape(segments)[0])
-    ids = entries if self._captions else raw["segment/label/index"]
-    return {
-      "frames": frames,
-      "duration": length,
-      "frame_rate": rate,
-      "frame_count": count,
-      "texts": raw["segment/label/string"],
-      "query_ids": tf.strings.as_string(ids),
-      "segments": segments,
-      "segment_query": entries,
-    }
-
-  def video(self, record: shards.Record) -> Video:
-    """See Source."""
-    raw = _read_small(record, frozenset())
-    rate = float((raw.get("image/frame_rate") or [self._rate])[0])
-    try:
-      count = int(raw["clip/frames"][0])
-      video_id = raw["clip/media_id"][0].decode()
-      times = []
-      for name in ("segment/start", "segment/end"):
-        stamps = raw.get(f"{name}/timestamp")
-        times.append(
-          np.asarray(stamps, np.float64) / 1e6
-          if stamps
-          else np.asarray(raw[f"{name}/index"], np.float64) / rate
-        )
-      texts = _texts(raw["segment/label/string"])
-      ids = list(range(len(texts)))
-      if not self._captions:
-        ids = raw["segment/label/index"]
-    except KeyError as error:
-      raise shards.CorruptDataError(
-        f"{record}: context feature {error} is missing"
-      ) from error
-    end = raw.get("clip/end/timestamp")
-    return Video(
-      video_id=video_id,
-      duration=end[0] / 1e6 if end else count / rate,
-      frame_rate=rate,
-      frame_count=count,
-      query_ids=tuple(str(i) for i in ids),
-      texts=texts,
-      annotations=("{}",) * len(texts),
-      segments=np.stack(times, axis=1),
-      segment_query=np.arange(len(texts)),
-    )
-
-
-def _split_files(path: str, split: str) -> list[str]:
-  """Files whose name has the split as a word, e.g. train-00000-of-00010."""
-  if not path or not tf.io.gfile.isdir(path):
-    raise FileNotFoundError(f"data.path={path!r} is not a folder; correct it")
-  word = re.compile(rf"(^|[^a-zA-Z0-9]){re.escape(split)}([^a-zA-Z0-9]|$)")
-  beside = (".json", ".md", ".html", ".txt")
-  names = sorted(
-    name
-    for name in tf.io.gfile.listdir(path)
-    if word.search(name) and not name.endswith(beside)
-  )
-  if not names:
-    raise FileNotFoundError(
-      f"{path}: no TFRecord file is named after split {split!r}"
-    )
-  return [f"{path}/{name}" for name in names]
-
-
-def open_source(config: ml_collections.ConfigDict, split: str) -> Source:
-  """The source `config.data.format` names."""
-  if config.format == "tfds":
-    return TfdsSource(config, split)
-  return MediaSequenceSource(config, split)

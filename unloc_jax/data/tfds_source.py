@@ -1,0 +1,132 @@
+"""Records of a folder that data_preprocessing built."""
+
+from typing import Any
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from unloc_jax.data import shards
+from unloc_jax.data.sources import Video, read_small, texts
+
+
+def _doubles(values: list[bytes]) -> np.ndarray:
+  """Float64 values stored as one string of bytes."""
+  return np.frombuffer(values[0], "<f8")
+
+
+class TfdsSource:
+  """A split of a folder that data_preprocessing built."""
+
+  _FRAMES = frozenset({"frames", "embeddings", "timestamps"})
+
+  def __init__(self, config: ml_collections.ConfigDict, split: str):
+    self._inputs = config.inputs
+    self._width = config.embedding_width
+    self.records = [
+      record
+      for shard in shards.map_threads(
+        self._shard, _file_instructions(config.path, split)
+      )
+      for record in shard
+    ]
+
+  @staticmethod
+  def _shard(instruction: Any) -> list[shards.Record]:
+    path = str(instruction.filename)
+    records = shards.shard_records(path)
+    if len(records) != instruction.examples_in_shard:
+      raise shards.CorruptDataError(
+        f"{path} holds {len(records)} records, dataset_info.json says "
+        f"{instruction.examples_in_shard}: the shard is truncated; copy it "
+        "again or rebuild"
+      )
+    take = instruction.take if instruction.take >= 0 else len(records)
+    return records[instruction.skip : instruction.skip + take]
+
+  def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """See Source."""
+    many = lambda dtype: tf.io.FixedLenSequenceFeature(  # noqa: E731
+      [], dtype, allow_missing=True
+    )
+    one = tf.io.FixedLenFeature([], tf.string)
+    frames = self._inputs == "frames"
+    spec = {
+      "duration": one,
+      "frame_rate": one,
+      "frame_count": tf.io.FixedLenFeature([], tf.int64),
+      "queries/id": many(tf.string),
+      "queries/text": many(tf.string),
+      "segments/start": one,
+      "segments/end": one,
+      "segments/query": many(tf.int64),
+    }
+    if self._inputs != "none":
+      spec[self._inputs] = many(tf.string if frames else tf.float32)
+    raw = tf.io.parse_single_example(serialized, spec)
+    inputs = {k: raw[k] for k in spec if k == self._inputs}
+    if not frames:
+      inputs = {k: tf.reshape(v, [-1, self._width]) for k, v in inputs.items()}
+    # Doubles are stored as bytes: TFRecord has none of its own.
+    seconds = lambda key: tf.cast(  # noqa: E731
+      tf.io.decode_raw(raw[key], tf.float64), tf.float32
+    )
+    return {
+      **inputs,
+      "duration": seconds("duration")[0],
+      "frame_rate": seconds("frame_rate")[0],
+      "frame_count": tf.cast(raw["frame_count"], tf.int32),
+      "texts": raw["queries/text"],
+      "query_ids": raw["queries/id"],
+      "segments": tf.stack(
+        [seconds("segments/start"), seconds("segments/end")], 1
+      ),
+      "segment_query": tf.cast(raw["segments/query"], tf.int32),
+    }
+
+  def video(self, record: shards.Record) -> Video:
+    """See Source."""
+    raw = read_small(record, self._FRAMES)
+    try:
+      return Video(
+        video_id=raw["video_id"][0].decode(),
+        duration=float(_doubles(raw["duration"])[0]),
+        frame_rate=float(_doubles(raw["frame_rate"])[0]),
+        frame_count=int(raw["frame_count"][0]),
+        query_ids=texts(raw["queries/id"]),
+        texts=texts(raw["queries/text"]),
+        annotations=texts(raw["queries/annotation"]),
+        segments=np.stack(
+          [_doubles(raw["segments/start"]), _doubles(raw["segments/end"])],
+          axis=1,
+        ),
+        segment_query=np.asarray(raw["segments/query"], np.int64),
+      )
+    except (KeyError, IndexError) as error:
+      raise shards.CorruptDataError(
+        f"{record}: feature {error} is missing; rebuild the dataset"
+      ) from error
+
+
+def _file_instructions(path: str, split: str) -> list[Any]:
+  # Takes seconds, and MediaSequence needs none of it.
+  import tensorflow_datasets as tfds
+
+  if not path:
+    raise FileNotFoundError("data.path is empty; set it to a built dataset")
+  if not tf.io.gfile.exists(f"{path}/dataset_info.json"):
+    raise FileNotFoundError(
+      f"{path}: no dataset_info.json, so this is not a finished dataset; "
+      "build it with python -m data_preprocessing.build, or correct "
+      "data.path"
+    )
+  splits = tfds.builder_from_directory(path).info.splits
+  try:
+    instructions = splits[split].file_instructions
+  except (KeyError, ValueError) as error:
+    raise ValueError(
+      f"{path}: no split {split!r}; it has {sorted(splits)}"
+    ) from error
+  if not instructions:
+    raise ValueError(f"{path}: split {split!r} is empty; choose another")
+  return instructions
