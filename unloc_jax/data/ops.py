@@ -172,10 +172,17 @@ def decode_crop(
     left = _uniform(record, "left") if random_crop else 0.5
     ratio = short_side * target / source
     box = crop_box(height, width, ratio, image_size, top, left)
+    # libjpeg blends colours across the crop's sides only where it sees beyond
+    # them: a column more on each makes this what whole images give.
+    top, left, side, _ = box
+    before = tf.minimum(left, 1)
+    after = tf.minimum(width - left - side, 1)
+    box = [top, left - before, side, before + side + after]
     decode = lambda image: tf.image.decode_and_crop_jpeg(  # noqa: E731
       image, box, channels=3, dct_method="INTEGER_ACCURATE"
     )
     pixels = tf.map_fn(decode, images, fn_output_signature=tf.uint8)
+    pixels = pixels[:, :, before : before + side]
     pixels = resize(pixels, image_size)
     return {**record, "frames": pixels}
 
