@@ -10,9 +10,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from data_preprocessing import contact_sheet
-from data_preprocessing import records
-from data_preprocessing import tfrecord_reading
+from data_preprocessing import contact_sheet, records, tfrecord_reading
 from data_preprocessing.tfrecord_reading import Stored
 
 _BINS = 12

@@ -57,7 +57,7 @@ def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
   if not flags:
     flags = ["--runner=FnApiRunner", "--direct_running_mode=multi_threading",
              f"--direct_num_workers={worker_count}"]
-  with _quiet(), _pool(token, worker_count, stall_seconds):
+  with _quiet(), _pool(token, worker_count, stall_seconds) as pool:
     try:
       parsed = pipeline_options.PipelineOptions(flags)
       with beam.Pipeline(options=parsed) as pipeline:
@@ -72,17 +72,20 @@ def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
       if cause is None:
         raise
       raise BuildError(cause) from error
+    if pool is not None and pool.failure is not None:
+      raise pool.failure
 
 
 @contextlib.contextmanager
-def _pool(token: str, count: int, stall_seconds: float) -> Iterator[None]:
+def _pool(token: str, count: int,
+          stall_seconds: float) -> Iterator[workers.Pool | None]:
   """Keeps a pool of workers while the pipeline runs."""
   if not token:
-    yield
+    yield None
     return
   _POOLS[token] = workers.Pool(count, stall_seconds)
   try:
-    yield
+    yield _POOLS[token]
   finally:
     _POOLS.pop(token).close()
 

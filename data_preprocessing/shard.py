@@ -87,9 +87,9 @@ def write_shard(job: ShardJob, beat: Beat) -> None:
   Raises:
     BuildError: It cannot be written, say because the disk is full.
   """
-  if read_log(job).done:
-    return
-  try:
+  with _explained(job):
+    if read_log(job).done:
+      return
     if "://" in job.folder:
       _write_elsewhere(job, beat)
       return
@@ -102,10 +102,6 @@ def write_shard(job: ShardJob, beat: Beat) -> None:
         lines.flush()
       os.fsync(data.fileno())
       lines.write(DONE + "\n")
-  except OSError as error:
-    raise BuildError(
-        f"{data_path(job)}: {error.strerror or error}; make room or give"
-        " another --data_dir, then run the same command to go on") from error
 
 
 def _write_elsewhere(job: ShardJob, beat: Beat) -> None:
@@ -124,11 +120,22 @@ def _write_elsewhere(job: ShardJob, beat: Beat) -> None:
 
 def skip_video(job: ShardJob, detail: str) -> None:
   """Logs that the next video of a shard made the decoder crash or hang."""
-  with _resumed(job) as (log, _, lines):
+  with _explained(job), _resumed(job) as (log, _, lines):
     if len(log.outcomes) < len(job.videos):
       video = job.videos[len(log.outcomes)]
       error = VideoError(Reason.UNDECODABLE, detail)
       lines.write(_left_out(video, error, log.end).to_line() + "\n")
+
+
+@contextlib.contextmanager
+def _explained(job: ShardJob) -> Iterator[None]:
+  """Turns errors of the disk into a line that says what to do."""
+  try:
+    yield
+  except OSError as error:
+    raise BuildError(
+        f"{data_path(job)}: {error.strerror or error}; make room or give"
+        " another --data_dir, then run the same command to go on") from error
 
 
 @contextlib.contextmanager
@@ -159,9 +166,16 @@ def _append(data: IO[bytes], job: ShardJob, video: VideoJob,
   try:
     with examples.spool_file(job.folder) as file:
       draft, size = _write(data, job, video, file, beat)
-  except VideoError as error:
+  except OSError:
+    # Videos that cannot be read are VideoErrors: this is our own disk.
+    raise
+  except Exception as error:
     data.seek(start)
     data.truncate()
+    if not isinstance(error, VideoError):
+      # No video, however odd, may stop the others.
+      error = VideoError(
+          Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
     return _left_out(video, error, start)
   return dataclasses.replace(draft.outcome, bytes=size, end=data.tell())
 

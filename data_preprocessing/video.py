@@ -90,6 +90,12 @@ class FrameStream:
     self.frame_count = 0
 
   def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+    try:
+      yield from self._decode()
+    except av.FFmpegError as error:
+      raise VideoError(Reason.UNDECODABLE, str(error)) from error
+
+  def _decode(self) -> Iterator[tuple[float, np.ndarray]]:
     with _opened(self.path) as container:
       stream = _video_stream(container)
       stream.codec_context.thread_count = self._threads

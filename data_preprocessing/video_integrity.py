@@ -14,6 +14,10 @@ _MICROSECOND = Fraction(1, 1_000_000)
 # A file that ends earlier than it says by less than this is whole: muxers
 # round, and cutters leave a frame or two behind.
 _SLACK_SECONDS = Fraction(1, 5)
+# Containers put less than this between packets, and lost packets leave a gap
+# in time as well.
+_HOLE_BYTES = 256
+_HOLE_SECONDS = Fraction(1, 10)
 # Share of the frames an AVI's header may promise too many: writers that drop
 # frames count the empty chunks.
 _AVI_SLACK = 0.01
@@ -35,6 +39,8 @@ class Integrity:
     self._promised_frames = stream.frames
     self._promised_end = promised_end(container, stream)
     self._packets = 0
+    self._file_place: int | None = None
+    self._hole = False
     self._packet_end: Fraction | None = None
     self._fault = False
     self._last_good = Fraction(0)
@@ -49,6 +55,8 @@ class Integrity:
       end = start + (packet.duration or 0) * Fraction(packet.time_base)
       if self._packet_end is None or end > self._packet_end:
         self._packet_end = end
+    if packet.size:
+      self._look_for_hole(packet)
     if packet.stream_index != self._stream.index or not packet.size:
       return
     self._packets += 1
@@ -56,8 +64,24 @@ class Integrity:
       self._fault = True
     if packet.pts is not None:
       if self._last_packet is not None:
-        self._widest_gap = max(self._widest_gap, start - self._last_packet)
+        gap = start - self._last_packet
+        if self._hole and gap > max(_HOLE_SECONDS, 2 * self._widest_gap):
+          self._fault = True
+        else:
+          self._widest_gap = max(self._widest_gap, gap)
       self._last_packet = start
+      self._hole = False
+
+  def _look_for_hole(self, packet: av.Packet) -> None:
+    """Notes bytes between packets that belong to none.
+
+    A Matroska demuxer silently goes on at the next cluster that it finds.
+    """
+    if packet.pos is None or not self._format.startswith("matroska"):
+      return
+    if self._file_place is not None:
+      self._hole |= packet.pos - self._file_place > _HOLE_BYTES
+    self._file_place = packet.pos + packet.size
 
   def fault(self) -> None:
     """Notes that the decoder refused a packet."""

@@ -82,19 +82,31 @@ class Worker:
 
 
 class Pool:
-  """As many workers as asked for; a caller waits for a free one."""
+  """As many workers as asked for; a caller waits for a free one.
+
+  Attributes:
+    failure: What stopped the build, None where nothing did.
+  """
 
   def __init__(self, count: int, stall_seconds: float):
     self._workers = [Worker(stall_seconds) for _ in range(count)]
+    self.failure: BuildError | None = None
     self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
     for worker in self._workers:
       self._free.put(worker)
 
   def write(self, job: ShardJob) -> None:
-    """Brings a shard to its end in some worker."""
+    """Brings a shard to its end in some worker.
+
+    An error is kept in `failure`, and stops all further shards: runners print
+    what is raised inside them, at length.
+    """
     worker = self._free.get()
     try:
-      worker.write(job)
+      if self.failure is None:
+        worker.write(job)
+    except BuildError as error:
+      self.failure = error
     finally:
       self._free.put(worker)
 

@@ -1,0 +1,316 @@
+"""A folder of videos becomes a dataset, whatever is wrong with some of them."""
+
+import collections
+import filecmp
+import io
+import json
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from data_preprocessing import build, records, shard
+from data_preprocessing.jobs import BuildError, Settings
+from data_preprocessing.plan import Threshold
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, film):
+  """Twenty short videos and what is said of them, good and bad."""
+  folder = tmp_path_factory.mktemp("source")
+  lines = []
+  for i in range(20):
+    name = f"sub {i % 3}/clip é {i}.mp4"
+    film(folder / "videos" / name, [k / 20 for k in range(10 + 2 * i)], rate=20)
+    lines.append(
+      {
+        "video": name,
+        "segments": [
+          {"start": 0.1, "end": 0.3, "text": f"first {i}", "who": i},
+          {"start": 0.2, "end": 0.6 + 0.1 * i, "text": "later"},
+        ],
+      }
+    )
+  broken = folder / "videos" / "broken.mp4"
+  broken.write_bytes(b"this is not a video")
+  for name in ("broken.mp4", "gone.mp4", "../out.mp4"):
+    segments = [{"start": 0, "end": 1, "text": "a"}]
+    lines.append({"video": name, "segments": segments})
+  write_lines(folder / "train.jsonl", lines)
+  return folder
+
+
+def write_lines(path, lines):
+  path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+
+def run(source, out, *more, annotations="train.jsonl"):
+  return build.main(
+    [
+      "--dataset=custom",
+      f"--annotations={source / annotations}",
+      f"--videos={source / 'videos'}",
+      f"--data_dir={out}",
+      "--short_side=32",
+      *more,
+    ]
+  )
+
+
+@pytest.fixture(scope="module")
+def built(source, tmp_path_factory):
+  out = tmp_path_factory.mktemp("built")
+  assert run(source, out, "--workers=1") == 0
+  return out / "custom" / "1.0.0"
+
+
+def same_tree(one, two):
+  comparison = filecmp.dircmp(one, two)
+  names = [p.name for p in pathlib.Path(one).iterdir()]
+  _, different, odd = filecmp.cmpfiles(one, two, names, shallow=False)
+  return not (
+    comparison.left_only or comparison.right_only or different or odd
+  )
+
+
+def read(folder, split="train"):
+  builder = tfds.builder_from_directory(folder)
+  decoders = {"frames": tfds.decode.SkipDecoding()}
+  return list(
+    tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders))
+  )
+
+
+def test_examples_hold_what_the_schema_says(built, read_number):
+  found = {e["video_id"].decode(): e for e in read(built)}
+  assert len(found) == 20
+  example = found["sub 1/clip é 7.mp4"]
+  assert example["duration"] == pytest.approx(24 / 20, abs=1e-3)
+  assert example["frame_count"] == len(example["frames"]) == 12
+  np.testing.assert_array_equal(
+    example["timestamps"], [i / 10 for i in range(12)]
+  )
+  images = [np.asarray(Image.open(io.BytesIO(j))) for j in example["frames"]]
+  assert images[0].shape == (32, 43, 3)
+  assert [read_number(image) for image in images] == list(range(0, 24, 2))
+  assert list(example["queries"]["text"]) == [b"first 7", b"later"]
+  assert json.loads(example["queries"]["annotation"][0]) == {"who": 7}
+  segments = example["segments"]
+  # Exact: doubles, not single precision.
+  assert list(segments["start"]) == [0.1, 0.2]
+  assert list(segments["end"]) == [0.3, example["duration"]]
+  assert list(segments["query"]) == [0, 1]
+
+
+def test_report_and_manifest(built):
+  report = json.loads((built / "report.json").read_text())
+  train = report["splits"]["train"]
+  assert train["annotated"] == {"videos": 23, "queries": 43, "segments": 43}
+  assert train["built"]["videos"] == 20
+  assert [m["video_id"] for m in train["missing"]] == ["gone.mp4"]
+  assert {b["video_id"]: b["reason"] for b in train["broken"]} == {
+    "broken.mp4": "not a video",
+    "../out.mp4": "outside the video folder",
+  }
+  assert train["segments_clipped"]["at_decoded_end"] > 0
+  text = (built / "report.md").read_text()
+  assert "broken.mp4 (broken.mp4): not a video" in text
+  manifest = records.Manifest.from_json((built / "manifest.json").read_text())
+  assert manifest.splits == {"train": train["built"]}
+  assert (manifest.extract, manifest.frame_rate) == ("frames", 10.0)
+
+
+def test_two_workers_write_the_same_bytes(source, built, tmp_path):
+  assert run(source, tmp_path, "--workers=2") == 0
+  assert same_tree(built, tmp_path / "custom" / "1.0.0")
+
+
+def test_a_finished_build_is_not_redone(source, built, capsys):
+  before = {p: p.stat().st_mtime_ns for p in built.iterdir()}
+  assert run(source, built.parent.parent, "--workers=2") == 0
+  assert "nothing to do" in capsys.readouterr().out
+  assert {p: p.stat().st_mtime_ns for p in built.iterdir()} == before
+
+
+def test_other_settings_do_not_overwrite(source, built, capsys):
+  assert run(source, built.parent.parent, "--frame_rate=5") == 1
+  assert "frame_rate 10.0 -> 5.0" in capsys.readouterr().err
+
+
+def test_killed_and_started_again(source, built, tmp_path):
+  command = [
+    sys.executable, "-m", "data_preprocessing.build", "--dataset=custom",
+    f"--annotations={source / 'train.jsonl'}",
+    f"--videos={source / 'videos'}", f"--data_dir={tmp_path}",
+    "--short_side=32", "--workers=1",
+  ]  # fmt: skip
+  process = subprocess.Popen(
+    command, cwd=pathlib.Path(__file__).parents[2], stderr=subprocess.DEVNULL
+  )
+  log = tmp_path / "custom" / "1.0.0.partial" / "train-00000.log"
+  for _ in range(1200):
+    if log.exists() and len(log.read_text().splitlines()) > 3:
+      break
+    time.sleep(0.05)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert not (tmp_path / "custom" / "1.0.0").exists()
+  done = len(log.read_text().splitlines())
+  assert done > 3
+  assert run(source, tmp_path, "--workers=2") == 0
+  assert same_tree(built, tmp_path / "custom" / "1.0.0")
+  assert [p.name for p in (tmp_path / "custom").iterdir()] == ["1.0.0"]
+
+
+@pytest.mark.parametrize(
+  ("limit", "code"), [("2", 1), ("3", 0), ("12%", 1), ("20%", 0)]
+)
+def test_threshold(source, tmp_path, capsys, limit, code):
+  if code == 0:
+    # What passes is a whole build; that is tested elsewhere.
+    Threshold.parse(limit).check(3, 23, "report")
+    return
+  assert run(source, tmp_path, f"--max-missing={limit}", "--workers=2") == 1
+  assert "3 of 23 videos are missing or broken" in capsys.readouterr().err
+  assert not (tmp_path / "custom" / "1.0.0").exists()
+  partial = tmp_path / "custom" / "1.0.0.partial"
+  assert "gone.mp4" in (partial / "report.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "101%", "%"])
+def test_threshold_must_make_sense(text):
+  with pytest.raises(BuildError, match="--max-missing"):
+    Threshold.parse(text)
+
+
+def test_only_broken_videos_still_finish(source, tmp_path, capsys):
+  lines = [{"video": "broken.mp4", "segments": [
+    {"start": 0, "end": 1, "text": "a"}]}]  # fmt: skip
+  write_lines(source / "bad.jsonl", lines)
+  assert run(source, tmp_path, annotations="bad.jsonl") == 0
+  assert "WARNING, the dataset is empty" in capsys.readouterr().out
+  report = tmp_path / "custom" / "1.0.0" / "report.json"
+  assert "not a video" in report.read_text()
+
+
+@pytest.mark.parametrize(
+  ("flags", "says"),
+  [
+    (["--frame_rate=0"], "--frame_rate 0.0"),
+    (["--jpeg_quality=99"], "--jpeg_quality 99"),
+    (["--short_side=-1"], "--short_side -1"),
+    (["--workers=0"], "--workers 0"),
+    (["--checkpoint=x"], "add --extract features"),
+    (["--videos=/no/such/place"], "no such folder"),
+    (["--annotations=/no/such/place"], "no annotation file"),
+    (["--dataset=nothing"], "choose from"),
+  ],
+)
+def test_bad_flags_are_said_at_once(source, tmp_path, capsys, flags, says):
+  assert run(source, tmp_path, *flags) == 1
+  error = capsys.readouterr().err
+  assert says in error
+  assert len(error.splitlines()) == 1
+
+
+def test_a_full_disk_is_said_and_nothing_looks_finished(
+  source, tmp_path, capsys
+):
+  # A limit on file sizes fails as a full disk does, with another errno.
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+  try:
+    assert run(source, tmp_path, "--workers=1") == 1
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert "File too large" in error
+  assert "run the same command to go on" in error
+  assert not (tmp_path / "custom" / "1.0.0").exists()
+
+
+def test_a_second_build_of_the_same_dataset_waits_for_no_one(
+  source, tmp_path, capsys
+):
+  import fcntl
+
+  work = tmp_path / "custom" / "1.0.0.partial"
+  work.mkdir(parents=True)
+  with (work / "lock").open("w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    assert run(source, tmp_path) == 1
+  assert "another build of this dataset is running" in capsys.readouterr().err
+
+
+def test_captions_across_splits(tmp_path, film):
+  for name in ("aaa", "bbb"):
+    film(tmp_path / "videos" / f"v_{name}.mp4", [i / 10 for i in range(30)])
+  entry = {
+    "duration": 3.0, "timestamps": [[0, 1], [2, 9]],
+    "sentences": ["one", "two"], "kinds": ["x", "y"],
+  }  # fmt: skip
+  (tmp_path / "notes").mkdir()
+  for name, ids in (("train", "aaa bbb"), ("val_1", "aaa"), ("unseen", "bbb")):
+    (tmp_path / "notes" / f"{name}.json").write_text(
+      json.dumps({f"v_{i}": entry for i in ids.split()})
+    )
+  assert (
+    build.main(
+      [
+        "--dataset=anet_captions", f"--annotations={tmp_path / 'notes'}",
+        f"--videos={tmp_path / 'videos'}", f"--data_dir={tmp_path / 'out'}",
+        "--frame_rate=4", "--workers=1",
+      ]  # fmt: skip
+    )
+    == 0
+  )
+  folder = tmp_path / "out" / "anet_captions" / "1.0.0"
+  counts = collections.Counter(
+    split for split in ("train", "val", "unseen") for _ in read(folder, split)
+  )
+  assert counts == {"train": 2, "val": 1, "unseen": 1}
+  (example,) = read(folder, "val")
+  assert [json.loads(a) for a in example["queries"]["annotation"]] == [
+    {"kinds": "x"},
+    {"kinds": "y"},
+  ]
+  report = (folder / "report.md").read_text()
+  assert "officially 10,009" in report
+  # A manifest of other source, but the same splits the data has.
+  info = json.loads((folder / "manifest.json").read_text())
+  assert info["splits"]["train"] == {"videos": 2, "queries": 4, "segments": 4}
+  shutil.rmtree(folder)
+
+
+def test_a_shard_cut_behind_its_log_starts_again(tmp_path, film):
+  from data_preprocessing.jobs import ShardJob, VideoJob
+  from data_preprocessing.records import Query, Segment, VideoAnnotation
+
+  videos = []
+  for i in range(3):
+    path = film(tmp_path / f"{i}.mp4", [k / 10 for k in range(10)])
+    note = VideoAnnotation(
+      str(i), "train", None, (Query("q", "text"),), (Segment(0, 1, 0),)
+    )
+    videos.append(VideoJob(note, str(path), path.name, path.stat().st_size))
+  settings = Settings("custom", frame_rate=5.0)
+  job = ShardJob("train", 0, str(tmp_path / "work"), tuple(videos), settings)
+  shard.write_shard(job, lambda: None)
+  whole = shard.data_path(job).read_bytes()
+  assert shard.read_log(job).done
+
+  log = shard.log_path(job).read_text().splitlines(keepends=True)
+  for lines, size in ((2, len(whole)), (3, len(whole) // 2), (1, 0)):
+    shard.log_path(job).write_text("".join(log[:lines]) + '{"half')
+    shard.data_path(job).write_bytes(whole[:size])
+    shard.write_shard(job, lambda: None)
+    assert shard.data_path(job).read_bytes() == whole
+    assert shard.read_log(job).done
