@@ -1,0 +1,56 @@
+# Both targets do all their own set-up on a machine with Python 3.11 and make.
+#
+#   make demo   from raw video to a found moment: renders the embedded
+#               benchmark, preprocesses, trains, evaluates and draws
+#   make test   linter, type checker and all tests
+#
+# `make demo SEED=1` trains from another seed, on the same data.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+DEMO := runs/demo
+SEED := 0
+RAW := $(DEMO)/raw
+RUN := $(DEMO)/seed_$(SEED)
+MOMENTS := $(DEMO)/data/anet_captions/1.0.0
+STILLS := $(DEMO)/data/slideshows/anet/1.0.0
+# Programs compiled once are found again.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test
+
+demo: $(INSTALLED)
+	$(BIN)/python -m data_preprocessing.synthetic --out $(RAW)
+	$(BIN)/python -m data_preprocessing.build --dataset anet_captions \
+	  --annotations $(RAW)/annotations/activitynet_captions \
+	  --videos $(RAW)/videos --data_dir $(DEMO)/data \
+	  --frame_rate 5 --short_side 48
+	$(BIN)/python -m data_preprocessing.build --dataset anet \
+	  --annotations $(RAW)/annotations/slideshows \
+	  --videos $(RAW)/slideshows --data_dir $(DEMO)/data/slideshows \
+	  --frame_rate 1 --short_side 48
+	$(BIN)/python -m unloc_jax.main --config=configs/synthetic_towers.py \
+	  --config.data.path=$(STILLS) --config.seed=$(SEED) \
+	  --workdir=$(RUN)/towers
+	$(BIN)/python -m unloc_jax.main --config=configs/synthetic_mr.py \
+	  --config.data.path=$(MOMENTS) --config.seed=$(SEED) \
+	  --config.init.weights=$(RUN)/towers/weights --workdir=$(RUN)/mr
+	$(BIN)/python -m benchmarks.synthetic --workdir $(RUN)/mr
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+# Installs once; again only when what is to be installed has changed.
+$(INSTALLED): requirements.lock setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --editable .
+	touch $@

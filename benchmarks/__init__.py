@@ -1,0 +1,1 @@
+"""Scripts that measure us: against peers, baselines and bare loops."""
