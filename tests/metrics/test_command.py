@@ -7,7 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from unloc_jax.metrics import Problems, files, frames, moments, segmentation
+from unloc_jax.metrics import (
+  Problems,
+  files,
+  frames,
+  moments,
+  qvhighlights,
+  segmentation,
+)
 from unloc_jax.metrics.__main__ import main
 
 
@@ -359,6 +366,49 @@ def test_lists_keep_line_numbers(tmp_path):
   rows = files.read_rows(path, Problems())
   assert [row["qid"] for row in rows.rows] == [1, 2]
   assert list(rows.lines) == [2, 4]
+
+
+def test_written_rows_score_the_same(made, tmp_path):
+  """What `evaluate` has in memory, NumPy's float32 included, and its file."""
+  truth = files.read_rows(made / "qvh_truth.jsonl", Problems())
+  rng = np.random.default_rng(0)
+  rows = []
+  for row in truth.rows:
+    windows = rng.uniform(0, 10, (5, 3)).astype(np.float32)
+    windows[:, 1] += windows[:, 0]
+    saliency = rng.normal(size=10).astype(np.float32)
+    rows.append(
+      {
+        "qid": row["qid"],
+        "pred_relevant_windows": windows,
+        "pred_saliency_scores": list(saliency),
+      }
+    )
+  before = qvhighlights.evaluate(rows, truth).metrics
+  path = tmp_path / "submission.jsonl"
+  files.write_rows(path, rows)
+  found = run(tmp_path, "qvhighlights", path, made / "qvh_truth.jsonl")
+  assert found == before
+  assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize(
+  ("row", "what"),
+  [
+    ({"vid": "x1"}, "needs `vid` and `labels`"),
+    ({"vid": "x1", "labels": [[0]]}, "neither numbers nor names"),
+    ({"vid": "x1", "labels": [0], "frame_rate": 0}, "not numbers"),
+    ({"vid": "x1", "labels": [0], "scores": ["a"]}, "not numbers"),
+    ({"vid": "x9", "labels": [0]}, "x9: not a video"),
+    ({"vid": "x1", "labels": ["cut"]}, "x1: 1 frames predicted of 4"),
+  ],
+)
+def test_complaints_about_frames(made, tmp_path, capsys, row, what):
+  path = tmp_path / "frames.jsonl"
+  files.write_rows(path, [row])
+  complaint = fails(capsys, "segmentation", path, made / "frames_truth.jsonl")
+  assert complaint.startswith(f"error: {path}:1: ")
+  assert what in complaint
 
 
 def test_nothing_heavy_is_imported():

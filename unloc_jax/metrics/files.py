@@ -10,6 +10,8 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from unloc_jax.metrics.problems import MetricsError, Problems
 
 Row = dict[str, Any]
@@ -158,12 +160,19 @@ def _list_rows(path: str, text: str, problems: Problems) -> Rows:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
   """Writes JSON whole or not at all: beside, then renamed."""
-  _write(path, json.dumps(value, indent=4))
+  _write(path, json.dumps(value, indent=4, default=_plain))
 
 
 def write_rows(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
   """Writes JSONL, such as a submission, whole or not at all."""
-  _write(path, "".join(f"{json.dumps(row)}\n" for row in rows))
+  _write(path, "".join(f"{json.dumps(row, default=_plain)}\n" for row in rows))
+
+
+def _plain(value: Any) -> Any:
+  """Python's own numbers and lists for NumPy's."""
+  if isinstance(value, np.generic | np.ndarray):
+    return value.tolist()
+  raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _write(path: str | os.PathLike[str], text: str) -> None:

@@ -232,10 +232,8 @@ def _read_rows(path: pathlib.Path, given: _Given, problems: Problems) -> None:
   for index, row in enumerate(rows.rows):
     where = rows.where(index)
     name = str(row.get("vid", row.get("video", "")))
-    what = ""
-    if not name or not isinstance(row.get("labels"), list):
-      what = "a row needs `vid` and `labels`, one for each frame"
-    elif name in given.labels:
+    what = _row_fault(row)
+    if not what and name in given.labels:
       what = "video given twice"
     if what:
       problems.report(where, name or "row", what, "row skipped")
@@ -246,6 +244,22 @@ def _read_rows(path: pathlib.Path, given: _Given, problems: Problems) -> None:
       given.scores[name] = np.asarray(row["scores"], float)
     if "frame_rate" in row:
       given.rates[name] = float(row["frame_rate"])
+
+
+def _row_fault(row: files.Row) -> str:
+  """What is wrong with a row of JSONL, "" for nothing."""
+  labels = row.get("labels")
+  if not isinstance(labels, list) or not row.get("vid", row.get("video")):
+    return "a row needs `vid` and `labels`, one for each frame"
+  if not all(isinstance(label, int | str) for label in labels):
+    return "`labels` are neither numbers nor names"
+  try:
+    np.asarray(row.get("scores", 0), float)
+    if not 0 < float(row.get("frame_rate", 1)) < float("inf"):
+      raise ValueError
+  except (TypeError, ValueError):
+    return "`scores` or `frame_rate` are not numbers"
+  return ""
 
 
 def _truth(
@@ -265,6 +279,10 @@ def _truth(
     raise MetricsError(f"{path}:1: not COIN's JSON; see --help for formats")
   truth: dict[str, Sequence[Any]] = {}
   for video, entry in database.items():
+    if not isinstance(entry, dict):
+      what = "not an object with `annotation`"
+      problems.report(document.where(video), video, what, "video skipped")
+      continue
     if str(entry.get("subset", subset)).lower() != subset.lower():
       continue
     if video not in given.labels:
@@ -292,7 +310,9 @@ def _steps(entry: Mapping[str, Any], times: np.ndarray) -> list[int] | None:
   try:
     for step in entry.get("annotation", entry.get("annotations")) or ():
       start, end = (float(each) for each in step["segment"])
+      if not start <= end < float("inf"):
+        return None
       labels[(times >= start) & (times < end)] = int(step["id"])
-  except (KeyError, TypeError, ValueError):
+  except (KeyError, TypeError, ValueError, OverflowError):
     return None
   return labels.tolist()

@@ -38,7 +38,7 @@ def annotated(
       if not np.isfinite(given).all() or clips.min() < 0:
         raise ValueError
       scores[clips] = given.reshape(len(clips), ANNOTATORS)
-  except (KeyError, TypeError, ValueError, IndexError):
+  except (KeyError, TypeError, ValueError, IndexError, OverflowError):
     what = "`duration`, `relevant_clip_ids` and `saliency_scores` do not agree"
     problems.report(where, qid, what, "query skipped for highlights")
     return None
