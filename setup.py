@@ -43,7 +43,7 @@ setuptools.setup(
   extras_require={
     "cuda12": [_JAX.replace("jax", "jax[cuda12]", 1)],
     "tpu": [_JAX.replace("jax", "jax[tpu]", 1)],
-    "data": ["apache-beam>=2.77", "av>=17", "h5py", "openpyxl", "pillow"],
+    "data": ["apache-beam>=2.77", "av>=17", "h5py", "pillow"],
     "demo": ["gradio>=5"],
     "test": [
       "hypothesis",
