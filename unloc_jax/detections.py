@@ -89,10 +89,46 @@ def detect(
     return Detections(scores[..., 0], None, None, scores)
   if task.decode == "per_frame":
     return Detections(predictions.relevance, None, None, scores)
+  segments, scores = candidates(
+    spec, predictions, frame_mask, seconds, duration
+  )
+  curve = scores[..., : spec.num_frames]
+  return suppress(options, segments, scores, curve)
+
+
+def candidates(
+  spec: PyramidSpec,
+  predictions: Predictions,
+  frame_mask: jax.Array,
+  seconds: jax.Array,
+  duration: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """What every point proposes; arguments as of `detect`.
+
+  Returns:
+    Segments float32 [B, Q, P, 2] in seconds and scores float32 [B, Q, P], 0
+    at points that are no frames.
+  """
+  scores = jax.nn.sigmoid(predictions.relevance)
   scores = jnp.where(spec.point_mask(frame_mask)[:, None], scores, 0.0)
   frames = decode.decode_segments(spec, predictions.displacement)
-  segments = decode.to_seconds(frames, seconds, duration)
-  curve = scores[..., : spec.num_frames]
+  return decode.to_seconds(frames, seconds, duration), scores
+
+
+def suppress(
+  options: DecodeSpec,
+  segments: jax.Array,
+  scores: jax.Array,
+  curve: jax.Array,
+) -> Detections:
+  """Soft-NMS of candidates, wherever they were proposed.
+
+  Args:
+    options: Of soft-NMS.
+    segments: float32 [B, Q, P, 2], seconds.
+    scores: float32 [B, Q, P].
+    curve: float32 [B, Q, T], handed on.
+  """
   if options.class_agnostic:
     found, kept, classes = decode.detect_class_agnostic(
       segments, scores, **options.nms
