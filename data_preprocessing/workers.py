@@ -10,12 +10,15 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from data_preprocessing import shard
 from data_preprocessing.jobs import BuildError, ShardJob
 
+# A process that has not started by then never will; a busy machine is slow.
+_START_SECONDS = 600.0
 # Beats are sent no more often than this, in seconds.
 _BEAT_EVERY = 1.0
 
@@ -27,8 +30,16 @@ class Worker:
     stall_seconds: Without progress for so long, the video is given up.
   """
 
-  def __init__(self, stall_seconds: float):
+  def __init__(self, stall_seconds: float,
+               target: Callable[[Connection], None] | None = None):
+    """Starts nothing yet.
+
+    Args:
+      stall_seconds: See above.
+      target: What the process runs instead of `serve`.
+    """
     self.stall_seconds = stall_seconds
+    self._target = target or serve
     self._process: Any = None
     self._pipe: Connection | None = None
 
@@ -47,8 +58,8 @@ class Worker:
 
   def _try(self, job: ShardJob) -> str | None:
     """Runs a shard; returns None, or what became of the process."""
-    pipe = self._running()
     try:
+      pipe = self._running()
       pipe.send(job)
       while True:
         if not pipe.poll(self.stall_seconds):
@@ -67,11 +78,24 @@ class Worker:
       context = multiprocessing.get_context("spawn")
       self._pipe, theirs = context.Pipe()
       self._process = context.Process(
-          target=_serve, args=(theirs,), daemon=True)
+          target=self._target, args=(theirs,), daemon=True)
       self._process.start()
       theirs.close()
+      self._await_ready(self._pipe)
     assert self._pipe is not None
     return self._pipe
+
+  def _await_ready(self, pipe: Connection) -> None:
+    """Waits for the process: no video is to be blamed for how it starts."""
+    try:
+      if not pipe.poll(_START_SECONDS):
+        raise BuildError(
+            f"a worker did not start in {_START_SECONDS:g} s; give fewer"
+            " --workers")
+      pipe.recv()
+    except EOFError as error:
+      raise BuildError(
+          "a worker ended as it started; what it printed says why") from error
 
   def close(self) -> None:
     """Ends the process."""
@@ -116,11 +140,12 @@ class Pool:
       worker.close()
 
 
-def _serve(pipe: Connection) -> None:
+def serve(pipe: Connection) -> None:
   """Writes the shards that come through a pipe, in a process of its own."""
   # Ctrl-C is for the parent, which then ends its workers.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+  pipe.send(("ready", ""))
   last = 0.0
 
   def beat() -> None:

@@ -239,8 +239,11 @@ def test_anet_official_form(tmp_path):
   found = read("anet", path)
   assert found.classes == ["Bowl", "Swim"]
   (video,) = found.videos
-  assert [(q.id, q.text) for q in video.queries] == [("0", "Bowl"), ("1", "Swim")]
-  assert [(s.start, s.query) for s in video.segments] == [(1, 0), (5, 1), (5, 1)]
+  assert [(q.id, q.text) for q in video.queries] == [
+    ("0", "Bowl"), ("1", "Swim"),
+  ]  # fmt: skip
+  segments = [(s.start, s.query) for s in video.segments]
+  assert segments == [(1, 0), (5, 1), (5, 1)]
   assert "2 without exact duplicates" in found.splits["train"].notes[-1]
   assert "1 videos have no annotations" in found.splits["test"].notes[0]
 
@@ -268,7 +271,8 @@ def test_coin_steps_go_by_id_not_by_label(tmp_path):
   assert found.classes == ["pour water", "pour water"]
   assert [q.id for q in video.queries] == ["0", "1"]
   assert video.queries[1].annotation == {"step": 17, "class": "MakeTea"}
-  assert [(s.start, s.query) for s in video.segments] == [(3, 0), (1, 1), (5, 1)]
+  segments = [(s.start, s.query) for s in video.segments]
+  assert segments == [(3, 0), (1, 1), (5, 1)]
 
 
 def test_kinetics_lines(tmp_path):

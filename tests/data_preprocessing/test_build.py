@@ -262,16 +262,12 @@ def test_captions_across_splits(tmp_path, film):
     (tmp_path / "notes" / f"{name}.json").write_text(
       json.dumps({f"v_{i}": entry for i in ids.split()})
     )
-  assert (
-    build.main(
-      [
-        "--dataset=anet_captions", f"--annotations={tmp_path / 'notes'}",
-        f"--videos={tmp_path / 'videos'}", f"--data_dir={tmp_path / 'out'}",
-        "--frame_rate=4", "--workers=1",
-      ]  # fmt: skip
-    )
-    == 0
-  )
+  flags = [
+    "--dataset=anet_captions", f"--annotations={tmp_path / 'notes'}",
+    f"--videos={tmp_path / 'videos'}", f"--data_dir={tmp_path / 'out'}",
+    "--frame_rate=4", "--workers=1",
+  ]  # fmt: skip
+  assert build.main(flags) == 0
   folder = tmp_path / "out" / "anet_captions" / "1.0.0"
   counts = collections.Counter(
     split for split in ("train", "val", "unseen") for _ in read(folder, split)

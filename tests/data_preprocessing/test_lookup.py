@@ -36,7 +36,8 @@ def test_other_names_and_preferred_extensions(tmp_path):
   for name in ("yid.webm", "yid.mp4", "notes.txt", "other.txt"):
     (tmp_path / name).write_bytes(b"1")
   index = VideoIndex(str(tmp_path))
-  assert index.find(video("yid_000001_000011", names=("yid",))).name == "yid.mp4"
+  clip = video("yid_000001_000011", names=("yid",))
+  assert index.find(clip).name == "yid.mp4"
   with pytest.raises(VideoError) as caught:
     index.find(video("notes"))
   assert caught.value.reason == Reason.MISSING

@@ -1,7 +1,6 @@
 """Records are those TensorFlow would have written, byte for byte."""
 
 import io
-import tempfile
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ KEYS = st.text("abc/é", min_size=1, max_size=200)
 
 
 def spool(items):
-  kept = tfrecord.Spool(tempfile.TemporaryFile())
+  kept = tfrecord.Spool(io.BytesIO())
   for item in items:
     kept.append(item)
   return kept
@@ -29,7 +28,9 @@ def spool(items):
   numbers=st.lists(st.floats(width=32, allow_nan=False), max_size=4),
   key=KEYS,
 )
-def test_example_is_what_tensorflow_reads(texts, frames, integers, numbers, key):
+def test_example_is_what_tensorflow_reads(
+  texts, frames, integers, numbers, key
+):
   stored = {
     "a": tfrecord.texts(texts),
     "b": spool(frames),
