@@ -5,6 +5,8 @@ differs; keys that are not here cannot be set. Lengths of training (`length`,
 `warmup`, `decay`, `every`) are in `train.unit`.
 """
 
+from collections.abc import Mapping, Sequence
+
 import ml_collections
 
 from unloc_jax.data.config import data_config
@@ -51,7 +53,8 @@ def _text() -> ml_collections.ConfigDict:
   c.prompts = ("a video of {}",)
   # Classes drawn a training step, of those there are; 0 = all.
   c.sampled = 0
-  # .npy of class embeddings [C, D] to use in place of a text tower.
+  # .npz of class embeddings to use in place of a text tower, as
+  # unloc_jax.embed_classes writes it.
   c.class_embeddings = ""
   return c
 
@@ -183,8 +186,8 @@ def _train() -> ml_collections.ConfigDict:
   c.cache_frame_tokens = False
   # Steps with a loss that is not finite that are skipped before a run stops.
   c.max_skipped = 10
-  # Training videos of the official split, to count epochs before any data is
-  # there; 0 = as many as the dataset holds.
+  # Training videos of the official split: epochs can be counted before any
+  # data is there, and a run says when its data is not whole; 0 = unknown.
   c.num_videos = 0
   return c
 
@@ -218,6 +221,9 @@ def _eval() -> ml_collections.ConfigDict:
   c.every = 1.0
   # Splits scored at the end; the first is the one scored in between.
   c.splits = ("val",)
+  # Classes asked for, by name, where they are not those of training
+  # (zero-shot: the unseen ones); () = data.classes.
+  c.classes = ()
   # Timelines drawn of each split.
   c.num_drawn = 8
   return c
@@ -279,3 +285,104 @@ def set_size(c: ml_collections.ConfigDict, size: str) -> None:
   text.width, text.num_heads = text_width, text_heads
   c.model.width = dim
   fusion.num_heads, fusion.mlp_dim = fusion_heads, 4 * dim
+
+
+# What `init=` of a config's argument takes of the weights: the towers of
+# CLIP, or all that a pretraining run shares with its target.
+_TAKEN = {
+  "clip": "(image|text)_(tower|projection)/",
+  "pretraining": "((image|text)_(tower|projection)|fusion)/",
+}
+
+
+def parse_argument(
+  argument: str, choices: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+  """What follows the colon of --config: `L` or `B,split=50-0`.
+
+  Args:
+    argument: Settings `name=value`; a first one without a name is the size.
+      Whatever is left out has its default.
+    choices: Values of each setting, its default first.
+
+  Returns:
+    The value of every setting.
+
+  Raises:
+    ValueError: Something is not among the choices.
+  """
+  chosen = {name: values[0] for name, values in choices.items()}
+  for place, part in enumerate(filter(None, argument.split(","))):
+    name, equals, value = part.strip().partition("=")
+    if not equals and place == 0:
+      name, value = "size", name
+    if value not in choices.get(name, ()):
+      known = "; ".join(
+        f"{name}={'|'.join(filter(None, values))}"
+        for name, values in choices.items()
+      )
+      raise ValueError(f"config argument {part!r} is not known; give {known}")
+    chosen[name] = value
+  return chosen
+
+
+def start(
+  argument: str, **choices: Sequence[str]
+) -> tuple[ml_collections.ConfigDict, dict[str, str]]:
+  """The unlocked base config of a benchmark, and its parsed argument.
+
+  Every benchmark takes a size and `init=clip` or `init=pretraining`, which
+  says what `init.weights` is; `choices` adds to that.
+  """
+  common_choices = {"size": tuple(_SIZES), "init": tuple(_TAKEN)}
+  chosen = parse_argument(argument, {**common_choices, **choices})
+  c = base().unlock()
+  set_size(c, chosen["size"])
+  c.init.take = _TAKEN[chosen["init"]]
+  return c, chosen
+
+
+def set_steps(c: ml_collections.ConfigDict, *decay: float) -> None:
+  """Rates fall to a tenth at these times, in `train.unit`."""
+  c.optimizer.schedule = "steps"
+  c.optimizer.decay = tuple((at, 0.1) for at in decay)
+
+
+def set_gap(c: ml_collections.ConfigDict) -> None:
+  """The Large image tower: mean over patches, recomputed backward."""
+  c.model.image_tower.classifier = "gap"
+  c.model.image_tower.remat = "full"
+
+
+def set_classes(
+  c: ml_collections.ConfigDict, templates: Sequence[str], chunk: int
+) -> None:
+  """Texts are class prompts of 16 tokens; the text tower is frozen.
+
+  Args:
+    c: Changed.
+    templates: With one {} for the class name.
+    chunk: Classes fused at a time, all at once need too much memory.
+  """
+  c.data.texts = "classes"
+  c.data.max_tokens = 16
+  c.text.prompts = tuple(templates)
+  c.model.text_tower.frozen = True
+  c.model.fusion.query_chunk = chunk
+
+
+def set_class_embeddings(c: ml_collections.ConfigDict) -> None:
+  """Class embeddings of `text.class_embeddings` in place of a text tower."""
+  c.model.text_tower.num_layers = 0
+
+
+def set_augmentation(c: ml_collections.ConfigDict) -> None:
+  """Pixels of action benchmarks: classes do not say left, right or red."""
+  # The short side of the smallest scale, 0.9, is still above the crop.
+  c.data.short_side = 256
+  c.data.augment.flip = 0.5
+  c.data.augment.scale = (0.9, 1.33)
+  c.data.augment.colour = 0.8
+  c.data.augment.grey = 0.1
+  c.data.augment.rand_layers = 3
+  c.data.augment.rand_magnitude = 10

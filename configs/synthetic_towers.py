@@ -46,7 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
   set_tiny_model(c)
   set_adamw(c, rate=1e-3, steps=1500)
   c.data.texts = "classes"
-  c.data.max_segments = 2560
+  c.data.max_segments = 2688
   c.text.prompts = ("{}",)
   c.text.sampled = 256
   c.pyramid.ranges = ((0, common.INF),)

@@ -19,19 +19,17 @@ def class_texts(
     embeddings of `text.class_embeddings`.
 
   Raises:
-    ValueError: There is no template, one lacks its {}, or there are not as
-      many embeddings as classes.
+    ValueError: There is no template, one lacks its {}, or the embeddings do
+      not fit.
   """
   text = config.text
   if text.class_embeddings:
-    embeddings = np.load(text.class_embeddings, allow_pickle=False)
-    wanted = (len(classes), config.model.width)
-    if embeddings.shape != wanted:
-      raise ValueError(
-        f"text.class_embeddings: {text.class_embeddings} has shape "
-        f"{embeddings.shape}, not {wanted} (classes, model.width)"
-      )
-    return embeddings[None].astype(np.float32)
+    return _embeddings(text.class_embeddings, classes, config.model.width)[None]
+  if not config.model.text_tower.num_layers:
+    raise ValueError(
+      "text.class_embeddings: the model has no text tower; give the file that "
+      "python -m unloc_jax.embed_classes makes"
+    )
   broken = [prompt for prompt in text.prompts if prompt.count("{}") != 1]
   if broken or not text.prompts:
     raise ValueError(
@@ -44,6 +42,32 @@ def class_texts(
       for prompt in text.prompts
     ]
   )
+
+
+def _embeddings(
+  path: str, classes: tuple[str, ...], width: int
+) -> np.ndarray:
+  """Precomputed embeddings of classes, float32 [C, D], found by name."""
+  with np.load(path, allow_pickle=False) as file:
+    if {"names", "embeddings"} - set(file.files):
+      raise ValueError(
+        f"text.class_embeddings: {path} lacks names or embeddings; make it "
+        "with python -m unloc_jax.embed_classes"
+      )
+    rows = {str(name): row for row, name in enumerate(file["names"])}
+    embeddings = file["embeddings"]
+  if embeddings.shape != (len(rows), width):
+    raise ValueError(
+      f"text.class_embeddings: {path} has shape {embeddings.shape}, not "
+      f"{(len(rows), width)} (its names, model.width)"
+    )
+  missing = [name for name in classes if name not in rows]
+  if missing:
+    raise ValueError(
+      f"text.class_embeddings: {path} lacks {len(missing)} of "
+      f"{len(classes)} classes, such as {missing[0]!r}"
+    )
+  return embeddings[[rows[name] for name in classes]].astype(np.float32)
 
 
 def draw_prompts(prompts: jax.Array, key: jax.Array) -> jax.Array:

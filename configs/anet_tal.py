@@ -1,0 +1,70 @@
+"""Temporal action localization on ActivityNet 1.3, UnLoc-B and -L.
+
+    python -m data_preprocessing.build --dataset anet \
+      --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
+    python -m unloc_jax.pretrained.clip --from ViT-B-16.pt --to clip_b16
+    python -m unloc_jax.main --config=configs/anet_tal.py:B \
+      --config.data.path=DATA/anet/1.0.0 \
+      --config.init.weights=clip_b16 --workdir=runs/anet_tal
+
+L starts from ViT-L-14.pt and takes class embeddings made once:
+
+    python -m unloc_jax.embed_classes --config=configs/anet_tal.py:L \
+      --config.data.path=DATA/anet/1.0.0 --config.init.weights=clip_l14 \
+      --out=anet_l14.npz
+    ... --config=configs/anet_tal.py:L \
+      --config.text.class_embeddings=anet_l14.npz
+
+Zero-shot: `:B,split=50-0` trains on the 50% of classes that are seen in the
+first (0) of ten random splits, and tests on the unseen; 75-0 to 75-9 see 75%.
+Report the mean of the ten. `:L,init=pretraining` starts from the weights of a
+run of configs/kinetics_pretrain.py.
+
+Expected (published, val): mAP@0.5 L 59.3; zero-shot 50/50 B 36.9, L 43.2,
+75/25 B 40.2, L 47.4.
+"""
+
+import ml_collections
+
+from configs import common
+from data_preprocessing import class_data
+
+_TRAIN_VIDEOS = 10_024
+_SPLITS = tuple(f"{seen}-{i}" for seen in (50, 75) for i in range(10))
+
+
+def get_config(argument: str = "B") -> ml_collections.ConfigDict:
+  """Sizes B and L, zero-shot splits."""
+  c, chosen = common.start(argument, split=("", *_SPLITS))
+  c.task = "temporal_localization"
+  common.set_classes(c, class_data.prompt_templates("action"), chunk=25)
+  common.set_augmentation(c)
+  c.model.head.num_layers = 4
+  c.model.head.shared_across_levels = True
+  c.model.head.relevance_bias = -5.0
+  c.train.num_videos = _TRAIN_VIDEOS
+  c.checkpoint.best_metric = "mAP@0.5"
+  if chosen["split"]:
+    _set_split(c, chosen["split"])
+  if chosen["size"] == "B":
+    c.optimizer.warmup = 2.5
+    common.set_steps(c, 18)
+    return c.lock()
+  common.set_gap(c)
+  common.set_class_embeddings(c)
+  c.data.num_frames = 160
+  c.pyramid.ranges = common.RANGES_5
+  c.train.length = 30.0
+  c.optimizer.rates = (("", 0.01),)
+  c.optimizer.warmup = 5.0
+  return c.lock()
+
+
+def _set_split(c: ml_collections.ConfigDict, name: str) -> None:
+  """Trains on the seen classes of a split, evaluates on the unseen."""
+  seen, number = map(int, name.split("-"))
+  split = class_data.zero_shot_splits("anet", 100 - seen)[number]
+  c.data.classes = split.seen
+  c.eval.classes = split.unseen
+  # Classes have about as many videos each.
+  c.train.num_videos = _TRAIN_VIDEOS * seen // 100

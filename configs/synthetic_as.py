@@ -1,0 +1,28 @@
+"""Action segmentation on the embedded benchmark, in minutes.
+
+    python -m data_preprocessing.build --dataset coin --data_dir DATA \
+      --annotations RAW/annotations/coin --videos RAW/videos \
+      --frame_rate 5 --short_side 48
+    python -m unloc_jax.main --config=configs/synthetic_as.py \
+      --config.data.path=DATA/coin/1.0.0 \
+      --config.init.weights=runs/towers/weights --workdir=runs/as
+
+Stage 2 after configs/synthetic_towers.py, as configs/synthetic_mr.py.
+"""
+
+import ml_collections
+
+from configs import common, synthetic_mr, synthetic_tal
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The action of every frame, or none."""
+  c = synthetic_mr.get_config().unlock()
+  c.task = "action_segmentation"
+  synthetic_tal.set_actions(c)
+  c.pyramid.ranges = ((0, common.INF),)
+  c.model.fusion.kind = "transformer"
+  c.model.head.num_layers = 0
+  c.loss.relevance = "sigmoid"
+  c.checkpoint.best_metric = "accuracy"
+  return c.lock()

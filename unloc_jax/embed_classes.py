@@ -1,0 +1,122 @@
+"""Class names -> the .npz that `text.class_embeddings` reads.
+
+    python -m unloc_jax.embed_classes --config=configs/anet_tal.py:L \
+      --config.data.path=DATA/anet/1.0.0 --config.init.weights=clip_l14 \
+      --out=anet_l14.npz
+
+Every class of the dataset is put into every template of `text.prompts`; its
+embedding is their mean, as evaluation would take it.
+"""
+
+import os
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+
+from unloc_jax.data.manifest import read_manifest
+from unloc_jax.data.tokenizer import Tokenizer
+from unloc_jax.models.clip import TextTower, end_tokens
+from unloc_jax.pretrained import weights
+from unloc_jax.state import nest
+
+_SIZES = ("vocab_size", "max_tokens", "width", "num_layers", "num_heads")
+_TOWER = "text_tower/"
+_PROJECTION = "text_projection/kernel"
+_ROWS = 128  # Prompts encoded at a time.
+
+
+def text_sizes(config: dict[str, Any]) -> dict[str, int]:
+  """Sizes of the text tower that a folder of weights holds.
+
+  Raises:
+    ValueError: It does not say.
+  """
+  described = [
+    config[outer][inner]
+    for outer, inner in (("clip", "text"), ("model", "text_tower"))
+    if outer in config and inner in config[outer]
+  ]
+  if not described or not described[0]["num_layers"]:
+    raise ValueError("init.weights: the folder holds no text tower")
+  return {name: described[0][name] for name in _SIZES}
+
+
+def embed(
+  folder: str, names: tuple[str, ...], templates: tuple[str, ...], length: int
+) -> np.ndarray:
+  """Embeddings of class names, float32 [C, D].
+
+  Args:
+    folder: Weights with a text tower and its projection.
+    names: C class names.
+    templates: With one {} for the name; the result is the mean over them.
+    length: Tokens per prompt.
+
+  Raises:
+    ValueError: The folder holds no text tower.
+  """
+  loaded = weights.load(folder)
+  tower = TextTower(**text_sizes(loaded.config))
+  params = {k: v for k, v in loaded.params.items() if k.startswith(_TOWER)}
+  variables = {"params": nest(params)["params"][_TOWER.rstrip("/")]}
+  projection = loaded.params[_PROJECTION]
+
+  @jax.jit
+  def encode(ids):
+    return end_tokens(tower.apply(variables, ids, True), ids) @ projection
+
+  texts = [template.format(name) for name in names for template in templates]
+  ids = np.asarray(Tokenizer(length)(texts))
+  whole = np.pad(ids, ((0, -len(ids) % _ROWS), (0, 0)), mode="edge")
+  parts = whole.reshape(-1, _ROWS, length)
+  found = np.concatenate([encode(jnp.asarray(p)) for p in parts])[: len(ids)]
+  return found.reshape(len(names), len(templates), -1).mean(axis=1)
+
+
+def save(path: str, names: tuple[str, ...], embeddings: np.ndarray) -> None:
+  """Writes names [C] and embeddings [C, D] beside, then renames."""
+  beside = pathlib.Path(path).with_suffix(".tmp.npz")
+  beside.parent.mkdir(parents=True, exist_ok=True)
+  np.savez(beside, names=np.array(names), embeddings=embeddings)
+  os.replace(beside, path)
+
+
+def run(config: ml_collections.ConfigDict, out: str) -> str:
+  """Embeds the classes of `data.path`; returns a line that says what is there.
+
+  Raises:
+    ValueError: The dataset has no classes, or the weights no text tower.
+  """
+  names = read_manifest(config.data.path).classes
+  if not names:
+    raise ValueError(f"data.path: {config.data.path} holds no classes")
+  embeddings = embed(
+    config.init.weights, names, config.text.prompts, config.data.max_tokens
+  )
+  save(out, names, embeddings)
+  count = len(config.text.prompts)
+  return f"{out}: {len(names)} classes, {count} templates, {embeddings.shape}"
+
+
+def main(argv: list[str]) -> None:
+  """Runs; what is wrong is said in one line."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  try:
+    print(run(flags.FLAGS.config, flags.FLAGS.out))
+  except (ValueError, FileNotFoundError) as error:
+    sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+  config_flags.DEFINE_config_file("config", None, "Config file.")
+  flags.DEFINE_string("out", None, "File to write, .npz.")
+  flags.mark_flags_as_required(["config", "out"])
+  app.run(main)
