@@ -1,0 +1,285 @@
+"""Any video, any sentence: where in the video it happens.
+
+    from unloc_jax import Localizer
+    localizer = Localizer.from_export("exports/mr")
+    video = localizer.encode_video("match.mp4")
+    moments = localizer.localize(video, ["a player scores"], top_k=5)
+
+A video is encoded once and asked many times. What is found is what
+evaluation finds: frames, model and decoding are the same code.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+
+import jax
+import numpy as np
+
+from unloc_jax.models.unloc import UnLoc
+from unloc_jax.state import Parts, nest
+from unloc_jax.use import exported, reading
+from unloc_jax.use.answers import Answer, Moment, rank, spans
+from unloc_jax.use.asking import Asker
+from unloc_jax.use.encoded import EncodedVideo, read_index
+from unloc_jax.use.questions import Questions
+
+__all__ = ["Answer", "EncodedVideo", "Localizer", "Moment"]
+
+Progress = Callable[[float], None]
+
+
+def _quiet(seconds: float) -> None:
+  """Nobody is told of progress."""
+  del seconds
+
+
+class Localizer:
+  """A trained model, ready to be asked; see the module's example.
+
+  Made by `from_export`. Safe to share between threads.
+
+  Attributes:
+    export: What the model's folder says.
+    labels: Classes it was trained on; () for captions.
+  """
+
+  def __init__(self, export: exported.Export):
+    parts = Parts.from_config(export.config)
+    self.export = export
+    self.labels = export.labels
+    self._parts = parts
+    self._params = jax.device_put(export.params(parts))
+    self._questions = Questions(export)
+    self._asker = Asker(parts, self._params)
+    self._encode = jax.jit(
+      lambda params, frames: parts.model.apply(
+        nest(params), frames, method=UnLoc.encode_video
+      )
+    )
+
+  @classmethod
+  def from_export(cls, folder: str | os.PathLike[str]) -> "Localizer":
+    """Loads what `python -m unloc_jax.export` wrote.
+
+    Raises:
+      FileNotFoundError: The folder holds no export.
+      ValueError: It is broken or of a newer version.
+    """
+    return cls(exported.read(os.fspath(folder)))
+
+  def encode_video(
+    self, path: str | os.PathLike[str], progress: Progress = _quiet
+  ) -> EncodedVideo:
+    """Reads and encodes a video of any length, a window at a time.
+
+    Args:
+      path: A video file.
+      progress: Called with the seconds read so far.
+
+    Raises:
+      ValueError: It cannot be read, or the model takes features.
+    """
+    if self.export.source.extract != "frames":
+      raise ValueError(
+        f"{os.fspath(path)}: this model takes features, not videos; make "
+        "them with its tower and use encode_features"
+      )
+    clips = reading.read_clips(
+      path,
+      self.export.source,
+      self.export.config.data,
+      self.export.window_seconds,
+      progress,
+    )
+    return self._encoded(pathlib.Path(path).stem, clips)
+
+  def encode_features(
+    self,
+    features: np.ndarray,
+    *,
+    video_id: str = "features",
+    duration: float | None = None,
+    tower_hash: str | None = None,
+  ) -> EncodedVideo:
+    """Encodes features of a video, for models that were trained on them.
+
+    Args:
+      features: float32 [N, D_in], one per 1 / `export.source.frame_rate` s.
+      video_id: Name of the video.
+      duration: Seconds; by default what the features cover.
+      tower_hash: The tower they are of, where it is known.
+
+    Raises:
+      ValueError: They are not those of the model's tower.
+    """
+    source = self.export.source
+    if source.extract != "features":
+      raise ValueError(
+        f"{video_id}: this model takes videos, not features; use encode_video"
+      )
+    shape = np.shape(features)
+    if len(shape) != 2 or shape[1] != source.embedding_width or not shape[0]:
+      raise ValueError(
+        f"{video_id}: features of shape {shape}, but the model wants "
+        f"[N, {source.embedding_width}]; extract them with its tower"
+      )
+    if tower_hash not in (None, source.tower_hash):
+      raise ValueError(
+        f"{video_id}: features of tower {tower_hash}, but the model wants "
+        f"{source.tower_hash}; extract them with its tower"
+      )
+    clips = reading.cut_features(
+      np.asarray(features, np.float32),
+      duration,
+      source,
+      self.export.config.data,
+      self.export.window_seconds,
+    )
+    return self._encoded(video_id, clips)
+
+  def _encoded(
+    self, video_id: str, clips: Iterable[reading.Clip]
+  ) -> EncodedVideo:
+    tokens, seen = [], []
+    for clip in clips:
+      made = self._encode(self._params, clip.inputs[None])
+      tokens.append(np.asarray(made, np.float32))
+      # Pixels are not kept.
+      seen.append(dataclasses.replace(clip, inputs=np.zeros(0)))
+    last = seen[-1]
+    rate = np.float32(self.export.source.frame_rate)
+    counts = np.array([clip.frame_count for clip in seen], np.int32)
+    return EncodedVideo(
+      video_id=video_id,
+      duration=last.start + last.duration,
+      tokens=np.concatenate(tokens),
+      frame_mask=np.stack([clip.frame_mask for clip in seen]),
+      starts=np.array([clip.start for clip in seen]),
+      durations=np.array([clip.duration for clip in seen], np.float32),
+      steps=self._asker.steps(counts, rate),
+      encoder_hash=self.export.encoder_hash,
+    )
+
+  def ask(
+    self, video: EncodedVideo, sentences: Sequence[str], top_k: int = 5
+  ) -> list[Answer]:
+    """Everything there is to say of each sentence.
+
+    Args:
+      video: Of `encode_video`, or loaded.
+      sentences: What is looked for, in words.
+      top_k: Most moments of a sentence.
+
+    Returns:
+      An Answer per sentence: its moments and the relevance of every frame.
+
+    Raises:
+      ValueError: A sentence is empty or too long, the video was encoded by
+        another model, or the model finds no moments.
+    """
+    self._check(video)
+    texts = self._questions.captions(sentences)
+    return self._asker.moments(video, sentences, texts, top_k)
+
+  def localize(
+    self, video: EncodedVideo, sentences: Sequence[str], top_k: int = 5
+  ) -> list[Moment]:
+    """Moments of each sentence in turn, the best first; see `ask`."""
+    answers = self.ask(video, sentences, top_k)
+    return [moment for answer in answers for moment in answer.moments]
+
+  def detect(
+    self,
+    video: EncodedVideo,
+    labels: Sequence[str] = (),
+    top_k: int = 100,
+  ) -> list[Moment]:
+    """Where anything of a list of labels happens, the best first.
+
+    Args:
+      video: Of `encode_video`, or loaded.
+      labels: Names of actions, any; put into the model's prompts. By default
+        those it was trained on.
+      top_k: Most moments of the video.
+
+    Raises:
+      ValueError: As of `ask`, or there are no labels.
+    """
+    self._check(video)
+    labels = self.known_labels(labels)
+    texts = self._questions.labels(labels)
+    answers = self._asker.moments(video, labels, texts, top_k)
+    return rank((m for answer in answers for m in answer.moments), top_k)
+
+  def segment(
+    self, video: EncodedVideo, labels: Sequence[str] = ()
+  ) -> list[Moment]:
+    """Cuts a video into stretches of one label each, in order of time.
+
+    Where no label is likelier than not, there is no stretch.
+
+    Args:
+      video: Of `encode_video`, or loaded.
+      labels: As of `detect`.
+
+    Returns:
+      Stretches that do not overlap; the score is the mean relevance.
+
+    Raises:
+      ValueError: As of `detect`.
+    """
+    self._check(video)
+    labels = self.known_labels(labels)
+    texts = self._questions.labels(labels)
+    times, logits = self._asker.logits(video, len(labels), texts)
+    return spans(video.video_id, labels, times, logits, video.duration)
+
+  def search(
+    self,
+    index: str | os.PathLike[str] | Sequence[EncodedVideo],
+    sentence: str,
+    top_k: int = 10,
+  ) -> list[Moment]:
+    """Moments of a sentence in many videos, ranked over all of them.
+
+    Args:
+      index: Folder of saved encoded videos (`*.encoded.npz`), or a list.
+      sentence: What is looked for.
+      top_k: Most moments in all.
+
+    Raises:
+      FileNotFoundError: The folder holds no encoded video.
+      ValueError: As of `ask`.
+    """
+    if isinstance(index, (str, os.PathLike)):
+      index = read_index(os.fspath(index))
+    found = (
+      moment
+      for video in index
+      for moment in self.localize(video, [sentence], top_k)
+    )
+    return rank(found, top_k)
+
+  def known_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels, or those the model was trained on if there are none.
+
+    Raises:
+      ValueError: It was trained on none.
+    """
+    chosen = tuple(labels) or self.labels
+    if not chosen:
+      raise ValueError(
+        "labels: the model was trained on captions and has none of its own; "
+        "name some"
+      )
+    return chosen
+
+  def _check(self, video: EncodedVideo) -> None:
+    if video.encoder_hash != self.export.encoder_hash:
+      raise ValueError(
+        f"{video.video_id}: encoded by another model (features of tower "
+        f"{video.encoder_hash[:12]}, this one is "
+        f"{self.export.encoder_hash[:12]}); encode it again"
+      )

@@ -1,0 +1,1 @@
+"""What using a trained model is made of: exports, windows, encoded videos."""

@@ -1,0 +1,84 @@
+"""What is found: moments, and how they are ranked."""
+
+import dataclasses
+import heapq
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from unloc_jax.metrics import segmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+  """A part of a video.
+
+  Attributes:
+    video_id: The video's name.
+    query: The sentence or label it answers.
+    start: Seconds.
+    end: Seconds.
+    score: 0 to 1, the higher the better.
+  """
+
+  video_id: str
+  query: str
+  start: float
+  end: float
+  score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """What was found for one query in one video.
+
+  Attributes:
+    query: The sentence or label.
+    moments: The best first.
+    times: float64 [N], seconds of the frames looked at.
+    relevance: float32 [N], of those frames, 0 to 1.
+  """
+
+  query: str
+  moments: list[Moment]
+  times: np.ndarray
+  relevance: np.ndarray
+
+
+def rank(moments: Iterable[Moment], top_k: int) -> list[Moment]:
+  """The best moments, the best first; the first of equals first."""
+  return heapq.nlargest(top_k, moments, key=lambda moment: moment.score)
+
+
+def spans(
+  video_id: str,
+  labels: Sequence[str],
+  times: np.ndarray,
+  logits: np.ndarray,
+  duration: float,
+) -> list[Moment]:
+  """Stretches of frames of the same label, background left out.
+
+  Args:
+    video_id: Of the video.
+    labels: C names.
+    times: [N], seconds of frames, ascending.
+    logits: [C, N].
+    duration: Of the video, seconds.
+  """
+  chosen = segmentation.from_logits(logits.T)
+  kinds, places = segmentation.runs(chosen)
+  # A frame stands for what is nearer to it than to its neighbours.
+  edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [duration]])
+  scores = 1.0 / (1.0 + np.exp(-logits))
+  return [
+    Moment(
+      video_id,
+      labels[kind - 1],
+      float(edges[first]),
+      float(edges[last]),
+      float(scores[kind - 1, first:last].mean()),
+    )
+    for kind, (first, last) in zip(kinds.tolist(), places.tolist(), strict=True)
+    if kind != segmentation.BACKGROUND
+  ]

@@ -1,0 +1,112 @@
+"""Encoded videos: what questions are asked of, kept in files and folders."""
+
+import dataclasses
+import json
+import pathlib
+import zipfile
+
+import numpy as np
+
+_FORMAT = 1
+SUFFIX = ".encoded.npz"
+_ARRAYS = ("tokens", "frame_mask", "starts", "durations", "steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedVideo:
+  """A video as W windows of frame tokens.
+
+  Attributes:
+    video_id: Name of the file it came from, without its ending.
+    duration: Seconds.
+    tokens: float32 [W, T, D], projected frame tokens.
+    frame_mask: bool [W, T], False where a window has no frame.
+    starts: float64 [W], where windows begin, seconds.
+    durations: float32 [W], seconds.
+    steps: float32 [W], seconds between two sampled frames.
+    encoder_hash: Of the export that encoded it.
+  """
+
+  video_id: str
+  duration: float
+  tokens: np.ndarray
+  frame_mask: np.ndarray
+  starts: np.ndarray
+  durations: np.ndarray
+  steps: np.ndarray
+  encoder_hash: str
+
+  @property
+  def num_windows(self) -> int:
+    """W."""
+    return len(self.starts)
+
+  def times(self, window: int) -> np.ndarray:
+    """Seconds in the video of a window's frames, float64 [frames]."""
+    places = np.flatnonzero(self.frame_mask[window])
+    return self.starts[window] + places * float(self.steps[window])
+
+  def save(self, path: str) -> None:
+    """Writes a file (beside, then renamed); any name, best in `SUFFIX`."""
+    target = pathlib.Path(path)
+    about = {
+      "format": _FORMAT,
+      "video_id": self.video_id,
+      "duration": self.duration,
+      "encoder_hash": self.encoder_hash,
+    }
+    arrays = {name: getattr(self, name) for name in _ARRAYS}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(target.name + ".tmp")
+    with beside.open("wb") as file:
+      np.savez(file, about=np.array(json.dumps(about)), **arrays)
+    beside.rename(target)
+
+  @classmethod
+  def load(cls, path: str) -> "EncodedVideo":
+    """Reads a file that `save` wrote.
+
+    Raises:
+      FileNotFoundError: There is none.
+      ValueError: It is no such file, damaged, or of a newer version.
+    """
+    try:
+      with np.load(path, allow_pickle=False) as file:
+        about = json.loads(str(file["about"]))
+        if about["format"] > _FORMAT:
+          raise ValueError(
+            f"format {about['format']}, this version reads up to {_FORMAT}; "
+            "upgrade unloc_jax"
+          )
+        arrays = {name: file[name] for name in _ARRAYS}
+      return cls(
+        video_id=str(about["video_id"]),
+        duration=float(about["duration"]),
+        encoder_hash=str(about["encoder_hash"]),
+        **arrays,
+      )
+    except FileNotFoundError as error:
+      raise FileNotFoundError(f"{path}: there is no such file") from error
+    except (
+      ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile
+    ) as error:
+      raise ValueError(
+        f"{path} is not an encoded video ({error}); make one with "
+        "encode_video(...).save(path)"
+      ) from error
+
+
+def read_index(folder: str) -> list[EncodedVideo]:
+  """All encoded videos of a folder, by name.
+
+  Raises:
+    FileNotFoundError: There are none.
+    ValueError: One of them cannot be read.
+  """
+  paths = sorted(pathlib.Path(folder).glob(f"*{SUFFIX}"))
+  if not paths:
+    raise FileNotFoundError(
+      f"{folder}: there is no *{SUFFIX} in this folder; save encoded videos "
+      "there under such names"
+    )
+  return [EncodedVideo.load(str(path)) for path in paths]

@@ -1,0 +1,163 @@
+"""An exported model: what its folder says, and its weights."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from unloc_jax import sharding
+from unloc_jax.pretrained import weights
+from unloc_jax.state import FlatParams, Parts, param_shapes
+
+FORMAT = 1
+EXPORT = "export.json"
+CLASS_EMBEDDINGS = "class_embeddings.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """The videos a model expects.
+
+  Attributes:
+    dataset: What it was trained on.
+    extract: "frames" or "features".
+    frame_rate: Frames per second that are looked at.
+    short_side: Short side those are brought to, pixels; 0 = none.
+    jpeg_quality: Of the compression they go through, as in training.
+    normalisation: What is done to pixels or features before the model.
+    embedding_width: Channels of features; None for frames.
+    tower_hash: The tower features have to be of; None for frames.
+  """
+
+  dataset: str
+  extract: str
+  frame_rate: float
+  short_side: int
+  jpeg_quality: int
+  normalisation: str
+  embedding_width: int | None
+  tower_hash: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+  """What an exported folder says; `params` are read when asked for.
+
+  Attributes:
+    folder: Where it is.
+    config: The run's locked config.
+    source: The videos it expects.
+    window_seconds: Longer videos are seen in windows of this length.
+    labels: Classes it was trained on; () for captions.
+    metrics: {split: {name: value}} of the run.
+    encoder_hash: Names what turns frames into tokens; encoded videos of
+      another one cannot be asked.
+  """
+
+  folder: pathlib.Path
+  config: ml_collections.ConfigDict
+  source: Source
+  window_seconds: float
+  labels: tuple[str, ...]
+  metrics: dict[str, dict[str, float]]
+  encoder_hash: str
+
+  def params(self, parts: Parts) -> dict[str, np.ndarray]:
+    """The weights, {path: float32 array}, stacked as the model wants them.
+
+    Raises:
+      ValueError: They do not fit the config.
+    """
+    return weights.merge(
+      param_shapes(parts), weights.load(str(self.folder)).params, ""
+    )
+
+
+def is_export(folder: str) -> bool:
+  """Whether a folder holds an export rather than a run."""
+  return (pathlib.Path(folder) / EXPORT).exists()
+
+
+def read(folder: str) -> Export:
+  """Reads what an exported folder says.
+
+  Raises:
+    FileNotFoundError: It is not one.
+    ValueError: It is broken, or of a newer version.
+  """
+  path = pathlib.Path(folder) / EXPORT
+  if not path.exists():
+    raise FileNotFoundError(
+      f"{path}: there is no exported model in this folder; make one with "
+      "python -m unloc_jax.export --workdir RUN --out DIR"
+    )
+  try:
+    values = json.loads(path.read_text())
+    _check_format(path, values["format"])
+    return _from_values(path.parent, values)
+  except KeyError as error:
+    raise ValueError(f"{path}: key {error} is missing; export again") from error
+  except (TypeError, AttributeError, json.JSONDecodeError) as error:
+    raise ValueError(f"{path}: {error}; export again") from error
+
+
+def _check_format(path: pathlib.Path, found: Any) -> None:
+  if not isinstance(found, int) or found > FORMAT:
+    raise ValueError(
+      f"{path}: made by a newer version of unloc_jax (format {found}, this "
+      f"one reads up to {FORMAT}); upgrade unloc_jax"
+    )
+
+
+def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
+  config = _config(folder)
+  if config.text.class_embeddings:
+    config.text.class_embeddings = str(folder / CLASS_EMBEDDINGS)
+  names = [field.name for field in dataclasses.fields(Source)]
+  source = Source(**{name: values["source"][name] for name in names})
+  return Export(
+    folder=folder,
+    config=config,
+    source=source,
+    window_seconds=float(values["window_seconds"]),
+    labels=tuple(values["labels"]),
+    metrics=values["metrics"],
+    encoder_hash=values["encoder_hash"],
+  )
+
+
+def _config(folder: pathlib.Path) -> ml_collections.ConfigDict:
+  """The run's config, which stands beside the weights."""
+  values = json.loads((folder / weights.CONFIG).read_text())
+  del values["format"]
+  return ml_collections.ConfigDict(_tuples(values)).lock()
+
+
+def _tuples(value: Any) -> Any:
+  """Lists, which JSON made of tuples, back to tuples."""
+  if isinstance(value, dict):
+    return {key: _tuples(item) for key, item in value.items()}
+  if isinstance(value, list):
+    return tuple(_tuples(item) for item in value)
+  return value
+
+
+def restore_params(folder: str, parts: Parts, mesh: Mesh) -> FlatParams:
+  """An export's weights on a mesh, as `Checkpoints.restore_params` gives.
+
+  Raises:
+    ValueError: They do not fit the config.
+  """
+  params = read(folder).params(parts)
+  shardings = sharding.state_shardings(param_shapes(parts), mesh)
+  return {
+    name: jax.make_array_from_callback(
+      value.shape, shardings[name], lambda index, value=value: value[index]
+    )
+    for name, value in params.items()
+  }

@@ -1,0 +1,62 @@
+"""What is asked, checked and turned into token ids."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from unloc_jax.data.tokenizer import Tokenizer
+from unloc_jax.prompts import class_texts
+from unloc_jax.use.exported import Export
+
+MAX_CHARACTERS = 1000
+
+
+class Questions:
+  """Sentences and labels as a model takes them.
+
+  Args:
+    export: Of the model.
+  """
+
+  def __init__(self, export: Export):
+    self._config = export.config
+    self._tokenize = Tokenizer(export.config.data.max_tokens)
+
+  def captions(self, sentences: Sequence[str]) -> np.ndarray:
+    """Token ids of sentences as they are, int32 [1, Q, L].
+
+    Raises:
+      ValueError: One is empty, too long, or the model reads no text.
+    """
+    check_texts(sentences, "query")
+    if not self._config.model.text_tower.num_layers:
+      raise ValueError(
+        "the model has no text tower, so it only knows its own labels; use "
+        "detect"
+      )
+    return self._tokenize(list(sentences))[None]
+
+  def labels(self, labels: Sequence[str]) -> np.ndarray:
+    """Prompts of labels, ids [R, C, L] or embeddings [R, C, D].
+
+    Raises:
+      ValueError: One is empty, too long, or unknown to precomputed embeddings.
+    """
+    check_texts(labels, "label")
+    return class_texts(self._config, tuple(labels))
+
+
+def check_texts(texts: Sequence[str], what: str) -> None:
+  """Raises ValueError at the first text that cannot be asked."""
+  if isinstance(texts, str):
+    raise ValueError(f"{what}: give a list of texts, not one text")
+  if not texts:
+    raise ValueError(f"{what}: there is none; give at least one")
+  for place, text in enumerate(texts, start=1):
+    if not text.strip():
+      raise ValueError(f"{what} {place} is empty; say what to look for")
+    if len(text) > MAX_CHARACTERS:
+      raise ValueError(
+        f"{what} {place} has {len(text):,} characters, at most "
+        f"{MAX_CHARACTERS:,} are read; shorten it"
+      )

@@ -1,0 +1,111 @@
+"""Videos of any length as windows, and the frames sampled from each.
+
+Pure NumPy; the sampling is that of `unloc_jax.data.ops`.
+"""
+
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+
+
+@dataclasses.dataclass(frozen=True)
+class Window(Generic[Item]):
+  """Consecutive frames of a video, to the model a video of its own.
+
+  Attributes:
+    first: Place in the video of its first frame.
+    frames: Its frames.
+    is_last: The video ends with it.
+  """
+
+  first: int
+  frames: list[Item]
+  is_last: bool
+
+
+def length_in_frames(seconds: float, rate: float) -> int:
+  """Frames that a window of so many seconds has, as a built video has."""
+  return max(1, math.ceil(seconds * rate - 1e-6))
+
+
+def cut(frames: Iterable[Item], length: int) -> Iterator[Window[Item]]:
+  """Windows of `length` frames, each half a window after the one before.
+
+  The last one ends with the video; a video of up to `length` frames is one
+  window. No more than `length` frames are held at a time.
+
+  Args:
+    frames: Of the whole video, in order.
+    length: Frames of a window, at least 1.
+  """
+  hop = max(1, length // 2)
+  held: deque[Item] = deque(maxlen=length)
+  count = 0
+  for frame in frames:
+    # Only now is it known that the video goes on after this window.
+    if count >= length and (count - length) % hop == 0:
+      yield Window(count - length, list(held), False)
+    held.append(frame)
+    count += 1
+  if held:
+    yield Window(count - len(held), list(held), True)
+
+
+def sample(
+  count: int, frame_rate: float, num_frames: int, sampling: str, rate: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """Which frames of a window the model sees.
+
+  Args:
+    count: N, frames of the window.
+    frame_rate: Of those frames, per second.
+    num_frames: T.
+    sampling: "linspace" or "rate", see `config.data`.
+    rate: Frames per second of sampling "rate".
+
+  Returns:
+    int64 [T], indices of frames, and bool [T], False where there is none.
+  """
+  if sampling == "linspace":
+    index = np.arange(num_frames) * (count - 1) // max(num_frames - 1, 1)
+    return index, np.ones(num_frames, bool)
+  times = np.arange(num_frames, dtype=np.float32) / np.float32(rate)
+  index = np.floor(times * np.float32(frame_rate) + np.float32(5e-4))
+  index = index.astype(np.int64)
+  return np.minimum(index, count - 1), index < count
+
+
+def blend(
+  times: list[np.ndarray], values: list[np.ndarray], duration: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """Joins what overlapping windows say of each moment, by their mean.
+
+  Args:
+    times: Per window, seconds since the start of the video, ascending [T].
+    values: Per window, [Q, T].
+    duration: Of the video, seconds.
+
+  Returns:
+    Seconds [N] as dense as in the first window, and the values [Q, N] there.
+    A single window's own times and values.
+  """
+  if len(times) == 1:
+    return times[0], values[0]
+  first = times[0]
+  step = (first[-1] - first[0]) / max(len(first) - 1, 1) or duration
+  grid = np.arange(0.0, duration, step)
+  total = np.zeros((len(values[0]), len(grid)))
+  seen = np.zeros(len(grid))
+  for at, value in zip(times, values, strict=True):
+    inside = (grid >= at[0] - 1e-9) & (grid <= at[-1] + 1e-9)
+    seen += inside
+    for row, curve in zip(total, value, strict=True):
+      row[inside] += np.interp(grid[inside], at, curve)
+  kept = seen > 0
+  return grid[kept], (total[:, kept] / seen[kept]).astype(np.float32)
