@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.data import rand_augment
+from unloc_jax.data import crop, rand_augment
 
 Record = dict[str, Any]
 Op = Callable[[Record], Record]
@@ -124,27 +124,6 @@ def take_frames(record: Record) -> Record:
   }
 
 
-def crop_box(
-  height: Any, width: Any, ratio: Any, image_size: int, top: Any, left: Any
-) -> list[tf.Tensor]:
-  """[top, left, side, side] of the source pixels that fill the crop.
-
-  Args:
-    height: of the source, pixels.
-    width: of the source, pixels.
-    ratio: of resized to source pixels.
-    image_size: side of the crop, resized pixels.
-    top: place of the crop, 0 (top) to 1 (bottom).
-    left: place of the crop, 0 (left) to 1 (right).
-  """
-  side = tf.cast(tf.round(image_size / ratio), tf.int32)
-  side = tf.minimum(side, tf.minimum(height, width))
-  place = lambda room, at: tf.cast(  # noqa: E731
-    tf.floor(tf.cast(room, tf.float32) * at + 0.5), tf.int32
-  )
-  return [place(height - side, top), place(width - side, left), side, side]
-
-
 def decode_crop(
   image_size: int,
   short_side: int,
@@ -164,46 +143,18 @@ def decode_crop(
 
   def apply(record: Record) -> Record:
     images = record["frames"]
-    shape = tf.io.extract_jpeg_shape(images[0])
-    height, width = shape[0], shape[1]
-    target = _uniform(record, "scale", (), *scale) if scale != (1, 1) else 1.0
-    source = tf.cast(tf.minimum(height, width), tf.float32)
+    size = tf.io.extract_jpeg_shape(images[0])[:2]
+    factor = _uniform(record, "scale", (), *scale) if scale != (1, 1) else 1.0
     top = _uniform(record, "top") if random_crop else 0.5
     left = _uniform(record, "left") if random_crop else 0.5
-    ratio = short_side * target / source
-    box = crop_box(height, width, ratio, image_size, top, left)
-    # libjpeg blends colours across the crop's sides only where it sees beyond
-    # them: a column more on each makes this what whole images give.
-    top, left, side, _ = box
-    before = tf.minimum(left, 1)
-    after = tf.minimum(width - left - side, 1)
-    box = [top, left - before, side, before + side + after]
+    view = crop.window(size, short_side * factor, image_size, top, left)
     decode = lambda image: tf.image.decode_and_crop_jpeg(  # noqa: E731
-      image, box, channels=3, dct_method="INTEGER_ACCURATE"
+      image, view.box, channels=3, dct_method="INTEGER_ACCURATE"
     )
     pixels = tf.map_fn(decode, images, fn_output_signature=tf.uint8)
-    pixels = pixels[:, :, before : before + side]
-    pixels = resize(pixels, image_size)
-    return {**record, "frames": pixels}
+    return {**record, "frames": crop.cut(pixels, view, image_size)}
 
   return apply
-
-
-def resize(pixels: tf.Tensor, image_size: int) -> tf.Tensor:
-  """uint8 [U, h, w, 3] to uint8 [U, image_size, image_size, 3], bilinear."""
-  side = tf.shape(pixels)[1]
-
-  def scaled() -> tf.Tensor:
-    # Only shrinking needs the (slow) filter that keeps patterns from forming.
-    result = tf.cond(
-      side > image_size,
-      lambda: tf.image.resize(pixels, [image_size] * 2, antialias=True),
-      lambda: tf.image.resize(pixels, [image_size] * 2),
-    )
-    return tf.saturate_cast(tf.round(result), tf.uint8)
-
-  pixels = tf.cond(side == image_size, lambda: pixels, scaled)
-  return tf.ensure_shape(pixels, [None, image_size, image_size, 3])
 
 
 def flip(probability: float) -> Op:

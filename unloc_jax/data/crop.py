@@ -1,0 +1,113 @@
+"""Resizing and cropping as one step that reads only the pixels it needs.
+
+The result is that of resizing whole images, as Pillow does it (bicubic, with
+a filter that widens when shrinking), and cutting the crop out of them: what
+CLIP's towers were trained on.
+"""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+# Source pixels on each side that a bicubic kernel reads at scale 1.
+_SUPPORT = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+  """A crop of resized images, and the source pixels it takes.
+
+  Attributes:
+    box: int32 [top, left, height, width] of the source to read.
+    scale: float32 [2], resized over source pixels, rows then columns.
+    offset: int32 [2], the crop's corner in resized pixels.
+    resized: bool, False where source pixels are taken as they are.
+  """
+
+  box: tuple[tf.Tensor, ...]
+  scale: tf.Tensor
+  offset: tf.Tensor
+  resized: tf.Tensor
+
+
+def window(
+  size: Any, short_side: Any, image_size: int, top: Any, left: Any
+) -> Window:
+  """The window of one crop.
+
+  Args:
+    size: int32 [2], height and width of the source, pixels.
+    short_side: what the short side is resized to; at least image_size.
+    image_size: side of the crop, resized pixels.
+    top: place of the crop, 0 (top) to 1 (bottom).
+    left: place of the crop, 0 (left) to 1 (right).
+  """
+  size = tf.cast(size, tf.float64)
+  short_side = tf.maximum(tf.cast(short_side, tf.float64), image_size)
+  short = tf.reduce_min(size)
+  # The long side is cut to whole pixels, the short one is not changed; 1e-6
+  # keeps products such as 640 * (224 / 448) whole.
+  resized = tf.floor(size * short_side / short + 1e-6)
+  scale = resized / size
+  at = tf.stack([tf.cast(top, tf.float64), tf.cast(left, tf.float64)])
+  offset = tf.round((resized - image_size) * at)
+  changed = tf.reduce_any(tf.not_equal(resized, size))
+  # One pixel more even where nothing is resized: libjpeg blends colours
+  # across a crop's sides only where it sees beyond them.
+  margin = tf.where(
+    changed, tf.math.ceil(_SUPPORT * tf.maximum(1.0 / scale, 1.0)), 1.0
+  )
+  first = tf.maximum(tf.floor(offset / scale) - margin, 0.0)
+  last = tf.minimum(tf.math.ceil((offset + image_size) / scale) + margin, size)
+  box = tf.cast(tf.concat([first, last - first], 0), tf.int32)
+  return Window(
+    box=tuple(tf.unstack(box)),
+    scale=tf.cast(scale, tf.float32),
+    offset=tf.cast(offset, tf.int32),
+    resized=changed,
+  )
+
+
+def cut(pixels: tf.Tensor, view: Window, image_size: int) -> tf.Tensor:
+  """uint8 [U, h, w, 3] of the window's box to [U, H, W, 3], H = W."""
+  corner = tf.stack(view.box[:2])
+
+  def scaled() -> tf.Tensor:
+    shift = tf.cast(corner, tf.float32) * view.scale - tf.cast(
+      view.offset, tf.float32
+    )
+    result = tf.raw_ops.ScaleAndTranslate(
+      images=pixels,
+      size=[image_size, image_size],
+      scale=view.scale,
+      translation=shift,
+      kernel_type="keyscubic",
+      antialias=True,
+    )
+    return tf.saturate_cast(tf.round(result), tf.uint8)
+
+  def plain() -> tf.Tensor:
+    top, left = tf.unstack(view.offset - corner)
+    return pixels[:, top : top + image_size, left : left + image_size]
+
+  result = tf.cond(view.resized, scaled, plain)
+  return tf.ensure_shape(result, [None, image_size, image_size, 3])
+
+
+def centre(frames: Any, image_size: int, short_side: int) -> tf.Tensor:
+  """Resizes and crops decoded frames as evaluation does stored ones.
+
+  Args:
+    frames: uint8 [U, h, w, 3].
+    image_size: side of the crop, pixels.
+    short_side: what the short side is resized to, pixels.
+
+  Returns:
+    uint8 [U, image_size, image_size, 3].
+  """
+  frames = tf.convert_to_tensor(frames)
+  view = window(tf.shape(frames)[1:3], short_side, image_size, 0.5, 0.5)
+  top, left, height, width = view.box
+  seen = frames[:, top : top + height, left : left + width]
+  return cut(seen, view, image_size)
