@@ -112,13 +112,14 @@ def inspect(folder: pathlib.Path, page: pathlib.Path, videos: int,
   Returns:
     Counts and histograms.
   """
+  found = shards(folder)
   manifest = records.Manifest.from_json(
       (folder / "manifest.json").read_text())
   texts = [f"{manifest.dataset}: {manifest.extract} at"
            f" {manifest.frame_rate:g} a second, short side"
            f" {manifest.short_side}, {len(manifest.classes)} classes"]
   shown: dict[str, list[Stored]] = {}
-  for split, paths in shards(folder).items():
+  for split, paths in found.items():
     summary = Summary()
     shown[split] = []
     for path in paths:

@@ -1,0 +1,238 @@
+"""Features others made are read as they are, and nothing in them is run."""
+
+import collections
+import io
+import json
+import pickle
+import sys
+import types
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_preprocessing import build, feature_files, features, records
+from data_preprocessing.examples import spool_file
+from data_preprocessing.jobs import BuildError, Settings, VideoJob
+from data_preprocessing.records import Query, Segment, VideoAnnotation
+from data_preprocessing.video_errors import Reason, VideoError
+
+VALUES = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
+
+
+def write_torch(path, content, tensors):
+  """Writes a .pt as PyTorch does: a zip of a pickle and its storages."""
+  torch = types.ModuleType("torch")
+  utils = types.ModuleType("torch._utils")
+
+  def rebuild(*_):
+    return None
+
+  rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+  rebuild.__name__ = "_rebuild_tensor_v2"
+  utils._rebuild_tensor_v2 = rebuild
+  for kind in ("FloatStorage", "HalfStorage"):
+    made = type(kind, (), {"__module__": "torch"})
+    setattr(torch, kind, made)
+  torch._utils = utils
+  sys.modules.update({"torch": torch, "torch._utils": utils})
+
+  class Storage:
+    def __init__(self, key, array):
+      self.key, self.array = key, array
+
+  class Tensor:
+    def __init__(self, key, array, stride, offset=0):
+      self.storage, self.offset = Storage(key, array), offset
+      self.shape, self.stride = array.shape, stride
+
+    def __reduce__(self):
+      return rebuild, (
+        self.storage, self.offset, self.shape, self.stride, False,
+        collections.OrderedDict(),
+      )  # fmt: skip
+
+  class Writer(pickle.Pickler):
+    def persistent_id(self, item):
+      if isinstance(item, Storage):
+        kind = {"f4": "FloatStorage", "f2": "HalfStorage"}[
+          item.array.dtype.str[1:]
+        ]
+        kind = getattr(torch, kind)
+        return ("storage", kind, item.key, "cpu", item.array.size)
+      return None
+
+  made = {
+    name: Tensor(str(i), array, stride)
+    for i, (name, (array, stride)) in enumerate(tensors.items())
+  }
+  file = io.BytesIO()
+  Writer(file, 2).dump(content(made))
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("name/data.pkl", file.getvalue())
+    for i, (array, _) in enumerate(tensors.values()):
+      archive.writestr(f"name/data/{i}", array.tobytes())
+  del sys.modules["torch"], sys.modules["torch._utils"]
+
+
+def test_npy_npz_and_hdf5(tmp_path):
+  np.save(tmp_path / "a.npy", VALUES[None])
+  np.savez(tmp_path / "b.npz", features=VALUES.astype(np.float64), n=4)
+  with h5py.File(tmp_path / "c.h5", "w") as file:
+    file["group/feats"] = VALUES
+  for name in ("a.npy", "b.npz", "c.h5"):
+    found = feature_files.read(str(tmp_path / name))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, VALUES)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2"])
+def test_torch_files(tmp_path, dtype):
+  array = VALUES.astype(dtype)
+  path = tmp_path / "a.pt"
+  write_torch(path, lambda made: made["x"], {"x": (array, (3, 1))})
+  np.testing.assert_array_equal(
+    feature_files.read(str(path)), array.astype(np.float32)
+  )
+  transposed = np.ascontiguousarray(array.T).reshape(4, 3)
+  write_torch(
+    path,
+    lambda made: {"features": made["x"], "id": "video"},
+    {"x": (transposed, (1, 4))},
+  )
+  np.testing.assert_array_equal(
+    feature_files.read(str(path)), array.astype(np.float32)
+  )
+
+
+class Evil:
+  def __reduce__(self):
+    return exec, ("raise SystemExit('it ran')",)
+
+
+def test_nothing_in_a_file_is_run(tmp_path):
+  array = np.array([Evil()], dtype=object)
+  np.save(tmp_path / "a.npy", array, allow_pickle=True)
+  np.savez(tmp_path / "b.npz", features=array)
+  with zipfile.ZipFile(tmp_path / "c.pt", "w") as archive:
+    archive.writestr("x/data.pkl", pickle.dumps({"features": Evil()}))
+  for name in ("a.npy", "b.npz", "c.pt"):
+    with pytest.raises(VideoError) as caught:
+      feature_files.read(str(tmp_path / name))
+    assert caught.value.reason == Reason.FEATURES
+
+
+def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
+  path = tmp_path / "a.pt"
+  write_torch(path, lambda made: made["x"], {"x": (VALUES, (300, 1))})
+  with pytest.raises(VideoError, match="beyond its storage"):
+    feature_files.read(str(path))
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "says"),
+  [
+    ("a.npy", b"not an array", "cannot be read"),
+    ("a.pt", b"not a zip", "before PyTorch 1.6"),
+    ("a.h5", b"not hdf5", "cannot be read"),
+    ("a.csv", b"1,2", "not one of"),
+  ],
+)
+def test_bad_files(tmp_path, name, content, says):
+  (tmp_path / name).write_bytes(content)
+  with pytest.raises(VideoError, match=says) as caught:
+    feature_files.read(str(tmp_path / name))
+  assert caught.value.reason == Reason.FEATURES
+
+
+@pytest.mark.parametrize(
+  "array", [np.zeros((2, 3, 4)), np.zeros((0, 4)), np.array(["a"])]
+)
+def test_bad_arrays(tmp_path, array):
+  np.save(tmp_path / "a.npy", array)
+  with pytest.raises(VideoError):
+    feature_files.read(str(tmp_path / "a.npy"))
+
+
+def test_import_builds_a_dataset(tmp_path):
+  lines = []
+  (tmp_path / "in").mkdir()
+  for i in range(3):
+    np.save(tmp_path / "in" / f"clip{i}.npy", VALUES + i)
+    lines.append({
+      "video": f"some/clip{i}.mp4", "duration": 2.1,
+      "segments": [{"start": 0.5, "end": 1.5, "text": "a"}],
+    })  # fmt: skip
+  np.save(tmp_path / "in" / "wide.npy", np.zeros((4, 5)))
+  np.save(tmp_path / "in" / "nan.npy", VALUES * np.nan)
+  np.save(tmp_path / "in" / "long.npy", np.zeros((400, 3)))
+  for name in ("wide", "nan", "long"):
+    lines.append({**lines[0], "video": f"{name}.mp4"})
+  (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+  flags = [
+    "--dataset=custom", f"--annotations={tmp_path / 'train.jsonl'}",
+    f"--videos={tmp_path / 'in'}", f"--data_dir={tmp_path / 'out'}",
+    "--extract=features", "--frame_rate=2", "--workers=1",
+    "--tower_hash=clip", "--normalisation=l2",
+  ]  # fmt: skip
+  assert build.main(flags) == 0
+  folder = tmp_path / "out" / "custom" / "1.0.0"
+  manifest = records.Manifest.from_json((folder / "manifest.json").read_text())
+  assert (manifest.embedding_width, manifest.extract) == (3, "features")
+  assert (manifest.tower_hash, manifest.normalisation) == ("clip", "l2")
+  builder = tfds.builder_from_directory(folder)
+  found = {
+    e["video_id"].decode(): e for e in tfds.as_numpy(builder.as_dataset("train"))
+  }
+  assert sorted(found) == [f"some/clip{i}.mp4" for i in range(3)]
+  example = found["some/clip2.mp4"]
+  np.testing.assert_array_equal(example["embeddings"], VALUES + 2)
+  assert (example["frame_count"], example["duration"]) == (4, 2.1)
+  report = json.loads((folder / "report.json").read_text())
+  assert {
+    b["video_id"]: b["detail"].split()[0]
+    for b in report["splits"]["train"]["broken"]
+  } == {"wide.mp4": "5", "nan.mp4": "not", "long.mp4": "400"}
+
+
+class Tower:
+  width, short_side = 3, 16
+  tower_hash, normalisation = "tiny", "none"
+
+  def __init__(self):
+    self.batches = []
+
+  def embed(self, frames):
+    self.batches.append(frames.shape)
+    return frames.mean((1, 2))
+
+
+def test_a_tower_embeds_every_position(tmp_path, film, monkeypatch):
+  tower = Tower()
+  monkeypatch.setitem(features._LOADED, "run", tower)
+  path = film(tmp_path / "a.mp4", [i / 20 for i in range(100)], rate=20)
+  note = VideoAnnotation(
+    "a", "train", None, (Query("q", "text"),), (Segment(0, 1, 0),)
+  )
+  job = VideoJob(note, str(path), path.name, 1)
+  settings = Settings(
+    "custom", "features", 20.0, checkpoint="run", embedding_width=3
+  )
+  draft = features.features_example(job, settings, lambda: None)
+  assert draft.outcome.frames == 100
+  assert tower.batches == [(32, 16, 21, 3)] * 3 + [(4, 16, 21, 3)]
+  assert draft.features["embeddings"].size > 100 * 3 * 4
+
+
+def test_without_towers_a_checkpoint_is_refused(monkeypatch):
+  monkeypatch.setattr(features, "_TOWERS", "no_such_module")
+  with pytest.raises(BuildError, match="import features others made"):
+    features.embedder("some/run")
+
+
+def test_spool_goes_to_disk(tmp_path):
+  with spool_file(tmp_path) as file:
+    file.write(bytes(40 << 20))
+    assert file._rolled
