@@ -146,8 +146,9 @@ def test_tensors_outside_their_storage_are_refused(tmp_path, bad):
 
 
 def test_broken_files_are_one_line(tmp_path):
-  whole = write_old(tmp_path / "whole", state_dict(a=WHOLE), {"0": VALUES})
-  data = open(whole, "rb").read()
+  whole = tmp_path / "whole"
+  write_old(whole, state_dict(a=WHOLE), {"0": VALUES})
+  data = whole.read_bytes()
   for length in (0, 10, len(data) // 2, len(data) - 1):
     path = tmp_path / "cut"
     path.write_bytes(data[:length])

@@ -158,40 +158,35 @@ def losses_and_gradients(golden: Golden) -> Iterator[Difference]:
     note = "not compared: dropout or stochastic depth is on"
     yield Difference("losses and gradients", 0.0, 0.0, True, note)
     return
-  ours, parts = _loss_and_gradient(golden, golden.targets())
+  run = functools.partial(_losses, golden, golden.targets())
+  params = golden.variables["params"]
+  if gradients:
+    grad, parts = jax.jit(jax.grad(run, has_aux=True))(params)
+  else:
+    grad, (_, parts) = {}, jax.jit(run)(params)
   names = {"total": "total", "cls": "relevance", "box": "displacement"}
   for name, value in theirs.items():
     yield compare(f"loss/{name}", parts[names[name]], value)
-  if not gradients:
-    return
-  norm = float(
-    np.sqrt(sum(np.sum(g.astype(float) ** 2) for g in ours.values()))
-  )
-  for name, value in from_reference(gradients).items():
+  flat = flax.traverse_util.flatten_dict(grad, sep="/")
+  ours = {name: np.asarray(value, np.float64) for name, value in flat.items()}
+  norm = float(np.sqrt(sum(np.sum(value**2) for value in ours.values())))
+  for name, value in from_reference(gradients).items() if gradients else ():
     yield compare_gradient(f"grad/{name}", ours[name], value, norm)
-  if "grad_norm" in golden.arrays:
+  if gradients and "grad_norm" in golden.arrays:
     yield compare("grad_norm", norm, golden.arrays["grad_norm"])
 
 
-def _loss_and_gradient(golden: Golden, targets):
-  """Flat gradients {name: array}, and the losses by name."""
-  model, batch, pairs = golden.model, golden.batch, golden.pairs()
-
-  def total(params):
-    prediction = model.apply(
-      {"params": params},
-      batch["frames"],
-      batch["frame_mask"],
-      batch["texts"],
-      pairs,
-    )
-    parts = compute_losses(golden.task, golden.loss, prediction, targets)
-    return parts["total"], parts
-
-  run = jax.jit(jax.grad(total, has_aux=True))
-  gradients, parts = run(golden.variables["params"])
-  flat = flax.traverse_util.flatten_dict(gradients, sep="/")
-  return {name: np.asarray(g) for name, g in flat.items()}, parts
+def _losses(golden: Golden, targets, params):
+  """The total loss, and all losses by name."""
+  prediction = golden.model.apply(
+    {"params": params},
+    golden.batch["frames"],
+    golden.batch["frame_mask"],
+    golden.batch["texts"],
+    golden.pairs(),
+  )
+  parts = compute_losses(golden.task, golden.loss, prediction, targets)
+  return parts["total"], parts
 
 
 def targets(golden: Golden) -> Iterator[Difference]:

@@ -145,13 +145,13 @@ def resample(values: np.ndarray, length: int) -> np.ndarray:
 
 
 def resample_grid(values: np.ndarray, count: int) -> np.ndarray:
-  """Square grid of embeddings [N * N, D] -> [M * M, D], M * M = count."""
+  """Square grid of embeddings [N * N, D] -> [M * M, D], M * M = count.
+
+  What is not of a square image is left as it is.
+  """
   old, new = (round(n**0.5) for n in (len(values), count))
   if old**2 != len(values) or new**2 != count:
-    raise ValueError(
-      f"position embeddings of {len(values)} and {count} patches are not both "
-      "of square images"
-    )
+    return values
   grid = resample(values.reshape(old, old, -1), new)
   grid = resample(np.swapaxes(grid, 0, 1), new)
   return np.swapaxes(grid, 0, 1).reshape(count, -1)
