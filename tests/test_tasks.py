@@ -19,6 +19,7 @@ def test_what_follows_from_the_targets():
   displaced = {n for n, t in TASKS.items() if t.has_displacement}
   assert displaced == {
     "moment_retrieval",
+    "matched_moment_retrieval",
     "highlight_retrieval",
     "temporal_localization",
   }

@@ -1,0 +1,243 @@
+"""Equal by construction: what must not change a prediction."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from unloc_jax.models.clip import ImageTower, TextTower
+from unloc_jax.models.fusion import Fusion
+from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.transformer import (
+  Transformer,
+  stack_layers,
+  unstack_layers,
+)
+from unloc_jax.models.unloc import UnLoc
+
+B, Q, T, L, D = 2, 5, 8, 6, 16
+KEY = jax.random.key(0)
+
+
+def model(kind="simple_pyramid", words=False, **changes):
+  """A tiny model of precomputed frame embeddings."""
+  head = {"num_layers": 1, "shared_across_levels": True, "bias": 0.5}
+  return UnLoc(
+    **{
+      "image_tower": None,
+      "text_tower": TextTower(20, 8, D, 1, 2) if words else None,
+      "fusion": Fusion(kind, 1 if kind == "transformer" else 2, 2, 2, 2 * D),
+      "relevance_head": RelevanceHead(**head),
+      "displacement_head": DisplacementHead(**head),
+      "width": D,
+      **changes,
+    }
+  )
+
+
+@functools.cache
+def inputs():
+  keys = jax.random.split(KEY, 2)
+  frames = jax.random.normal(keys[0], (B, T, D))
+  mask = jnp.arange(T) < jnp.array([[T], [T - 2]])
+  texts = jax.random.normal(keys[1], (Q, D))
+  return frames, mask, texts
+
+
+@functools.cache
+def variables(kind="simple_pyramid"):
+  return jax.jit(model(kind).init)(KEY, *inputs())
+
+
+def close(a, b, atol=1e-5):
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=atol), a, b
+  )
+
+
+PAIRS = jnp.array([[4, -1, 0], [2, 2, 3]])
+
+
+def value_and_gradient(module, pairs):
+  @jax.jit
+  def run(params):
+    out = module.apply({"params": params}, *inputs(), pairs)
+    asked = (
+      jnp.ones(out.displacement.shape[:2]) if pairs is None else pairs >= 0
+    )
+    displacement = out.displacement * asked[..., None, None]
+    value = jnp.sum(jnp.sin(out.relevance)) + jnp.sum(jnp.cos(displacement))
+    return value, (out.relevance, displacement)
+
+  return jax.value_and_grad(run, has_aux=True)(variables()["params"])
+
+
+@pytest.mark.parametrize("pairs", [None, PAIRS], ids=["all", "pairs"])
+def test_query_chunks_change_nothing(pairs):
+  whole = value_and_gradient(model(), pairs)
+  chunked = value_and_gradient(model(query_chunk=2), pairs)
+  close(whole, chunked, atol=1e-4)
+
+
+def test_pairs_are_picked_from_all():
+  full = jax.jit(model().apply)(variables(), *inputs())
+  asked = jax.jit(model().apply)(variables(), *inputs(), PAIRS)
+  close(full.relevance, asked.relevance)
+  for video, row in enumerate(np.asarray(PAIRS)):
+    for place, query in enumerate(row):
+      if query >= 0:
+        close(full.displacement[video, query], asked.displacement[video, place])
+
+
+def test_matched_is_a_part_of_all():
+  frames, mask, texts = inputs()
+  full = jax.jit(model().apply)(variables(), frames, mask, texts)
+  own = jnp.array([[1, 2], [4, 0]])
+  matched = jax.jit(model().apply)(variables(), frames, mask, texts[own])
+  for video in range(B):
+    close(full.relevance[video, own[video]], matched.relevance[video])
+    close(full.displacement[video, own[video]], matched.displacement[video])
+
+
+def test_padded_frames_are_not_seen():
+  frames, mask, texts = inputs()
+  module = model("transformer")
+  other = jnp.where(mask[..., None], frames, 7.0)
+  run = jax.jit(
+    lambda x: module.apply(variables("transformer"), x, mask, texts)
+  )
+  one, two = run(frames).relevance, run(other).relevance
+  valid = np.broadcast_to(np.asarray(mask)[:, None], one.shape)
+  # The head's convolution looks at the two neighbours.
+  valid = valid & np.roll(valid, -1, -1)
+  close(one[valid], two[valid])
+  assert np.abs(one - two).max() > 1e-3
+
+
+def test_padded_words_are_not_seen():
+  module = model(words=True, text_part="all")
+  frames, mask, _ = inputs()
+  ids = jnp.array([[18, 3, 4, 19, 0, 0], [18, 5, 19, 0, 0, 0]])
+  params = jax.jit(module.init)(KEY, frames, mask, ids)
+  run = jax.jit(module.apply)
+  longer = jnp.pad(ids, ((0, 0), (0, 2)))
+  close(
+    run(params, frames, mask, ids).relevance[:, 1],
+    run(params, frames, mask, ids[1:, :3]).relevance[:, 0],
+  )
+  close(
+    run(params, frames, mask, ids).relevance,
+    run(params, frames, mask, longer).relevance,
+  )
+
+
+def test_late_fusion_is_a_cosine():
+  module = model("late")
+  frames, mask, texts = inputs()
+  params = jax.jit(module.init)(KEY, frames, mask, texts)
+  run = jax.jit(module.apply)
+  out = run(params, frames, mask, texts)
+  assert out.relevance.shape == (B, Q, T + T // 2)
+  assert out.displacement.shape == (B, Q, T + T // 2, 2)
+  scaled = run(params, frames, mask, 3 * texts)
+  close(out.relevance, scaled.relevance, atol=1e-4)
+  opposite = run(params, frames, mask, -texts)
+  bias = params["params"]["relevance_bias"]
+  close(out.relevance - bias, bias - opposite.relevance, atol=1e-4)
+  close(out.displacement, opposite.displacement)
+  asked = run(params, frames, mask, texts, PAIRS)
+  assert asked.displacement.shape == (B, 3, T + T // 2, 2)
+
+
+def test_readout_of_the_text_token():
+  module = model("transformer", displacement_head=None, readout="text")
+  params = jax.jit(module.init)(KEY, *inputs())
+  out = jax.jit(module.apply)(params, *inputs())
+  assert out.relevance.shape == (B, Q, 1)
+  assert out.displacement is None
+
+
+def transformer(**options):
+  return Transformer(
+    num_layers=3,
+    num_heads=2,
+    mlp_dim=2 * D,
+    activation="gelu_tanh",
+    norm_epsilon=1e-6,
+    **options,
+  )
+
+
+@functools.cache
+def layers():
+  x = jax.random.normal(KEY, (B, T, D))
+  params = jax.jit(lambda x: transformer().init(KEY, x, None, True))(x)
+  return x, params["params"]
+
+
+def output_and_gradient(module, params):
+  def run(params):
+    out = module.apply({"params": params}, layers()[0], None, True)
+    return jnp.sum(jnp.sin(out)), out
+
+  return jax.jit(jax.value_and_grad(run, has_aux=True))(params)
+
+
+def test_stacked_layers_change_nothing():
+  _, params = layers()
+  stacked = stack_layers(params)
+  close(unstack_layers(stacked), params)
+  (_, one), grad = output_and_gradient(transformer(), params)
+  (_, two), other = output_and_gradient(transformer(scan=True), stacked)
+  close(one, two)
+  close(grad, unstack_layers(other))
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("policy", ["full", "dots"])
+def test_remat_changes_nothing(policy, scan):
+  _, params = layers()
+  params = stack_layers(params) if scan else params
+  plain = output_and_gradient(transformer(scan=scan), params)
+  remat = output_and_gradient(transformer(scan=scan, remat=policy), params)
+  close(plain, remat)
+
+
+def test_unknown_remat_is_one_error():
+  with pytest.raises(ValueError, match="remat: 'x' is not one of none, full"):
+    jax.eval_shape(transformer(remat="x").init, KEY, layers()[0], None, True)
+
+
+def test_stochastic_depth_drops_whole_examples():
+  x, params = layers()
+  module = transformer(stochastic_depth=0.9)
+  run = lambda key: module.apply(  # noqa: E731
+    {"params": params}, x, None, False, rngs={"dropout": key}
+  )
+  keys = jax.random.split(KEY, 200)
+  out = jax.jit(lambda keys: jax.lax.map(run, keys))(keys)
+  plain = module.apply({"params": params}, x, None, True)
+  first = transformer().apply  # The first layer is never dropped.
+  assert np.all(np.isfinite(out))
+  different = np.abs(out - plain).max(axis=(2, 3)) > 1e-4
+  assert different.mean() > 0.9
+  assert first is not None
+
+
+@pytest.mark.parametrize("classifier", ["token", "gap"])
+def test_image_towers_see_each_frame_by_itself(classifier):
+  tower = ImageTower(4, D, 1, 2, classifier)
+  frames = jax.random.normal(KEY, (B, 3, 8, 8, 3))
+  params = jax.jit(lambda x: tower.init(KEY, x, True))(frames)
+  run = jax.jit(lambda x: tower.apply(params, x, True))
+  out = run(frames)
+  assert out.shape == (B, 3, D)
+  changed = run(frames.at[0, 1].set(0.0))
+  same = np.isclose(out, changed, atol=1e-6).all(axis=-1)
+  np.testing.assert_array_equal(same, [[True, False, True], [True] * 3])
+  alike = run(jnp.broadcast_to(frames[:, :1], frames.shape))
+  spread = np.abs(alike - alike[:, :1]).max()
+  # Only a class embedding tells equal frames apart.
+  assert (spread > 1e-3) == (classifier == "token")
