@@ -25,8 +25,12 @@ def model(size, kind, downsampling="max_pool", shared=True, classifier="token"):
   levels = 1 if kind == "transformer" else LEVELS
   head = {"num_layers": 3, "shared_across_levels": shared, "bias": 0.0}
   return UnLoc(
-    image_tower=ImageTower(patch, width, layers, width // 64, classifier),
-    text_tower=TextTower(49408, 77, text_width, 12, text_width // 64),
+    image_tower=ImageTower(
+      patch, width, layers, width // 64, classifier, scan=True
+    ),
+    text_tower=TextTower(
+      49408, 77, text_width, 12, text_width // 64, scan=True
+    ),
     fusion=Fusion(kind, levels, LAYERS, dim // 64, 4 * dim, downsampling),
     relevance_head=RelevanceHead(**head),
     displacement_head=DisplacementHead(**head),
@@ -108,7 +112,7 @@ def test_fusion_and_heads(size, kind, downsampling):
   assert found["displacement_head"] == displacement
   if kind == "late":
     assert "relevance_head" not in found
-    assert found["temperature"] == found["relevance_bias"] == 1
+    assert found["log_scale"] == found["relevance_bias"] == 1
   else:
     assert found["relevance_head"] == relevance
 

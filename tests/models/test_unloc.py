@@ -219,11 +219,9 @@ def test_stochastic_depth_drops_whole_examples():
   keys = jax.random.split(KEY, 200)
   out = jax.jit(lambda keys: jax.lax.map(run, keys))(keys)
   plain = module.apply({"params": params}, x, None, True)
-  first = transformer().apply  # The first layer is never dropped.
   assert np.all(np.isfinite(out))
   different = np.abs(out - plain).max(axis=(2, 3)) > 1e-4
   assert different.mean() > 0.9
-  assert first is not None
 
 
 @pytest.mark.parametrize("classifier", ["token", "gap"])

@@ -216,6 +216,8 @@ def targets(golden: Golden) -> Iterator[Difference]:
   if golden.task.texts == "classes":
     index = jnp.maximum(batch["segment_query"], 0)[:, :, None, None]
     other = jnp.take_along_axis(other, index, axis=1)
+  assert ours.displacement is not None
+  assert other is not None
   positive = np.asarray(ours.positive)[..., None]
   yield compare(
     "targets/displacement",
