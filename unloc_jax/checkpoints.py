@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import ml_collections
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
@@ -26,10 +27,15 @@ class Checkpoints:
   def __init__(self, workdir: str, config: ml_collections.ConfigDict):
     self._folder = epath.Path(workdir).absolute() / "checkpoints"
     self._has_average = config.optimizer.ema > 0
-    metric = config.checkpoint.best_metric
+    self._metric = metric = config.checkpoint.best_metric
     policy = ocp.checkpoint_managers
     self._manager = ocp.CheckpointManager(
       self._folder,
+      # Without them a new process cannot tell the shapes of what was saved.
+      item_handlers={
+        name: ocp.StandardCheckpointHandler()
+        for name in ("params", "average", "progress")
+      },
       options=ocp.CheckpointManagerOptions(
         best_fn=lambda metrics: metrics[metric],
         preservation_policy=policy.AnyPreservationPolicy(
@@ -54,7 +60,20 @@ class Checkpoints:
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
-    """Starts writing a checkpoint; it counts once it is whole."""
+    """Starts writing a checkpoint; it counts once it is whole.
+
+    Args:
+      state: Left out where its step has a checkpoint already.
+      metrics: Figures of it; those with `checkpoint.best_metric` compete to be
+        the best.
+    """
+    if metrics is not None and self._metric not in metrics:
+      logging.warning(
+        "checkpoint.best_metric: there is no %s among %s; checkpoint %d "
+        "cannot be the best",
+        *(self._metric, ", ".join(metrics), int(state.step)),
+      )
+      metrics = None
     items = {
       name: ocp.args.StandardSave(item) for name, item in _items(state).items()
     }
@@ -98,33 +117,48 @@ class Checkpoints:
     if step is None:
       raise ValueError(f"{self._folder}: there is no checkpoint to restore")
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    self._check_shapes(step, abstract["params"])
+    self._check_shapes(step, abstract)
     items = {
       name: ocp.args.StandardRestore(item) for name, item in abstract.items()
     }
     restored = self._manager.restore(step, args=ocp.args.Composite(**items))
     return {name: restored[name] for name in like}
 
-  def _check_shapes(self, step: int, params: dict[str, Any]) -> None:
-    """Compares parameters by name and shape before anything is read."""
-    metadata = self._manager.item_metadata(step)["params"]
-    saved = {name: tuple(leaf.shape) for name, leaf in metadata.items()}
-    wanted = {name: tuple(p.shape) for name, p in params.items()}
-    differing = sorted(
-      name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name)
-    )
-    if differing:
-      name = differing[0]
-      raise ValueError(
-        f"{self._folder}: checkpoint {step} is of another architecture; "
-        f"{len(differing)} parameters differ, such as {name}: "
-        f"{saved.get(name)} there, {wanted.get(name)} in the config"
+  def _check_shapes(self, step: int, items: dict[str, Any]) -> None:
+    """Compares arrays by name and shape before any of them is read."""
+    metadata = self._manager.item_metadata(step)
+    for item, tree in items.items():
+      saved, wanted = _shapes(metadata[item]), _shapes(tree)
+      differing = sorted(
+        name
+        for name in {*saved, *wanted}
+        if saved.get(name) != wanted.get(name)
       )
+      if differing:
+        name = differing[0]
+        what = "architecture" if item == "params" else "optimizer"
+        raise ValueError(
+          f"{self._folder}: checkpoint {step} is of another {what}; "
+          f"{len(differing)} arrays of its {item} differ, such as {name}: "
+          f"{saved.get(name)} there, {wanted.get(name)} in the config"
+        )
 
   def close(self) -> None:
     """Waits until all is written."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  """{path: shape} of a tree of arrays, structs or Orbax's metadata."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(
+    tree, is_leaf=lambda x: hasattr(x, "shape")
+  )
+  return {
+    "/".join(sharding.key_name(key) for key in path): tuple(leaf.shape)
+    for path, leaf in leaves
+    if hasattr(leaf, "shape")
+  }
 
 
 def _items(state: TrainState) -> dict[str, Any]:

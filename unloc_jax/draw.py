@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from unloc_jax.data.pipeline import Split
-from unloc_jax.detections import Detections
+from unloc_jax.detections import Detections, seconds_per_position
 from unloc_jax.state import Parts
 from unloc_jax.submissions import caption_rows
 
@@ -46,7 +46,8 @@ def timeline(
     len(heights), 1, gridspec_kw={"height_ratios": heights}
   )
   if frames is not None:
-    _draw_strip(axes[0], frames, duration)
+    _draw_strip(axes[0], frames, float(times[-1]) or duration)
+    axes[0].set_xlim(0, duration)
   _draw_segments(axes[-2], truth, segments, scores)
   axes[-1].fill_between(times, curve, color=_CURVE, alpha=0.25, linewidth=0)
   axes[-1].plot(times, curve, color=_CURVE, linewidth=1.2)
@@ -57,16 +58,17 @@ def timeline(
     axis.set_xlim(0, duration)
     axis.spines[["top", "right"]].set_visible(False)
   axes[-2].set_xticklabels([])
-  axes[0].set_title(title, loc="left", fontsize=11, wrap=True)
+  # Captions are not formulas, whatever dollars they are about.
+  axes[0].set_title(title, loc="left", fontsize=11, wrap=True, parse_math=False)
   figure.tight_layout()
   return figure
 
 
-def _draw_strip(axis, frames, duration) -> None:
-  """A row of frames over the whole duration."""
+def _draw_strip(axis, frames, seconds) -> None:
+  """A row of frames over the time they were sampled from."""
   places = np.linspace(0, len(frames) - 1, _THUMBNAILS).round().astype(int)
   strip = np.concatenate(list(frames[places]), axis=1)
-  axis.imshow(strip, aspect="auto", extent=(0, duration, 0, 1))
+  axis.imshow(strip, aspect="auto", extent=(0, seconds, 0, 1))
   axis.set_axis_off()
 
 
@@ -115,15 +117,19 @@ class Gallery:
   def _draw(self, batch, found, b, q, index, query) -> None:
     video = self._table[index]
     keep = found.scores[b, q] > 0
+    shown = np.flatnonzero(batch["frame_mask"][b])
+    row = {key: batch[key][b] for key in ("frame_count", "frame_rate")}
+    seconds = float(seconds_per_position(self._data, row))
+    frames = batch["frames"][b][shown] if "frames" in batch else None
     self._figures[f"{video.video_id}_{query}"] = timeline(
       f"“{video.texts[query]}”  —  {video.video_id}",
       video.duration,
       self._table.segments_of(index, query),
       found.segments[b, q][keep],
       found.scores[b, q][keep],
-      np.linspace(0, video.duration, self._data.num_frames),
-      found.curve[b, q],
-      batch.get("frames", [None] * (b + 1))[b],
+      shown * seconds,
+      found.curve[b, q][shown],
+      frames,
     )
 
   def write(self, folder: pathlib.Path) -> Sequence[pathlib.Path]:

@@ -10,7 +10,7 @@ import functools
 import json
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,6 +34,7 @@ from unloc_jax.metrics.report import Report
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.prompts import class_texts, encode_prompts
 from unloc_jax.state import FlatParams, Parts, nest
+from unloc_jax.use import exported
 
 
 def eval_step(
@@ -66,6 +67,13 @@ def eval_step(
   )
 
 
+def eval_data(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """`config.data` with the classes that evaluation asks for."""
+  data = config.data.copy_and_resolve_references()
+  data.classes = config.eval.classes or data.classes
+  return data
+
+
 class Evaluator:
   """Scores states on splits; opened splits and programs are kept.
 
@@ -85,11 +93,22 @@ class Evaluator:
   def split(self, name: str) -> pipeline.Split:
     """The opened split."""
     if name not in self._splits:
-      self._splits[name] = pipeline.open_split(self._parts.config.data, name)
+      data = eval_data(self._parts.config)
+      self._splits[name] = pipeline.open_split(data, name)
     return self._splits[name]
 
-  def run(self, params: FlatParams, split_name: str) -> Report:
+  def run(
+    self,
+    params: FlatParams,
+    split_name: str,
+    between: Callable[[], None] = lambda: None,
+  ) -> Report:
     """Scores parameters on a split; writes the submission file and drawings.
+
+    Args:
+      params: {path: array}.
+      split_name: As of `data.path`.
+      between: Called between batches; may raise to stop.
 
     Returns:
       The benchmark's report; `seen` of `expected` examples were scored.
@@ -98,6 +117,7 @@ class Evaluator:
     submission = submissions.make(self._parts, split)
     gallery = draw.Gallery(self._parts, split)
     for batch, found in self._detections(params, split):
+      between()
       submission.add(batch, found)
       gallery.add(batch, found)
     report = submission.score()
@@ -107,7 +127,7 @@ class Evaluator:
       submission.write(folder)
       gallery.write(folder)
       write_json(folder / "metrics.json", report.metrics)
-      logging.info("%s: %s", split_name, summary(report))
+      logging.info("%s: %s; see %s", split_name, summary(report), folder)
     return report
 
   def _detections(
@@ -119,7 +139,7 @@ class Evaluator:
     if self._parts.task.texts == "classes":
       prompts = jnp.asarray(class_texts(config, split.classes))
     batches = pipeline.make_eval(
-      config.data,
+      split.config,
       batch_size=config.eval.batch_size,
       split=split,
       host_index=jax.process_index(),
@@ -172,10 +192,13 @@ def summary(report: Report) -> str:
 def evaluate_run(
   config: ml_collections.ConfigDict, workdir: str, splits: Sequence[str]
 ) -> dict[str, Report]:
-  """Scores a run's best checkpoint (else its latest) on splits."""
+  """Scores a run's best checkpoint (else its latest), or an export."""
   parts = Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
-  params = Checkpoints(workdir, config).restore_params(parts, mesh)
+  if exported.is_export(workdir):
+    params = exported.restore_params(workdir, parts, mesh)
+  else:
+    params = Checkpoints(workdir, config).restore_params(parts, mesh)
   evaluator = Evaluator(parts, mesh, workdir)
   return {name: evaluator.run(params, name) for name in splits}
 
@@ -183,12 +206,15 @@ def evaluate_run(
 def main(argv: Sequence[str] | None = None) -> None:
   """Scores a run and prints its figures."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--workdir", required=True, help="folder of the run")
+  parser.add_argument("--workdir", required=True, help="run or export")
   parser.add_argument("--split", nargs="+", help="by default the config's")
   parser.add_argument("--data", help="built dataset, where it has moved")
   flags = parser.parse_args(argv)
   try:
-    config = read_config(flags.workdir)
+    if exported.is_export(flags.workdir):
+      config = exported.read(flags.workdir).config
+    else:
+      config = read_config(flags.workdir)
     config.data.path = flags.data or config.data.path
     splits = flags.split or config.eval.splits
     for name, report in evaluate_run(config, flags.workdir, splits).items():

@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 import sys
 
 from absl import app, flags, logging
@@ -21,20 +22,37 @@ _DISTRIBUTED = flags.DEFINE_bool(
 )
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses the command line; a config or key that is not there is one line."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except AttributeError as error:
+    key = str(error).strip("\"'")
+    wrong = [arg for arg in argv if key in re.split(r"[.=\[]", arg)]
+    sys.exit(
+      f"error: {' '.join(wrong) or 'config'}: there is no key {key!r}; "
+      "configs/common.py lists all of them"
+    )
+  except (KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
+    sys.exit(f"error: config: {error}")
+
+
 def main(argv: list[str]) -> None:
   """Runs `train_and_evaluate`; what is wrong is said in one line."""
   if len(argv) > 1:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  logging.set_verbosity(logging.INFO)
+    sys.exit(f"error: unknown arguments: {' '.join(argv[1:])}")
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
   import jax
 
-  from unloc_jax import train
+  from unloc_jax import console, preemption, train
 
   if _DISTRIBUTED.value:
     jax.distributed.initialize()
+  console.configure()
   try:
     train.train_and_evaluate(_CONFIG.value.lock(), _WORKDIR.value)
+  except preemption.PreemptedError as error:
+    print(error)
   except (ValueError, FileNotFoundError, FloatingPointError) as error:
     if logging.level_debug():
       raise
@@ -43,4 +61,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  app.run(main, flags_parser=parse_flags)

@@ -100,13 +100,14 @@ def state_shardings(state: Any, mesh: Mesh) -> Any:
   """
 
   def sharding(path, leaf):
-    name = "/".join(_key(entry) for entry in path)
+    name = "/".join(key_name(entry) for entry in path)
     return NamedSharding(mesh, partition(name, leaf.shape, mesh))
 
   return jax.tree_util.tree_map_with_path(sharding, state)
 
 
-def _key(entry: Any) -> str:
+def key_name(entry: Any) -> str:
+  """Name of one entry of a path of `jax.tree_util`."""
   for attribute in ("key", "name", "idx"):
     if hasattr(entry, attribute):
       return str(getattr(entry, attribute))

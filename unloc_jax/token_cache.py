@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 
 from unloc_jax import sharding
-from unloc_jax.data import pipeline
+from unloc_jax.data import pipeline, shards
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.state import FlatParams, Parts, nest
 
@@ -35,12 +35,13 @@ def check(config: ml_collections.ConfigDict) -> None:
     or augment.grey
     or augment.rand_layers
     or tuple(augment.scale) != (1.0, 1.0)
+    or tower.stochastic_depth
   )
   if not tower.frozen or not tower.num_layers or moving:
     raise ValueError(
-      "train.cache_frame_tokens needs a frozen image tower and no "
-      "augmentation of pixels; set model.image_tower.frozen and "
-      "data.augment, or do without the cache"
+      "train.cache_frame_tokens needs a frozen image tower without "
+      "stochastic depth and no augmentation of pixels; set "
+      "model.image_tower and data.augment, or do without the cache"
     )
 
 
@@ -58,7 +59,7 @@ def frame_tokens(
   """
   tower = {k: v for k, v in params.items() if k.startswith(_TOWER)}
   tower = sharding.gather(tower, mesh)
-  name = f"{split.name}-{_fingerprint(parts.config, tower)}"
+  name = f"{split.name}-{_fingerprint(parts.config, tower, split)}"
   folder = pathlib.Path(workdir) / "frame_tokens"
   path = folder / f"{name}-{jax.process_index()}.npy"
   if not path.exists():
@@ -67,9 +68,14 @@ def frame_tokens(
   return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _fingerprint(config: ml_collections.ConfigDict, tower: FlatParams) -> str:
+def _fingerprint(
+  config: ml_collections.ConfigDict, tower: FlatParams, split: pipeline.Split
+) -> str:
   """Changes whenever the tokens would."""
   digest = hashlib.sha256()
+  for record in split.records:
+    digest.update(shards.stored_checksum(record))
+  digest.update(config.model.dtype.encode())
   digest.update(config.data.to_json(sort_keys=True).encode())
   digest.update(config.model.image_tower.to_json(sort_keys=True).encode())
   digest.update(json.dumps(sorted(tower)).encode())

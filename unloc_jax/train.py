@@ -5,7 +5,6 @@ import math
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +15,17 @@ from absl import logging
 from clu import metric_writers, parameter_overview, periodic_actions
 from jax.sharding import Mesh
 
-from unloc_jax import evaluate, optim, sharding, token_cache
+from unloc_jax import (
+  evaluate,
+  nonfinite,
+  optim,
+  preemption,
+  sharding,
+  token_cache,
+)
 from unloc_jax.checkpoints import Checkpoints, write_config
 from unloc_jax.data import pipeline
+from unloc_jax.metrics.report import Report
 from unloc_jax.objective import (
   compute_losses,
   displacement_pairs,
@@ -139,24 +146,30 @@ def compile_train_step(parts, optimizer, mesh: Mesh, state: TrainState):
 
 def train_and_evaluate(
   config: ml_collections.ConfigDict, workdir: str
-) -> dict[str, Any]:
+) -> dict[str, Report]:
   """Trains from the latest checkpoint on, or from scratch; then evaluates.
 
   Returns:
-    The metrics of every split of `eval.splits`, by split.
+    The report of every split of `eval.splits`, by split.
 
   Raises:
     ValueError: The config, the data or a checkpoint is wrong; the message
-      says what to change. FloatingPointError: Too many steps were not finite.
+      says what to change.
+    FloatingPointError: Too many steps were not finite.
+    PreemptedError: SIGTERM came; the state was saved.
   """
   parts = Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
   sharding.check_batch(mesh, config.train.batch_size, "train.batch_size")
   sharding.check_batch(mesh, config.eval.batch_size, "eval.batch_size")
+  if config.train.cache_frame_tokens:
+    token_cache.check(config)
   split = pipeline.open_split(config.data, config.data.train_split)
-  evaluator = evaluate.Evaluator(parts, mesh, workdir)
   unit_steps, total_steps = run_length(config, len(split.usable))
   optimizer = make_optimizer(parts, total_steps, unit_steps)
+  evaluator = evaluate.Evaluator(parts, mesh, workdir)
+  for name in config.eval.splits:
+    evaluator.split(name)  # What is wrong with it is said now, not at the end.
   if jax.process_index() == 0:
     write_config(workdir, config)
   checkpoints = Checkpoints(workdir, config)
@@ -164,10 +177,9 @@ def train_and_evaluate(
   state = init_state(parts, optimizer, mesh)
   if checkpoints.latest_step is not None:
     state = checkpoints.restore(state)
-    logging.info("Going on from step %d.", int(state.step))
   else:
     state = start_weights(config, state)
-  parameter_overview.log_parameter_overview(nest(state.params)["params"])
+  log_start(parts, state, split, mesh, workdir, total_steps)
   prompts = None
   if parts.task.texts == "classes":
     prompts = jnp.asarray(class_texts(config, split.classes))
@@ -182,28 +194,92 @@ def train_and_evaluate(
   is_due = functools.partial(
     due, unit_steps=unit_steps, total_steps=total_steps
   )
-  for step in range(first + 1, total_steps + 1):
-    with jax.profiler.StepTraceAnnotation("train", step_num=step):
-      batch = sharding.shard_batch(next(batches), mesh)
-      state, metrics = step_fn(state, batch, prompts)
-    for hook in hooks:
-      hook(step)
-    if step % config.log.every_steps == 0 or step in (1, total_steps):
-      log_losses(config, writer, step, metrics)
-    scores = None
-    if step < total_steps and is_due(step, config.eval.every):
-      scores = evaluator.run(evaluated_params(state), config.eval.splits[0])
-      writer.write_scalars(step, evaluate.scalars(scores))
-    if step == total_steps or is_due(step, config.checkpoint.every):
-      checkpoints.save(state, evaluate.scalars(scores) if scores else None)
-  params = evaluated_params(state)
-  write_weights(config, workdir, params, mesh)
-  results = {name: evaluator.run(params, name) for name in config.eval.splits}
-  for name, scores in results.items():
-    writer.write_scalars(total_steps, evaluate.scalars(scores, name))
-  writer.close()
-  checkpoints.close()
-  return results
+  scores: dict[str, Report] = {}
+  guard = nonfinite.Guard(workdir, config.train.max_skipped, int(state.skipped))
+  stop = preemption.Watch()
+  try:
+    for step in range(first + 1, total_steps + 1):
+      with jax.profiler.StepTraceAnnotation("train", step_num=step):
+        batch = next(batches)
+        sharded = sharding.shard_batch(batch, mesh)
+        state, metrics = step_fn(state, sharded, prompts)
+      guard.add(step, batch, metrics)
+      for hook in hooks:
+        hook(step)
+      if step % config.log.every_steps == 0 or step in (1, total_steps):
+        values = {name: float(value) for name, value in metrics.items()}
+        writer.write_scalars(step, values)
+      stop.check(step)
+      scores = {}
+      if step == total_steps or is_due(step, config.eval.every):
+        name, params = config.eval.splits[0], evaluated_params(state)
+        scores[name] = evaluator.run(params, name, stop.check_between)
+        writer.write_scalars(step, evaluate.scalars(scores[name], name))
+      if step == total_steps or is_due(step, config.checkpoint.every):
+        writer.flush()  # Figures up to here will not be computed again.
+        checkpoints.save(state, *map(evaluate.scalars, scores.values()))
+    guard.finish()
+    params = evaluated_params(state)
+    write_weights(config, workdir, params, mesh)
+    for name in config.eval.splits:
+      if name not in scores:
+        scores[name] = evaluator.run(params, name, stop.check_between)
+        writer.write_scalars(total_steps, evaluate.scalars(scores[name], name))
+  except preemption.PreemptedError:
+    checkpoints.save(state)
+    raise preemption.PreemptedError(
+      f"Stopped at step {int(state.step)} of {total_steps}, which is saved in "
+      f"{workdir}; the same command goes on from there."
+    ) from None
+  finally:
+    stop.close()
+    writer.close()
+    checkpoints.close()
+  logging.info("Finished: figures and drawings are in %s/results.", workdir)
+  return scores
+
+
+def log_start(
+  parts: Parts,
+  state: TrainState,
+  split: pipeline.Split,
+  mesh: Mesh,
+  workdir: str,
+  total_steps: int,
+) -> None:
+  """Says what is trained, how long, and where results go."""
+  config = parts.config
+  trained, _ = optim.split_frozen(config, state.params)
+  count = parameter_overview.count_parameters
+  step = int(state.step)
+  logging.info(
+    "%s %s: %s parameters, %s of them trained.",
+    f"Going on from step {step} with" if step else "Training",
+    config.task,
+    f"{count(state.params):,}",
+    f"{count(trained):,}",
+  )
+  logging.info(
+    "%d steps of %d of the %d videos of %s, split %s, on %d device(s) %s.",
+    total_steps,
+    config.train.batch_size,
+    len(split.usable),
+    config.data.path,
+    split.name,
+    mesh.size,
+    dict(mesh.shape),
+  )
+  if len(split.usable) < config.train.num_videos:
+    logging.info(
+      "The official split has %d videos, so this is not its published setting.",
+      config.train.num_videos,
+    )
+  logging.info("Checkpoints, figures and results go to %s.", workdir)
+  if jax.process_index() == 0:
+    table = parameter_overview.get_parameter_overview(
+      nest(state.params)["params"]
+    )
+    (pathlib.Path(workdir) / "parameters.txt").write_text(table + "\n")
 
 
 def make_batches(
@@ -224,7 +300,6 @@ def make_batches(
   }
   if not config.train.cache_frame_tokens:
     return pipeline.make_train(config.data, split=split, **options)
-  token_cache.check(config)
   tokens = token_cache.frame_tokens(parts, state.params, split, mesh, workdir)
   data = config.data.copy_and_resolve_references()
   data.inputs = "none"
@@ -317,18 +392,3 @@ def make_hooks(config, workdir, writer, total_steps):
       )
     )
   return hooks if jax.process_index() == 0 else []
-
-
-def log_losses(config, writer, step: int, metrics: Batch) -> None:
-  """Writes the losses of one step.
-
-  Raises:
-    FloatingPointError: More steps than allowed were not finite.
-  """
-  values = {name: float(value) for name, value in metrics.items()}
-  writer.write_scalars(step, values)
-  if values["skipped"] > config.train.max_skipped:
-    raise FloatingPointError(
-      f"{int(values['skipped'])} steps were skipped because their loss was "
-      f"not finite, by step {step}; lower optimizer.rates"
-    )

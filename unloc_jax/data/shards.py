@@ -113,6 +113,13 @@ def read_record(record: Record) -> bytes:
     reader.close()
 
 
+def stored_checksum(record: Record) -> bytes:
+  """The checksum written behind the payload, which tells records apart."""
+  with open_binary(record.path) as shard:
+    shard.seek(record.offset + HEADER_BYTES + record.size)
+    return shard.read(_FOOTER_BYTES)
+
+
 def map_threads(function: Callable, items: Sequence) -> list:
   """[function(item) for item in items], many at once: the wait is for disks."""
   if not items:

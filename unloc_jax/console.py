@@ -1,0 +1,46 @@
+"""What a run says on the terminal: its own lines, not those of libraries."""
+
+import logging as python_logging
+import pathlib
+
+import jax
+from absl import logging
+
+_PACKAGE = str(pathlib.Path(__file__).parent)
+# The parts of CLU that speak for the loop: figures, and progress with ETA.
+_SPEAKERS = (
+  "clu/metric_writers/logging_writer.py",
+  "clu/platform/local.py",
+)
+_PREFIX = "Setting work unit notes: "
+# What progress says already.
+_REPEATED = ("steps_per_sec=", "uptime=")
+
+
+def _is_ours(record: python_logging.LogRecord) -> bool:
+  """Whether a user should see a record; the first process speaks for all."""
+  path = pathlib.Path(record.pathname).as_posix()
+  if record.levelno >= python_logging.WARNING:
+    # Orbax warns of checkpoints without figures, which are as they should be.
+    return record.levelno >= python_logging.ERROR or "/orbax/" not in path
+  ours = path.startswith(_PACKAGE) or path.endswith(_SPEAKERS)
+  repeated = record.getMessage().partition("] ")[2].startswith(_REPEATED)
+  return ours and not repeated and jax.process_index() == 0
+
+
+class _Lines(python_logging.Formatter):
+  """Time of day and message; the level where it is a warning."""
+
+  def format(self, record: python_logging.LogRecord) -> str:
+    record.msg = str(record.msg).removeprefix(_PREFIX)
+    line = super().format(record)
+    warns = record.levelno >= python_logging.WARNING
+    return f"{record.levelname.lower()}: {line}" if warns else line
+
+
+def configure() -> None:
+  """Shows this package's messages, and of libraries only warnings."""
+  logging.set_verbosity(logging.INFO)
+  handler = logging.get_absl_handler().python_handler
+  handler.addFilter(_is_ours)
+  handler.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))

@@ -1,0 +1,80 @@
+"""Steps whose loss is not finite: counted, and the last one kept."""
+
+import pathlib
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from absl import logging
+
+Batch = Mapping[str, np.ndarray]
+
+
+class Guard:
+  """Stops a run in which more steps were skipped than is allowed.
+
+  A step is judged when the next one is on its way, so that the device never
+  waits for the host.
+
+  Args:
+    workdir: A batch goes to WORKDIR/nonfinite/.
+    allowed: `train.max_skipped`.
+    skipped: Steps that were skipped before.
+  """
+
+  def __init__(self, workdir: str, allowed: int, skipped: int):
+    self._folder = pathlib.Path(workdir) / "nonfinite"
+    self._allowed = allowed
+    self._skipped = skipped
+    self._last: tuple[int, Batch, Mapping[str, jax.Array]] | None = None
+
+  def add(
+    self, step: int, batch: Batch, metrics: Mapping[str, jax.Array]
+  ) -> None:
+    """Judges the step before this one, and remembers this one.
+
+    Args:
+      step: Its number.
+      batch: This process's rows of its batch.
+      metrics: What `train_step` returned.
+
+    Raises:
+      FloatingPointError: Too many were skipped; the last batch was saved.
+    """
+    self.finish()
+    self._last = step, batch, metrics
+
+  def finish(self) -> None:
+    """Judges the last step; raises as `add`."""
+    if self._last is None:
+      return
+    (step, batch, metrics), self._last = self._last, None
+    skipped = int(metrics["skipped"])
+    if skipped == self._skipped:
+      return
+    self._skipped = skipped
+    logging.warning(
+      "Step %d was skipped: loss %g, gradient norm %g (%d skipped, %d allowed)",
+      step,
+      float(metrics["loss/total"]),
+      float(metrics["gradient_norm"]),
+      skipped,
+      self._allowed,
+    )
+    if skipped > self._allowed:
+      path = self._save(step, batch)
+      raise FloatingPointError(
+        f"{skipped} steps were skipped because their loss was not finite, "
+        f"train.max_skipped={self._allowed}; the batch of step {step} is in "
+        f"{path}; lower optimizer.rates, or look for what is wrong with it"
+      )
+
+  def _save(self, step: int, batch: Batch) -> pathlib.Path:
+    """Writes this process's rows, which NumPy loads, beside; then renames."""
+    self._folder.mkdir(parents=True, exist_ok=True)
+    path = self._folder / f"step_{step}-{jax.process_index()}.npz"
+    beside = path.with_suffix(".tmp")
+    with beside.open("wb") as file:
+      np.savez(file, **batch)  # type: ignore[arg-type]
+    beside.rename(path)
+    return path
