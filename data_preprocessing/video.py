@@ -88,6 +88,7 @@ class FrameStream:
     self.duration = 0.0
     self.damaged = 0.0
     self.frame_count = 0
+    self._due = self._per = 1
 
   def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
     try:
@@ -104,20 +105,24 @@ class FrameStream:
       if promised is None and self._need_duration:
         raise VideoError(
             Reason.NO_DURATION, "cannot be told from a truncated file")
-      limit = _limit(promised)
-      clock = video_clock.Clock(container, stream)
-      integrity = video_integrity.Integrity(container, stream)
+      ticks = video_clock.Ticks(container)
+      clock = video_clock.Clock(container, stream, ticks)
+      integrity = video_integrity.Integrity(container, stream, ticks)
+      # Position i is due where i * self._due is at least ticks * self._per.
+      self._due = ticks.per_second * self.rate.denominator
+      self._per = self.rate.numerator
+      limit = ticks.of_seconds(_limit(promised))
       yield from self._positions(container, stream, clock, integrity, limit)
       if not self.frame_count:
         raise VideoError(Reason.NO_FRAMES, "no frame could be decoded")
       integrity.verdict(clock.end, self._max_damaged)
-    self.duration = float(clock.end)
-    self.damaged = float(integrity.damaged)
+    self.duration = ticks.seconds(clock.end)
+    self.damaged = ticks.seconds(integrity.damaged)
 
   def _positions(
       self, container: av.container.InputContainer, stream: av.VideoStream,
       clock: video_clock.Clock, integrity: video_integrity.Integrity,
-      limit: Fraction,
+      limit: int,
   ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields what each position shows, while frames go by."""
     aspect = float(stream.codec_context.sample_aspect_ratio
@@ -129,25 +134,23 @@ class FrameStream:
       if appears > limit:
         raise VideoError(
             Reason.UNDECODABLE,
-            f"a frame is due at {float(appears):.0f} s, past the end")
-      if held is not None:
+            f"a frame is due {appears / limit:.1f} times past the end")
+      if held is not None and (
+          self.frame_count * self._due < appears * self._per):
         yield from self._until(appears, held, aspect)
       held = frame
     if held is not None:
       # A video of no length still shows its frame once.
-      first = Fraction(0) if not self.frame_count else None
-      yield from self._until(clock.end, held, aspect)
-      if first is not None and not self.frame_count:
-        yield from self._until(1 / self.rate, held, aspect)
+      yield from self._until(max(clock.end, 1), held, aspect)
 
-  def _until(self, end: Fraction, frame: av.VideoFrame,
+  def _until(self, end: int, frame: av.VideoFrame,
              aspect: float) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields `frame` at every position before `end`."""
+    """Yields `frame` at every position before `end`, in ticks."""
     image: np.ndarray | None = None
-    while Fraction(self.frame_count) / self.rate < end:
+    while self.frame_count * self._due < end * self._per:
       if image is None:
         image = self._image(frame, aspect)
-      timestamp = float(Fraction(self.frame_count) / self.rate)
+      timestamp = self.frame_count * self.rate.denominator / self._per
       self.frame_count += 1
       yield timestamp, image
 

@@ -1,65 +1,94 @@
-"""When each decoded frame appears, in exact seconds from the video's start."""
+"""When each decoded frame appears, in exact ticks from the video's start.
 
+A tick divides the time units of every stream of the file, and microseconds, so
+that all times are integers: a frame due at 0.1 s is never late by a rounding
+error, and a million packets cost little.
+"""
+
+import math
 from fractions import Fraction
 
 import av
 
-_MICROSECOND = Fraction(1, 1_000_000)
+MICROSECONDS = 1_000_000
+
+
+class Ticks:
+  """The tick of one file.
+
+  Attributes:
+    per_second: Ticks in a second.
+    start: When a player starts, on the file's own clock; None if undeclared.
+  """
+
+  def __init__(self, container: av.container.InputContainer):
+    bases = {s.index: s.time_base for s in container.streams if s.time_base}
+    self.per_second = math.lcm(
+        MICROSECONDS, *(base.denominator for base in bases.values()))
+    self._each = {index: base.numerator * self.per_second // base.denominator
+                  for index, base in bases.items()}
+    self._default = self.per_second // MICROSECONDS
+    self.start = None if container.start_time is None else (
+        container.start_time * self._default)
+
+  def of(self, stream_index: int) -> int:
+    """Returns the ticks in one unit of a stream's time stamps."""
+    return self._each.get(stream_index, self._default)
+
+  def of_seconds(self, seconds: Fraction | int) -> int:
+    """Returns seconds as ticks, rounded to the nearest."""
+    return round(seconds * self.per_second)
+
+  def seconds(self, ticks: int) -> float:
+    """Returns ticks as seconds."""
+    return ticks / self.per_second
 
 
 class Clock:
   """Gives decoded frames, in the order shown, their times of appearance.
 
   Time 0 is where a player starts: the start the container declares, else the
-  first frame. All arithmetic is exact, so that a frame due at 0.1 s is never
-  late by a rounding error.
+  first frame.
 
   Attributes:
-    end: Time at which the latest frame stops being shown, in seconds.
+    end: Time at which the latest frame stops being shown, in ticks.
   """
 
   def __init__(self, container: av.container.InputContainer,
-               stream: av.VideoStream):
-    self._base = Fraction(stream.time_base or _MICROSECOND)
+               stream: av.VideoStream, ticks: Ticks):
+    self._unit = ticks.of(stream.index)
     # An AVI stores no presentation times; what a demuxer makes up for them is
     # out of order wherever there are B-frames. Its decoding times count the
     # frames, which is all the file knows.
     self._by_decoding_time = container.format.name == "avi"
-    self._origin = None if self._by_decoding_time else _origin(
-        container, stream, self._base)
-    rate = stream.average_rate or stream.guessed_rate
-    self._step = 1 / Fraction(rate) if rate else Fraction(1, 25)
-    self._last: Fraction | None = None
-    self.end = Fraction(0)
+    self._origin: int | None = None
+    if not self._by_decoding_time and ticks.start is not None:
+      self._origin = ticks.start
+      first = stream.start_time
+      # The container's start is the stream's own, rounded to microseconds.
+      near = 2 * ticks.per_second // MICROSECONDS
+      if first is not None and abs(first * self._unit - ticks.start) <= near:
+        self._origin = first * self._unit
+    rate = stream.average_rate or stream.guessed_rate or 25
+    self._step = ticks.of_seconds(1 / Fraction(rate))
+    self._last: int | None = None
+    self.end = 0
 
-  def appearance(self, frame: av.VideoFrame) -> Fraction:
-    """Returns when the next frame appears, in seconds; never goes back."""
+  def appearance(self, frame: av.VideoFrame) -> int:
+    """Returns when the next frame appears, in ticks; never goes back."""
     stamp = frame.dts if self._by_decoding_time else frame.pts
+    last = self._last
     if stamp is None:
-      shown = Fraction(0) if self._last is None else self._last + self._step
+      shown = 0 if last is None else last + self._step
     else:
       if self._origin is None:
-        self._origin = stamp * self._base
-      shown = stamp * self._base - self._origin
-    if self._last is not None:
-      shown = max(shown, self._last)
-      if shown > self._last:
-        self._step = shown - self._last
+        self._origin = stamp * self._unit
+      shown = stamp * self._unit - self._origin
+    if last is not None:
+      if shown > last:
+        self._step = shown - last
+      else:
+        shown = last
     self._last = shown
-    lasts = (frame.duration or 0) * self._base
-    self.end = shown + (lasts if lasts > 0 else self._step)
+    self.end = shown + ((frame.duration or 0) * self._unit or self._step)
     return shown
-
-
-def _origin(container: av.container.InputContainer, stream: av.VideoStream,
-            base: Fraction) -> Fraction | None:
-  """Returns the stream time, in seconds, that a player calls 0."""
-  if container.start_time is None:
-    return None
-  start = container.start_time * _MICROSECOND
-  if stream.start_time is not None:
-    exact = stream.start_time * base
-    # The container's start is the stream's own, rounded to microseconds.
-    if abs(exact - start) <= 2 * _MICROSECOND:
-      return exact
-  return start

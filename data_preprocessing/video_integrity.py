@@ -8,9 +8,9 @@ from fractions import Fraction
 
 import av
 
+from data_preprocessing.video_clock import MICROSECONDS, Ticks
 from data_preprocessing.video_errors import Reason, VideoError
 
-_MICROSECOND = Fraction(1, 1_000_000)
 # A file that ends earlier than it says by less than this is whole: muxers
 # round, and cutters leave a frame or two behind.
 _SLACK_SECONDS = Fraction(1, 5)
@@ -27,83 +27,94 @@ class Integrity:
   """Watches packets and frames of one video stream go by.
 
   Attributes:
-    damaged: Seconds of the video during which no wholly decoded frame is
-      there to be shown.
+    damaged: Ticks of the video during which no wholly decoded frame is there
+      to be shown.
   """
 
   def __init__(self, container: av.container.InputContainer,
-               stream: av.VideoStream):
+               stream: av.VideoStream, ticks: Ticks):
     self._format = container.format.name
-    self._stream = stream
-    self._start = (container.start_time or 0) * _MICROSECOND
+    self._seek_holes = self._format.startswith("matroska")
+    self._index = stream.index
+    self._ticks = ticks
     self._promised_frames = stream.frames
     self._promised_end = promised_end(container, stream)
     self._packets = 0
+    self._packet_end: int | None = None
     self._file_place: int | None = None
     self._hole = False
-    self._packet_end: Fraction | None = None
+    self._hole_ticks = ticks.of_seconds(_HOLE_SECONDS)
     self._fault = False
-    self._last_good = Fraction(0)
-    self._last_packet: Fraction | None = None
-    self._widest_gap = Fraction(0)
-    self.damaged = Fraction(0)
+    self._last_good = 0
+    self._last_packet: int | None = None
+    self._widest_gap = 0
+    self.damaged = 0
 
   def packet(self, packet: av.Packet) -> None:
     """Counts a packet of any stream."""
-    if packet.pts is not None and packet.time_base is not None:
-      start = packet.pts * Fraction(packet.time_base)
-      end = start + (packet.duration or 0) * Fraction(packet.time_base)
+    stamp = packet.pts
+    if stamp is not None:
+      unit = self._ticks.of(packet.stream_index)
+      start = stamp * unit
+      end = start + (packet.duration or 0) * unit
       if self._packet_end is None or end > self._packet_end:
         self._packet_end = end
-    if packet.size:
+    if not packet.size:
+      return
+    if self._seek_holes:
       self._look_for_hole(packet)
-    if packet.stream_index != self._stream.index or not packet.size:
+    if packet.stream_index != self._index:
       return
     self._packets += 1
     if packet.is_corrupt:
       self._fault = True
-    if packet.pts is not None:
+    if stamp is not None:
       if self._last_packet is not None:
-        gap = start - self._last_packet
-        if self._hole and gap > max(_HOLE_SECONDS, 2 * self._widest_gap):
-          self._fault = True
-        else:
-          self._widest_gap = max(self._widest_gap, gap)
+        self._gap(start - self._last_packet)
       self._last_packet = start
       self._hole = False
+
+  def _gap(self, gap: int) -> None:
+    """Tells a gap in time that a hole in the file made from any other."""
+    if self._hole and gap > max(self._hole_ticks, 2 * self._widest_gap):
+      self._fault = True
+    elif gap > self._widest_gap:
+      self._widest_gap = gap
 
   def _look_for_hole(self, packet: av.Packet) -> None:
     """Notes bytes between packets that belong to none.
 
     A Matroska demuxer silently goes on at the next cluster that it finds.
     """
-    if packet.pos is None or not self._format.startswith("matroska"):
+    place = packet.pos
+    if place is None:
       return
     if self._file_place is not None:
-      self._hole |= packet.pos - self._file_place > _HOLE_BYTES
-    self._file_place = packet.pos + packet.size
+      self._hole |= place - self._file_place > _HOLE_BYTES
+    self._file_place = place + packet.size
 
   def fault(self) -> None:
     """Notes that the decoder refused a packet."""
     self._fault = True
 
-  def frame(self, frame: av.VideoFrame, appears: Fraction) -> None:
-    """Notes a decoded frame and when it appears, in seconds."""
+  def frame(self, frame: av.VideoFrame, appears: int) -> None:
+    """Notes a decoded frame and when it appears, in ticks."""
     if frame.is_corrupt:
       self._fault = True
       return
     if self._fault:
-      self.damaged += max(Fraction(0), appears - self._last_good)
+      self.damaged += max(0, appears - self._last_good)
       self._fault = False
     self._last_good = appears
 
-  def verdict(self, end: Fraction, max_damaged: float) -> None:
+  def verdict(self, end: int, max_damaged: float) -> None:
     """Raises VideoError unless the video was decoded whole.
 
     Args:
-      end: When the last decoded frame stops being shown, in seconds.
+      end: When the last decoded frame stops being shown, in ticks.
       max_damaged: Share of the length that may be damaged.
     """
+    seconds = self._ticks.seconds
     lacking = self._promised_frames - self._packets
     if self._format == "avi":
       lacking -= int(_AVI_SLACK * self._promised_frames)
@@ -111,19 +122,19 @@ class Integrity:
       raise VideoError(
           Reason.TRUNCATED,
           f"holds {self._packets} of {self._promised_frames} frames, "
-          f"{float(end):.2f} s",
+          f"{seconds(end):.2f} s",
       )
     self._check_end(end)
     if self._fault:
-      self.damaged += max(Fraction(0), end - self._last_good)
-    if self.damaged > max_damaged * float(end):
+      self.damaged += max(0, end - self._last_good)
+    if self.damaged > max_damaged * end:
       raise VideoError(
           Reason.DAMAGED,
-          f"{float(self.damaged):.2f} s of {float(end):.2f} s cannot be"
+          f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
           " decoded whole",
       )
 
-  def _check_end(self, end: Fraction) -> None:
+  def _check_end(self, end: int) -> None:
     """Raises VideoError where the file stops before its declared end."""
     if self._promised_end is None:
       return
@@ -131,12 +142,14 @@ class Integrity:
     reached = end
     if whole_file and self._packet_end is not None:
       # Sound may run on after the picture; both count against the file's end.
-      reached = max(end, self._packet_end - self._start)
-    slack = max(_SLACK_SECONDS, self._widest_gap * Fraction(3, 2))
-    if reached + slack < length:
+      reached = max(end, self._packet_end - (self._ticks.start or 0))
+    slack = max(self._ticks.of_seconds(_SLACK_SECONDS),
+                self._widest_gap * 3 // 2)
+    if reached + slack < self._ticks.of_seconds(length):
+      seconds = self._ticks.seconds(reached)
       raise VideoError(
           Reason.TRUNCATED,
-          f"{float(reached):.2f} s decoded of {float(length):.2f} s declared",
+          f"{seconds:.2f} s decoded of {float(length):.2f} s declared",
       )
 
 
@@ -148,7 +161,7 @@ def promised_end(
   The second value says that the length is that of the file, the longest of
   its streams, and not of the video stream itself.
   """
-  start = (container.start_time or 0) * _MICROSECOND
+  start = Fraction(container.start_time or 0, MICROSECONDS)
   if stream.duration is not None and stream.time_base is not None:
     first = (stream.start_time or 0) * Fraction(stream.time_base)
     length = stream.duration * Fraction(stream.time_base)
@@ -158,7 +171,7 @@ def promised_end(
     return tag - start, False
   if container.duration is None:
     return None
-  length = container.duration * _MICROSECOND
+  length = Fraction(container.duration, MICROSECONDS)
   if container.format.name.startswith("matroska"):
     # Matroska declares where the file ends, not how long it lasts.
     length -= start

@@ -30,7 +30,8 @@ def write_torch(path, content, tensors):
   def rebuild(*_):
     return None
 
-  rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+  rebuild.__module__ = "torch._utils"
+  rebuild.__qualname__ = "_rebuild_tensor_v2"
   rebuild.__name__ = "_rebuild_tensor_v2"
   utils._rebuild_tensor_v2 = rebuild
   for kind in ("FloatStorage", "HalfStorage"):
@@ -184,7 +185,8 @@ def test_import_builds_a_dataset(tmp_path):
   assert (manifest.tower_hash, manifest.normalisation) == ("clip", "l2")
   builder = tfds.builder_from_directory(folder)
   found = {
-    e["video_id"].decode(): e for e in tfds.as_numpy(builder.as_dataset("train"))
+    e["video_id"].decode(): e
+    for e in tfds.as_numpy(builder.as_dataset("train"))
   }
   assert sorted(found) == [f"some/clip{i}.mp4" for i in range(3)]
   example = found["some/clip2.mp4"]

@@ -1,0 +1,158 @@
+"""Preprocessing beside a bare loop: python -m benchmarks.decode VIDEOS...
+
+Measures, on the same videos in the same run and turn by turn,
+
+* the bare loop: PyAV decode, resize, JPEG encode of the frames to store;
+* the builder's work on a shard: the same plus timing, checks, records;
+* the whole command with one and with two workers, if asked to.
+
+Targets: the builder's frames per second at least 85% of the bare loop's; two
+workers at least 1.7 times as fast as one.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+from av.video.reformatter import VideoReformatter
+from PIL import Image
+
+from data_preprocessing import shard
+from data_preprocessing.jobs import Settings, ShardJob, VideoJob
+from data_preprocessing.records import Query, Segment, VideoAnnotation
+
+RATE, SHORT_SIDE, QUALITY = 10.0, 256, 90
+
+
+def bare(paths: Sequence[pathlib.Path]) -> int:
+  """Decodes, resizes and encodes as little code as does it; counts frames."""
+  count = 0
+  step = Fraction(1, int(RATE))
+  for path in paths:
+    with av.open(str(path)) as container:
+      stream = container.streams.video[0]
+      stream.codec_context.thread_count = 1
+      scaler = VideoReformatter()
+      due = Fraction(0)
+      for frame in container.decode(stream):
+        shrink = min(1.0, SHORT_SIDE / min(frame.width, frame.height))
+        time_s = Fraction(frame.pts or 0) * frame.time_base
+        if time_s < due:
+          continue
+        image = scaler.reformat(
+          frame,
+          width=round(frame.width * shrink),
+          height=round(frame.height * shrink),
+          format="rgb24",
+        ).to_ndarray()
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=QUALITY)
+        due += step
+        count += 1
+  return count
+
+
+def built(paths: Sequence[pathlib.Path]) -> int:
+  """Writes the same videos as one shard; counts frames."""
+  note = (Query("0", "all of it"),), (Segment(0.0, 1e9, 0),)
+  videos = tuple(
+    VideoJob(
+      VideoAnnotation(path.name, "train", None, *note),
+      str(path), path.name, path.stat().st_size,
+    )
+    for path in paths
+  )  # fmt: skip
+  settings = Settings(
+    "custom", frame_rate=RATE, short_side=SHORT_SIDE, jpeg_quality=QUALITY
+  )
+  with tempfile.TemporaryDirectory() as folder:
+    job = ShardJob("train", 0, folder, videos, settings)
+    shard.write_shard(job, lambda: None)
+    outcomes = shard.read_log(job).outcomes
+  broken = [o.name for o in outcomes if o.reason]
+  if broken:
+    raise SystemExit(f"cannot be built, leave them out: {', '.join(broken)}")
+  return sum(o.frames for o in outcomes)
+
+
+def command(paths: Sequence[pathlib.Path], workers: int) -> float:
+  """Returns the seconds that the whole command takes."""
+  with tempfile.TemporaryDirectory() as folder:
+    notes = pathlib.Path(folder) / "train.jsonl"
+    whole = [{"start": 0, "end": 1, "text": "a"}]
+    notes.write_text(
+      "\n".join(
+        json.dumps({"video": str(path.resolve()), "segments": whole})
+        for path in paths
+      )
+    )
+    start = time.perf_counter()
+    flags = [
+      "--dataset=custom", f"--annotations={notes}", f"--videos={folder}",
+      f"--data_dir={folder}/out", f"--workers={workers}",
+      "--allow_absolute_paths",
+    ]  # fmt: skip
+    subprocess.run(
+      [sys.executable, "-m", "data_preprocessing.build", *flags],
+      check=True,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+      cwd=pathlib.Path(__file__).parents[1],
+    )
+    return time.perf_counter() - start
+
+
+def cpu_rate(work, paths: Sequence[pathlib.Path]) -> tuple[float, float]:
+  """Returns frames per second of the clock, and of this process's CPU."""
+  clock, cpu = time.perf_counter(), time.process_time()
+  frames = work(paths)
+  return (
+    frames / (time.perf_counter() - clock),
+    frames / (time.process_time() - cpu),
+  )
+
+
+def main() -> None:
+  """Runs the benchmark and prints a table."""
+  flags = argparse.ArgumentParser(description="Preprocessing's throughput.")
+  flags.add_argument("videos", nargs="+", type=pathlib.Path)
+  flags.add_argument("--repeats", type=int, default=3)
+  flags.add_argument("--workers", action="store_true",
+                     help="also time the command with 1 and 2 workers")
+  args = flags.parse_args()
+  found: dict[str, list[tuple[float, float]]] = {"bare": [], "built": []}
+  for _ in range(args.repeats):
+    for name, work in (("bare", bare), ("built", built)):
+      found[name].append(cpu_rate(work, args.videos))
+  print("| what | frames/s | frames/CPU s |")
+  print("|---|---:|---:|")
+  middle = {}
+  for name, rates in found.items():
+    clock, cpu = (statistics.median(column) for column in zip(*rates, strict=True))
+    middle[name] = clock, cpu
+    print(f"| {name} | {clock:.0f} | {cpu:.0f} |")
+  shares = [b / a for a, b in zip(middle["bare"], middle["built"], strict=True)]
+  print(f"built / bare: {shares[0]:.0%} by the clock, {shares[1]:.0%} by CPU"
+        " time (target 85%)")
+  if args.workers:
+    one, two = (
+      statistics.median(
+        command(args.videos, n) for _ in range(args.repeats)
+      )
+      for n in (1, 2)
+    )
+    print(f"1 worker {one:.1f} s, 2 workers {two:.1f} s:"
+          f" {one / two:.2f} times as fast (target 1.7)")
+
+
+if __name__ == "__main__":
+  main()
