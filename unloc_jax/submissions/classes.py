@@ -172,7 +172,11 @@ class Tags(Submission):
 
 
 class Videos(Submission):
-  """Classification: a score of every class."""
+  """Classification: a score of every class.
+
+  Of a video with several classes the best-scored one counts as its label, so
+  that top-k asks whether one of them is among the first k.
+  """
 
   def __init__(self, parts: Parts, split: Split):
     super().__init__(parts, split)
@@ -182,8 +186,10 @@ class Videos(Submission):
   def add(self, batch: Batch, found: Detections) -> None:
     for b, index in video_rows(batch):
       name = self.split.table[index].video_id
-      self._scores[name] = found.scores[b]
-      self._labels[name] = int(batch["segment_query"][b].max())
+      scores, labels = found.scores[b], batch["segment_query"][b]
+      labels = labels[labels >= 0]
+      self._scores[name] = scores
+      self._labels[name] = int(labels[scores[labels].argmax()])
 
   def score(self) -> Report:
     return classification.evaluate(
