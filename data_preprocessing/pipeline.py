@@ -7,8 +7,10 @@ grow with the data.
 
 import contextlib
 import logging
+import pickle
 import secrets
 import shlex
+import zlib
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
@@ -30,13 +32,24 @@ class WriteShard(beam.DoFn):
     super().__init__()
     self._token = token
 
-  def process(self, job: ShardJob) -> Iterator[str]:
+  def process(self, packed: bytes) -> Iterator[str]:
     """Yields the shard's name when it is complete."""
+    job = _unpack(packed)
     if self._token:
       _POOLS[self._token].write(job)
     else:
       shard.write_shard(job, lambda: None)
     yield job.stem
+
+
+def _pack(job: ShardJob) -> bytes:
+  """A job as bytes: runners copy elements often, and annotations are many."""
+  return zlib.compress(pickle.dumps(job), 1)
+
+
+def _unpack(packed: bytes) -> ShardJob:
+  # Only ever what `_pack` made, in this very pipeline.
+  return pickle.loads(zlib.decompress(packed))
 
 
 def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
@@ -63,7 +76,7 @@ def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
       with beam.Pipeline(options=parsed) as pipeline:
         _ = (
             pipeline
-            | "Shards" >> beam.Create(list(jobs))
+            | "Shards" >> beam.Create([_pack(job) for job in jobs])
             | "Spread" >> beam.Reshuffle()
             | "Write" >> beam.ParDo(WriteShard(token))
         )
