@@ -137,7 +137,8 @@ def main() -> None:
   print("|---|---:|---:|")
   middle = {}
   for name, rates in found.items():
-    clock, cpu = (statistics.median(column) for column in zip(*rates, strict=True))
+    columns = zip(*rates, strict=True)
+    clock, cpu = (statistics.median(column) for column in columns)
     middle[name] = clock, cpu
     print(f"| {name} | {clock:.0f} | {cpu:.0f} |")
   shares = [b / a for a, b in zip(middle["bare"], middle["built"], strict=True)]

@@ -96,6 +96,10 @@ def run(args: argparse.Namespace) -> str:
       settings, args.allow_absolute_paths)
   if not plan.annotations.videos:
     raise BuildError(f"{args.annotations}: annotates no video")
+  if args.overwrite and plan.final.exists():
+    plan.final.rmtree()
+  if plans.finished(plan):
+    return f"{plan.final}: built before from the same input; nothing to do"
   # TensorFlow takes seconds to import: not before the flags are known good.
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   # Both say on import what they miss that nobody here needs.
@@ -103,13 +107,10 @@ def run(args: argparse.Namespace) -> str:
   logging.getLogger("absl").setLevel(logging.ERROR)
   from data_preprocessing import builder as builders
 
-  if args.overwrite and plan.final.exists():
-    plan.final.rmtree()
   builder = builders.VideoDataset(
       plan, args.workers, args.beam, threshold, args.stall_seconds)
   folder = builders.build(builder)
-  if builder.report is None:
-    return f"{folder}: built before from the same input; nothing to do"
+  assert builder.report is not None
   made = sum(p["built"]["videos"] for p in builder.report["splits"].values())
   reasons = builders.left_out_reasons(builder.report)
   out = ", ".join(f"{n} {why}" for why, n in sorted(reasons.items()))

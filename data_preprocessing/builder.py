@@ -14,7 +14,7 @@ from tensorflow_datasets.core import dataset_builder
 from data_preprocessing import pipeline, records, shard
 from data_preprocessing import report as reports
 from data_preprocessing.jobs import BuildError, Outcome
-from data_preprocessing.plan import Plan, Threshold
+from data_preprocessing.plan import Plan, Threshold, finished
 from data_preprocessing.progress import Progress
 from data_preprocessing.video_errors import Reason
 
@@ -183,7 +183,7 @@ def build(builder: VideoDataset) -> epath.Path:
     BuildError: It cannot be built, or another dataset is in its place.
   """
   plan = builder.plan
-  if _finished(plan):
+  if finished(plan):
     return plan.final
   with _locked(plan.work):
     _clean(plan)
@@ -193,31 +193,6 @@ def build(builder: VideoDataset) -> epath.Path:
       builder.download_and_prepare()
   plan.work.rmtree()
   return plan.final
-
-
-def _finished(plan: Plan) -> bool:
-  """Whether this very dataset is built. Raises BuildError if another is."""
-  if not plan.final.exists():
-    return False
-  try:
-    text = (plan.final / "manifest.json").read_text()
-    made = records.Manifest.from_json(text)
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise BuildError(
-        f"{plan.final}: holds something that is not a dataset of ours"
-        f" ({error}); give another --data_dir") from error
-  if made.source["fingerprint"] == plan.key:
-    return True
-  changed = [
-      f"{name} {old} -> {new}" for name, old, new in (
-          ("frame_rate", made.frame_rate, plan.settings.frame_rate),
-          ("short_side", made.short_side, plan.settings.short_side),
-          ("jpeg_quality", made.jpeg_quality, plan.settings.jpeg_quality),
-          ("extract", made.extract, plan.settings.extract),
-      ) if old != new] or ["the annotations or the videos there"]
-  raise BuildError(
-      f"{plan.final}: was built from other input ({', '.join(changed)}); give"
-      " another --data_dir, or --overwrite to build it again")
 
 
 def _prepare_sequence(builder: VideoDataset) -> None:

@@ -63,7 +63,8 @@ def frames_example(job: VideoJob, settings: Settings, file: IO[bytes],
   """
   stream = FrameStream(
       job.path, settings.frame_rate, settings.short_side, threads=1,
-      max_damaged=settings.max_damaged, need_duration=settings.need_duration)
+      max_damaged=settings.max_damaged, need_duration=settings.need_duration,
+      hold_until=job.annotation.duration or 0.0)
   spool = tfrecord.Spool(file)
   for jpeg in jpegs(stream, settings.jpeg_quality):
     spool.append(jpeg)

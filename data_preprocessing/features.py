@@ -112,7 +112,8 @@ def _embedded(job: VideoJob, settings: Settings,
   tower = embedder(settings.checkpoint)
   stream = FrameStream(
       job.path, settings.frame_rate, tower.short_side, threads=1,
-      max_damaged=settings.max_damaged, need_duration=settings.need_duration)
+      max_damaged=settings.max_damaged, need_duration=settings.need_duration,
+      hold_until=job.annotation.duration or 0.0)
   vectors: list[np.ndarray] = []
   batch: list[np.ndarray] = []
 

@@ -183,3 +183,28 @@ class Threshold:
       raise BuildError(
           f"{out} of {total} videos are missing or broken, --max-missing allows"
           f" {limit}; see {where}")
+
+
+def finished(plan: Plan) -> bool:
+  """Whether this very dataset is built. Raises BuildError if another is."""
+  if not plan.final.exists():
+    return False
+  try:
+    text = (plan.final / "manifest.json").read_text()
+    made = records.Manifest.from_json(text)
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise BuildError(
+        f"{plan.final}: holds something that is not a dataset of ours"
+        f" ({error}); give another --data_dir") from error
+  if made.source["fingerprint"] == plan.key:
+    return True
+  changed = [
+      f"{name} {old} -> {new}" for name, old, new in (
+          ("frame_rate", made.frame_rate, plan.settings.frame_rate),
+          ("short_side", made.short_side, plan.settings.short_side),
+          ("jpeg_quality", made.jpeg_quality, plan.settings.jpeg_quality),
+          ("extract", made.extract, plan.settings.extract),
+      ) if old != new] or ["the annotations or the videos there"]
+  raise BuildError(
+      f"{plan.final}: was built from other input ({', '.join(changed)}); give"
+      " another --data_dir, or --overwrite to build it again")

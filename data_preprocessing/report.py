@@ -17,6 +17,8 @@ from data_preprocessing.video_errors import Reason
 # share of the annotated length.
 _AGREE_SECONDS = 1.0
 _AGREE_SHARE = 0.02
+# With less than this of what is published, a file is another one.
+_VARIANT_SHARE = 0.9
 # Lines of a list that report.md shows; report.json has all.
 _SHOWN = 50
 
@@ -125,7 +127,9 @@ def _differences(official: Official | None,
                         ("queries", official.queries)):
     if expected is None or expected[0] <= counts[key] <= expected[1]:
       continue
-    why = official.note or "the annotation files are a part, or a variant"
+    why = official.note
+    if not why or counts[key] < _VARIANT_SHARE * expected[0]:
+      why = "the annotation files are a part, or a variant"
     lines.append(
         f"{counts[key]:,} {key}, officially {span(expected)}: {why}")
   return lines

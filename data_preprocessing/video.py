@@ -20,6 +20,9 @@ from data_preprocessing.video_errors import Reason, VideoError
 
 # Nothing a benchmark holds is longer; broken files claim to be.
 MAX_SECONDS = 24 * 3600
+# Annotations take the length from the container, sound and all; where the
+# picture ends less than this before, its last frame is held.
+_HOLD_SECONDS = 1
 # 67 megapixels: twice 8K. Beyond it a damaged header is likelier than a film.
 _MAX_PIXELS = 1 << 26
 _STILL_FORMATS = ("image2", "tty", "hls", "concat", "ffmetadata", "lrc", "srt")
@@ -65,7 +68,8 @@ class FrameStream:
 
   def __init__(self, path: str | os.PathLike[str], rate: float,
                short_side: int, *, threads: int = 0,
-               max_damaged: float = 0.01, need_duration: bool = True):
+               max_damaged: float = 0.01, need_duration: bool = True,
+               hold_until: float = 0.0):
     """Names the video; nothing is opened before iteration.
 
     Args:
@@ -76,6 +80,8 @@ class FrameStream:
       max_damaged: Share of the length that may be damaged.
       need_duration: Refuse a file that declares no duration, for it cannot be
         told from a truncated one.
+      hold_until: Seconds up to which the last frame is held, should the
+        picture end less than a second earlier.
     """
     if not rate > 0:
       raise ValueError(f"rate: {rate} frames per second; give a positive one")
@@ -85,10 +91,12 @@ class FrameStream:
     self._threads = threads
     self._max_damaged = max_damaged
     self._need_duration = need_duration
+    self._hold_until = Fraction(hold_until)
     self.duration = 0.0
     self.damaged = 0.0
     self.frame_count = 0
     self._due = self._per = 1
+    self._end = 0
 
   def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
     try:
@@ -112,23 +120,23 @@ class FrameStream:
       self._due = ticks.per_second * self.rate.denominator
       self._per = self.rate.numerator
       limit = ticks.of_seconds(_limit(promised))
-      yield from self._positions(container, stream, clock, integrity, limit)
+      yield from self._positions(
+          _decoded(container, stream, integrity), _aspect(stream), clock,
+          integrity, limit)
       if not self.frame_count:
         raise VideoError(Reason.NO_FRAMES, "no frame could be decoded")
       integrity.verdict(clock.end, self._max_damaged)
-    self.duration = ticks.seconds(clock.end)
+    self.duration = ticks.seconds(self._end)
     self.damaged = ticks.seconds(integrity.damaged)
 
   def _positions(
-      self, container: av.container.InputContainer, stream: av.VideoStream,
+      self, frames: Iterator[av.VideoFrame], aspect: float,
       clock: video_clock.Clock, integrity: video_integrity.Integrity,
       limit: int,
   ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields what each position shows, while frames go by."""
-    aspect = float(stream.codec_context.sample_aspect_ratio
-                   or stream.sample_aspect_ratio or 1) or 1.0
     held: av.VideoFrame | None = None
-    for frame in _decoded(container, stream, integrity):
+    for frame in frames:
       appears = clock.appearance(frame)
       integrity.frame(frame, appears)
       if appears > limit:
@@ -141,7 +149,14 @@ class FrameStream:
       held = frame
     if held is not None:
       # A video of no length still shows its frame once.
-      yield from self._until(max(clock.end, 1), held, aspect)
+      self._end = max(clock.end, 1, self._held_end(clock))
+      yield from self._until(self._end, held, aspect)
+
+  def _held_end(self, clock: video_clock.Clock) -> int:
+    """Returns until when the last frame is to be held, in ticks; or 0."""
+    wanted = clock.ticks.of_seconds(self._hold_until)
+    slack = clock.ticks.of_seconds(_HOLD_SECONDS)
+    return wanted if wanted <= clock.end + slack else 0
 
   def _until(self, end: int, frame: av.VideoFrame,
              aspect: float) -> Iterator[tuple[float, np.ndarray]]:
@@ -275,6 +290,13 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
     raise VideoError(
         Reason.UNDECODABLE, f"frames of {context.width} x {context.height}")
   return stream
+
+
+def _aspect(stream: av.VideoStream) -> float:
+  """Returns the width of a pixel over its height."""
+  ratio = (stream.codec_context.sample_aspect_ratio
+           or stream.sample_aspect_ratio)
+  return float(ratio) if ratio else 1.0
 
 
 def _limit(promised: tuple[Fraction, bool] | None) -> Fraction:

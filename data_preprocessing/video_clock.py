@@ -51,11 +51,13 @@ class Clock:
   first frame.
 
   Attributes:
+    ticks: The tick of the file.
     end: Time at which the latest frame stops being shown, in ticks.
   """
 
   def __init__(self, container: av.container.InputContainer,
                stream: av.VideoStream, ticks: Ticks):
+    self.ticks = ticks
     self._unit = ticks.of(stream.index)
     # An AVI stores no presentation times; what a demuxer makes up for them is
     # out of order wherever there are B-frames. Its decoding times count the

@@ -164,6 +164,19 @@ def test_sound_that_outlasts_the_picture_is_no_fault(tmp_path, film):
   assert len(list(video.frames_at(path, 10, 0))) == 20
 
 
+@pytest.mark.parametrize(
+  ("wanted", "duration", "count"), [(2.4, 2.4, 24), (3.1, 2.0, 20), (1, 2, 20)]
+)
+def test_last_frame_is_held_for_less_than_a_second(
+  tmp_path, film, read_number, wanted, duration, count
+):
+  path = film(tmp_path / "a.mp4", [i / 20 for i in range(40)], rate=20)
+  stream = FrameStream(path, 10, 0, hold_until=wanted)
+  shown = [read_number(image) for _, image in stream]
+  assert (stream.duration, len(shown)) == (duration, count)
+  assert shown == [min(2 * i, 39) for i in range(count)]
+
+
 def test_rate_must_be_positive(tmp_path):
   with pytest.raises(ValueError, match="rate: 0"):
     FrameStream(tmp_path / "a.mp4", 0, 0)
