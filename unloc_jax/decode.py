@@ -5,6 +5,8 @@ does not exist has score 0.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ def decode_segments(spec: PyramidSpec, displacement: jax.Array) -> jax.Array:
   """Displacements [..., P, 2] in strides -> segments [..., P, 2] in frames."""
   distance = displacement * spec.point_strides[:, None]
   sign = jnp.array([-1.0, 1.0], displacement.dtype)
-  return spec.positions[:, None] + sign * distance
+  return jnp.asarray(spec.positions)[:, None] + sign * distance
 
 
 def to_seconds(
@@ -121,7 +123,7 @@ def detect_per_query(segments, scores, **nms_options):
   Returns:
     float32 [B, Q, K, 2] segments and float32 [B, Q, K] scores, best first.
   """
-  detect = functools.partial(_detect, **nms_options)
+  detect: Callable[..., Any] = functools.partial(_detect, **nms_options)
   chosen, kept, _ = jax.vmap(jax.vmap(detect))(segments, scores)
   return chosen, kept
 
@@ -146,6 +148,6 @@ def detect_class_agnostic(segments, scores, **nms_options):
   flat = (num_videos, num_points * num_classes)
   segments = jnp.swapaxes(segments, 1, 2).reshape(*flat, 2)
   scores = jnp.swapaxes(scores, 1, 2).reshape(flat)
-  detect = functools.partial(_detect, **nms_options)
+  detect: Callable[..., Any] = functools.partial(_detect, **nms_options)
   chosen, kept, indices = jax.vmap(detect)(segments, scores)
   return chosen, kept, jnp.where(indices >= 0, indices % num_classes, -1)

@@ -5,6 +5,7 @@ Evaluation and prediction both go through here, so they agree.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import flax.struct
 import jax
@@ -15,6 +16,9 @@ from unloc_jax import decode
 from unloc_jax.models.unloc import Predictions
 from unloc_jax.pyramid import PyramidSpec
 from unloc_jax.tasks import Task
+
+# On the devices, or NumPy once gathered on the host.
+Array: TypeAlias = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +52,10 @@ class Detections:
     curve: float32 [B, Q, T], relevance of every sampled frame, 0 to 1.
   """
 
-  scores: jax.Array
-  segments: jax.Array | None
-  classes: jax.Array | None
-  curve: jax.Array
+  scores: Array
+  segments: Array | None
+  classes: Array | None
+  curve: Array
 
 
 def seconds_per_position(
@@ -111,6 +115,7 @@ def candidates(
   """
   scores = jax.nn.sigmoid(predictions.relevance)
   scores = jnp.where(spec.point_mask(frame_mask)[:, None], scores, 0.0)
+  assert predictions.displacement is not None
   frames = decode.decode_segments(spec, predictions.displacement)
   return decode.to_seconds(frames, seconds, duration), scores
 

@@ -55,7 +55,7 @@ def eval_step(
       texts = encode_prompts(model, prompts)
     return model.localize(video, batch["frame_mask"], texts)
 
-  predictions = parts.model.apply(nest(dict(params)), method=run)
+  predictions: Any = parts.model.apply(nest(dict(params)), method=run)
   return detect(
     parts.task,
     parts.pyramid,

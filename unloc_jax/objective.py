@@ -116,6 +116,7 @@ def make_targets(
   segments = targets_lib.segment_targets(spec, batch["segments"], query >= 0)
   if task.texts == "classes":
     pairs = displacement_pairs(task, batch)
+    assert pairs is not None
     positive, target = targets_lib.query_displacement(segments, query, pairs)
     labels = targets_lib.query_labels(segments, query, num_classes)
     return Targets(labels, mask, positive & mask, target)
@@ -166,6 +167,8 @@ def compute_losses(
   parts = {"relevance": losses.masked_mean(relevance, mask)}
   total = loss.relevance_weight * parts["relevance"]
   if targets.positive is not None:
+    assert predictions.displacement is not None
+    assert targets.displacement is not None
     wrong = losses.displacement_loss(
       loss.displacement, predictions.displacement, targets.displacement
     )

@@ -162,7 +162,7 @@ def update_average(
   average: FlatParams, params: FlatParams, decay: float, step: jax.Array
 ) -> dict[str, Any]:
   """Running average of parameters, less sluggish in the first steps."""
-  decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+  rate = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
   return {
-    name: decay * average[name] + (1 - decay) * params[name] for name in params
+    name: rate * average[name] + (1 - rate) * params[name] for name in params
   }

@@ -1,10 +1,12 @@
 """The training loop, read from top to bottom."""
 
+import dataclasses
 import functools
 import math
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -117,7 +119,7 @@ def batch_losses(
     texts = batch["text_ids"].reshape(-1, batch["text_ids"].shape[-1])
   else:
     texts = batch["text_ids"]
-  predictions = parts.model.apply(
+  predictions: Any = parts.model.apply(
     nest(dict(params)),
     batch["frames"] if "frames" in batch else batch["embeddings"],
     batch["frame_mask"],
@@ -128,7 +130,8 @@ def batch_losses(
   )
   targets = make_targets(parts.task, parts.pyramid, batch, num_classes)
   if drawn is not None:
-    targets = targets.replace(labels=targets.labels[:, drawn])
+    labels = targets.labels[:, drawn]
+    targets = dataclasses.replace(targets, labels=labels)
   return compute_losses(parts.task, parts.loss, predictions, targets)
 
 
@@ -350,7 +353,7 @@ def start_weights(
   loaded = weights.load(config.init.weights).params
   params = weights.merge(state.params, loaded, config.init.take)
   average = state.average and {k: jnp.copy(params[k]) for k in state.average}
-  return state.replace(params=params, average=average)
+  return dataclasses.replace(state, params=params, average=average)
 
 
 def write_weights(

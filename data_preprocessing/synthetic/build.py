@@ -38,11 +38,11 @@ class Plan:
   """
 
   seed: int = 0
-  train: int = 1000
+  train: int = 1500
   val: int = 150
   test: int = 250
   unseen: int = 150
-  stills: int = 8000
+  stills: int = 12800
   min_duration: float = 12.0
   max_duration: float = 28.0
 
@@ -141,7 +141,7 @@ def _write_slideshows(plan: Plan, out: pathlib.Path, workers: int) -> None:
   _run(slideshows.write, jobs, workers, "slideshows")
   files.write_json(
     out / "annotations" / "slideshows" / "activity_net.v1-3.min.json",
-    slideshows.annotations(shows),
+    slideshows.annotation_file(shows),
   )
 
 

@@ -123,7 +123,7 @@ def write_frames(
     stream = container.add_stream(
       "libx264",
       rate=frame_rate,
-      options={"preset": "ultrafast", "crf": "27"},
+      options={"preset": "ultrafast", "crf": "18"},
     )
     stream.width, stream.height = width, height
     stream.pix_fmt = "yuv420p"

@@ -52,7 +52,7 @@ class Renderer:
     background = scene.background
     waves = np.asarray(background.waves, np.float32).reshape(-1, 7)
     self._rows, self._phases, self._speeds, self._colours = self._split(waves)
-    self._base = np.tile(np.float32(background.base) * 255, width)
+    self._base = np.tile(np.asarray(background.base, np.float32) * 255, width)
     rng = np.random.default_rng([scene.seed, 1])
     # A tile read at random offsets is much cheaper than fresh noise.
     self._noise = rng.standard_normal(
@@ -100,7 +100,7 @@ class Renderer:
     )
     alpha = np.clip(0.5 - distance * self._side, 0.0, 1.0)[:, :, None]
     patch = image[y0:y1, x0:x1]
-    colour = np.float32(scenes.COLOURS[state.colour]) * 255
+    colour = np.asarray(scenes.COLOURS[state.colour], np.float32) * 255
     patch += alpha * (colour - patch)
 
   def __call__(

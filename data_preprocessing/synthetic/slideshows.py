@@ -70,7 +70,7 @@ def write(job: tuple[Slideshow, pathlib.Path]) -> None:
     encode.write_frames(_images(show), (_SIDE, _SIDE), _FRAME_RATE, path)
 
 
-def annotations(shows: list[Slideshow]) -> dict[str, Any]:
+def annotation_file(shows: list[Slideshow]) -> dict[str, Any]:
   """ActivityNet 1.3's JSON of all slideshows."""
   return {
     "version": "VERSION 1.3",

@@ -93,7 +93,7 @@ class Fusion(nn.Module):
         Downsample(self.downsampling, self.dtype)
         for _ in range(self.num_levels - 1)
       ]
-      self.pyramid = TopDown(self.dtype)
+      self.pyramid: nn.Module = TopDown(self.dtype)
     else:
       self.pyramid = SimplePyramid(self.num_levels, self.dtype)
 

@@ -178,7 +178,7 @@ def losses_and_gradients(golden: Golden) -> Iterator[Difference]:
 
 def _losses(golden: Golden, targets, params):
   """The total loss, and all losses by name."""
-  prediction = golden.model.apply(
+  prediction: Any = golden.model.apply(
     {"params": params},
     golden.batch["frames"],
     golden.batch["frame_mask"],
@@ -213,11 +213,11 @@ def targets(golden: Golden) -> Iterator[Difference]:
     np.where(shown, theirs.labels, 0),
   )
   other = theirs.displacement
+  assert ours.displacement is not None
+  assert other is not None
   if golden.task.texts == "classes":
     index = jnp.maximum(batch["segment_query"], 0)[:, :, None, None]
     other = jnp.take_along_axis(other, index, axis=1)
-  assert ours.displacement is not None
-  assert other is not None
   positive = np.asarray(ours.positive)[..., None]
   yield compare(
     "targets/displacement",

@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from unloc_jax import targets
@@ -33,7 +34,7 @@ class Segments(Submission):
     assert found.segments is not None
     for b, index in video_rows(batch):
       keep = np.argwhere(found.scores[b] > 0)
-      rows = []
+      rows: list[dict[str, Any]] = []
       for place in map(tuple, keep):
         label = place[0] if found.classes is None else found.classes[b][place]
         rows.append(
@@ -97,7 +98,10 @@ class Frames(Submission):
     num_classes, num_frames = found.scores.shape[1:]
     truth = np.asarray(
       targets.frame_labels(
-        batch["segments"], batch["segment_query"], num_frames, num_classes
+        jnp.asarray(batch["segments"]),
+        jnp.asarray(batch["segment_query"]),
+        num_frames,
+        num_classes,
       )
     )
     for b, index in video_rows(batch):
@@ -138,7 +142,10 @@ class Tags(Submission):
     num_classes, num_frames = found.scores.shape[1:]
     truth = np.asarray(
       targets.frame_tags(
-        batch["segments"], batch["segment_query"], num_frames, num_classes
+        jnp.asarray(batch["segments"]),
+        jnp.asarray(batch["segment_query"]),
+        num_frames,
+        num_classes,
       )
     )
     valid = batch["frame_mask"] & batch["example_mask"][:, None]
