@@ -63,14 +63,16 @@ def embed(
     ValueError: The folder holds no text tower.
   """
   loaded = weights.load(folder)
-  tower = TextTower(**text_sizes(loaded.config))
+  sizes: Any = text_sizes(loaded.config)
+  tower = TextTower(**sizes)
   params = {k: v for k, v in loaded.params.items() if k.startswith(_TOWER)}
   variables = {"params": nest(params)["params"][_TOWER.rstrip("/")]}
   projection = loaded.params[_PROJECTION]
 
   @jax.jit
   def encode(ids):
-    return end_tokens(tower.apply(variables, ids, True), ids) @ projection
+    tokens: Any = tower.apply(variables, ids, True)
+    return end_tokens(tokens, ids) @ projection
 
   texts = [template.format(name) for name in names for template in templates]
   ids = np.asarray(Tokenizer(length)(texts))

@@ -1,6 +1,8 @@
 """What a training run is made of: its parts, and the state it carries."""
 
 import dataclasses
+from collections.abc import Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -75,9 +77,10 @@ class Parts:
     )
 
 
-def nest(params: FlatParams) -> dict[str, Any]:
+def nest(params: Mapping[str, Any]) -> dict[str, Any]:
   """{path: array} -> the variables that `model.apply` takes."""
-  return {"params": flax.traverse_util.unflatten_dict(params, sep="/")}
+  nested = flax.traverse_util.unflatten_dict(dict(params), sep="/")
+  return {"params": nested}
 
 
 def init_params(parts: Parts, key: jax.Array) -> FlatParams:
