@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
