@@ -128,7 +128,8 @@ class Checkpoints:
     """Compares arrays by name and shape before any of them is read."""
     metadata = self._manager.item_metadata(step)
     for item, tree in items.items():
-      saved, wanted = _shapes(metadata[item]), _shapes(tree)
+      saved = _shapes(metadata[item]) if item in metadata else {}
+      wanted = _shapes(tree)
       differing = sorted(
         name
         for name in {*saved, *wanted}

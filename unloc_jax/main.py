@@ -25,7 +25,9 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; a config or key that is not there is one line."""
   try:
-    return app.parse_flags_with_usage(argv)
+    rest = flags.FLAGS(argv)
+    _CONFIG.value.lock()  # A file that cannot be loaded is noticed only now.
+    return rest
   except AttributeError as error:
     key = str(error).strip("\"'")
     wrong = [arg for arg in argv if key in re.split(r"[.=\[]", arg)]
@@ -33,8 +35,8 @@ def parse_flags(argv: list[str]) -> list[str]:
       f"error: {' '.join(wrong) or 'config'}: there is no key {key!r}; "
       "configs/common.py lists all of them"
     )
-  except (KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
-    sys.exit(f"error: config: {error}")
+  except (flags.Error, KeyError, OSError, TypeError, ValueError) as error:
+    sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 def main(argv: list[str]) -> None:
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> None:
     jax.distributed.initialize()
   console.configure()
   try:
-    train.train_and_evaluate(_CONFIG.value.lock(), _WORKDIR.value)
+    train.train_and_evaluate(_CONFIG.value.lock(), str(_WORKDIR.value))
   except preemption.PreemptedError as error:
     print(error)
   except (ValueError, FileNotFoundError, FloatingPointError) as error:

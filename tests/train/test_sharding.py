@@ -1,0 +1,79 @@
+"""Meshes that fit, meshes that do not, and the same step on every mesh."""
+
+import jax
+import numpy as np
+import pytest
+
+from unloc_jax import sharding, state, train
+from unloc_jax.data import pipeline
+
+
+def mesh_of(config, *shape: int):
+  config.mesh.data, config.mesh.fsdp, config.mesh.model = shape
+  return sharding.make_mesh(config.mesh)
+
+
+def test_minus_one_takes_what_is_left(config):
+  assert dict(mesh_of(config, -1, 2, 2).shape) == {
+    "data": 2,
+    "fsdp": 2,
+    "model": 2,
+  }
+
+
+@pytest.mark.parametrize(
+  "shape", [(3, 1, 1), (-1, 3, 1), (4, 1, 1), (16, 1, 1), (-1, -1, 1)]
+)
+def test_a_mesh_that_does_not_divide_the_devices(config, shape):
+  with pytest.raises(ValueError, match="mesh: ") as error:
+    mesh_of(config, *shape)
+  assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("size", "nearest"), [(1, 4), (7, 8), (9, 8)])
+def test_a_batch_that_does_not_divide(config, size, nearest):
+  mesh = mesh_of(config, 2, 2, 2)
+  with pytest.raises(ValueError, match=f"that is: {nearest}$"):
+    sharding.check_batch(mesh, size, "train.batch_size")
+  sharding.check_batch(mesh, nearest, "train.batch_size")
+
+
+def test_matrices_are_split_as_the_table_says(config):
+  mesh = mesh_of(config, 2, 2, 2)
+  spec = sharding.partition
+  query = "fusion/layer_0/attention/query/kernel"
+  assert spec(query, (16, 2, 8), mesh) == jax.P("fsdp", "model", None)
+  # An axis the mesh does not divide stays whole; stacked layers come first.
+  assert spec(query, (16, 3, 8), mesh) == jax.P("fsdp", None, None)
+  assert spec(query, (4, 16, 2, 8), mesh) == jax.P(None, "fsdp", "model", None)
+  assert spec("norm/scale", (16,), mesh) == jax.P()
+
+
+@pytest.mark.heavy
+def test_one_step_is_the_same_on_every_mesh(config):
+  config.optimizer.name = "sgd"
+  config.optimizer.rates = (("", 0.1),)
+  config.train.batch_size = 8
+  batch = next(pipeline.make_train(config.data, batch_size=8, seed=0))
+  expected = None
+  for shape in ((8, 1, 1), (4, 2, 1), (2, 2, 2), (1, 1, 8)):
+    mesh = mesh_of(config, *shape)
+    parts = state.Parts.from_config(config)
+    optimizer = train.make_optimizer(parts, 6, 1.0)
+    before = state.init_state(parts, optimizer, mesh)
+    step = train.compile_train_step(parts, optimizer, mesh, before)
+    after, metrics = step(before, sharding.shard_batch(batch, mesh), None)
+    got = (
+      {name: np.asarray(value) for name, value in metrics.items()},
+      {name: np.asarray(value) for name, value in after.params.items()},
+    )
+    expected = expected or got
+    for want, have in zip(expected, got, strict=True):
+      for name in want:
+        np.testing.assert_allclose(
+          have[name],
+          want[name],
+          rtol=1e-5,
+          atol=1e-5,
+          err_msg=f"{shape} {name}",
+        )
