@@ -36,7 +36,6 @@ class Watch:
     del number, frame
     self._asked = True
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.info("SIGTERM: saving and stopping.")
 
   def check(self, step: int) -> None:
     """Raises PreemptedError where the run is to stop after this step."""
@@ -48,6 +47,7 @@ class Watch:
   def check_between(self) -> None:
     """The same between steps, where only a lone process may stop."""
     if self._asked:
+      logging.info("SIGTERM came: saving and stopping.")
       raise PreemptedError
 
   def close(self) -> None:
