@@ -19,7 +19,7 @@ setuptools.setup(
   ),
   package_data={
     "unloc_jax": ["data/assets/*"],
-    "data_preprocessing": ["assets/*", "**/*.json", "**/*.txt"],
+    "data_preprocessing": ["class_data/*"],
   },
   install_requires=[
     "absl-py",
@@ -43,7 +43,13 @@ setuptools.setup(
   extras_require={
     "cuda12": [_JAX.replace("jax", "jax[cuda12]", 1)],
     "tpu": [_JAX.replace("jax", "jax[tpu]", 1)],
-    "data": ["apache-beam>=2.77", "av>=17", "h5py", "pillow"],
+    "data": [
+      "apache-beam>=2.77",
+      "av>=17",
+      "google-crc32c",
+      "h5py",
+      "pillow",
+    ],
     "demo": ["gradio>=5"],
     "test": [
       "hypothesis",

@@ -17,7 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
   """Frozen image tower; text tower, fusion and heads are trained."""
   c = common.base().unlock()
   set_tiny_model(c)
-  set_adamw(c, rate=2e-3, steps=2000)
+  set_adamw(c, rate=2e-3, steps=2500)
   c.task = "matched_moment_retrieval"
   c.data.max_queries = 2
   c.data.max_segments = 4
@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.model.head.relevance_bias = -3.0
   c.train.batch_size = 16
   c.train.cache_frame_tokens = True
-  c.eval.every = 500
+  c.eval.every = 1250
   c.eval.splits = ("val", "test", "unseen")
-  c.checkpoint.every = 500
+  c.checkpoint.every = 1250
   return c.lock()

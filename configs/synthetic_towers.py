@@ -44,7 +44,7 @@ def get_config() -> ml_collections.ConfigDict:
   c = common.base().unlock()
   c.task = "frame_tagging"
   set_tiny_model(c)
-  set_adamw(c, rate=1e-3, steps=1500)
+  set_adamw(c, rate=1e-3, steps=2000)
   c.data.texts = "classes"
   c.data.max_segments = 2688
   c.text.prompts = ("{}",)
@@ -58,7 +58,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.loss.relevance = "sigmoid"
   c.train.batch_size = 4
   c.eval.batch_size = 4
-  c.eval.every = 500
-  c.checkpoint.every = 500
+  c.eval.every = 1000
+  c.checkpoint.every = 1000
   c.checkpoint.best_metric = "F1"
   return c.lock()
