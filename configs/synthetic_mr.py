@@ -22,6 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.data.max_queries = 2
   c.data.max_segments = 4
   c.model.image_tower.frozen = True
+  c.model.fusion.pyramid_init = "identity"
   c.model.head.num_layers = 1
   c.model.head.shared_across_levels = True
   c.model.head.relevance_bias = -3.0

@@ -46,6 +46,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
       num_heads=model.fusion.num_heads,
       mlp_dim=model.fusion.mlp_dim,
       downsampling=model.fusion.downsampling,
+      pyramid_init=model.fusion.pyramid_init,
       dropout=model.fusion.dropout,
       attention_dropout=model.fusion.attention_dropout,
       stochastic_depth=model.fusion.stochastic_depth,

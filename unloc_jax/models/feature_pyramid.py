@@ -32,6 +32,25 @@ def shifted(x: jax.Array, stride: int) -> list[jax.Array]:
   return [padded[..., k : k + stop : stride, :] for k in range(_KERNEL)]
 
 
+def near_identity(
+  key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32
+) -> jax.Array:
+  """Depthwise kernels [3, 1, D] that start by passing their input on.
+
+  Heads shared across levels then read every level alike from the first step;
+  random taps flip the sign of half the channels from level to level.
+  """
+  kernel = 0.1 * jax.random.normal(key, shape, dtype)
+  return kernel.at[shape[0] // 2].add(1.0)
+
+
+# How depthwise kernels start: as in the reference, or near the identity.
+INITIALIZERS = {
+  "lecun_normal": nn.initializers.lecun_normal(),
+  "identity": near_identity,
+}
+
+
 class DepthwiseConv(nn.Module):
   """Depthwise convolution, kernel 3, as shifted multiply-adds.
 
@@ -39,6 +58,7 @@ class DepthwiseConv(nn.Module):
   """
 
   stride: int = 1
+  init_kernel: str = "lecun_normal"
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -46,9 +66,7 @@ class DepthwiseConv(nn.Module):
     """[..., T, D] -> [..., T / stride, D]."""
     width = x.shape[-1]
     kernel = self.param(
-      "kernel",
-      nn.initializers.lecun_normal(),
-      (_KERNEL, 1, width),
+      "kernel", INITIALIZERS[self.init_kernel], (_KERNEL, 1, width)
     ).astype(self.dtype)
     bias = self.param("bias", nn.initializers.zeros_init(), (width,))
     taps = shifted(x.astype(self.dtype), self.stride)
@@ -81,6 +99,7 @@ class SimplePyramid(nn.Module):
   """Each level from the one below it, after its LayerNorm, as in ViTDet."""
 
   num_levels: int
+  init_kernel: str = "lecun_normal"
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -89,7 +108,10 @@ class SimplePyramid(nn.Module):
     levels = []
     for level in range(self.num_levels):
       conv = DepthwiseConv(
-        stride=1 if level == 0 else 2, dtype=self.dtype, name=f"conv_{level}"
+        stride=1 if level == 0 else 2,
+        init_kernel=self.init_kernel,
+        dtype=self.dtype,
+        name=f"conv_{level}",
       )
       norm = nn.LayerNorm(
         epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{level}"
@@ -102,6 +124,7 @@ class SimplePyramid(nn.Module):
 class TopDown(nn.Module):
   """Top-down half of an FPN (Lin et al., 2017) over given levels."""
 
+  init_kernel: str = "lecun_normal"
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -113,7 +136,9 @@ class TopDown(nn.Module):
       merged[level] = merged[level] + coarser
     out = []
     for level, tokens in enumerate(merged):
-      conv = DepthwiseConv(dtype=self.dtype, name=f"conv_{level}")
+      conv = DepthwiseConv(
+        init_kernel=self.init_kernel, dtype=self.dtype, name=f"conv_{level}"
+      )
       norm = nn.LayerNorm(
         epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{level}"
       )

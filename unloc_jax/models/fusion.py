@@ -11,6 +11,7 @@ import numpy as np
 
 from unloc_jax.models.feature_pyramid import (
   DOWNSAMPLING,
+  INITIALIZERS,
   NORM_EPSILON,
   Downsample,
   SimplePyramid,
@@ -46,6 +47,7 @@ class Fusion(nn.Module):
     num_heads: Attention heads.
     mlp_dim: Hidden width of the MLPs.
     downsampling: Between the levels of "fpn", one of DOWNSAMPLING.
+    pyramid_init: How the pyramid's kernels start, a key of INITIALIZERS.
     dropout: Rate on the input, on branches and in MLPs.
     attention_dropout: Rate on attention weights.
     stochastic_depth: Rate of the last block; grows linearly from 0.
@@ -60,6 +62,7 @@ class Fusion(nn.Module):
   num_heads: int
   mlp_dim: int
   downsampling: str = "max_pool"
+  pyramid_init: str = "lecun_normal"
   dropout: float = 0.0
   attention_dropout: float = 0.0
   stochastic_depth: float = 0.0
@@ -93,9 +96,11 @@ class Fusion(nn.Module):
         Downsample(self.downsampling, self.dtype)
         for _ in range(self.num_levels - 1)
       ]
-      self.pyramid: nn.Module = TopDown(self.dtype)
+      self.pyramid: nn.Module = TopDown(self.pyramid_init, self.dtype)
     else:
-      self.pyramid = SimplePyramid(self.num_levels, self.dtype)
+      self.pyramid = SimplePyramid(
+        self.num_levels, self.pyramid_init, self.dtype
+      )
 
   def _check(self):
     if self.kind not in KINDS:
@@ -106,6 +111,11 @@ class Fusion(nn.Module):
       raise ValueError(
         f"fusion.downsampling: {self.downsampling!r} is not one of "
         f"{', '.join(DOWNSAMPLING)}"
+      )
+    if self.pyramid_init not in INITIALIZERS:
+      raise ValueError(
+        f"fusion.pyramid_init: {self.pyramid_init!r} is not one of "
+        f"{', '.join(INITIALIZERS)}"
       )
     if self.kind in ("transformer", "none") and self.num_levels != 1:
       raise ValueError(

@@ -108,14 +108,14 @@ class Asker:
 
   def _found(self, video, texts, num_queries):
     """Detections over all windows, and the relevance in each."""
-    segments, scores = [], []
+    found_segments, found_scores = [], []
     for block in _blocks(video, texts.tokens.shape[0]):
       s, p = self._candidates(self._params, texts, *block)
-      segments.append(s)
-      scores.append(p)
+      found_segments.append(s)
+      found_scores.append(p)
     count = video.num_windows
-    segments, scores = np.concatenate(segments), np.concatenate(scores)
-    segments, scores = segments[:count], scores[:count]
+    segments = np.concatenate(found_segments)[:count]
+    scores = np.concatenate(found_scores)[:count]
     curves = [
       row[:num_queries, : len(mask)][:, mask]
       for row, mask in zip(scores, video.frame_mask, strict=True)

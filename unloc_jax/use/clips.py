@@ -67,6 +67,8 @@ def _copy(source, target, start: float, end: float) -> int:
   for frame in _frames(source, streams, end):
     if frame.time is None or not start <= frame.time < end:
       continue
+    assert frame.pts is not None
+    assert frame.time_base is not None
     frame.pts -= round(start / frame.time_base)
     if isinstance(frame, av.VideoFrame):
       count += 1

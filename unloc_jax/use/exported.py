@@ -157,7 +157,7 @@ def restore_params(folder: str, parts: Parts, mesh: Mesh) -> FlatParams:
   shardings = sharding.state_shardings(param_shapes(parts), mesh)
   return {
     name: jax.make_array_from_callback(
-      value.shape, shardings[name], lambda index, value=value: value[index]
+      value.shape, shardings[name], value.__getitem__
     )
     for name, value in params.items()
   }

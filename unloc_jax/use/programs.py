@@ -98,7 +98,7 @@ def _part(params, prefix):
 
 def _encoder(parts: Parts) -> Callable[..., jax.Array]:
   def encode_video(params, frames):
-    tokens = parts.model.apply(
+    tokens: Any = parts.model.apply(
       nest(params), frames, method=UnLoc.encode_video
     )
     return tokens.astype(jnp.float32)
@@ -114,11 +114,12 @@ def _finder(parts: Parts) -> Callable[..., dict[str, jax.Array]]:
       video = tokens.astype(model.dtype)
       return model.localize(video, frame_mask, model.encode_text(texts))
 
+    predictions: Any = parts.model.apply(nest(params), method=run)
     found = detections.detect(
       parts.task,
       parts.pyramid,
       dataclasses.replace(options, class_agnostic=False),
-      parts.model.apply(nest(params), method=run),
+      predictions,
       frame_mask,
       steps,
       durations,
