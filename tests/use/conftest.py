@@ -1,0 +1,160 @@
+"""A tiny model with random weights, as a run and as an export."""
+
+import fractions
+import pathlib
+
+import av
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from configs import common
+from tests import tiny_data
+from unloc_jax import Localizer, export, sharding, train
+from unloc_jax.checkpoints import Checkpoints, write_config
+from unloc_jax.state import Parts, TrainState, init_state
+
+SIZES = ((64, 32), (50, 80), (33, 60), (46, 34))
+SECONDS = (3.3, 5.0, 1.2, 8.0)
+TEXTS = ("a red square", "it moves to the left")
+
+
+def film(path: pathlib.Path, size, seconds: float, seed: int) -> pathlib.Path:
+  """A video of coloured noise that changes every frame, 10 a second."""
+  rng = np.random.default_rng(seed)
+  width, height = size
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("libx264", rate=10, options={"crf": "20"})
+    stream.width, stream.height = width // 2 * 2, height // 2 * 2
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = fractions.Fraction(1, 10)
+    for i in range(round(seconds * 10)):
+      cells = rng.integers(0, 255, (4, 4, 3), np.uint8)
+      image = np.kron(cells, np.ones((height, width, 1), np.uint8))
+      image = image[::4, ::4][: stream.height, : stream.width]
+      frame = av.VideoFrame.from_ndarray(
+        np.ascontiguousarray(image), format="rgb24"
+      )
+      frame.pts, frame.time_base = i, fractions.Fraction(1, 10)
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+  return path
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory) -> list[pathlib.Path]:
+  """Four videos of different shapes and lengths."""
+  folder = tmp_path_factory.mktemp("videos")
+  return [
+    film(folder / f"video_{i}.mp4", SIZES[i], SECONDS[i], seed=i)
+    for i in range(len(SIZES))
+  ]
+
+
+def _record(path: pathlib.Path) -> dict:
+  """What a build stores of a video, with two captions."""
+  from data_preprocessing.examples import jpegs
+  from data_preprocessing.video import FrameStream
+
+  stream = FrameStream(path, tiny_data.RATE, tiny_data.HEIGHT)
+  frames = list(jpegs(stream, 95))
+  return {
+    "video_id": path.stem,
+    "duration": stream.duration,
+    "frame_rate": tiny_data.RATE,
+    "frame_count": len(frames),
+    "timestamps": [n / tiny_data.RATE for n in range(len(frames))],
+    "frames": frames,
+    "queries": {
+      "id": [f"{path.stem}:{q}" for q in range(len(TEXTS))],
+      "text": list(TEXTS),
+      "annotation": ["{}"] * len(TEXTS),
+    },
+    "segments": {"start": [0.0, 0.5], "end": [1.0, 1.2], "query": [0, 1]},
+  }
+
+
+@pytest.fixture(scope="session")
+def dataset(videos, tmp_path_factory) -> pathlib.Path:
+  """The videos as a built dataset, the same in both splits."""
+  records = [_record(path) for path in videos]
+  return tiny_data.write(
+    tmp_path_factory.mktemp("dataset"), {"train": records, "val": records}
+  )
+
+
+def tiny_config(path: pathlib.Path) -> ml_collections.ConfigDict:
+  """Moment retrieval in 8 frames of 32 pixels."""
+  c = common.base().unlock()
+  c.task = "matched_moment_retrieval"
+  c.data = tiny_data.settings(path, num_frames=8).copy_and_resolve_references()
+  c.data.num_workers = 1
+  c.pyramid.ranges = ((0, 2), (2, common.INF))
+  c.model.width = 16
+  image, text = c.model.image_tower, c.model.text_tower
+  image.width, image.num_layers, image.num_heads = 16, 1, 2
+  text.width, text.num_layers, text.num_heads = 16, 1, 2
+  text.max_tokens = 8
+  c.model.fusion.num_layers, c.model.fusion.num_heads = 1, 2
+  c.model.fusion.mlp_dim = 32
+  c.model.head.num_layers = 1
+  c.eval.batch_size, c.eval.num_drawn, c.eval.splits = 8, 0, ("val",)
+  return c
+
+
+def save_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+  """A run whose weights are random, and its average not the same."""
+  parts = Parts.from_config(config)
+  mesh = sharding.make_mesh(config.mesh)
+  state = init_state(parts, train.make_optimizer(parts, 10, 1.0), mesh)
+  state = _shaken(state)
+  write_config(str(workdir), config)
+  checkpoints = Checkpoints(str(workdir), config)
+  checkpoints.save(state)
+  checkpoints.close()
+
+
+def _shaken(state: TrainState) -> TrainState:
+  """Noise everywhere, so that no two videos or texts are answered alike."""
+
+  def shake(name: str, value: jax.Array, seed: int) -> jax.Array:
+    key = jax.random.fold_in(jax.random.key(seed), len(name))
+    noise = 0.1 * jax.random.normal(key, value.shape)
+    return jax.device_put(value + noise, value.sharding)
+
+  average = state.average and {
+    name: shake(name, value, 2) for name, value in state.average.items()
+  }
+  params = {k: shake(k, v, 1) for k, v in state.params.items()}
+  return state.replace(params=params, average=average)
+
+
+@pytest.fixture(scope="session")
+def run(dataset, tmp_path_factory) -> pathlib.Path:
+  """A run that keeps a running average."""
+  config = tiny_config(dataset)
+  config.optimizer.ema = 0.99
+  workdir = tmp_path_factory.mktemp("runs") / "mr"
+  save_run(config.lock(), workdir)
+  return workdir
+
+
+@pytest.fixture(scope="session")
+def exported_folder(run, tmp_path_factory) -> pathlib.Path:
+  """That run, exported."""
+  folder = tmp_path_factory.mktemp("exports") / "mr"
+  export.export_run(str(run), str(folder))
+  return folder
+
+
+@pytest.fixture(scope="session")
+def localizer(exported_folder) -> Localizer:
+  """The exported model."""
+  return Localizer.from_export(exported_folder)
+
+
+@pytest.fixture(scope="session")
+def encoded(localizer, videos) -> list:
+  """All videos, encoded."""
+  return [localizer.encode_video(path) for path in videos]

@@ -1,0 +1,128 @@
+"""Exports are whole, portable and give the run's numbers."""
+
+import json
+import shutil
+
+import ml_collections
+import numpy as np
+import pytest
+
+from unloc_jax import evaluate, export, sharding
+from unloc_jax.checkpoints import Checkpoints
+from unloc_jax.pretrained import weights
+from unloc_jax.state import Parts
+from unloc_jax.use import exported
+
+
+def test_export_says_what_it_expects(exported_folder, run):
+  found = exported.read(str(exported_folder))
+  assert found.source.frame_rate == 2.0
+  assert found.source.short_side == 32
+  assert found.source.jpeg_quality == 95
+  # The longest video, told to the last frame.
+  assert found.window_seconds == pytest.approx(8.0, abs=0.1)
+  assert found.labels == ()
+  config = json.loads((run / "config.json").read_text())
+  mine = json.loads((exported_folder / "config.json").read_text())
+  assert {**config, "format": 1} == mine
+  card = (exported_folder / "README.md").read_text()
+  assert "Matched moment retrieval on tiny" in card
+  assert not list(exported_folder.parent.glob("*.partial"))
+
+
+def test_weights_are_the_running_average(exported_folder, run):
+  found = exported.read(str(exported_folder))
+  parts = Parts.from_config(found.config)
+  whole = ml_collections.ConfigDict({"data": -1, "fsdp": 1, "model": 1})
+  mesh = sharding.make_mesh(whole)
+  checkpoints = Checkpoints(str(run), found.config)
+  wanted = checkpoints.restore_params(parts, mesh)
+  checkpoints.close()
+  given = weights.load(str(exported_folder)).params
+  assert given.keys() == weights.unstack(wanted).keys()
+  for name, value in weights.unstack(wanted).items():
+    np.testing.assert_array_equal(given[name], value)
+
+
+def test_scan_layers_are_stacked_again(exported_folder, tmp_path):
+  shutil.copytree(exported_folder, tmp_path / "scan")
+  path = tmp_path / "scan" / "config.json"
+  config = json.loads(path.read_text())
+  config["model"]["scan_layers"] = True
+  path.write_text(json.dumps(config))
+  found = exported.read(str(tmp_path / "scan"))
+  params = found.params(Parts.from_config(found.config))
+  stacked = [name for name in params if "/layers/" in name]
+  assert stacked
+  flat = weights.load(str(exported_folder)).params
+  assert weights.unstack(params).keys() == flat.keys()
+
+
+@pytest.mark.heavy
+def test_evaluation_of_an_export_gives_the_same_numbers(
+  exported_folder, run, capsys
+):
+  figures = []
+  for folder in (run, exported_folder):
+    evaluate.main(["--workdir", str(folder), "--split", "val"])
+    figures.append(
+      (folder / "results" / "val" / "predictions.jsonl").read_text()
+    )
+  assert figures[0] == figures[1]
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0] == lines[1]
+  assert not (exported_folder / "checkpoints").exists()
+
+
+def test_an_existing_folder_is_not_touched(run, tmp_path):
+  (tmp_path / "out").mkdir()
+  with pytest.raises(FileExistsError, match="choose another"):
+    export.export_run(str(run), str(tmp_path / "out"))
+
+
+def test_a_folder_without_a_run(tmp_path):
+  with pytest.raises(SystemExit, match="there is no run"):
+    export.main(["--workdir", str(tmp_path), "--out", str(tmp_path / "x")])
+  assert not (tmp_path / "x").exists()
+
+
+def _broken(folder, tmp_path, change):
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  path = copy / "export.json"
+  values = json.loads(path.read_text())
+  change(values)
+  path.write_text(json.dumps(values))
+  return str(copy)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (lambda v: v.update(format=2), "newer version.*format 2.*upgrade"),
+    (lambda v: v.update(format="x"), "newer version"),
+    (lambda v: v.pop("source"), "'source' is missing; export again"),
+    (lambda v: v["source"].pop("short_side"), "'short_side' is missing"),
+    (lambda v: v.update(window_seconds=None), "export again"),
+  ],
+)
+def test_broken_exports_say_what_to_do(
+  exported_folder, tmp_path, change, message
+):
+  folder = _broken(exported_folder, tmp_path, change)
+  with pytest.raises(ValueError, match=message) as caught:
+    exported.read(folder)
+  assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_architecture_are_refused(
+  exported_folder, tmp_path
+):
+  shutil.copytree(exported_folder, tmp_path / "copy")
+  path = tmp_path / "copy" / "config.json"
+  config = json.loads(path.read_text())
+  config["model"]["width"] = 32
+  path.write_text(json.dumps(config))
+  found = exported.read(str(tmp_path / "copy"))
+  with pytest.raises(ValueError, match="do not fit"):
+    found.params(Parts.from_config(found.config))

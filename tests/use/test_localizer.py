@@ -1,0 +1,305 @@
+"""What prediction finds is what evaluation finds; windows; bad questions."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.use.conftest import TEXTS
+from unloc_jax import Localizer, evaluate
+from unloc_jax.use import exported, reading
+from unloc_jax.use.encoded import SUFFIX, EncodedVideo
+
+
+def rows(moments) -> np.ndarray:
+  return np.array([(m.start, m.end, m.score) for m in moments])
+
+
+@pytest.mark.heavy
+def test_moments_are_those_of_evaluation(run, localizer, encoded):
+  evaluate.main(["--workdir", str(run), "--split", "val"])
+  lines = (run / "results/val/predictions.jsonl").read_text().splitlines()
+  videos = {video.video_id: video for video in encoded}
+  assert len(lines) == len(videos) * len(TEXTS)
+  for line in map(json.loads, lines):
+    moments = localizer.localize(videos[line["vid"]], [line["query"]], 100)
+    np.testing.assert_allclose(
+      rows(moments), line["pred_relevant_windows"], atol=1e-4
+    )
+
+
+def test_videos_and_texts_differ_in_what_is_found(localizer, encoded):
+  first = localizer.localize(encoded[0], TEXTS, 1)
+  assert abs(first[0].score - first[1].score) > 1e-6
+  other = localizer.localize(encoded[1], TEXTS, 1)
+  assert abs(first[0].score - other[0].score) > 1e-6
+
+
+def test_answers_do_not_depend_on_what_else_is_asked(localizer, encoded):
+  many = [f"sentence number {i}" for i in range(70)]
+  together = localizer.ask(encoded[1], many, 3)
+  assert [answer.query for answer in together] == many
+  for i in (0, 63, 64, 69):
+    alone = localizer.ask(encoded[1], [many[i]], 3)[0]
+    np.testing.assert_allclose(
+      rows(alone.moments), rows(together[i].moments), atol=1e-4
+    )
+    np.testing.assert_allclose(
+      alone.relevance, together[i].relevance, atol=1e-5
+    )
+
+
+def test_moments_are_ranked_and_inside_the_video(localizer, encoded):
+  for video in encoded:
+    scores = rows(localizer.localize(video, TEXTS[:1], 5))
+    assert len(scores) == 5
+    assert (np.diff(scores[:, 2]) <= 0).all()
+    assert (scores[:, 0] >= 0).all()
+    assert (scores[:, 1] <= video.duration + 1e-5).all()
+    assert (scores[:, 0] <= scores[:, 1]).all()
+
+
+@pytest.fixture(scope="module")
+def short_sighted(localizer) -> Localizer:
+  """The model in windows of two seconds."""
+  return Localizer(dataclasses.replace(localizer.export, window_seconds=2.0))
+
+
+def _one(video: EncodedVideo, window: int) -> EncodedVideo:
+  """A window as a video of its own, at its place in time."""
+  part = slice(window, window + 1)
+  return dataclasses.replace(
+    video,
+    tokens=video.tokens[part],
+    frame_mask=video.frame_mask[part],
+    starts=video.starts[part],
+    durations=video.durations[part],
+    steps=video.steps[part],
+  )
+
+
+def test_a_long_video_is_its_windows_merged_by_hand(short_sighted, videos):
+  video = short_sighted.encode_video(videos[3])
+  assert video.num_windows == 7
+  np.testing.assert_allclose(video.starts, np.arange(7.0))
+  (answer,) = short_sighted.ask(video, TEXTS[:1], 100)
+  # By hand: soft-NMS over what every window proposes.
+  asker, questions = short_sighted._asker, short_sighted._questions
+  texts = asker._encoded(questions.captions(TEXTS[:1]))
+  segments, scores = [], []
+  for w in range(video.num_windows):
+    one = _one(video, w)
+    found = asker._candidates(
+      short_sighted._params,
+      texts,
+      one.tokens,
+      one.frame_mask,
+      one.steps,
+      one.durations,
+      one.starts.astype(np.float32),
+    )
+    segments.append(np.asarray(found[0][0, 0]))
+    scores.append(np.asarray(found[1][0, 0]))
+  merged = _soft_nms(np.concatenate(segments), np.concatenate(scores))
+  np.testing.assert_allclose(
+    rows(answer.moments)[:20], merged[:20], atol=1e-4
+  )
+
+
+def _soft_nms(segments: np.ndarray, scores: np.ndarray) -> np.ndarray:
+  scores, out = scores.astype(float).copy(), []
+  for _ in range(20):
+    best = int(scores.argmax())
+    start, end = segments[best]
+    out.append((start, end, scores[best]))
+    overlap = np.clip(
+      np.minimum(end, segments[:, 1]) - np.maximum(start, segments[:, 0]),
+      0,
+      None,
+    )
+    lengths = segments[:, 1] - segments[:, 0]
+    union = end - start + lengths - overlap
+    tiou = np.where((lengths > 0) & (end > start), overlap / union, 0.0)
+    scores *= np.exp(-0.5 * tiou**2 / 0.3)
+    scores[best] = -1.0
+  return np.array(out)
+
+
+def test_windows_are_videos_of_their_own(short_sighted, videos):
+  """Each window's tokens are those of the same frames read as features."""
+  video = short_sighted.encode_video(videos[3])
+  clips = list(
+    reading.read_clips(
+      videos[3],
+      short_sighted.export.source,
+      short_sighted.export.config.data,
+      2.0,
+    )
+  )
+  assert [clip.start for clip in clips] == video.starts.tolist()
+  for window, clip in enumerate(clips):
+    alone = short_sighted._encode(short_sighted._params, clip.inputs[None])
+    np.testing.assert_array_equal(video.tokens[window], alone[0])
+  assert clips[-1].start + clips[-1].duration == pytest.approx(video.duration)
+
+
+def test_relevance_covers_the_video(short_sighted, videos, encoded, localizer):
+  for model, video in (
+    (localizer, encoded[3]),
+    (short_sighted, short_sighted.encode_video(videos[3])),
+  ):
+    answer = model.ask(video, TEXTS[:1])[0]
+    assert answer.times.shape == answer.relevance.shape
+    assert answer.times[0] == 0
+    assert video.duration - 1 < answer.times[-1] <= video.duration
+    assert ((answer.relevance >= 0) & (answer.relevance <= 1)).all()
+
+
+def test_detect_ranks_over_labels(localizer, encoded):
+  found = localizer.detect(encoded[0], ["run", "jump", "sit"], top_k=30)
+  assert {m.query for m in found} == {"run", "jump", "sit"}
+  scores = rows(found)[:, 2]
+  assert (np.diff(scores) <= 0).all()
+  prompt = localizer.localize(encoded[0], ["a video of run"], 1)[0]
+  best = next(m for m in found if m.query == "run")
+  np.testing.assert_allclose(rows([best]), rows([prompt]), atol=1e-4)
+
+
+def test_segment_gives_stretches_in_order(localizer, encoded):
+  found = localizer.segment(encoded[3], ["run", "jump", "sit"])
+  assert found, "the tiny model says nothing; choose another seed"
+  for one, following in zip(found, found[1:], strict=False):
+    assert one.end <= following.start + 1e-6
+  assert found[-1].end <= encoded[3].duration + 1e-6
+
+
+def test_search_ranks_over_all_videos(localizer, encoded, tmp_path):
+  for video in encoded:
+    video.save(str(tmp_path / f"{video.video_id}{SUFFIX}"))
+  found = localizer.search(tmp_path, TEXTS[0], top_k=7)
+  assert len(found) == 7
+  every = [m for v in encoded for m in localizer.localize(v, TEXTS[:1], 7)]
+  every.sort(key=lambda moment: -moment.score)
+  assert found == every[:7]
+
+
+def test_encoded_videos_survive_the_disk(encoded, tmp_path):
+  path = str(tmp_path / "a" / f"x{SUFFIX}")
+  encoded[2].save(path)
+  loaded = EncodedVideo.load(path)
+  for field in dataclasses.fields(EncodedVideo):
+    one, other = getattr(encoded[2], field.name), getattr(loaded, field.name)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_damaged_encoded_videos_are_told(encoded, tmp_path):
+  path = tmp_path / f"x{SUFFIX}"
+  encoded[2].save(str(path))
+  whole = path.read_bytes()
+  for broken in (whole[: len(whole) // 2], b"", b"text"):
+    path.write_bytes(broken)
+    with pytest.raises(ValueError, match="not an encoded video"):
+      EncodedVideo.load(str(path))
+  with pytest.raises(FileNotFoundError, match="no such file"):
+    EncodedVideo.load(str(tmp_path / "none"))
+
+
+def test_objects_in_encoded_videos_are_not_run(tmp_path):
+  path = tmp_path / f"x{SUFFIX}"
+  np.savez(path.open("wb"), about=np.array([{"a": 1}], object))
+  with pytest.raises(ValueError, match="not an encoded video"):
+    EncodedVideo.load(str(path))
+
+
+def test_videos_of_another_model_are_refused(localizer, encoded):
+  other = dataclasses.replace(encoded[0], encoder_hash="0123")
+  with pytest.raises(ValueError, match="encoded by another model"):
+    localizer.localize(other, TEXTS)
+
+
+@pytest.mark.parametrize(
+  ("sentences", "message"),
+  [
+    ([], "there is none"),
+    ([""], "query 1 is empty"),
+    (["fine", " \n"], "query 2 is empty"),
+    (["x" * 10_000], "10,000 characters, at most 1,000"),
+    ("one text", "give a list"),
+  ],
+)
+def test_bad_questions(localizer, encoded, sentences, message):
+  with pytest.raises(ValueError, match=message):
+    localizer.localize(encoded[0], sentences)
+
+
+def test_labels_are_needed_where_none_were_learnt(localizer, encoded):
+  with pytest.raises(ValueError, match="name some"):
+    localizer.detect(encoded[0])
+
+
+def test_features_are_for_models_of_features(localizer):
+  with pytest.raises(ValueError, match="takes videos"):
+    localizer.encode_features(np.zeros((3, 4)))
+
+
+def _of_features(localizer) -> Localizer:
+  """The model, told to take features of 16 channels."""
+  source = dataclasses.replace(
+    localizer.export.source,
+    extract="features",
+    embedding_width=16,
+    tower_hash="abc",
+  )
+  config = localizer.export.config.copy_and_resolve_references()
+  config.data.inputs, config.data.embedding_width = "embeddings", 16
+  export = dataclasses.replace(
+    localizer.export, source=source, config=config, window_seconds=4.0
+  )
+  return Localizer(export)
+
+
+def test_features_of_another_tower_are_refused(localizer):
+  model = _of_features(localizer)
+  with pytest.raises(ValueError, match="tower xyz.*wants abc"):
+    model.encode_features(np.zeros((3, 16)), tower_hash="xyz")
+  with pytest.raises(ValueError, match=r"shape \(3, 8\).*\[N, 16\]"):
+    model.encode_features(np.zeros((3, 8)))
+  with pytest.raises(ValueError, match="takes features, not videos"):
+    model.encode_video("x.mp4")
+
+
+def test_features_are_localized(localizer):
+  model = _of_features(localizer)
+  features = np.random.default_rng(0).normal(size=(20, 16))
+  video = model.encode_features(features, tower_hash="abc")
+  assert video.num_windows == 4
+  assert video.duration == 10.0
+  assert model.localize(video, TEXTS, 2)
+
+
+def test_unreadable_videos_are_told_in_a_line(localizer, tmp_path):
+  path = tmp_path / "x.mp4"
+  path.write_bytes(b"")
+  for name in (path, tmp_path / "none.mp4", tmp_path):
+    with pytest.raises(ValueError, match=str(name)) as caught:
+      localizer.encode_video(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_importing_the_package_is_light():
+  code = (
+    "import sys, unloc_jax; "
+    "assert not {'jax', 'tensorflow', 'av'} & set(sys.modules); "
+    "assert 'Localizer' in unloc_jax.__all__"
+  )
+  subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_export_is_what_was_read(localizer, exported_folder):
+  assert localizer.export.encoder_hash == exported.read(
+    str(exported_folder)
+  ).encoder_hash
+  assert localizer.labels == ()

@@ -1,0 +1,99 @@
+"""Windows cover videos; sampling is that of the input pipeline."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unloc_jax.data import ops
+from unloc_jax.use import windows
+
+
+@given(count=st.integers(1, 200), length=st.integers(1, 50))
+def test_windows_cover_the_video_and_are_whole(count, length):
+  made = list(windows.cut(iter(range(count)), length))
+  assert [w.is_last for w in made] == [False] * (len(made) - 1) + [True]
+  for window in made:
+    first = window.first
+    assert window.frames == list(range(first, first + len(window.frames)))
+    assert len(window.frames) == min(count, length)
+  assert {i for w in made for i in w.frames} == set(range(count))
+  starts = [w.first for w in made]
+  assert starts == sorted(set(starts))
+  hop = max(1, length // 2)
+  assert all(start == i * hop for i, start in enumerate(starts[:-1]))
+
+
+def test_a_video_of_one_window_is_not_cut():
+  (window,) = windows.cut(iter("abcde"), 5)
+  assert (window.first, window.frames, window.is_last) == (0, [*"abcde"], True)
+
+
+def test_no_more_than_a_window_is_held():
+  alive = 0
+
+  class Frame:
+    def __init__(self):
+      nonlocal alive
+      alive += 1
+
+    def __del__(self):
+      nonlocal alive
+      alive -= 1
+
+  made = windows.cut((Frame() for _ in range(100)), 10)
+  most = 0
+  for window in made:
+    most = max(most, alive)
+    del window
+  assert most <= 12
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+  count=st.integers(1, 300),
+  num_frames=st.integers(1, 40),
+  frame_rate=st.sampled_from([1.0, 2.0, 5.0, 10.0, 29.97]),
+  rate=st.sampled_from([0.5, 1.0, 2.0, 10.0]),
+  sampling=st.sampled_from(["linspace", "rate"]),
+)
+def test_sampling_is_that_of_the_pipeline(
+  count, num_frames, frame_rate, rate, sampling
+):
+  op = ops.sample_linspace(num_frames)
+  if sampling == "rate":
+    op = ops.sample_rate(num_frames, rate)
+  record = op(
+    {
+      "frame_count": tf.constant(count),
+      "frame_rate": tf.constant(frame_rate, tf.float32),
+      "segments": tf.zeros([0, 2]),
+    }
+  )
+  index, mask = windows.sample(count, frame_rate, num_frames, sampling, rate)
+  np.testing.assert_array_equal(index, record["frame_index"])
+  np.testing.assert_array_equal(mask, record["frame_mask"])
+
+
+def test_blend_of_one_window_is_itself():
+  times, values = np.arange(4.0), np.ones((2, 4))
+  blended = windows.blend([times], [values], 5.0)
+  assert blended[0] is times
+  assert blended[1] is values
+
+
+def test_blend_is_the_mean_where_windows_overlap():
+  times = [np.array([0.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0])]
+  values = [np.array([[0.0, 0.0, 0.0]]), np.array([[1.0, 1.0, 1.0]])]
+  grid, curve = windows.blend(times, values, 3.5)
+  np.testing.assert_allclose(grid, [0, 1, 2, 3])
+  np.testing.assert_allclose(curve, [[0.0, 0.5, 0.5, 1.0]])
+
+
+@pytest.mark.parametrize(
+  ("seconds", "rate", "frames"),
+  [(10.0, 5.0, 50), (10.01, 5.0, 51), (0.01, 5.0, 1), (27.3, 10.0, 273)],
+)
+def test_window_has_as_many_frames_as_a_built_video(seconds, rate, frames):
+  assert windows.length_in_frames(seconds, rate) == frames
