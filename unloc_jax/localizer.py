@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from unloc_jax.models.unloc import UnLoc
-from unloc_jax.state import Parts, nest
+from unloc_jax.state import nest
 from unloc_jax.use import exported, reading
 from unloc_jax.use.answers import Answer, Moment, rank, spans
 from unloc_jax.use.asking import Asker
@@ -46,7 +46,7 @@ class Localizer:
   """
 
   def __init__(self, export: exported.Export):
-    parts = Parts.from_config(export.config)
+    parts = export.parts()
     self.export = export
     self.labels = export.labels
     self._parts = parts

@@ -7,7 +7,6 @@
   --segment        with --labels: cut videos into stretches of one label
   --plot=OUT.png   timelines; --clips=DIR cuts the moments out
   --encoded=DIR    keeps encoded videos: asked again, they are not read again
-  --beam           many videos as an Apache Beam pipeline (see its options)
 """
 
 import argparse
@@ -227,7 +226,6 @@ def _parser() -> argparse.ArgumentParser:
   add("--plot", metavar="PNG", help="draws timelines")
   add("--clips", metavar="DIR", help="cuts the moments out")
   add("--encoded", metavar="DIR", help="keeps encoded videos")
-  add("--beam", action="store_true", help="run as a Beam pipeline")
   return parser
 
 
@@ -275,15 +273,9 @@ def _tell(found: Sequence[Found], name: str, out: str | None) -> None:
   write(as_text([m for item in found for m in item.moments]), out)
 
 
-def run(flags: argparse.Namespace, beam_flags: Sequence[str]) -> int:
+def run(flags: argparse.Namespace) -> int:
   """Does what the flags say; returns how many videos could not be asked."""
   request, paths = _request(flags), expand(flags.video)
-  if flags.beam:
-    from unloc_jax.use import corpus
-
-    return corpus.run(flags.export, paths, request, flags.out, beam_flags)
-  if beam_flags:
-    raise ValueError(f"unknown arguments: {' '.join(beam_flags)}")
   keep_programs()
   from unloc_jax.localizer import Localizer
 
@@ -321,9 +313,9 @@ def keep_programs() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Finds moments; exits with 1 where a video could not be asked."""
-  flags, beam_flags = _parser().parse_known_args(argv)
+  flags = _parser().parse_args(argv)
   try:
-    failed = run(flags, beam_flags)
+    failed = run(flags)
   except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
   sys.exit(1 if failed else 0)

@@ -1,6 +1,7 @@
 """What prediction finds is what evaluation finds; windows; bad questions."""
 
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -171,7 +172,7 @@ def test_detect_ranks_over_labels(localizer, encoded):
 def test_segment_gives_stretches_in_order(localizer, encoded):
   found = localizer.segment(encoded[3], ["run", "jump", "sit"])
   assert found, "the tiny model says nothing; choose another seed"
-  for one, following in zip(found, found[1:], strict=False):
+  for one, following in itertools.pairwise(found):
     assert one.end <= following.start + 1e-6
   assert found[-1].end <= encoded[3].duration + 1e-6
 
@@ -263,7 +264,7 @@ def _of_features(localizer) -> Localizer:
 
 def test_features_of_another_tower_are_refused(localizer):
   model = _of_features(localizer)
-  with pytest.raises(ValueError, match="tower xyz.*wants abc"):
+  with pytest.raises(ValueError, match=r"tower xyz.*wants abc"):
     model.encode_features(np.zeros((3, 16)), tower_hash="xyz")
   with pytest.raises(ValueError, match=r"shape \(3, 8\).*\[N, 16\]"):
     model.encode_features(np.zeros((3, 8)))

@@ -67,6 +67,20 @@ class Export:
   metrics: dict[str, dict[str, float]]
   encoder_hash: str
 
+  def parts(self) -> Parts:
+    """What the config builds.
+
+    Raises:
+      ValueError: The config is of another version of unloc_jax.
+    """
+    try:
+      return Parts.from_config(self.config)
+    except (AttributeError, KeyError, TypeError) as error:
+      raise ValueError(
+        f"{self.folder}: its config is of another version of unloc_jax "
+        f"({str(error).splitlines()[0]}); export the run again"
+      ) from error
+
   def params(self, parts: Parts) -> dict[str, np.ndarray]:
     """The weights, {path: float32 array}, stacked as the model wants them.
 
