@@ -93,7 +93,7 @@ class Localizer:
       self.export.window_seconds,
       progress,
     )
-    return self._encoded(pathlib.Path(path).stem, clips)
+    return self.encode_clips(pathlib.Path(path).stem, clips)
 
   def encode_features(
     self,
@@ -137,11 +137,12 @@ class Localizer:
       self.export.config.data,
       self.export.window_seconds,
     )
-    return self._encoded(video_id, clips)
+    return self.encode_clips(video_id, clips)
 
-  def _encoded(
+  def encode_clips(
     self, video_id: str, clips: Iterable[reading.Clip]
   ) -> EncodedVideo:
+    """Encodes windows that were read elsewhere; see `use.reading`."""
     tokens, seen = [], []
     for clip in clips:
       made = self._encode(self._params, clip.inputs[None])
