@@ -32,6 +32,7 @@ from unloc_jax.data.manifest import Manifest
 from unloc_jax.pretrained import weights
 from unloc_jax.state import Parts
 from unloc_jax.use import exported, model_card, programs
+from unloc_jax.use.source import Source
 
 _ENCODER = ("image_tower/", "image_projection/")
 # Of MediaSequence files, which do not say how their frames were compressed.
@@ -158,10 +159,10 @@ _RECIPE = (
 
 def _source(
   config: ml_collections.ConfigDict, manifest: Manifest | None
-) -> exported.Source:
+) -> Source:
   """What the training data were, which other videos have to be."""
   if manifest is None:
-    return exported.Source(
+    return Source(
       dataset=pathlib.Path(config.data.path).name,
       extract="frames",
       frame_rate=config.data.mediasequence_frame_rate,
@@ -171,8 +172,8 @@ def _source(
       embedding_width=None,
       tower_hash=None,
     )
-  names = [field.name for field in dataclasses.fields(exported.Source)]
-  return exported.Source(**{name: getattr(manifest, name) for name in names})
+  names = [field.name for field in dataclasses.fields(Source)]
+  return Source(**{name: getattr(manifest, name) for name in names})
 
 
 def _trained_seconds(

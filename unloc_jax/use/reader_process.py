@@ -10,11 +10,17 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from typing import TYPE_CHECKING
 
 import ml_collections
 import numpy as np
 
-from unloc_jax.use import exported, reading
+# No JAX here: the process starts in a moment.
+from unloc_jax.use import reading
+from unloc_jax.use.source import Source
+
+if TYPE_CHECKING:
+  from unloc_jax.use.exported import Export
 
 _MODULE = "unloc_jax.use.reader_process"
 _GIB = 1 << 30
@@ -36,7 +42,7 @@ class Limits:
 
 
 def read_clips(
-  path: str, export: exported.Export, limits: Limits
+  path: str, export: "Export", limits: Limits
 ) -> list[reading.Clip]:
   """As `reading.read_clips`, all windows at once, within limits.
 
@@ -116,7 +122,7 @@ def main() -> None:
   try:
     clips = reading.read_clips(
       job["path"],
-      exported.Source(**job["source"]),
+      Source(**job["source"]),
       ml_collections.ConfigDict(job["data"]),
       job["window_seconds"],
       advance,

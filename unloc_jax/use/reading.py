@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from unloc_jax.use import windows
-from unloc_jax.use.exported import Source
+from unloc_jax.use.source import Source
 
 Advance = Callable[[float], None]
 
