@@ -45,7 +45,7 @@ def test_killed_at_random_and_within_a_save(captions, tmp_path):
         wait_until(lambda: is_saving(killed) or newest(killed) == 12)
       process.kill()
       deaths += 1
-    process.join(timeout=200)
+    process.join()  # Two at once in one folder are not what is tested.
     if process.exitcode == 0:
       break
   assert process.exitcode == 0

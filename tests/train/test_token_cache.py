@@ -107,10 +107,11 @@ def test_training_from_tokens_is_training_from_frames(captions, tmp_path):
   for kept in (False, True):
     config = frozen_config(captions)
     config.train.cache_frame_tokens = kept
+    # AdamW would blow the rounding of a gradient of zero up to its rate.
+    config.optimizer.name = "sgd"
     workdir = tmp_path / str(kept)
     train.train_and_evaluate(config.lock(), str(workdir))
     found.append(weights.load(str(workdir / "weights")).params)
     assert (workdir / "frame_tokens").exists() == kept
   for name, value in found[0].items():
-    # A step of AdamW is about its rate of 1e-3, however small a gradient is.
-    np.testing.assert_allclose(found[1][name], value, atol=3e-5, err_msg=name)
+    np.testing.assert_allclose(found[1][name], value, atol=1e-6, err_msg=name)
