@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ml_collections
 import numpy as np
@@ -128,7 +128,7 @@ def main() -> None:
       advance,
     )
     for number, clip in enumerate(clips):
-      arrays = {k: np.asarray(v) for k, v in vars(clip).items()}
+      arrays: Any = {k: np.asarray(v) for k, v in vars(clip).items()}
       np.savez(f"{job['out']}/{number:06}.npz", **arrays)
   except (ValueError, OSError) as error:
     print(error)
