@@ -50,7 +50,7 @@ setuptools.setup(
       "h5py",
       "pillow",
     ],
-    "demo": ["gradio>=5"],
+    "demo": ["gradio>=6.31"],
     "test": [
       "hypothesis",
       "mypy",

@@ -30,7 +30,7 @@ from unloc_jax.detections import (
   detect,
   seconds_per_position,
 )
-from unloc_jax.metrics.report import Report
+from unloc_jax.metrics import Report, show
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.prompts import class_texts, encode_prompts
 from unloc_jax.state import FlatParams, Parts, nest
@@ -127,6 +127,7 @@ class Evaluator:
       submission.write(folder)
       gallery.write(folder)
       write_json(folder / "metrics.json", report.metrics)
+      (folder / "report.txt").write_text(show.text(report) + "\n")
       logging.info("%s: %s; see %s", split_name, summary(report), folder)
     return report
 
