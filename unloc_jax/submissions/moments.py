@@ -80,6 +80,12 @@ class Moments(Submission):
 class Highlights(Moments):
   """QVHighlights: moments, and a saliency score per clip of two seconds."""
 
+  def _identity(self, index: int, query: int) -> dict[str, Any]:
+    """As the official files have it: query ids are whole numbers there."""
+    identity = super()._identity(index, query)
+    qid = identity["qid"]
+    return {**identity, "qid": int(qid) if qid.isdigit() else qid}
+
   def _more(
     self, index: int, curve: np.ndarray, mask: np.ndarray
   ) -> dict[str, Any]:
