@@ -119,7 +119,7 @@ class FrameStream:
       # Position i is due where i * self._due is at least ticks * self._per.
       self._due = ticks.per_second * self.rate.denominator
       self._per = self.rate.numerator
-      limit = ticks.of_seconds(_limit(promised))
+      limit = ticks.of_seconds(_limit(promised, _start(container)))
       yield from self._positions(
           _decoded(container, stream, integrity), _aspect(stream), clock,
           integrity, limit)
@@ -195,7 +195,8 @@ def probe(path: str | os.PathLike[str]) -> VideoProbe:
     promised = video_integrity.promised_end(container, stream)
     rate = stream.average_rate or stream.guessed_rate
     return VideoProbe(
-        duration=float(promised[0]) if promised else None,
+        duration=float(promised.length(_start(container)))
+        if promised else None,
         width=stream.codec_context.width,
         height=stream.codec_context.height,
         frame_rate=float(rate) if rate else None,
@@ -299,9 +300,15 @@ def _aspect(stream: av.VideoStream) -> float:
   return float(ratio) if ratio else 1.0
 
 
-def _limit(promised: tuple[Fraction, bool] | None) -> Fraction:
+def _start(container: av.container.InputContainer) -> Fraction:
+  """Returns where the file's clock starts, in seconds; 0 if undeclared."""
+  return Fraction(container.start_time or 0, video_clock.MICROSECONDS)
+
+
+def _limit(promised: video_integrity.Promise | None,
+           start: Fraction) -> Fraction:
   """Returns the time in seconds past which no frame may appear."""
   if promised is None:
     return Fraction(MAX_SECONDS)
-  length = promised[0]
+  length = promised.length(start)
   return min(Fraction(MAX_SECONDS), max(length * 2, length + 10))

@@ -5,6 +5,7 @@ conceals damage. Nothing here stops early; `verdict` is asked at the end.
 """
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 
@@ -38,7 +39,8 @@ class Integrity:
     self._index = stream.index
     self._ticks = ticks
     self._promised_frames = stream.frames
-    self._promised_end = promised_end(container, stream)
+    self._promise = promised_end(container, stream)
+    self._first_packet: int | None = None
     self._packets = 0
     self._packet_end: int | None = None
     self._file_place: int | None = None
@@ -57,6 +59,8 @@ class Integrity:
       unit = self._ticks.of(packet.stream_index)
       start = stamp * unit
       end = start + (packet.duration or 0) * unit
+      if self._first_packet is None or start < self._first_packet:
+        self._first_packet = start
       if self._packet_end is None or end > self._packet_end:
         self._packet_end = end
     if not packet.size:
@@ -136,46 +140,73 @@ class Integrity:
 
   def _check_end(self, end: int) -> None:
     """Raises VideoError where the file stops before its declared end."""
-    if self._promised_end is None:
+    if self._promise is None:
       return
-    length, whole_file = self._promised_end
+    # A file of a few frames may be too short for libav to find its start.
+    start = self._ticks.start
+    if start is None:
+      start = self._first_packet or 0
+    declared = self._ticks.of_seconds(
+        self._promise.length(Fraction(start, self._ticks.per_second)))
     reached = end
-    if whole_file and self._packet_end is not None:
+    if self._promise.whole_file and self._packet_end is not None:
       # Sound may run on after the picture; both count against the file's end.
-      reached = max(end, self._packet_end - (self._ticks.start or 0))
+      reached = max(end, self._packet_end - start)
     slack = max(self._ticks.of_seconds(_SLACK_SECONDS),
                 self._widest_gap * 3 // 2)
-    if reached + slack < self._ticks.of_seconds(length):
-      seconds = self._ticks.seconds(reached)
+    if reached + slack < declared:
+      seconds = self._ticks.seconds
       raise VideoError(
           Reason.TRUNCATED,
-          f"{seconds:.2f} s decoded of {float(length):.2f} s declared",
+          f"{seconds(reached):.2f} s decoded of {seconds(declared):.2f} s"
+          " declared",
       )
+
+
+class Promise(NamedTuple):
+  """What a file declares of its end.
+
+  Attributes:
+    seconds: The end, or the length.
+    from_zero: Counted from the zero of the file's clock, not from its start.
+    whole_file: That of the longest stream, not of the video stream itself.
+  """
+
+  seconds: Fraction
+  from_zero: bool
+  whole_file: bool
+
+  def length(self, start: Fraction) -> Fraction:
+    """Returns the length in seconds of a video whose clock starts there."""
+    return self.seconds - start if self.from_zero else self.seconds
 
 
 def promised_end(
     container: av.container.InputContainer, stream: av.VideoStream
-) -> tuple[Fraction, bool] | None:
-  """Returns the declared length in seconds, or None where there is none.
-
-  The second value says that the length is that of the file, the longest of
-  its streams, and not of the video stream itself.
-  """
+) -> Promise | None:
+  """Returns what the file declares of its end, or None where it does not."""
+  if container.format.name.startswith("matroska"):
+    return _matroska_end(container, stream)
   start = Fraction(container.start_time or 0, MICROSECONDS)
   if stream.duration is not None and stream.time_base is not None:
     first = (stream.start_time or 0) * Fraction(stream.time_base)
     length = stream.duration * Fraction(stream.time_base)
-    return first + length - start, False
-  tag = _tagged_duration(stream.metadata)
-  if tag is not None:
-    return tag - start, False
+    return Promise(first + length - start, False, False)
   if container.duration is None:
     return None
-  length = Fraction(container.duration, MICROSECONDS)
-  if container.format.name.startswith("matroska"):
-    # Matroska declares where the file ends, not how long it lasts.
-    length -= start
-  return length, True
+  return Promise(Fraction(container.duration, MICROSECONDS), False, True)
+
+
+def _matroska_end(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Promise | None:
+  """Matroska declares where a track or the file ends, not how long it is."""
+  tag = _tagged_duration(stream.metadata)
+  if tag is not None:
+    return Promise(tag, True, False)
+  if container.duration is None:
+    return None
+  return Promise(Fraction(container.duration, MICROSECONDS), True, True)
 
 
 def _tagged_duration(metadata: dict[str, str]) -> Fraction | None:

@@ -84,6 +84,14 @@ def test_variable_rate_and_offset(
   assert stream.duration > times[-1]
 
 
+@pytest.mark.parametrize("gaps", [[], [20], [20, 20]])
+def test_too_short_to_have_a_known_start(tmp_path, film, gaps):
+  """libav finds no start time in a Matroska file of a few frames."""
+  times = [5 + sum(gaps[:i]) / 1000 for i in range(len(gaps) + 1)]
+  path = film(tmp_path / "short.mkv", times)
+  assert len(list(FrameStream(path, 1, 0))) == 1
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("turns", range(4))
 def test_all_eight_orientations(tmp_path, film, turns, mirror):
