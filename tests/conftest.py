@@ -18,7 +18,13 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+# The same cases in every run; `pytest --hypothesis-profile=explore` draws new.
+hypothesis.settings.register_profile("repeat", derandomize=True)
+hypothesis.settings.register_profile("explore", derandomize=False)
+hypothesis.settings.load_profile("repeat")
 
 ROOT = pathlib.Path(__file__).parent.parent
 
