@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
   """The action of every frame, or none."""
   c = synthetic_mr.get_config().unlock()
   c.task = "action_segmentation"
-  synthetic_tal.set_actions(c)
+  synthetic_tal.set_classes(c)
   c.pyramid.ranges = ((0, common.INF),)
   c.model.fusion.kind = "transformer"
   c.model.head.num_layers = 0

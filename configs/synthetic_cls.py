@@ -18,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
   """Which actions a video shows."""
   c = synthetic_mr.get_config().unlock()
   c.task = "classification"
-  synthetic_tal.set_actions(c)
+  synthetic_tal.set_classes(c)
   c.model.head.num_layers = 0
   c.loss.relevance = "sigmoid"
   c.checkpoint.best_metric = "top1"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocessing.synthetic import captions, scenes
+from data_preprocessing.synthetic import captions, labels, scenes
 
 # What ActivityNet Captions calls a split's file; val_2 serves as the test set.
 CAPTION_FILES: dict[str, str] = {
@@ -26,17 +26,6 @@ SUBSETS: dict[str, str] = {
   "val": "validation",
   "test": "testing",
 }
-_LABELS: dict[str, str] = {
-  "move left": "Moving left",
-  "move right": "Moving right",
-  "move up": "Moving up",
-  "move down": "Moving down",
-  "grow": "Growing",
-  "shrink": "Shrinking",
-  "spin": "Spinning",
-  "blink": "Blinking",
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Video:
@@ -92,7 +81,10 @@ def _activitynet_entry(video: Video) -> dict[str, Any]:
     "resolution": f"{video.size[1]}x{video.size[0]}",
     "url": "",
     "annotations": [
-      {"segment": _segment(e), "label": _LABELS[e.action]}
+      {
+        "segment": _segment(e),
+        "label": labels.localization_class(e.shape, e.action),
+      }
       for e in video.scene.episodes
     ],
   }
@@ -112,7 +104,7 @@ def _coin_entry(video: Video) -> dict[str, Any]:
       {
         "id": str(scenes.ACTIONS.index(e.action) + 1),
         "segment": _segment(e),
-        "label": _LABELS[e.action].lower(),
+        "label": labels.ACTIONS[e.action],
       }
       for e in episodes
     ],
@@ -128,7 +120,7 @@ def _taxonomy() -> list[dict[str, Any]]:
   }
   leaves = [
     {"nodeId": i + 1, "nodeName": name, "parentId": 0, "parentName": "Root"}
-    for i, name in enumerate(_LABELS.values())
+    for i, name in enumerate(labels.LOCALIZATION_CLASSES)
   ]
   return [root, *leaves]
 

@@ -42,6 +42,8 @@ ACTIONS: tuple[str, ...] = (
   "spin",
   "blink",
 )
+# A spinning circle shows nothing of it.
+INVISIBLE: tuple[str, str] = ("circle", "spin")
 KINDS: tuple[str, ...] = ("appears", "idle", "repeat")
 
 # Radii as a share of the central square's side.
@@ -154,7 +156,7 @@ def held_out_triples(share: float = 0.2, seed: int = 7) -> frozenset[Triple]:
   cells = [
     triple
     for triple in itertools.product(COLOURS, SHAPES, ACTIONS)
-    if triple[1:] != ("circle", "spin")
+    if triple[1:] != INVISIBLE
   ]
   keep = round(share * len(cells))
   order = rng.permutation(len(cells))

@@ -27,7 +27,7 @@ ARGUMENTS = {
   ),
   "synthetic_towers": ("",),
   "synthetic_mr": ("",),
-  "synthetic_tal": ("", "unseen=2"),
+  "synthetic_tal": ("", "split=zero-shot"),
   "synthetic_as": ("",),
   "synthetic_cls": ("",),
 }

@@ -269,6 +269,7 @@ def test_embedded_benchmark_shares_its_second_stage():
     assert config.model.text_tower == first.model.text_tower
     assert config.model.image_tower.frozen
     assert config.train.cache_frame_tokens
-  split = load("synthetic_tal", "unseen=2")
-  assert len(split.data.classes) == 6
+  split = load("synthetic_tal", "split=zero-shot")
+  assert len(split.data.classes) == 23
+  assert len(split.eval.classes) == 8
   assert not set(split.data.classes) & set(split.eval.classes)

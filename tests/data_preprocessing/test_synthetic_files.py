@@ -15,6 +15,7 @@ from data_preprocessing.synthetic import (
   captions,
   encode,
   files,
+  labels,
   render,
   scenes,
   slideshows,
@@ -24,7 +25,7 @@ PLAN = build.Plan(train=3, val=1, test=1, unseen=1, stills=4)
 TRIPLES = [
   t
   for t in itertools.product(scenes.COLOURS, scenes.SHAPES, scenes.ACTIONS)
-  if t[1:] != ("circle", "spin")
+  if t[1:] != scenes.INVISIBLE
 ]
 
 
@@ -220,3 +221,11 @@ def test_a_slideshow_shows_what_its_phrases_say(folder):
     assert listed[second] == set(captions.phrases(states))
     draw = render.Renderer(scene, *image.shape[:2])
     assert np.abs(image - draw(0.0, states).astype(float)).mean() < 12
+
+
+def test_unseen_classes_are_made_of_seen_words():
+  seen, unseen = labels.SEEN_CLASSES, labels.UNSEEN_CLASSES
+  assert not set(seen) & set(unseen)
+  assert set(seen) | set(unseen) == set(labels.LOCALIZATION_CLASSES)
+  words = {name.split(maxsplit=1)[part] for name in seen for part in (0, 1)}
+  assert {n.split(maxsplit=1)[part] for n in unseen for part in (0, 1)} <= words

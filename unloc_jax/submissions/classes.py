@@ -189,6 +189,7 @@ class Videos(Submission):
     super().__init__(parts, split)
     self._scores: dict[str, np.ndarray] = {}
     self._labels: dict[str, int] = {}
+    self._shown: dict[str, list[int]] = {}
 
   def add(self, batch: Batch, found: Detections) -> None:
     for b, index in video_rows(batch):
@@ -197,6 +198,7 @@ class Videos(Submission):
       labels = labels[labels >= 0]
       self._scores[name] = scores
       self._labels[name] = int(labels[scores[labels].argmax()])
+      self._shown[name] = sorted(set(labels.tolist()))
 
   def score(self) -> Report:
     return classification.evaluate(
@@ -209,7 +211,7 @@ class Videos(Submission):
 
   def write(self, folder: pathlib.Path) -> None:
     rows = {
-      name: {"label": self._labels[name], "scores": scores.tolist()}
+      name: {"labels": self._shown[name], "scores": scores.tolist()}
       for name, scores in self._scores.items()
     }
     files.write_json(folder / "predictions.json", rows)

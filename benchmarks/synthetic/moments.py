@@ -1,13 +1,9 @@
-"""What a run learned of the embedded benchmark, beside the best constant.
+"""Moment retrieval, beside the best constant prediction.
 
-    python -m benchmarks.synthetic --workdir runs/demo/mr
-
-Reads the submission files that evaluation wrote. The best constant prediction
-is one pair of fractions of the video for every query; it is chosen on the very
+One pair of fractions of the video for every query; it is chosen on the very
 split that it is scored on, for each figure by itself, so no constant is better.
 """
 
-import argparse
 import itertools
 import json
 import pathlib
@@ -16,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.synthetic import lengths
 from unloc_jax.metrics import recall, table
 
 THRESHOLDS = (0.5, 0.7)
 _GRID = 41  # Fractions 0, 1/40, ..., 1 of the video.
-_LENGTHS = ((0, 0.06), (0.06, 0.12), (0.12, 0.25), (0.25, 1.01))
 
 Row = dict[str, Any]
 Group = tuple[str, Callable[[Row], bool]]
@@ -42,10 +38,12 @@ def groups(rows: Sequence[Row]) -> list[Group]:
   found: list[Group] = [("all queries", lambda row: True)]
   for kind in sorted({row["kinds"] for row in rows if "kinds" in row}):
     found.append((kind, lambda row, kind=kind: row["kinds"] == kind))
-  for low, high in _LENGTHS:
-    name = f"{100 * low:.0f}-{100 * min(high, 1):.0f}% of the video"
+  for low, high in lengths.RANGES:
     found.append(
-      (name, lambda row, low=low, high=high: low <= share(row) < high)
+      (
+        lengths.name(low, high),
+        lambda row, low=low, high=high: low <= share(row) < high,
+      )
     )
   return found
 
@@ -60,8 +58,8 @@ def best_constant(rows: Sequence[Row]) -> dict[float, np.ndarray]:
     guesses[:, None, 0], truth[None, :, 0]
   )
   overlap = np.maximum(overlap, 0)
-  lengths = np.diff(guesses, axis=1) + np.diff(truth, axis=1).T
-  tiou = overlap / (lengths - overlap)
+  total = np.diff(guesses, axis=1) + np.diff(truth, axis=1).T
+  tiou = overlap / (total - overlap)
   return {m: tiou[np.argmax((tiou >= m).mean(axis=1))] >= m for m in THRESHOLDS}
 
 
@@ -82,20 +80,3 @@ def compare(folder: pathlib.Path) -> str:
   headers = ["", "queries", "R1@0.5", "R1@0.7", "constant @0.5", "@0.7"]
   title = f"{folder.name} ({report.seen} of {report.expected} queries scored)"
   return table.render(headers, rows, title)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-  """Prints a table per split."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--workdir", required=True, type=pathlib.Path)
-  parser.add_argument("--split", nargs="+", default=["val", "test", "unseen"])
-  flags = parser.parse_args(argv)
-  results = flags.workdir / "results"
-  for split in flags.split:
-    print(compare(results / split), end="\n\n")
-  pictures = sorted((results / flags.split[-1]).glob("timeline_*.png"))
-  print(f"{len(pictures)} timelines per split, such as {pictures[0]}")
-
-
-if __name__ == "__main__":
-  main()

@@ -1,0 +1,1 @@
+"""What runs on the embedded benchmark learned, beside what needs no model."""

@@ -1,0 +1,36 @@
+"""Classification, beside the one class that is most often right."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from unloc_jax.metrics import table
+
+_TOP = (1, 5)
+
+
+def compare(folder: pathlib.Path) -> str:
+  """The table of one split: all videos, then by how many classes they show."""
+  rows = list(json.loads((folder / "predictions.json").read_text()).values())
+  scores = np.array([row["scores"] for row in rows])
+  shown = np.zeros(scores.shape, bool)
+  for i, row in enumerate(rows):
+    shown[i, row["labels"]] = True
+  order = np.argsort(-scores, axis=1, kind="stable")
+  right = np.take_along_axis(shown, order, axis=1)
+  hits = [right[:, :k].any(axis=1) for k in _TOP]
+  constant = shown[:, shown.sum(axis=0).argmax()]
+  count = shown.sum(axis=1)
+  groups = [("all videos", np.ones(len(rows), bool))]
+  groups += [(f"{n} classes", count == n) for n in np.unique(count)]
+  cells = [
+    [
+      name,
+      int(chosen.sum()),
+      *[100.0 * float(hit[chosen].mean()) for hit in (*hits, constant)],
+    ]
+    for name, chosen in groups
+  ]
+  headers = ["", "videos", *[f"top-{k}" for k in _TOP], "constant top-1"]
+  return table.render(headers, cells, folder.name)
