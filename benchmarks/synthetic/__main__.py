@@ -2,6 +2,7 @@
 
     python -m benchmarks.synthetic --workdir runs/demo/seed_0/mr
 
+Of several runs that differ in their seed it gives mean and standard deviation.
 Reads what evaluation wrote. The baseline is what a prediction scores that
 needs no model of the videos: see the file of each task beside this one.
 """
@@ -15,12 +16,13 @@ from benchmarks.synthetic import (
   localization,
   moments,
   segmentation,
+  tables,
 )
 from unloc_jax.checkpoints import read_config
 from unloc_jax.tasks import get_task
 
 # By `Task.metric`.
-TABLES: Mapping[str, Callable[[pathlib.Path], str]] = {
+TABLES: Mapping[str, Callable[[pathlib.Path], tables.Table]] = {
   "recall": moments.compare,
   "detection": localization.compare,
   "segmentation": segmentation.compare,
@@ -31,16 +33,19 @@ TABLES: Mapping[str, Callable[[pathlib.Path], str]] = {
 def main(argv: Sequence[str] | None = None) -> None:
   """Prints a table per split."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--workdir", required=True, type=pathlib.Path)
+  parser.add_argument(
+    "--workdir", required=True, nargs="+", type=pathlib.Path, help="run(s)"
+  )
   parser.add_argument("--split", nargs="+", help="by default the config's")
   flags = parser.parse_args(argv)
-  config = read_config(str(flags.workdir))
+  config = read_config(str(flags.workdir[0]))
   compare = TABLES[get_task(config.task).metric]
-  results = flags.workdir / "results"
   splits = flags.split or config.eval.splits
   for split in splits:
-    print(compare(results / split), end="\n\n")
-  pictures = sorted((results / splits[-1]).glob("timeline_*.png"))
+    of_seeds = [compare(run / "results" / split) for run in flags.workdir]
+    print(tables.render(of_seeds), end="\n\n")
+  drawn = flags.workdir[0] / "results" / splits[-1]
+  pictures = sorted(drawn.glob("timeline_*.png"))
   if pictures:
     print(f"{len(pictures)} timelines per split, such as {pictures[0]}")
 

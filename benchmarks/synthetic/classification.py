@@ -5,12 +5,12 @@ import pathlib
 
 import numpy as np
 
-from unloc_jax.metrics import table
+from benchmarks.synthetic.tables import Table
 
 _TOP = (1, 5)
 
 
-def compare(folder: pathlib.Path) -> str:
+def compare(folder: pathlib.Path) -> Table:
   """The table of one split: all videos, then by how many classes they show."""
   rows = list(json.loads((folder / "predictions.json").read_text()).values())
   scores = np.array([row["scores"] for row in rows])
@@ -33,4 +33,4 @@ def compare(folder: pathlib.Path) -> str:
     for name, chosen in groups
   ]
   headers = ["", "videos", *[f"top-{k}" for k in _TOP], "constant top-1"]
-  return table.render(headers, cells, folder.name)
+  return Table(folder.name, headers, cells)

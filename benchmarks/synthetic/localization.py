@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.synthetic import lengths
-from unloc_jax.metrics import detection, overlap, table
+from benchmarks.synthetic.tables import Table
+from unloc_jax.metrics import detection, overlap
 
 THRESHOLDS = (0.5, 0.7)
 SHUFFLES = 3
@@ -93,7 +94,7 @@ def mean_precision(found: Rows, database: dict[str, Any]) -> list[float]:
   return [100 * value for value in report.metrics["mAP"]]
 
 
-def compare(folder: pathlib.Path) -> str:
+def compare(folder: pathlib.Path) -> Table:
   """The table of one split."""
   found = json.loads((folder / "predictions.json").read_text())["results"]
   truth = json.loads((folder / "ground_truth.json").read_text())["database"]
@@ -118,4 +119,4 @@ def compare(folder: pathlib.Path) -> str:
   headers += ["shuffled @0.5", "@0.7", "times @0.5"]
   classes = {e["label"] for v in truth.values() for e in v["annotations"]}
   title = f"{folder.name} ({len(truth)} videos, {len(classes)} classes)"
-  return table.render(headers, rows, title)
+  return Table(title, headers, rows)

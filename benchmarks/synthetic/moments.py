@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.synthetic import lengths
-from unloc_jax.metrics import recall, table
+from benchmarks.synthetic.tables import Table
+from unloc_jax.metrics import recall
 
 THRESHOLDS = (0.5, 0.7)
 _GRID = 41  # Fractions 0, 1/40, ..., 1 of the video.
@@ -63,7 +64,7 @@ def best_constant(rows: Sequence[Row]) -> dict[float, np.ndarray]:
   return {m: tiou[np.argmax((tiou >= m).mean(axis=1))] >= m for m in THRESHOLDS}
 
 
-def compare(folder: pathlib.Path) -> str:
+def compare(folder: pathlib.Path) -> Table:
   """The table of one split."""
   truth = read_lines(folder / "ground_truth.jsonl")
   predictions = read_lines(folder / "predictions.jsonl")
@@ -79,4 +80,4 @@ def compare(folder: pathlib.Path) -> str:
     rows.append([name, int(chosen.sum()), *map(float, [*ours, *theirs])])
   headers = ["", "queries", "R1@0.5", "R1@0.7", "constant @0.5", "@0.7"]
   title = f"{folder.name} ({report.seen} of {report.expected} queries scored)"
-  return table.render(headers, rows, title)
+  return Table(title, headers, rows)

@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 
 from benchmarks.synthetic import lengths
-from unloc_jax.metrics import frames, segmentation, table
+from benchmarks.synthetic.tables import Table
+from unloc_jax.metrics import frames, segmentation
 from unloc_jax.metrics.problems import Problems
 
 
@@ -17,7 +18,7 @@ def shares(truth: np.ndarray) -> np.ndarray:
   return np.repeat(length, size) / len(truth)
 
 
-def compare(folder: pathlib.Path) -> str:
+def compare(folder: pathlib.Path) -> Table:
   """The table of one split."""
   path = folder / "predictions.npz"
   videos, expected, _, _ = frames.read(path, path, Problems())
@@ -44,4 +45,4 @@ def compare(folder: pathlib.Path) -> str:
     if chosen.any()
   ]
   title = f"{folder.name} ({len(videos)} of {expected} videos scored)"
-  return table.render(["", "frames", "accuracy", "background"], rows, title)
+  return Table(title, ["", "frames", "accuracy", "background"], rows)

@@ -5,7 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.synthetic import classification, localization, segmentation
+from benchmarks.synthetic import (
+  classification,
+  localization,
+  segmentation,
+  tables,
+)
 from unloc_jax.metrics import frames
 from unloc_jax.metrics.segmentation import Video
 
@@ -33,9 +38,7 @@ def truth():
 def _perfect(truth):
   return {
     video: [{**event, "score": 0.9} for event in entry["annotations"]]
-    + [
-      {"segment": [0.0, 5.0], "label": name, "score": 0.1} for name in CLASSES
-    ]
+    + [{"segment": [0.0, 5.0], "label": name, "score": 0.1} for name in CLASSES]
     for video, entry in truth.items()
   }
 
@@ -65,11 +68,11 @@ def test_table_of_localization(tmp_path, truth):
     json.dumps({"results": _perfect(truth)})
   )
   (tmp_path / "ground_truth.json").write_text(json.dumps({"database": truth}))
-  lines = localization.compare(tmp_path).splitlines()
-  assert "10 videos" in lines[0]
-  assert lines[3].startswith("all events")
-  assert lines[3].split()[2:5] == ["20", "100.00", "100.00"]
-  assert len(lines) == 6  # The two lengths that there are.
+  title, headers, rows = localization.compare(tmp_path)
+  assert "10 videos" in title
+  assert rows[0][:4] == ["all events", 20, 100.0, 100.0]
+  assert len(headers) == len(rows[0])
+  assert len(rows) == 3  # All, and the two lengths that there are.
 
 
 def test_table_of_segmentation(tmp_path):
@@ -78,13 +81,10 @@ def test_table_of_segmentation(tmp_path):
   predicted[50:52] = 0
   video = Video("v", predicted, truth, np.zeros((100, 3)))
   frames.write_npz(tmp_path / "predictions.npz", [video])
-  rows = {
-    line.split("  ")[0]: line.split()[-2:]
-    for line in segmentation.compare(tmp_path).splitlines()[3:]
-  }
-  assert rows["all frames"] == ["98.00", "66.00"]
-  assert rows["... of 0-6% of the video"] == ["50.00", "0.00"]
-  assert rows["... of 25-100% of the video"] == ["100.00", "0.00"]
+  rows = {row[0]: row[2:] for row in segmentation.compare(tmp_path).rows}
+  assert rows["all frames"] == [98.0, 66.0]
+  assert rows["... of 0-6% of the video"] == [50.0, 0.0]
+  assert rows["... of 25-100% of the video"] == [100.0, 0.0]
 
 
 def test_table_of_classification(tmp_path):
@@ -93,5 +93,14 @@ def test_table_of_classification(tmp_path):
     "b": {"labels": [1], "scores": [0.9, 0.1, 0.2]},
   }
   (tmp_path / "predictions.json").write_text(json.dumps(rows))
-  total = classification.compare(tmp_path).splitlines()[3]
-  assert total.split()[-3:] == ["50.00", "100.00", "100.00"]
+  assert classification.compare(tmp_path).rows[0][1:] == [2, 50.0, 100.0, 100.0]
+
+
+def test_several_runs_are_averaged():
+  seeds = [
+    tables.Table("test", ["", "n", "x"], [["a", 3, x]]) for x in (1.0, 3.0)
+  ]
+  assert "2.0 ± 1.4" in tables.render(seeds)
+  other = tables.Table("test", ["", "n", "x"], [["a", 4, 1.0]])
+  with pytest.raises(ValueError, match="same data"):
+    tables.render([seeds[0], other])
