@@ -4,13 +4,15 @@ A parameter's axes have logical names; RULES maps a logical name to a mesh
 axis. A logical axis whose size the mesh axis does not divide stays whole.
 """
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "model")
@@ -41,26 +43,71 @@ _LOGICAL_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
 )
 
 
-def make_mesh(mesh: ml_collections.ConfigDict) -> Mesh:
-  """The mesh of `config.mesh` over all devices of all processes.
+def mesh_shape(mesh: ml_collections.ConfigDict, count: int) -> tuple[int, ...]:
+  """Devices per axis of MESH_AXES that `config.mesh` asks for.
+
+  Args:
+    mesh: `config.mesh`; one axis may be -1, which takes what is left.
+    count: Devices there are.
 
   Raises:
     ValueError: The axes do not multiply to the number of devices.
   """
-  count = jax.device_count()
   shape = [mesh[axis] for axis in MESH_AXES]
   if shape.count(-1) > 1:
     raise ValueError(f"mesh: only one axis may be -1, not {shape}")
-  known = int(np.prod([n for n in shape if n != -1]))
-  if -1 in shape and known and count % known == 0:
+  known = math.prod(n for n in shape if n != -1)
+  if -1 in shape and known > 0 and count % known == 0:
     shape[shape.index(-1)] = count // known
-  if -1 in shape or int(np.prod(shape)) != count:
+  if min(shape) < 1 or math.prod(shape) != count:
+    asked = [mesh[axis] for axis in MESH_AXES]
     raise ValueError(
-      f"mesh: {dict(zip(MESH_AXES, shape, strict=True))} does not divide the "
-      f"{count} devices there are; let one axis be -1"
+      f"mesh: {_named(asked)} does not divide the {count} devices there are; "
+      f"the nearest that does: {_named(_nearest_shape(asked, count))}"
     )
-  return jax.make_mesh(
-    tuple(shape), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES)
+  return tuple(shape)
+
+
+def _named(shape: Sequence[int]) -> str:
+  return ", ".join(f"{a}={n}" for a, n in zip(MESH_AXES, shape, strict=True))
+
+
+def _nearest_shape(asked: Sequence[int], count: int) -> tuple[int, ...]:
+  """The mesh of `count` devices whose axes are closest, as ratios."""
+  divisors = [n for n in range(1, count + 1) if count % n == 0]
+  shapes = [
+    (data, fsdp, count // (data * fsdp))
+    for data in divisors
+    for fsdp in divisors
+    if count % (data * fsdp) == 0
+  ]
+
+  def distance(shape):
+    pairs = zip(shape, asked, strict=True)
+    return sum(abs(math.log(n / max(m, 1))) for n, m in pairs if m != -1)
+
+  return min(shapes, key=distance)
+
+
+def make_mesh(
+  mesh: ml_collections.ConfigDict, devices: Sequence[Any] | None = None
+) -> Mesh:
+  """The mesh of `config.mesh`, by default over all devices of all processes.
+
+  Args:
+    mesh: `config.mesh`.
+    devices: Others to lay out, such as those of a pod that is not there.
+
+  Raises:
+    ValueError: The axes do not multiply to the number of devices.
+  """
+  devices = jax.devices() if devices is None else devices
+  shape = mesh_shape(mesh, len(devices))
+  laid_out = mesh_utils.create_device_mesh(
+    shape, devices, allow_split_physical_axes=True
+  )
+  return Mesh(
+    laid_out, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES)
   )
 
 

@@ -30,6 +30,25 @@ def test_a_mesh_that_does_not_divide_the_devices(config, shape):
   assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+  ("asked", "nearest"),
+  [
+    ((16, 1, 1), "data=8, fsdp=1, model=1"),
+    ((3, 1, 2), "data=4, fsdp=1, model=2"),
+    ((-1, 1, 3), "data=2, fsdp=1, model=4"),
+    ((0, 1, 1), "data=1, fsdp=1, model=8"),
+  ],
+)
+def test_the_nearest_mesh_is_named(config, asked, nearest):
+  config.mesh.data, config.mesh.fsdp, config.mesh.model = asked
+  with pytest.raises(ValueError, match="8 devices") as error:
+    sharding.mesh_shape(config.mesh, 8)
+  found = str(error.value).partition("nearest that does: ")[2]
+  shape = [int(part.partition("=")[2]) for part in found.split(", ")]
+  assert np.prod(shape) == 8
+  assert found == nearest
+
+
 @pytest.mark.parametrize(("size", "nearest"), [(1, 4), (7, 8), (9, 8)])
 def test_a_batch_that_does_not_divide(config, size, nearest):
   mesh = mesh_of(config, 2, 2, 2)
