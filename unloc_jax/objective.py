@@ -73,6 +73,23 @@ def displacement_pairs(task: Task, batch: Batch) -> jax.Array | None:
   return index.reshape(num_videos, num_captions)
 
 
+def among(batch: Batch, drawn: jax.Array) -> dict[str, jax.Array]:
+  """The batch as if only some classes existed.
+
+  Args:
+    batch: See `unloc_jax.data.batch`.
+    drawn: int32 [C'], distinct classes.
+
+  Returns:
+    The batch with classes numbered by their place in `drawn`; segments of
+    other classes count as padding.
+  """
+  same = batch["segment_query"][..., None] == drawn
+  place = jnp.argmax(same, axis=-1).astype(jnp.int32)
+  query = jnp.where(jnp.any(same, axis=-1), place, -1)
+  return {**batch, "segment_query": query}
+
+
 @flax.struct.dataclass
 class Targets:
   """What the heads should say, for the pairs they speak of.

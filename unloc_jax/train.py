@@ -29,6 +29,7 @@ from unloc_jax.checkpoints import Checkpoints, write_config
 from unloc_jax.data import pipeline
 from unloc_jax.metrics.report import Report
 from unloc_jax.objective import (
+  among,
   compute_losses,
   displacement_pairs,
   make_targets,
@@ -106,7 +107,7 @@ def batch_losses(
 ) -> dict[str, jax.Array]:
   """Losses of a batch in training mode."""
   prompt_key, dropout_key = jax.random.split(key)
-  num_classes, drawn = 0, None
+  num_classes = 0
   if prompts is not None:
     prompt_key, class_key = jax.random.split(prompt_key)
     texts = draw_prompts(prompts, prompt_key)
@@ -114,7 +115,8 @@ def batch_losses(
     if 0 < parts.config.text.sampled < num_classes:
       drawn = jax.random.permutation(class_key, num_classes)
       drawn = drawn[: parts.config.text.sampled]
-      texts = texts[drawn]
+      texts, num_classes = texts[drawn], len(drawn)
+      batch = among(batch, drawn)
   elif parts.task.train_pairing == "all":
     texts = batch["text_ids"].reshape(-1, batch["text_ids"].shape[-1])
   else:
@@ -129,9 +131,6 @@ def batch_losses(
     rngs={"dropout": dropout_key},
   )
   targets = make_targets(parts.task, parts.pyramid, batch, num_classes)
-  if drawn is not None:
-    labels = targets.labels[:, drawn]
-    targets = dataclasses.replace(targets, labels=labels)
   return compute_losses(parts.task, parts.loss, predictions, targets)
 
 

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from unloc_jax.models.unloc import Predictions
-from unloc_jax.objective import LossSpec, compute_losses, make_targets
+from unloc_jax.objective import (
+  LossSpec,
+  among,
+  compute_losses,
+  displacement_pairs,
+  make_targets,
+)
 from unloc_jax.pyramid import PyramidSpec
 from unloc_jax.tasks import get_task
 
@@ -91,3 +97,23 @@ def test_an_example_that_is_none_does_not_count(name):
   expected = losses(task, batch, alone, displacement[:B])
   got = losses(task, longer, relevance, displacement)
   assert got == pytest.approx(expected, rel=1e-6)
+
+
+def test_drawn_classes_are_numbered_by_their_place():
+  """Targets of some classes are those of all, at these classes."""
+  rng = np.random.default_rng(0)
+  task = get_task("temporal_localization")
+  batch = random_batch(rng, classes=True)
+  drawn = np.array([3, 0])
+  some = among(batch, jnp.asarray(drawn))
+  for before, after in zip(
+    batch["segment_query"].ravel(),
+    np.asarray(some["segment_query"]).ravel(),
+    strict=True,
+  ):
+    assert after == (list(drawn).index(before) if before in drawn else -1)
+  whole = make_targets(task, SPEC, batch, C)
+  part = make_targets(task, SPEC, some, len(drawn))
+  np.testing.assert_array_equal(part.labels, np.asarray(whole.labels)[:, drawn])
+  pairs = displacement_pairs(task, some)
+  assert np.asarray(pairs).max() < len(drawn)
