@@ -11,6 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from unloc_jax import decode
 from unloc_jax.models.unloc import Predictions
@@ -141,3 +142,24 @@ def suppress(
     return Detections(kept, found, classes, curve)
   found, kept = decode.detect_per_query(segments, scores, **options.nms)
   return Detections(kept, found, None, curve)
+
+
+def listed(found: Detections, b: int) -> tuple[Array, Array, Array]:
+  """All detections of one video over all classes, best first.
+
+  Args:
+    found: Gathered on the host.
+    b: Row of the video.
+
+  Returns:
+    int [N] classes, float32 [N, 2] segments in seconds, float32 [N] scores.
+  """
+  assert found.segments is not None
+  scores, segments = found.scores[b], found.segments[b]
+  keep = scores > 0
+  if found.classes is None:
+    labels = np.broadcast_to(np.arange(len(scores))[:, None], scores.shape)
+  else:
+    labels = found.classes[b]
+  order = np.argsort(-scores[keep], kind="stable")
+  return labels[keep][order], segments[keep][order], scores[keep][order]

@@ -21,7 +21,7 @@ import tqdm
 from absl import logging
 from jax.sharding import Mesh
 
-from unloc_jax import draw, sharding, submissions
+from unloc_jax import sharding, submissions
 from unloc_jax.checkpoints import Checkpoints, read_config
 from unloc_jax.data import pipeline
 from unloc_jax.detections import (
@@ -30,6 +30,7 @@ from unloc_jax.detections import (
   detect,
   seconds_per_position,
 )
+from unloc_jax.drawing import Gallery
 from unloc_jax.metrics import Report, show
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.prompts import class_texts, encode_prompts
@@ -115,7 +116,7 @@ class Evaluator:
     """
     split = self.split(split_name)
     submission = submissions.make(self._parts, split)
-    gallery = draw.Gallery(self._parts, split)
+    gallery = Gallery(self._parts, split)
     for batch, found in self._detections(params, split):
       between()
       submission.add(batch, found)

@@ -8,7 +8,7 @@ import numpy as np
 
 from unloc_jax import targets
 from unloc_jax.data.pipeline import Split
-from unloc_jax.detections import Detections
+from unloc_jax.detections import Detections, listed
 from unloc_jax.metrics import (
   Report,
   classification,
@@ -31,21 +31,15 @@ class Segments(Submission):
     self._found: dict[str, list[dict[str, Any]]] = {}
 
   def add(self, batch: Batch, found: Detections) -> None:
-    assert found.segments is not None
     for b, index in video_rows(batch):
-      keep = np.argwhere(found.scores[b] > 0)
-      rows: list[dict[str, Any]] = []
-      for place in map(tuple, keep):
-        label = place[0] if found.classes is None else found.classes[b][place]
-        rows.append(
-          {
-            "label": self.split.classes[int(label)],
-            "score": float(found.scores[b][place]),
-            "segment": found.segments[b][place].astype(float).tolist(),
-          }
-        )
-      rows.sort(key=lambda row: -row["score"])
-      self._found[self.split.table[index].video_id] = rows
+      self._found[self.split.table[index].video_id] = [
+        {
+          "label": self.split.classes[int(label)],
+          "score": float(score),
+          "segment": segment.astype(float).tolist(),
+        }
+        for label, segment, score in zip(*listed(found, b), strict=True)
+      ]
 
   def predictions(self) -> dict[str, Any]:
     """ActivityNet's submission."""
