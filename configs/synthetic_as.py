@@ -22,7 +22,9 @@ def get_config() -> ml_collections.ConfigDict:
   synthetic_tal.set_classes(c)
   c.pyramid.ranges = ((0, common.INF),)
   c.model.fusion.kind = "transformer"
-  c.model.head.num_layers = 0
+  # Motion shows between frames; tiny towers see single ones.
+  c.model.head.num_layers = 2
   c.loss.relevance = "sigmoid"
+  synthetic_tal.set_length(c, 1500)
   c.checkpoint.best_metric = "accuracy"
   return c.lock()
