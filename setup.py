@@ -18,7 +18,7 @@ setuptools.setup(
     include=["unloc_jax*", "configs*", "data_preprocessing*"]
   ),
   package_data={
-    "unloc_jax": ["data/assets/*"],
+    "unloc_jax": ["data/assets/*", "plan/*.txtpb"],
     "data_preprocessing": ["class_data/*"],
   },
   install_requires=[
@@ -49,6 +49,12 @@ setuptools.setup(
       "google-crc32c",
       "h5py",
       "pillow",
+    ],
+    # Compilers of python -m unloc_jax.plan for devices that are not there.
+    "plan": [
+      _JAX.replace("jax", "jax[tpu]", 1),
+      "jax-cuda12-plugin>=0.10.2,<0.11",
+      "jax-cuda12-pjrt>=0.10.2,<0.11",
     ],
     "demo": ["gradio>=6.31"],
     "test": [

@@ -25,7 +25,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.train.num_videos = 10_009
   c.eval.splits = ("val", "test")
   # 64 videos meet the captions of all: fused in parts, for memory.
-  c.model.fusion.query_chunk = 64
+  c.model.fusion.query_chunk = 16
   if chosen["size"] == "B":
     c.model.image_tower.frozen = True
     return c.lock()

@@ -43,6 +43,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.model.head.shared_across_levels = True
   c.model.head.relevance_bias = -5.0
   c.train.num_videos = _TRAIN_VIDEOS
+  c.train.num_classes = 200
   c.checkpoint.best_metric = "mAP@0.5"
   if chosen["split"]:
     _set_split(c, chosen["split"])

@@ -28,7 +28,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.eval.splits = ("test",)
   c.model.text_tower.frozen = True
   c.model.fusion.kind = "fpn"
-  c.model.fusion.query_chunk = 64
+  c.model.fusion.query_chunk = 16
   c.model.head.displacement_bias = 0.0
   c.train.num_videos = 5_336
   c.train.length = 30.0
@@ -36,5 +36,4 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   if chosen["size"] == "L":
     c.model.head.num_layers = 4
     c.model.head.shared_across_levels = True
-    c.model.image_tower.remat = "full"
   return c.lock()

@@ -32,8 +32,6 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   c.task = "action_segmentation"
   common.set_classes(c, class_data.prompt_templates("step"), chunk=8)
   common.set_augmentation(c)
-  # 512 frames do not fit without recomputing, whatever the tower.
-  c.model.image_tower.remat = "full"
   c.data.num_frames = 512
   c.pyramid.ranges = ((0, common.INF),)
   c.model.fusion.kind = "transformer"
@@ -43,6 +41,7 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   # The published schedule counts steps: 55 epochs are 7,260.
   c.train.unit = "steps"
   c.train.num_videos = _TRAIN_VIDEOS
+  c.train.num_classes = 778
   c.train.length = 55 * _EPOCH
   c.optimizer.warmup = 500
   common.set_steps(c, 6_600)

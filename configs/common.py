@@ -192,6 +192,9 @@ def _train() -> ml_collections.ConfigDict:
   # Training videos of the official split: epochs can be counted before any
   # data is there, and a run says when its data is not whole; 0 = unknown.
   c.num_videos = 0
+  # Classes of the official dataset, for plans before any data is there; 0 =
+  # unknown, or no classes.
+  c.num_classes = 0
   return c
 
 
@@ -341,6 +344,10 @@ def start(
   chosen = parse_argument(argument, {**common_choices, **choices})
   c = base().unlock()
   set_size(c, chosen["size"])
+  # Neither changes values: one compiled body for all layers, which does not
+  # keep what the backward pass can compute again.
+  c.model.scan_layers = True
+  c.model.image_tower.remat = "full"
   c.init.take = _TAKEN[chosen["init"]]
   return c, chosen
 
@@ -352,9 +359,8 @@ def set_steps(c: ml_collections.ConfigDict, *decay: float) -> None:
 
 
 def set_gap(c: ml_collections.ConfigDict) -> None:
-  """The Large image tower: mean over patches, recomputed backward."""
+  """The Large image tower: mean over patches, no class token."""
   c.model.image_tower.classifier = "gap"
-  c.model.image_tower.remat = "full"
 
 
 def set_classes(

@@ -41,6 +41,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.model.head.num_layers = 0
   c.loss.relevance = "softmax"
   c.train.num_videos = _TRAIN_VIDEOS[chosen["classes"]]
+  c.train.num_classes = int(chosen["classes"])
   c.checkpoint.best_metric = "top1"
   if chosen["size"] == "L":
     common.set_gap(c)

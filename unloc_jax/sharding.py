@@ -171,6 +171,13 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(BATCH))
 
 
+def batch_shardings(
+  batch: Mapping[str, Any], mesh: Mesh
+) -> dict[str, NamedSharding]:
+  """Shardings of a global batch's entries (arrays or their shapes)."""
+  return {name: batch_sharding(mesh) for name in batch}
+
+
 def shard_batch(
   batch: Mapping[str, np.ndarray], mesh: Mesh
 ) -> dict[str, jax.Array]:

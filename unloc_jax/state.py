@@ -107,6 +107,29 @@ def param_shapes(parts: Parts) -> dict[str, jax.ShapeDtypeStruct]:
   return jax.eval_shape(lambda key: init_params(parts, key), jax.random.key(0))
 
 
+def state_shapes(
+  parts: Parts, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """Shapes of a new run's state, without making it."""
+
+  def make(key):
+    return as_state(parts.config, init_params(parts, key), optimizer)
+
+  return jax.eval_shape(make, jax.random.key(parts.config.seed))
+
+
+def placed_shapes(
+  parts: Parts, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+  """As `state_shapes`, each with its sharding over the mesh."""
+  shapes = state_shapes(parts, optimizer)
+  return jax.tree.map(
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+    shapes,
+    sharding.state_shardings(shapes, mesh),
+  )
+
+
 def init_state(
   parts: Parts, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> TrainState:
@@ -115,8 +138,8 @@ def init_state(
   def make(key):
     return as_state(parts.config, init_params(parts, key), optimizer)
 
+  shardings = sharding.state_shardings(state_shapes(parts, optimizer), mesh)
   key = jax.random.key(parts.config.seed)
-  shardings = sharding.state_shardings(jax.eval_shape(make, key), mesh)
   return jax.jit(make, out_shardings=shardings)(key)
 
 

@@ -146,6 +146,17 @@ def compile_train_step(parts, optimizer, mesh: Mesh, state: TrainState):
   )
 
 
+def check_sizes(parts: Parts, mesh: Mesh) -> None:
+  """Checks that a mesh can split the batches of a run.
+
+  Raises:
+    ValueError: It cannot; the message says which settings would do.
+  """
+  config = parts.config
+  sharding.check_batch(mesh, config.train.batch_size, "train.batch_size")
+  sharding.check_batch(mesh, config.eval.batch_size, "eval.batch_size")
+
+
 def train_and_evaluate(
   config: ml_collections.ConfigDict, workdir: str
 ) -> dict[str, Report]:
@@ -162,8 +173,7 @@ def train_and_evaluate(
   """
   parts = Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
-  sharding.check_batch(mesh, config.train.batch_size, "train.batch_size")
-  sharding.check_batch(mesh, config.eval.batch_size, "eval.batch_size")
+  check_sizes(parts, mesh)
   if config.train.cache_frame_tokens:
     token_cache.check(config)
   split = pipeline.open_split(config.data, config.data.train_split)

@@ -188,7 +188,9 @@ class Transformer(nn.Module):
   dtype: Dtype = jnp.float32
 
   def setup(self):
-    block = rematerialised(Block, self.remat, static_argnums=(4,))
+    block = rematerialised(
+      Block, self.remat, static_argnums=(4,), in_scan=self.scan
+    )
     options = {
       "num_heads": self.num_heads,
       "mlp_dim": self.mlp_dim,
@@ -242,12 +244,22 @@ class Transformer(nn.Module):
 
 
 def rematerialised(
-  module: type[nn.Module], policy: str, static_argnums: tuple[int, ...]
+  module: type[nn.Module],
+  policy: str,
+  static_argnums: tuple[int, ...],
+  in_scan: bool,
 ) -> type[nn.Module]:
   """`module`, recomputing in the backward pass what `policy` does not keep.
 
+  Args:
+    module: A block.
+    policy: "none" or a key of REMAT_POLICIES.
+    static_argnums: Arguments of its call that are no arrays.
+    in_scan: Whether it is the body of a scan; elsewhere the compiler has to be
+      kept from finding that it has computed all of it before.
+
   Raises:
-    ValueError: The policy is neither "none" nor a key of REMAT_POLICIES.
+    ValueError: The policy is not known.
   """
   if policy == "none":
     return module
@@ -257,7 +269,7 @@ def rematerialised(
     )
   return nn.remat(
     module,
-    prevent_cse=False,
+    prevent_cse=not in_scan,
     static_argnums=static_argnums,
     policy=REMAT_POLICIES[policy],
   )

@@ -1,0 +1,8 @@
+"""The tiny config and datasets of the training tests."""
+
+from tests.train.conftest import (  # noqa: F401
+  captions,
+  classes,
+  config,
+  tiny_config,
+)

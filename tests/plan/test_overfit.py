@@ -1,0 +1,22 @@
+"""One batch can be learnt by heart, and it is said where it was not."""
+
+import pytest
+
+from unloc_jax.plan import overfit
+
+
+@pytest.mark.heavy
+def test_it_manages(config, capsys):
+  assert overfit.run(config.lock(), 300, 1e-2)
+  assert "managed: the loss of one batch went from" in capsys.readouterr().out
+
+
+@pytest.mark.heavy
+def test_it_does_not_manage(config, capsys):
+  assert not overfit.run(config.lock(), 11, 1e-6)
+  assert "did NOT manage" in capsys.readouterr().out
+
+
+def test_too_few_steps(config):
+  with pytest.raises(ValueError, match="overfit_steps=5"):
+    overfit.run(config.lock(), 5, 1e-3)

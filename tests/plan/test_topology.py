@@ -1,0 +1,63 @@
+"""Names of devices that are not there."""
+
+import importlib.util
+
+import pytest
+
+from unloc_jax.plan import topology
+from unloc_jax.plan.chips import CHIPS, chip_of_kind
+
+
+@pytest.mark.parametrize(
+  ("name", "words"),
+  [
+    ("v7:4x4", ["v4:", "v5e:", "v5p:", "v6e:", "h100:8", "local"]),
+    ("", ["v5e:", "local"]),
+    ("v5e", ["v5e:"]),
+    ("v5e:3x3", ["'3x3'", "nearest is v5e:2x4"]),
+    ("v5e:2x2x2", ["'2x2x2'", "nearest is v5e:2x4"]),
+    ("v5p:4x4", ["nearest is v5p:2x2x4"]),
+    ("v5e:0x4", ["nearest is"]),
+    ("h100:12", ["'12'", "nearest is h100:8"]),
+    ("h100:many", ["'many'", "h100:8"]),
+    ("h100:0", ["nearest is h100:1"]),
+  ],
+)
+def test_what_there_is_not(name, words):
+  with pytest.raises(ValueError, match="--topology") as error:
+    topology.check_name(name)
+  assert "\n" not in str(error.value)
+  for word in [repr(name), *words]:
+    assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+  "name", ["v5e:16x16", "v6e:2x4", "v4:4x4x4", "v5p:4x4x8", "h100:16", "local"]
+)
+def test_what_there_is(name):
+  topology.check_name(name)
+
+
+def test_local_devices():
+  here = topology.open_topology("local")
+  assert here.local
+  assert len(here.devices) == 8
+  assert here.chip is None
+  assert here.memory > 0
+
+
+def test_chips_are_told_apart_by_their_kind():
+  kinds = {chip.name: chip.kind for chip in CHIPS.values()}
+  assert {name: chip_of_kind(kind).name for name, kind in kinds.items()} == {
+    name: name for name in CHIPS
+  }
+  assert chip_of_kind("NVIDIA H100 80GB HBM3") is CHIPS["h100"]
+  assert chip_of_kind("TPU v5 lite") is CHIPS["v5e"]
+  assert chip_of_kind("cpu") is None
+
+
+def test_a_compiler_that_is_not_there(monkeypatch):
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+  for name in ("v5e:2x2", "h100:8"):
+    with pytest.raises(ValueError, match=r"unloc_jax\[plan\]"):
+      topology.open_topology(name)

@@ -1,0 +1,187 @@
+"""The doctor: what is wrong with a config, its data and its weights.
+
+Every line is a question that training would only answer later, and most of
+them after minutes.
+"""
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import jax
+import ml_collections
+
+from unloc_jax import (
+  evaluate,
+  optim,
+  prompts,
+  sharding,
+  state,
+  token_cache,
+  train,
+)
+from unloc_jax.data import config as data_config
+from unloc_jax.data import pipeline, shards
+from unloc_jax.plan import search
+from unloc_jax.plan.report import gib
+from unloc_jax.plan.topology import open_topology
+from unloc_jax.pretrained import weights
+
+
+@dataclasses.dataclass
+class Doctor:
+  """Answers, and what later questions need of earlier ones.
+
+  Attributes:
+    config: What is checked.
+    topology: Where it is to run, by name.
+    workdir: Where results are to go.
+    splits: Opened splits, by name.
+  """
+
+  config: ml_collections.ConfigDict
+  topology: str
+  workdir: str
+  splits: dict[str, pipeline.Split] = dataclasses.field(default_factory=dict)
+
+  def model(self) -> str:
+    """Values of the config that modules refuse."""
+    parts = state.Parts.from_config(self.config)
+    shapes = state.param_shapes(parts)
+    trained, _ = optim.split_frozen(self.config, shapes)
+    sizes = [sum(s.size for s in x.values()) for x in (shapes, trained)]
+    return (
+      f"{self.config.task}, {sizes[0]:,} parameters, {sizes[1]:,} trained, "
+      f"{parts.pyramid.num_points} points"
+    )
+
+  def data(self) -> str:
+    """Values of config.data, manifest, shards of the training split."""
+    return self._open(self.config.data, self.config.data.train_split)
+
+  def evaluation(self) -> str:
+    """The same of the splits that are scored."""
+    data = evaluate.eval_data(self.config)
+    return "; ".join(self._open(data, name) for name in self.config.eval.splits)
+
+  def _open(self, data: ml_collections.ConfigDict, name: str) -> str:
+    data_config.check(data)
+    if not data.path:
+      raise ValueError("data.path is empty; give --config.data.path")
+    split = pipeline.open_split(data, name)
+    self.splits[name] = split
+    size = shards.total_bytes(split.records)
+    return f"{name}: {len(split.usable)} videos, {gib(size)}, shards whole"
+
+  def schedule(self) -> str:
+    """Rates and lengths, in epochs of the data that is there."""
+    split = self.splits.get(self.config.data.train_split)
+    videos = len(split.usable) if split else self.config.train.num_videos
+    parts = state.Parts.from_config(self.config)
+    unit_steps, total_steps = train.run_length(self.config, videos)
+    train.make_optimizer(parts, total_steps, unit_steps)
+    return f"{total_steps} steps of {self.config.train.batch_size} videos"
+
+  def classes(self) -> str:
+    """Class prompts or embeddings."""
+    if self.config.data.texts != "classes":
+      return "captions"
+    names: tuple[str, ...] = ()
+    for split in self.splits.values():
+      names += split.classes
+    if not names:
+      raise ValueError("no split could be opened, so classes are not known")
+    unique = tuple(dict.fromkeys(names))
+    prompts.class_texts(self.config, unique)
+    return f"{len(unique)} classes"
+
+  def start(self) -> str:
+    """Weights to start from, and what is taken of them."""
+    init = self.config.init
+    if not init.weights:
+      return "init.weights is empty: random weights"
+    shapes = state.param_shapes(state.Parts.from_config(self.config))
+    loaded = weights.load(init.weights).params
+    merged = weights.merge(shapes, loaded, init.take)
+    taken = sum(merged[name] is not shapes[name] for name in shapes)
+    return f"{taken} of {len(shapes)} parameters from {init.weights}"
+
+  def tokens(self) -> str:
+    """Whether frame tokens can be kept."""
+    if not self.config.train.cache_frame_tokens:
+      return "no tokens are kept"
+    token_cache.check(self.config)
+    return "frame tokens are kept"
+
+  def mesh(self) -> str:
+    """Devices, and the batches split over them."""
+    topology = open_topology(self.topology)
+    mesh = sharding.make_mesh(self.config.mesh, topology.devices)
+    train.check_sizes(state.Parts.from_config(self.config), mesh)
+    sizes = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
+    return f"{len(topology.devices)} device(s), {sizes}"
+
+  def memory(self) -> str:
+    """An estimate; a plan is exact, and takes minutes."""
+    topology = open_topology(self.topology)
+    config = self.config
+    if config.data.texts == "classes" and self.splits:
+      count = len(next(iter(self.splits.values())).classes)
+      config = search.with_settings(config, {"train.num_classes": count})
+    needed = search.Estimator(config, topology)(config).peak
+    line = f"about {gib(needed)} of {gib(topology.memory)} a device"
+    if needed > search.MARGIN * topology.memory:
+      raise ValueError(f"{line}; ask python -m unloc_jax.plan what would fit")
+    return line
+
+  def disk(self) -> str:
+    """Room for the checkpoints that are kept."""
+    parts = state.Parts.from_config(self.config)
+    # Its schedule, which "schedule" checks, does not matter here.
+    optimizer = train.make_optimizer(parts, 10**9, 1.0)
+    leaves = jax.tree.leaves(state.state_shapes(parts, optimizer))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    # The best one and the one being written are there too.
+    needed = size * (self.config.checkpoint.keep + 2)
+    free = shutil.disk_usage(_existing(self.workdir)).free
+    line = f"{gib(needed)} of checkpoints, {gib(free)} free in {self.workdir}"
+    if needed > free:
+      raise ValueError(f"{line}; lower checkpoint.keep or free some")
+    return line
+
+
+def _existing(path: str) -> str:
+  """The folder, or the nearest one above it that is there."""
+  found = pathlib.Path(path).absolute()
+  while not found.exists():
+    found = found.parent
+  return str(found)
+
+
+def run(
+  config: ml_collections.ConfigDict, topology: str, workdir: str
+) -> bool:
+  """Prints a line per question; returns whether nothing is wrong."""
+  doctor = Doctor(config, topology, workdir)
+  questions: tuple[tuple[str, Callable[[], str]], ...] = (
+    ("model", doctor.model),
+    ("data", doctor.data),
+    ("evaluation", doctor.evaluation),
+    ("schedule", doctor.schedule),
+    ("classes", doctor.classes),
+    ("weights", doctor.start),
+    ("token cache", doctor.tokens),
+    ("mesh", doctor.mesh),
+    ("memory", doctor.memory),
+    ("disk", doctor.disk),
+  )
+  wrong = 0
+  for name, ask in questions:
+    try:
+      print(f"ok     {name}: {ask()}", flush=True)
+    except (ValueError, OSError, KeyError) as error:
+      wrong += 1
+      print(f"WRONG  {name}: {' '.join(str(error).split())}", flush=True)
+  print(f"{wrong} of {len(questions)} are wrong" if wrong else "all is well")
+  return not wrong

@@ -1,0 +1,177 @@
+"""The text of a compiled program -> its computations and instructions.
+
+Only what costs are counted from is read; see `costs`.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+
+_BITS = {
+  "pred": 8, "s2": 2, "u2": 2, "s4": 4, "u4": 4, "s8": 8, "u8": 8,
+  "s16": 16, "u16": 16, "f16": 16, "bf16": 16, "s32": 32, "u32": 32,
+  "f32": 32, "s64": 64, "u64": 64, "f64": 64, "c64": 64, "c128": 128,
+}  # fmt: skip
+
+_ARRAY = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([0-9,<=]*)\](\{[^}]*\})?")
+_NAME = re.compile(r"%([\w.\-]+)")
+_COMMENT = re.compile(r"/\*.*?\*/")
+# TPU: values in a numbered memory space are on the chip itself.
+_ON_CHIP = re.compile(r"S\([1-9]\)")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+  """One array of a type.
+
+  Attributes:
+    dtype: HLO's name of it.
+    dims: Sizes.
+    on_chip: Whether it is outside main memory.
+  """
+
+  dtype: str
+  dims: tuple[int, ...]
+  on_chip: bool = False
+
+  @property
+  def size(self) -> int:
+    return math.prod(self.dims)
+
+  @property
+  def nbytes(self) -> int:
+    return math.ceil(self.size * _BITS.get(self.dtype, 8) / 8)
+
+
+@functools.lru_cache(maxsize=65536)
+def parse_type(text: str) -> tuple[Array, ...]:
+  """Arrays of a type such as `(f32[2,3]{1,0}, s32[])`, in order."""
+  found = []
+  for dtype, dims, layout in _ARRAY.findall(text):
+    if dtype not in _BITS:
+      continue  # token[], opaque[]
+    sizes = tuple(int(n.strip("<=")) for n in dims.split(",") if n)
+    found.append(Array(dtype, sizes, bool(_ON_CHIP.search(layout))))
+  return tuple(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+  """One line of a computation.
+
+  Attributes:
+    name: Unique in the module.
+    type: Text of its result's type.
+    opcode: Such as "dot" or "while".
+    operands: Names of instructions; for a parameter or constant nothing.
+    attributes: What follows the operands.
+    argument: Text between the parentheses.
+    is_root: Whether it is the computation's result.
+  """
+
+  name: str
+  type: str
+  opcode: str
+  operands: tuple[str, ...]
+  attributes: str
+  argument: str
+  is_root: bool
+
+  @property
+  def arrays(self) -> tuple[Array, ...]:
+    return parse_type(self.type)
+
+  def called(self, *keys: str) -> list[str]:
+    """Computations that attributes of these names refer to."""
+    found: list[str] = []
+    for key in keys:
+      pattern = rf"\b{key}=(\{{[^}}]*\}}|%[\w.\-]+)"
+      for value in re.findall(pattern, self.attributes):
+        found += _NAME.findall(value)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Module:
+  """A compiled program.
+
+  Attributes:
+    computations: Instructions by computation, by name, in order.
+    entry: Name of the computation that is run.
+  """
+
+  computations: dict[str, dict[str, Instruction]]
+  entry: str
+
+  def trip_count(self, loop: Instruction) -> int:
+    """How often a while loop runs; 1 where the program does not tell."""
+    known = _TRIPS.search(loop.attributes)
+    if known:
+      return int(known[1])
+    condition = self.computations[loop.called("condition")[0]]
+    bounds = [
+      int(i.argument)
+      for i in condition.values()
+      if i.opcode == "constant" and i.argument.isdigit()
+    ]
+    return max(bounds, default=1)
+
+
+def parse(text: str) -> Module:
+  """Reads `compiled.as_text()`.
+
+  Raises:
+    ValueError: There is no entry computation.
+  """
+  computations: dict[str, dict[str, Instruction]] = {}
+  entry, current = "", None
+  for line in text.splitlines():
+    if not line:
+      continue
+    if line[0] == "}":
+      current = None
+    elif line[0] != " " and line.endswith("{") and "->" in line:
+      name = _NAME.search(line)
+      if name is None:
+        continue
+      current = computations.setdefault(name[1], {})
+      entry = name[1] if line.startswith("ENTRY") else entry
+    elif current is not None and " = " in line:
+      instruction = parse_instruction(line)
+      current[instruction.name] = instruction
+  if not entry:
+    raise ValueError("the text of the program has no entry computation")
+  return Module(computations, entry)
+
+
+def parse_instruction(line: str) -> Instruction:
+  """One line such as `ROOT %a = f32[2]{0} add(%b, %c), metadata={}`."""
+  left, _, rest = line.strip().partition(" = ")
+  is_root = left.startswith("ROOT ")
+  rest = _COMMENT.sub("", rest) if "/*" in rest else rest
+  end = _closing(rest, 0) + 1 if rest[0] == "(" else rest.index(" ")
+  result, rest = rest[:end], rest[end:].lstrip()
+  opens = rest.index("(")
+  closes = _closing(rest, opens)
+  argument = rest[opens + 1 : closes]
+  return Instruction(
+    name=left.removeprefix("ROOT ").lstrip("%"),
+    type=result,
+    opcode=rest[:opens],
+    operands=tuple(_NAME.findall(argument)),
+    attributes=rest[closes + 1 :],
+    argument=argument,
+    is_root=is_root,
+  )
+
+
+def _closing(text: str, start: int) -> int:
+  """Place of the parenthesis that closes the one at `start`."""
+  depth = 0
+  for at in range(start, len(text)):
+    depth += (text[at] == "(") - (text[at] == ")")
+    if depth == 0:
+      return at
+  raise ValueError(f"a parenthesis is not closed: {text[:80]}")

@@ -1,0 +1,104 @@
+"""One batch, learnt by heart: what cannot do that cannot learn at all."""
+
+import tempfile
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import tqdm
+
+from unloc_jax import prompts, sharding, state, train
+from unloc_jax.data import pipeline
+from unloc_jax.plan import search
+
+# Of the first loss at most this share is to be left.
+LEFT = 0.05
+_WARMUP = 10
+
+
+def simplified(
+  config: ml_collections.ConfigDict, rate: float
+) -> ml_collections.ConfigDict:
+  """The config with an optimizer that needs no tuning, nothing random."""
+  return search.with_settings(
+    config,
+    {
+      "optimizer.name": "adamw",
+      "optimizer.weight_decay": 0.0,
+      "optimizer.rates": (("", rate),),
+      "optimizer.schedule": "constant",
+      "optimizer.decay": (),
+      "optimizer.warmup": float(_WARMUP),
+      "optimizer.ema": 0.0,
+      "text.prompts": tuple(config.text.prompts[:1]),
+      "text.sampled": 0,
+      "model.image_tower.stochastic_depth": 0.0,
+      "model.fusion.dropout": 0.0,
+      "model.fusion.attention_dropout": 0.0,
+      "model.fusion.stochastic_depth": 0.0,
+      "train.unit": "steps",
+      "train.cache_frame_tokens": False,
+    },
+  )
+
+
+def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
+  """Trains on the first batch of the data.
+
+  Args:
+    config: Locked.
+    steps: At most.
+    rate: Learning rate of all that is trained.
+
+  Returns:
+    Whether the loss fell to LEFT of what it was.
+
+  Raises:
+    ValueError: The config or the data is wrong.
+  """
+  if steps <= _WARMUP:
+    raise ValueError(f"--overfit_steps={steps}: give more than {_WARMUP}")
+  config = simplified(config, rate)
+  parts = state.Parts.from_config(config)
+  mesh = sharding.make_mesh(config.mesh)
+  train.check_sizes(parts, mesh)
+  split = pipeline.open_split(config.data, config.data.train_split)
+  texts = None
+  if parts.task.texts == "classes":
+    texts = jnp.asarray(prompts.class_texts(config, split.classes))
+  optimizer = train.make_optimizer(parts, steps, 1.0)
+  carried = train.start_weights(
+    config, state.init_state(parts, optimizer, mesh)
+  )
+  step_fn = train.compile_train_step(parts, optimizer, mesh, carried)
+  with tempfile.TemporaryDirectory() as workdir:
+    batches = train.make_batches(parts, carried, split, mesh, workdir)
+    batch = sharding.shard_batch(next(batches), mesh)
+  first = value = best = float("nan")
+  progress = tqdm.trange(steps, unit="step", desc="overfit")
+  for number in progress:
+    carried, metrics = step_fn(carried, batch, texts)
+    value = float(metrics["loss/total"])
+    first = value if number == 0 else first
+    best = value if number == 0 else min(best, value)
+    progress.set_postfix_str(f"loss {value:.4g} of {first:.4g}")
+    if value <= LEFT * first:
+      break
+  progress.close()
+  managed = value <= LEFT * first
+  print(_verdict(managed, first, best, progress.n, jax.device_count()))
+  return managed
+
+
+def _verdict(
+  managed: bool, first: float, best: float, steps: int, devices: int
+) -> str:
+  fell = f"the loss of one batch went from {first:.4g} to {best:.4g}"
+  where = f"in {steps} steps on {devices} device(s)"
+  if managed:
+    return f"managed: {fell} {where}"
+  return (
+    f"did NOT manage: {fell} {where}, not to {LEFT:.0%} of it; more "
+    "--overfit_steps or another --overfit_rate may do, else look at the "
+    "targets: python -m data_preprocessing.inspect DATA"
+  )

@@ -1,0 +1,199 @@
+"""`v5e:16x16` -> devices that programs can be compiled for but not run on."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import math
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from unloc_jax.plan.chips import CHIPS, Chip, chip_of_kind
+
+GPUS_PER_HOST = 8
+INSTALL = "pip install 'unloc_jax[plan]'"
+
+# Slices that there are, by axes of the torus.
+_TORUS = {
+  2: ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
+  3: (
+    "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8",
+    "8x8x16", "8x16x16",
+  ),
+}  # fmt: skip
+_AXES = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}
+# A chip of these is one device: its two cores work as one.
+_MEGACORE = {"v4": {"chip_config_name": "megacore"}}
+_LIBRARY = {"tpu": ("libtpu",), "cuda": ("jax_cuda12_plugin",)}
+
+# Otherwise libtpu asks the network what machine this is, and for minutes.
+_QUIET = {
+  "TPU_SKIP_MDS_QUERY": "1",
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+  "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+  "TPU_WORKER_HOSTNAMES": "localhost",
+  "TPU_WORKER_ID": "0",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+  """Devices to plan for.
+
+  Attributes:
+    name: As given, such as "v5e:16x16".
+    platform: "tpu", "cuda", or what JAX runs on.
+    devices: Compile-only devices, or those of this machine.
+    chip: What each is; None where its figures are not known.
+    memory: Capacity of a device, bytes.
+    local: Whether the devices are there.
+  """
+
+  name: str
+  platform: str
+  devices: Sequence[Any]
+  chip: Chip | None
+  memory: int
+  local: bool = False
+
+
+def check_name(name: str) -> None:
+  """Raises ValueError, before JAX is imported, where a topology is unknown."""
+  if name == "local":
+    return
+  kind, _, shape = name.partition(":")
+  if kind not in CHIPS:
+    raise ValueError(f"--topology {name!r} is not known; give {known()}")
+  if kind == "h100":
+    if not (shape.isdigit() and _is_gpu_count(int(shape))):
+      raise ValueError(
+        f"--topology {name!r}: {shape!r} is not a number of GPUs; give "
+        f"1, 2, 4, {GPUS_PER_HOST} or a multiple of {GPUS_PER_HOST}, the "
+        f"nearest is h100:{_nearest_gpu_count(shape)}"
+      )
+    return
+  if shape not in _TORUS[_AXES[kind]]:
+    raise ValueError(
+      f"--topology {name!r}: {kind} has no slice {shape!r}; the nearest is "
+      f"{kind}:{_nearest_slice(kind, shape)} of "
+      f"{', '.join(_TORUS[_AXES[kind]])}"
+    )
+
+
+def known() -> str:
+  """All topologies in a line."""
+  tpus = [f"{kind}:{_TORUS[axes][-3]}" for kind, axes in _AXES.items()]
+  return ", ".join([*tpus, "h100:8", "h100:16"]) + " (or other sizes), local"
+
+
+def _is_gpu_count(count: int) -> bool:
+  return count in (1, 2, 4) or (count > 0 and count % GPUS_PER_HOST == 0)
+
+
+def _nearest_gpu_count(shape: str) -> int:
+  digits = re.match(r"\d+", shape)
+  count = int(digits[0]) if digits else GPUS_PER_HOST
+  options = [1, 2, 4, *range(8, 8 + max(count, 8), 8)]
+  return min(options, key=lambda n: abs(n - count))
+
+
+def _nearest_slice(kind: str, shape: str) -> str:
+  asked = math.prod(int(n) for n in re.findall(r"\d+", shape) if int(n))
+  return min(
+    _TORUS[_AXES[kind]],
+    key=lambda s: abs(
+      math.log(math.prod(int(n) for n in s.split("x")) / asked)
+    ),
+  )
+
+
+def prepare(name: str) -> None:
+  """Sets the environment for a topology; to be called before JAX is used."""
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  if name != "local":
+    # The host only compiles; what accelerators it has are left alone.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+  for key, value in _QUIET.items():
+    os.environ.setdefault(key, value)
+
+
+def open_topology(name: str) -> Topology:
+  """The devices of a topology.
+
+  Raises:
+    ValueError: The name is not known, or the compiler for it is not installed.
+  """
+  check_name(name)
+  if name == "local":
+    return _local()
+  chip = CHIPS[name.partition(":")[0]]
+  platform = "cuda" if chip.name == "h100" else "tpu"
+  for library in _LIBRARY[platform]:
+    if importlib.util.find_spec(library) is None:
+      raise ValueError(
+        f"--topology {name}: {library}, its compiler, is not installed; "
+        f"{INSTALL}"
+      )
+  prepare(name)
+  with silent():
+    devices = _devices(platform, chip, name.partition(":")[2])
+  return Topology(name, platform, devices, chip, chip.memory)
+
+
+def _devices(platform: str, chip: Chip, shape: str) -> Sequence[Any]:
+  from jax.experimental import topologies
+
+  if platform == "tpu":
+    return topologies.get_topology_desc(
+      platform="tpu",
+      topology_name=f"{chip.name}:{shape}",
+      **_MEGACORE.get(chip.name, {}),
+    ).devices
+  count = int(shape)
+  per_host = min(count, GPUS_PER_HOST)
+  target = pathlib.Path(__file__).with_name("h100_target.txtpb").read_text()
+  return topologies.get_topology_desc(
+    platform="cuda",
+    topology_name="",
+    topology=f"1x{count // per_host}x{per_host}",
+    target_config=target,
+  ).devices
+
+
+def _local() -> Topology:
+  import jax
+
+  devices = jax.devices()
+  chip = chip_of_kind(devices[0].device_kind)
+  if chip is not None:
+    memory = chip.memory
+  else:
+    stats = devices[0].memory_stats() or {}
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # Devices of one host share its memory.
+    memory = stats.get("bytes_limit", pages // len(devices))
+  return Topology(
+    "local", devices[0].platform, devices, chip, memory, local=True
+  )
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+  """Keeps what compilers write of themselves off the terminal.
+
+  Warnings of C++ libraries that look for hardware; what is wrong comes as an
+  exception.
+  """
+  sys.stderr.flush()
+  kept = os.dup(2)
+  nothing = os.open(os.devnull, os.O_WRONLY)
+  try:
+    os.dup2(nothing, 2)
+    yield
+  finally:
+    os.dup2(kept, 2)
+    os.close(nothing)
+    os.close(kept)
