@@ -15,7 +15,12 @@ import av
 import numpy as np
 from etils import epath
 
-from data_preprocessing import video_clock, video_display, video_integrity
+from data_preprocessing import (
+  video_clock,
+  video_display,
+  video_integrity,
+  video_structure,
+)
 from data_preprocessing.video_errors import Reason, VideoError
 
 # Nothing a benchmark holds is longer; broken files claim to be.
@@ -30,6 +35,9 @@ _STILL_FORMATS = ("image2", "tty", "hls", "concat", "ffmetadata", "lrc", "srt")
 _MAGIC = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"),
           (4, b"skip"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"FLV"),
           (0, b"OggS"), (0, b"\x00\x00\x01\xba"), (0, b"0&\xb2u"))
+_HEAD_BYTES = 256
+# Formats that do not say how long they are: only their form tells a cut.
+_UNTIMED = ("mpegts", "gif")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +105,7 @@ class FrameStream:
     self.frame_count = 0
     self._due = self._per = 1
     self._end = 0
+    self._declared = Fraction(0)
 
   def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
     try:
@@ -105,7 +114,10 @@ class FrameStream:
       raise VideoError(Reason.UNDECODABLE, str(error)) from error
 
   def _decode(self) -> Iterator[tuple[float, np.ndarray]]:
-    with _opened(self.path) as container:
+    with _opened(self.path) as (container, whole):
+      if whole is False and container.format.name in _UNTIMED:
+        raise VideoError(
+            Reason.TRUNCATED, "the file ends before its container does")
       stream = _video_stream(container)
       stream.codec_context.thread_count = self._threads
       stream.thread_type = "AUTO"
@@ -115,10 +127,15 @@ class FrameStream:
             Reason.NO_DURATION, "cannot be told from a truncated file")
       ticks = video_clock.Ticks(container)
       clock = video_clock.Clock(container, stream, ticks)
-      integrity = video_integrity.Integrity(container, stream, ticks)
+      integrity = video_integrity.Integrity(
+          container, stream, ticks, whole=whole)
       # Position i is due where i * self._due is at least ticks * self._per.
       self._due = ticks.per_second * self.rate.denominator
       self._per = self.rate.numerator
+      # Where all chunks are there, empty ones say that a picture is held.
+      self._declared = promised.length(_start(container)) if (
+          promised and container.format.name == "avi" and whole
+      ) else Fraction(0)
       limit = ticks.of_seconds(_limit(promised, _start(container)))
       yield from self._positions(
           _decoded(container, stream, integrity), _aspect(stream), clock,
@@ -149,7 +166,8 @@ class FrameStream:
       held = frame
     if held is not None:
       # A video of no length still shows its frame once.
-      self._end = max(clock.end, 1, self._held_end(clock))
+      self._end = max(clock.end, 1, self._held_end(clock),
+                      clock.ticks.of_seconds(self._declared))
       yield from self._until(self._end, held, aspect)
 
   def _held_end(self, clock: video_clock.Clock) -> int:
@@ -190,7 +208,7 @@ def frames_at(
 
 def probe(path: str | os.PathLike[str]) -> VideoProbe:
   """Reads a video's headers. Raises VideoError."""
-  with _opened(os.fspath(path)) as container:
+  with _opened(os.fspath(path)) as (container, _):
     stream = _video_stream(container)
     promised = video_integrity.promised_end(container, stream)
     rate = stream.average_rate or stream.guessed_rate
@@ -228,15 +246,22 @@ def _decoded(
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[av.container.InputContainer]:
-  """Opens a container. Raises VideoError saying what is wrong with it."""
+def _opened(
+    path: str) -> Iterator[tuple[av.container.InputContainer, bool | None]]:
+  """Opens a container; also says whether it is whole, as far as that shows.
+
+  Raises:
+    VideoError: It cannot be opened; says what is wrong with it.
+  """
   with contextlib.ExitStack() as stack:
-    source, head = _source(path, stack)
+    source, head, whole = _source(path, stack)
+    # libav does not know a transport stream of a few frames for one.
+    stream = video_structure.is_transport_stream(head)
     try:
       # A playlist would make libav open whatever files it names.
       container: Any = av.open(
           source, options={"protocol_whitelist": "file"},
-          metadata_errors="replace")
+          format="mpegts" if stream else None, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
       known = any(head[at:].startswith(magic) for at, magic in _MAGIC)
       text = getattr(error, "strerror", None) or str(error)
@@ -247,12 +272,12 @@ def _opened(path: str) -> Iterator[av.container.InputContainer]:
     name = container.format.name
     if name in _STILL_FORMATS or name.endswith("_pipe"):
       raise VideoError(Reason.NOT_A_VIDEO, f"reads as {name}")
-    yield container
+    yield container, whole
 
 
 def _source(path: str, stack: contextlib.ExitStack) -> tuple[
-    str | IO[Any], bytes]:
-  """Returns what libav can open, and the first bytes of the file."""
+    str | IO[Any], bytes, bool | None]:
+  """Returns what libav can open, its first bytes, and whether it is whole."""
   place = epath.Path(path)
   try:
     if "://" not in path:
@@ -261,7 +286,8 @@ def _source(path: str, stack: contextlib.ExitStack) -> tuple[
       if not os.path.isfile(path):
         raise VideoError(Reason.NOT_A_FILE, path)
     file = stack.enter_context(place.open("rb"))
-    head = file.read(64)
+    head = file.read(_HEAD_BYTES)
+    whole = video_structure.is_whole(file, head)
     file.seek(0)
   except FileNotFoundError as error:
     raise VideoError(Reason.MISSING, path) from error
@@ -270,7 +296,7 @@ def _source(path: str, stack: contextlib.ExitStack) -> tuple[
   if not head:
     raise VideoError(Reason.EMPTY, path)
   # The "file:" prefix keeps libav from taking a colon in a name for a protocol
-  return (file if "://" in path else "file:" + path), head
+  return (file if "://" in path else "file:" + path), head, whole
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -311,4 +337,5 @@ def _limit(promised: video_integrity.Promise | None,
   if promised is None:
     return Fraction(MAX_SECONDS)
   length = promised.length(start)
-  return min(Fraction(MAX_SECONDS), max(length * 2, length + 10))
+  # Writers count up to the last frame decoded, which is not the last shown.
+  return min(Fraction(MAX_SECONDS), max(length * 2, length + 60))

@@ -15,12 +15,15 @@ from data_preprocessing.video_errors import Reason, VideoError
 # A file that ends earlier than it says by less than this is whole: muxers
 # round, and cutters leave a frame or two behind.
 _SLACK_SECONDS = Fraction(1, 5)
+# Where a file is known to be cut, only rounding is forgiven.
+_ROUNDING_SECONDS = Fraction(1, 100)
 # Containers put less than this between packets, and lost packets leave a gap
 # in time as well.
 _HOLE_BYTES = 256
 _HOLE_SECONDS = Fraction(1, 10)
-# Share of the frames an AVI's header may promise too many: writers that drop
-# frames count the empty chunks.
+
+
+# Share of the chunks an AVI's header may promise too many.
 _AVI_SLACK = 0.01
 
 
@@ -33,15 +36,28 @@ class Integrity:
   """
 
   def __init__(self, container: av.container.InputContainer,
-               stream: av.VideoStream, ticks: Ticks):
+               stream: av.VideoStream, ticks: Ticks,
+               whole: bool | None = None):
+    """Watches nothing yet.
+
+    Args:
+      container: The file.
+      stream: Its video.
+      ticks: Its clock.
+      whole: Whether the file goes on to its container's end, where that is
+        known: then nothing is forgiven, or nothing is counted.
+    """
     self._format = container.format.name
+    self._is_cut = whole is False
+    # With its index an AVI is what it is, whatever its header promises.
+    self._is_indexed = whole is True and self._format == "avi"
     self._seek_holes = self._format.startswith("matroska")
     self._index = stream.index
     self._ticks = ticks
     self._promised_frames = stream.frames
     self._promise = promised_end(container, stream)
     self._first_packet: int | None = None
-    self._packets = 0
+    self._packets = self._chunks = 0
     self._packet_end: int | None = None
     self._file_place: int | None = None
     self._hole = False
@@ -70,6 +86,8 @@ class Integrity:
     if packet.stream_index != self._index:
       return
     self._packets += 1
+    # An AVI's decoding times count its chunks, empty ones included.
+    self._chunks = max(self._packets, 1 + (packet.dts or 0))
     if packet.is_corrupt:
       self._fault = True
     if stamp is not None:
@@ -121,14 +139,17 @@ class Integrity:
     seconds = self._ticks.seconds
     lacking = self._promised_frames - self._packets
     if self._format == "avi":
-      lacking -= int(_AVI_SLACK * self._promised_frames)
-    if lacking > 0:
+      lacking = self._promised_frames - self._chunks
+      if not self._is_cut:
+        lacking -= int(_AVI_SLACK * self._promised_frames)
+    if lacking > 0 and not self._is_indexed:
       raise VideoError(
           Reason.TRUNCATED,
           f"holds {self._packets} of {self._promised_frames} frames, "
           f"{seconds(end):.2f} s",
       )
-    self._check_end(end)
+    if not self._is_indexed:
+      self._check_end(end)
     if self._fault:
       self.damaged += max(0, end - self._last_good)
     if self.damaged > max_damaged * end:
@@ -154,6 +175,8 @@ class Integrity:
       reached = max(end, self._packet_end - start)
     slack = max(self._ticks.of_seconds(_SLACK_SECONDS),
                 self._widest_gap * 3 // 2)
+    if self._is_cut:
+      slack = self._ticks.of_seconds(_ROUNDING_SECONDS)
     if reached + slack < declared:
       seconds = self._ticks.seconds
       raise VideoError(

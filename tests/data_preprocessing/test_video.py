@@ -92,6 +92,31 @@ def test_too_short_to_have_a_known_start(tmp_path, film, gaps):
   assert len(list(FrameStream(path, 1, 0))) == 1
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "ts", "avi", "webm"])
+def test_files_of_a_few_frames(tmp_path, film, read_number, extension, count):
+  codec = {"avi": "mpeg4", "webm": "libvpx"}.get(extension, "libx264")
+  path = film(
+    tmp_path / f"short.{extension}",
+    [i / 25 for i in range(count)],
+    codec=codec,
+    base=25,
+  )
+  stream = FrameStream(path, 25, 0)
+  assert [read_number(image) for _, image in stream] == list(range(count))
+
+
+def test_an_avi_with_empty_chunks_is_whole(tmp_path, film):
+  """libav's writer puts one in where sound and picture are out of step."""
+  path = film(
+    tmp_path / "a.avi", [i / 25 for i in range(50)], codec="mpeg4", base=25,
+    sound=True,
+  )  # fmt: skip
+  with av.open(str(path)) as container:
+    assert container.streams.video[0].frames > 50
+  assert len(list(FrameStream(path, 25, 0))) >= 50
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("turns", range(4))
 def test_all_eight_orientations(tmp_path, film, turns, mirror):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 
+import av
 import numpy as np
 import pytest
 
@@ -151,3 +152,50 @@ def test_errors_survive_pickling():
   error = VideoError(Reason.TRUNCATED, "1 s of 2 s")
   copy = pickle.loads(pickle.dumps(error))
   assert (copy.reason, copy.detail) == (error.reason, error.detail)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7, 0.9, 0.97])
+@pytest.mark.parametrize(
+  ("extension", "codec", "pix_fmt"),
+  [
+    ("ts", "libx264", "yuv420p"),
+    ("gif", "gif", "rgb8"),
+    ("avi", "mpeg4", "yuv420p"),
+    ("mkv", "libx264", "yuv420p"),
+    ("webm", "libvpx", "yuv420p"),
+  ],
+)
+def test_no_cut_file_is_a_shorter_video(
+  tmp_path, film, extension, codec, pix_fmt, share
+):
+  """Also where the form alone tells: sizes of packets, lists and blocks."""
+  path = film(
+    tmp_path / f"a.{extension}", [i / 25 for i in range(60)], codec=codec,
+    pix_fmt=pix_fmt, base=25, images=noise(60), sound=extension == "ts",
+  )  # fmt: skip
+  count = len(list(video.FrameStream(path, 25, 0)))
+  assert count >= 60
+  content = path.read_bytes()
+  size = int(len(content) * share)
+  path.write_bytes(content[: size + (size % 188 == 0)])
+  try:
+    shown = len(list(video.FrameStream(path, 25, 0)))
+  except VideoError:
+    return
+  # All pictures are there; only what follows them is cut.
+  assert shown == count
+
+
+def test_an_avi_may_end_with_pictures_held(tmp_path, film):
+  """Empty chunks say that a picture stays; so recorders of screens do."""
+  path = film(
+    tmp_path / "a.avi", [0, 0.04, 1.0, 1.04, 3.0], codec="mjpeg",
+    pix_fmt="yuvj420p",
+  )  # fmt: skip
+  with av.open(str(path)) as container:
+    assert container.streams.video[0].frames > 1000
+  stream = video.FrameStream(path, 10, 0)
+  assert len(list(stream)) >= 31
+  content = path.read_bytes()
+  path.write_bytes(content[: int(len(content) * 0.8)])
+  assert fault(path).reason in (Reason.TRUNCATED, Reason.DAMAGED)

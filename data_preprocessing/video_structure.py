@@ -1,0 +1,131 @@
+"""Is a file as long as its container says? Told from sizes, decoding nothing.
+
+For containers whose headers do not tell how many pictures there are.
+"""
+
+import struct
+from typing import IO, Any
+
+# Bytes of a packet of an MPEG transport stream; each begins with a "G", after
+# a time of four bytes where a disc's form is used.
+TS_PACKET = 188
+_TIMED_PACKET = 192
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+# Writers count the header in or leave out the padding.
+_RIFF_SLACK = 64
+
+
+def is_transport_stream(head: bytes) -> bool:
+  """Whether the first bytes of a file are those of a transport stream."""
+  return _ts_packet(head) > 0
+
+
+def _ts_packet(head: bytes) -> int:
+  if head[:1] == b"G" and head[TS_PACKET : TS_PACKET + 1] == b"G":
+    return TS_PACKET
+  if head[4:5] == b"G" and head[_TIMED_PACKET + 4 : _TIMED_PACKET + 5] == b"G":
+    return _TIMED_PACKET
+  return 0
+
+
+def is_whole(file: IO[Any], head: bytes) -> bool | None:
+  """Whether a file goes on as long as its container says.
+
+  Args:
+    file: Open for reading; its position is lost.
+    head: Its first bytes.
+
+  Returns:
+    None where nothing tells, as in a transport stream that ends with a packet.
+  """
+  size = file.seek(0, 2)
+  packet = _ts_packet(head)
+  if packet:
+    return False if size % packet else None
+  if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+    return _is_whole_avi(file, size)
+  if head.startswith(b"GIF8"):
+    return _is_whole_gif(file)
+  if head.startswith(_EBML):
+    return _is_whole_matroska(head, size)
+  return None
+
+
+def _is_whole_matroska(head: bytes, size: int) -> bool | None:
+  """Reads where the segment, which is all of the file, ends."""
+  header, used = _ebml_size(head, len(_EBML))
+  place = len(_EBML) + used + (header or 0)
+  if header is None or head[place : place + len(_SEGMENT)] != _SEGMENT:
+    return None
+  place += len(_SEGMENT)
+  length, used = _ebml_size(head, place)
+  # What is sent while it is recorded does not say how long it will be.
+  return None if length is None else place + used + length <= size
+
+
+def _ebml_size(head: bytes, place: int) -> tuple[int | None, int]:
+  """Returns a size, None where it is left open, and its own bytes."""
+  first = head[place] if place < len(head) else 0
+  used = 9 - first.bit_length()
+  number = int.from_bytes(head[place : place + used], "big")
+  ones = (1 << 7 * used) - 1
+  number &= ones
+  return (None if not first or number == ones else number), used
+
+
+def _is_whole_gif(file: IO[Any]) -> bool:
+  """Follows the blocks of a GIF to the one that ends it."""
+  file.seek(10)
+  flags = file.read(3)[:1]
+  _skip_colours(file, flags)
+  while kind := file.read(1):
+    if kind == b";":
+      return True
+    if kind == b",":
+      _skip_colours(file, file.read(9)[8:])
+    # Of an image this is the size of its codes, of others what they are.
+    file.read(1)
+    while length := file.read(1):
+      if not length[0]:
+        break
+      file.seek(length[0], 1)
+  return False
+
+
+def _skip_colours(file: IO[Any], flags: bytes) -> None:
+  if flags and flags[0] & 0x80:
+    file.seek(3 << (flags[0] & 7) + 1, 1)
+
+
+def _is_whole_avi(file: IO[Any], size: int) -> bool | None:
+  """Follows the RIFF lists, of which a long AVI has several."""
+  place, indexed = 0, False
+  while place + 8 <= size:
+    tag, length = _chunk(file, place)
+    if tag != b"RIFF":
+      break
+    if not length:
+      return None  # A recorder that did not come to its end.
+    # Only short AVIs have the index of old behind their pictures.
+    indexed |= place > 0 or _has_index(file, min(size, length + 8))
+    place += 8 + length + length % 2
+  if place > size + _RIFF_SLACK:
+    return False
+  return True if indexed else None
+
+
+def _has_index(file: IO[Any], end: int) -> bool:
+  """Whether there is an index of all chunks, the empty ones too."""
+  place = 12
+  while place + 8 <= end:
+    tag, length = _chunk(file, place)
+    if tag == b"idx1":
+      return True
+    place += 8 + length + length % 2
+  return False
+
+
+def _chunk(file: IO[Any], place: int) -> tuple[bytes, int]:
+  file.seek(place)
+  tag, length = struct.unpack("<4sI", file.read(8))
+  return tag, length
