@@ -103,6 +103,13 @@ def sample_rate(num_frames: int, rate: float) -> Op:
   return apply
 
 
+def sample(sampling: str, num_frames: int, rate: float) -> Op:
+  """The op of `config.data.sampling`."""
+  if sampling == "linspace":
+    return sample_linspace(num_frames)
+  return sample_rate(num_frames, rate)
+
+
 def take_embeddings(record: Record) -> Record:
   """Embeddings of the sampled frames only, zeros where there is none."""
   embeddings = tf.gather(record["embeddings"], record["frame_index"])

@@ -8,7 +8,7 @@ function of (seed, k) alone.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import ml_collections
 import numpy as np
@@ -20,8 +20,8 @@ from unloc_jax.data import manifest as manifest_lib
 from unloc_jax.data import mediasequence, ops, shards, sources, tfds_source
 from unloc_jax.data import table as table_lib
 from unloc_jax.data import tokenizer as tokenizer_lib
+from unloc_jax.data.stream import BatchStream
 
-Batch = batch_lib.Batch
 _GIB = 2**30
 
 
@@ -172,10 +172,7 @@ Plan = Callable[[int], RowPlan]
 def _processing(split: Split, training: bool) -> ops.Op:
   """The recipe from a record dictionary to a row."""
   c = split.config
-  if c.sampling == "linspace":
-    steps = [ops.sample_linspace(c.num_frames)]
-  else:
-    steps = [ops.sample_rate(c.num_frames, c.rate)]
+  steps = [ops.sample(c.sampling, c.num_frames, c.rate)]
   if c.texts == "captions":
     steps.append(ops.choose_queries(c.max_queries, random=training))
     tokenizer = tokenizer_lib.Tokenizer(c.max_tokens)
@@ -224,9 +221,9 @@ def _empty_row(c: ml_collections.ConfigDict) -> dict[str, tf.Tensor]:
 
 
 def _rows(
-  split: Split, plan: Plan, numbers: tf.data.Dataset, training: bool
-) -> tf.data.Dataset:
-  """Rows of the plan's entries, in order, many made at once."""
+  split: Split, plan: Plan, training: bool
+) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
+  """Numbers -> rows of the plan's entries, in order, many made at once."""
   c = split.config
   process = _processing(split, training)
   empty = _empty_row(c)
@@ -257,11 +254,11 @@ def _rows(
       lambda: empty,
     )
 
-  return numbers.map(make, num_parallel_calls=c.num_workers)
+  return lambda numbers: numbers.map(make, num_parallel_calls=c.num_workers)
 
 
 def _read_allowed(split: Split, index: int) -> bytes:
-  """The record's bytes; none if it is corrupt, which BatchStream judges."""
+  """The record's bytes; none if it is corrupt, which the stream judges."""
   record = split.records[index]
   if record in split.corrupt:
     return b""
@@ -271,58 +268,6 @@ def _read_allowed(split: Split, index: int) -> bytes:
     # Raised here it would reach the user as a TensorFlow traceback.
     split.corrupt.add(record, error)
     return b""
-
-
-class BatchStream:
-  """Iterator of host-local batches.
-
-  Attributes:
-    split: the opened split (its table, manifest, classes, corrupt records).
-    batch_size: rows of the global batch.
-    length: batches in an epoch (training) or in all (evaluation).
-  """
-
-  def __init__(
-    self,
-    split: Split,
-    rows: tf.data.Dataset,
-    host_rows: int,
-    batch_size: int,
-    length: int,
-  ):
-    self.split = split
-    self.batch_size = batch_size
-    self.length = length
-    options = tf.data.Options()
-    options.deterministic = True
-    if split.config.num_workers > 0:
-      options.threading.private_threadpool_size = split.config.num_workers
-    rows = rows.batch(host_rows, drop_remainder=True)
-    rows = rows.prefetch(split.config.prefetch).with_options(options)
-    self._batches = rows.as_numpy_iterator()
-
-  @property
-  def corrupt_records(self) -> int:
-    """Corrupt records met so far."""
-    return len(self.split.corrupt)
-
-  def __iter__(self) -> Iterator[Batch]:
-    return self
-
-  def __next__(self) -> Batch:
-    try:
-      batch = next(self._batches)
-    except tf.errors.OpError as error:
-      raise ValueError(
-        f"{self.split.config.path}, split {self.split.name!r}: "
-        f"{_first_line(error)}"
-      ) from error
-    self.split.corrupt.check()
-    return batch
-
-
-def _first_line(error: Exception) -> str:
-  return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _host_rows(batch_size: int, host_index: int, host_count: int) -> range:
@@ -375,11 +320,11 @@ def make_train(
     )
     return int(usable[order(step, row)]), 0, int(low), int(high)
 
-  first = start_step * len(mine)
-  numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
   return BatchStream(
     split,
-    _rows(split, plan, numbers, training=True),
+    _rows(split, plan, training=True),
+    lambda number: plan(number)[0],
+    range(start_step * len(mine), np.iinfo(np.int64).max),
     len(mine),
     batch_size,
     steps_per_epoch(len(usable), batch_size),
@@ -436,10 +381,11 @@ def make_eval(
     row = step * batch_size + mine[at]
     return (*rows[row], 0, 0) if row < len(rows) else (-1, 0, 0, 0)
 
-  numbers = tf.data.Dataset.range(batches * len(mine))
   return BatchStream(
     split,
-    _rows(split, plan, numbers, training=False),
+    _rows(split, plan, training=False),
+    lambda number: plan(number)[0],
+    range(batches * len(mine)),
     len(mine),
     batch_size,
     batches,

@@ -1,0 +1,110 @@
+"""A frame that cannot be decoded is told by record, video and number."""
+
+import collections
+import itertools
+import pathlib
+
+import numpy as np
+import pytest
+
+from tests import tiny_data
+from unloc_jax.data import pipeline, shards
+
+# Of the 10 frames of video 5, the four that are sampled are 0, 3, 6 and 9.
+SAMPLED, UNUSED = 3, 4
+
+
+def write(folder: pathlib.Path, changes=(), **options) -> pathlib.Path:
+  """Eleven videos; (video, frame, bytes) replace frames."""
+  videos = [tiny_data.caption_video(i) for i in range(11)]
+  for video, frame, content in changes:
+    videos[video]["frames"][frame] = content
+  return tiny_data.write(folder, {"train": videos, "val": videos}, **options)
+
+
+CUT = tiny_data.jpeg((1, 2, 3))[:-200]
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory) -> pathlib.Path:
+  """Video 5 has a frame that is cut short."""
+  return write(tmp_path_factory.mktemp("damaged"), [(5, SAMPLED, CUT)])
+
+
+@pytest.mark.parametrize("make", [pipeline.make_train, pipeline.make_eval])
+def test_it_is_named_and_fatal(damaged, make):
+  options = {"seed": 0} if make is pipeline.make_train else {}
+  stream = make(tiny_data.settings(damaged), batch_size=4, **options)
+  with pytest.raises(shards.CorruptDataError) as caught:
+    collections.deque(itertools.islice(stream, 8), maxlen=0)
+  said = str(caught.value)
+  assert "\n" not in said
+  for words in (
+    "record 2 of", "tfrecord-00001", "video 'video_5'",
+    f"frame {SAMPLED} of 10 is not a JPEG", "max_corrupt_records=0",
+  ):  # fmt: skip
+    assert words in said
+
+
+def test_allowed_ones_are_counted_and_the_rest_is_as_ever(damaged, captions):
+  config = tiny_data.settings(damaged, max_corrupt_records=1, num_workers=2)
+  stream = pipeline.make_train(config, batch_size=3, seed=4, start_step=2)
+  whole = pipeline.make_train(
+    tiny_data.settings(captions), batch_size=3, seed=4, start_step=2
+  )
+  met = 0
+  for _ in range(6):
+    found, wanted = next(stream), next(whole)
+    bad = wanted["example_index"] == 5
+    met += bad.sum()
+    np.testing.assert_array_equal(found["example_mask"], ~bad)
+    assert not found["frame_mask"][bad].any()
+    for name, value in wanted.items():
+      np.testing.assert_array_equal(found[name][~bad], value[~bad], name)
+  assert met >= 1
+  assert stream.corrupt_records == 1
+
+
+def test_evaluation_sees_all_others_once(damaged):
+  config = tiny_data.settings(damaged, max_corrupt_records=1, max_queries=4)
+  batches = list(pipeline.make_eval(config, batch_size=4, split="val"))
+  rows = [
+    int(i) for b in batches for i in b["example_index"][b["example_mask"]]
+  ]
+  assert rows == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
+  assert len(batches) == 3
+
+
+def test_an_unused_frame_is_never_decoded(tmp_path):
+  path = write(tmp_path, [(5, UNUSED, b"no image at all")])
+  stream = pipeline.make_train(
+    tiny_data.settings(path), batch_size=11, seed=0
+  )
+  assert next(stream)["example_mask"].all()
+
+
+@pytest.mark.parametrize(
+  ("frame", "content", "says"),
+  [
+    (0, CUT[:40], "frame 0 of 10 is not a JPEG"),
+    (9, b"", "frame 9 of 10 is not a JPEG"),
+    (6, tiny_data.jpeg((0, 0, 0), (20, 16)), "frame 6 of 10 is (16, 20, 3)"),
+  ],
+)
+def test_what_is_wrong_is_said(tmp_path, frame, content, says):
+  path = write(tmp_path, [(5, frame, content)])
+  stream = pipeline.make_train(
+    tiny_data.settings(path), batch_size=11, seed=0
+  )
+  with pytest.raises(shards.CorruptDataError) as caught:
+    next(stream)
+  assert says in str(caught.value)
+  assert "1 corrupt record(s)" in str(caught.value)
+
+
+def test_several_of_a_batch_are_counted_at_once(tmp_path):
+  path = write(tmp_path, [(5, 0, CUT), (7, 0, CUT), (1, 0, CUT)])
+  config = tiny_data.settings(path, max_corrupt_records=2)
+  stream = pipeline.make_train(config, batch_size=11, seed=0)
+  with pytest.raises(shards.CorruptDataError, match=r"^3 corrupt record"):
+    next(stream)

@@ -1,0 +1,164 @@
+"""Batches of a pipeline; a record that cannot be read is told by its name.
+
+Nothing is checked on the way: only where TensorFlow gives up on a batch are
+its records tried one by one, and frames decoded to find the one at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from unloc_jax.data import ops, shards
+from unloc_jax.data.batch import Batch
+
+if TYPE_CHECKING:
+  from unloc_jax.data.pipeline import Split
+
+Rows = Callable[[tf.data.Dataset], tf.data.Dataset]
+
+
+class BatchStream:
+  """Iterator of host-local batches.
+
+  Attributes:
+    split: the opened split (its table, manifest, classes, corrupt records).
+    batch_size: rows of the global batch.
+    length: batches in an epoch (training) or in all (evaluation).
+  """
+
+  def __init__(
+    self,
+    split: Split,
+    rows: Rows,
+    record_of: Callable[[int], int],
+    numbers: range,
+    host_rows: int,
+    batch_size: int,
+    length: int,
+  ):
+    """Starts to read.
+
+    Args:
+      split: the opened split.
+      rows: numbers -> rows.
+      record_of: number of a row -> its record; negative is none.
+      numbers: of the rows, in order.
+      host_rows: rows of a batch.
+      batch_size: rows of the global batch.
+      length: see above.
+    """
+    self.split = split
+    self.batch_size = batch_size
+    self.length = length
+    self._rows = rows
+    self._record_of = record_of
+    self._numbers = numbers
+    self._host_rows = host_rows
+    self._batches = self._read()
+
+  def _read(self) -> Iterator[Batch]:
+    """Batches of the rows that are left."""
+    config = self.split.config
+    options = tf.data.Options()
+    options.deterministic = True
+    if config.num_workers > 0:
+      options.threading.private_threadpool_size = config.num_workers
+    rows = self._rows(_dataset(self._numbers))
+    rows = rows.batch(self._host_rows, drop_remainder=True)
+    rows = rows.prefetch(config.prefetch).with_options(options)
+    return rows.as_numpy_iterator()
+
+  @property
+  def corrupt_records(self) -> int:
+    """Corrupt records met so far."""
+    return len(self.split.corrupt)
+
+  def __iter__(self) -> Iterator[Batch]:
+    return self
+
+  def __next__(self) -> Batch:
+    while True:
+      try:
+        batch = next(self._batches)
+      except tf.errors.OpError as error:
+        self._leave_out(error)
+        self._batches = self._read()
+        continue
+      self._numbers = self._numbers[self._host_rows :]
+      self.split.corrupt.check()
+      return batch
+
+  def _leave_out(self, error: tf.errors.OpError) -> None:
+    """Counts the records of the next batch that cannot be read.
+
+    Raises:
+      CorruptDataError: They are more than allowed.
+      ValueError: It is no record's fault.
+    """
+    corrupt, found = self.split.corrupt, False
+    for number in self._numbers[: self._host_rows]:
+      index = self._record_of(number)
+      if index < 0 or self.split.records[index] in corrupt:
+        continue
+      try:
+        for _ in self._rows(_dataset(range(number, number + 1))):
+          pass
+      except tf.errors.OpError as fault:
+        record = self.split.records[index]
+        corrupt.add(record, _explained(self.split, record, fault))
+        found = True
+    if not found:
+      raise ValueError(
+        f"{self.split.config.path}, split {self.split.name!r}: "
+        f"{_first_line(error)}"
+      ) from error
+    corrupt.check()
+
+
+def _dataset(numbers: range) -> tf.data.Dataset:
+  return tf.data.Dataset.range(numbers.start, numbers.stop)
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _explained(
+  split: Split, record: shards.Record, fault: tf.errors.OpError
+) -> shards.CorruptDataError:
+  """Says which video it is, and which of its frames is at fault."""
+  try:
+    video = f"video {split.source.video(record).video_id!r}"
+    data = split.source.parse(tf.constant(shards.read_record(record)))
+  except (tf.errors.OpError, ValueError) as error:
+    return shards.CorruptDataError(f"{record}: {_first_line(error)}")
+  wrong = None
+  if split.config.inputs == "frames":
+    wrong = _wrong_frame(split, data)
+  return shards.CorruptDataError(
+    f"{record}, {video}: {wrong or _first_line(fault)}"
+  )
+
+
+def _wrong_frame(split: Split, data: ops.Record) -> str | None:
+  """The first sampled frame that cannot be decoded, and why; or None."""
+  config, images = split.config, data["frames"]
+  count = int(tf.size(images))
+  if not count:
+    return "holds no frame"
+  sampled = ops.sample(config.sampling, config.num_frames, config.rate)(data)
+  size = None
+  for i in sorted({0, *sampled["frame_index"].numpy().tolist()}):
+    if i >= count:
+      return f"frame {i} is missing, {count} are stored"
+    try:
+      pixels = tf.io.decode_jpeg(images[i], channels=3)
+    except tf.errors.OpError:
+      return f"frame {i} of {count} is not a JPEG that can be decoded"
+    size = size or pixels.shape
+    if pixels.shape != size:
+      return f"frame {i} of {count} is {pixels.shape}, the first {size}"
+  return None
