@@ -1,20 +1,30 @@
-"""Shows what is in a built dataset: python -m data_preprocessing.inspect DIR
+"""Shows what is in a dataset: python -m data_preprocessing.inspect DIR
 
-Prints counts and histograms, and writes an HTML page on which a person sees
-whether segments and frames line up.
+DIR is what data_preprocessing.build wrote, or holds MediaSequence TFRecords of
+others. Prints counts and histograms, and writes an HTML page on which a person
+sees whether segments and frames line up.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from data_preprocessing import contact_sheet, records, tfrecord_reading
+from data_preprocessing import (
+  contact_sheet,
+  records,
+  sequence_reading,
+  tfrecord_reading,
+)
 from data_preprocessing.tfrecord_reading import Stored
 
 _BINS = 12
 _BAR = 40
+# What lies beside the files of a dataset.
+_BESIDE = (".json", ".md", ".html", ".txt", ".csv", ".labels", ".pbtxt")
 
 
 class InspectError(RuntimeError):
@@ -22,21 +32,14 @@ class InspectError(RuntimeError):
 
 
 def shards(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-  """Returns split -> the files of its shards.
+  """Returns split -> the files of its shards, as TFDS counts them.
 
   Raises:
-    InspectError: The folder is not a finished dataset.
+    InspectError: Some are missing.
   """
-  if not (folder / "manifest.json").is_file():
-    raise InspectError(
-        f"{folder}: no manifest.json, so not a finished dataset; give the"
-        " folder DATA_DIR/NAME/VERSION")
-  info = folder / "dataset_info.json"
-  if not info.is_file():
-    raise InspectError(
-        f"{folder}: no dataset_info.json; MediaSequence cannot be inspected")
   found: dict[str, list[pathlib.Path]] = {}
-  for split in json.loads(info.read_text())["splits"]:
+  info = json.loads((folder / "dataset_info.json").read_text())
+  for split in info["splits"]:
     name = split["name"]
     count = len(split["shardLengths"])
     found[name] = sorted(folder.glob(f"*-{name}.tfrecord-*-of-{count:05d}"))
@@ -45,6 +48,56 @@ def shards(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
           f"{folder}: {len(found[name])} of {count} shards of {name}; copy the"
           " dataset again")
   return found
+
+
+def sequences(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+  """Returns split -> MediaSequence files, as their names tell.
+
+  Raises:
+    InspectError: There is none.
+  """
+  found: dict[str, list[pathlib.Path]] = {}
+  # An unfinished build of ours has files like theirs, and a log of them.
+  if folder.is_dir() and not any(folder.glob("*.log")):
+    for path in sorted(folder.iterdir()):
+      whole = path.is_file() and path.stat().st_size
+      if whole and path.suffix not in _BESIDE:
+        found.setdefault(sequence_reading.split_of(path.name), []).append(path)
+  if not found:
+    raise InspectError(
+        f"{folder}: no manifest.json and no TFRecord, so not a finished"
+        " dataset; give the folder DATA_DIR/NAME/VERSION, or one of"
+        " MediaSequence files")
+  return found
+
+
+def contents(folder: pathlib.Path, frame_rate: float) -> tuple[
+    str, str, dict[str, Iterator[Stored]]]:
+  """Returns the name of a dataset, a line about it, and its examples.
+
+  Args:
+    folder: The dataset.
+    frame_rate: Of MediaSequence records that do not say theirs.
+  """
+  name, about = folder.name, "MediaSequence"
+  if (folder / "manifest.json").is_file():
+    manifest = records.Manifest.from_json(
+        (folder / "manifest.json").read_text())
+    name = manifest.dataset
+    about = (f"{manifest.extract} at {manifest.frame_rate:g} a second, short"
+             f" side {manifest.short_side}, {len(manifest.classes)} classes")
+    if (folder / "dataset_info.json").is_file():
+      return name, about, {
+          split: _chained(map(tfrecord_reading.examples, paths))
+          for split, paths in shards(folder).items()}
+  read = functools.partial(sequence_reading.examples, frame_rate=frame_rate)
+  return name, about, {
+      split: _chained(map(read, paths))
+      for split, paths in sequences(folder).items()}
+
+
+def _chained(parts: Iterable[Iterable[Stored]]) -> Iterator[Stored]:
+  return itertools.chain.from_iterable(parts)
 
 
 def histogram(title: str, unit: str, values: Sequence[float]) -> str:
@@ -100,38 +153,34 @@ class Summary:
 
 
 def inspect(folder: pathlib.Path, page: pathlib.Path, videos: int,
-            frames: int) -> str:
+            frames: int, frame_rate: float) -> str:
   """Summarises a dataset and writes its contact sheet.
 
   Args:
-    folder: DATA_DIR/NAME/VERSION.
+    folder: DATA_DIR/NAME/VERSION, or a folder of MediaSequence files.
     page: The HTML file to write.
     videos: Videos of each split on the page.
     frames: Frames of each of these videos.
+    frame_rate: Of MediaSequence records that do not say theirs.
 
   Returns:
     Counts and histograms.
   """
-  found = shards(folder)
-  manifest = records.Manifest.from_json(
-      (folder / "manifest.json").read_text())
-  texts = [f"{manifest.dataset}: {manifest.extract} at"
-           f" {manifest.frame_rate:g} a second, short side"
-           f" {manifest.short_side}, {len(manifest.classes)} classes"]
+  name, about, splits = contents(folder, frame_rate)
+  texts = [f"{name}: {about}"]
   shown: dict[str, list[Stored]] = {}
-  for split, paths in found.items():
+  for split, examples in splits.items():
     summary = Summary()
     shown[split] = []
-    for path in paths:
-      for example in tfrecord_reading.examples(path):
-        summary.add(example)
-        if len(shown[split]) < videos:
-          shown[split].append(example)
+    for example in examples:
+      summary.add(example)
+      if len(shown[split]) < videos:
+        shown[split].append(example)
     texts.append(summary.text(split))
   beside = page.with_name(page.name + ".new")
   with beside.open("w", encoding="utf-8") as out:
     out.writelines(contact_sheet.page(
-        manifest.dataset, shown, "\n\n".join(texts), frames))
+        name, shown, "\n\n".join(texts), frames))
   beside.replace(page)
   return "\n\n".join(texts)
 
@@ -142,7 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       prog="python -m data_preprocessing.inspect",
       description="Counts, histograms and a contact sheet of a dataset.")
   flags.add_argument("folder", type=pathlib.Path, metavar="DIR",
-                     help="a built dataset, DATA_DIR/NAME/VERSION")
+                     help="a built dataset, DATA_DIR/NAME/VERSION, or a"
+                     " folder of MediaSequence TFRecords")
   flags.add_argument("--html", type=pathlib.Path,
                      default=pathlib.Path("inspect.html"),
                      help="page to write (%(default)s)")
@@ -150,9 +200,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                      help="videos of each split on it (%(default)s)")
   flags.add_argument("--frames", type=int, default=16,
                      help="frames of each video (%(default)s)")
+  flags.add_argument("--frame_rate", type=float, default=10.0,
+                     help="of MediaSequence records that do not say theirs"
+                     " (%(default)s)")
   args = flags.parse_args(argv)
   try:
-    print(inspect(args.folder, args.html, args.videos, args.frames))
+    print(inspect(args.folder, args.html, args.videos, args.frames,
+                  args.frame_rate))
   except (InspectError, ValueError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 1

@@ -41,7 +41,7 @@ class Stored:
     with open(self.path, "rb") as file:
       start, size = self.large["frames"]
       for at, length in _lists(file, start, size):
-        for index, (_, place, item) in enumerate(_fields(file, at, length)):
+        for index, (_, place, item) in enumerate(fields(file, at, length)):
           if index in wanted:
             file.seek(place)
             found.append(file.read(item))
@@ -54,6 +54,17 @@ def examples(path: str | os.PathLike[str]) -> Iterator[Stored]:
   Raises:
     ValueError: The shard is cut short or is no TFRecord.
   """
+  for file, start, size in payloads(path):
+    yield _example(file, os.fspath(path), start, size)
+
+
+def payloads(
+    path: str | os.PathLike[str]) -> Iterator[tuple[IO[bytes], int, int]]:
+  """Yields (open file, offset, bytes) of the records of a TFRecord file.
+
+  Raises:
+    ValueError: The file is cut short or is no TFRecord.
+  """
   name = os.fspath(path)
   total = os.path.getsize(name)
   with open(name, "rb") as file:
@@ -65,30 +76,30 @@ def examples(path: str | os.PathLike[str]) -> Iterator[Stored]:
       end = start + 16 + size
       if end > total:
         raise ValueError(f"{name}: cut short at byte {start}; build it again")
-      yield _example(file, name, start + 12, size)
+      yield file, start + 12, size
       start = end
 
 
 def _example(file: IO[bytes], path: str, start: int, size: int) -> Stored:
   """Reads Example { features { feature: map } }."""
   stored = Stored(path, {}, {})
-  for _, at, length in list(_fields(file, start, size)):
-    for _, entry, entry_size in list(_fields(file, at, length)):
-      parts = {n: (p, s) for n, p, s in _fields(file, entry, entry_size)}
+  for _, at, length in list(fields(file, start, size)):
+    for _, entry, entry_size in list(fields(file, at, length)):
+      parts = {n: (p, s) for n, p, s in fields(file, entry, entry_size)}
       file.seek(parts[1][0])
       key = file.read(parts[1][1]).decode()
       if key in _LARGE:
         stored.large[key] = parts[2]
       else:
-        stored.values[key] = _values(file, *parts[2])
+        stored.values[key] = values(file, *parts[2])
   return stored
 
 
-def _values(file: IO[bytes], start: int, size: int) -> list[Any]:
-  """Reads a Feature of bytes or integers."""
+def values(file: IO[bytes], start: int, size: int) -> list[Any]:
+  """Reads a Feature: byte strings or integers; packed floats stay bytes."""
   found: list[Any] = []
-  for kind, at, length in list(_fields(file, start, size)):
-    for _, place, item in list(_fields(file, at, length)):
+  for kind, at, length in list(fields(file, start, size)):
+    for _, place, item in list(fields(file, at, length)):
       file.seek(place)
       content = file.read(item)
       found += _integers(content) if kind == 3 else [content]
@@ -101,7 +112,8 @@ def _integers(packed: bytes) -> list[int]:
     value |= (byte & 0x7F) << shift
     shift += 7
     if not byte & 0x80:
-      values.append(value)
+      # Negative numbers are stored as their complement.
+      values.append(value - (1 << 64) if value >> 63 else value)
       value = shift = 0
   return values
 
@@ -109,11 +121,11 @@ def _integers(packed: bytes) -> list[int]:
 def _lists(file: IO[bytes], start: int,
            size: int) -> Iterator[tuple[int, int]]:
   """Yields where the lists inside a Feature are."""
-  for _, at, length in list(_fields(file, start, size)):
+  for _, at, length in list(fields(file, start, size)):
     yield at, length
 
 
-def _fields(file: IO[bytes], start: int,
+def fields(file: IO[bytes], start: int,
             size: int) -> Iterator[tuple[int, int, int]]:
   """Yields (field number, offset, bytes) of a message's fields."""
   at, end = start, start + size
