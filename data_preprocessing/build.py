@@ -9,14 +9,16 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from data_preprocessing import features, places, records
 from data_preprocessing import plan as plans
-from data_preprocessing import records
 from data_preprocessing.annotations import (
   BENCHMARKS,
   AnnotationError,
   benchmark,
 )
 from data_preprocessing.jobs import BuildError, Settings
+
+_SHORT_SIDE = Settings(dataset="").short_side
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
   add = flags.add_argument
   add("--dataset", required=True, metavar="NAME",
       help=f"one of {', '.join(BENCHMARKS)}")
-  add("--annotations", required=True, type=pathlib.Path,
+  add("--annotations", required=True,
       help="folder of the official annotation files, or one file")
   add("--videos", required=True,
       help="folder of the videos, or of the features to import")
@@ -36,13 +38,14 @@ def parser() -> argparse.ArgumentParser:
   add("--extract", default=records.FRAMES,
       choices=(records.FRAMES, records.FEATURES))
   add("--checkpoint", default="",
-      help="with --extract features: the run whose image tower makes them;"
-      " without it, --videos holds .npy, .npz, .pt or .h5 files")
+      help="with --extract features: the finished run, export or converted"
+      " CLIP whose image tower makes them; without it, --videos holds .npy,"
+      " .npz, .pt or .h5 files")
   add("--frame_rate", type=float, default=10.0,
       help="stored positions per second (%(default)s)")
-  add("--short_side", type=int, default=256,
+  add("--short_side", type=int,
       help="shorter side of stored frames, smaller videos keep their size;"
-      " 0 keeps all (%(default)s)")
+      f" 0 keeps all ({_SHORT_SIDE}, or what --checkpoint was trained on)")
   add("--jpeg_quality", type=int, default=90, help="1 to 95 (%(default)s)")
   add("--normalisation", default="none",
       help="with imported features: what was done to them, for the manifest")
@@ -78,9 +81,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
     raise BuildError("--checkpoint: makes features; add --extract features")
   if args.workers < 1:
     raise BuildError(f"--workers {args.workers}: at least 1")
+  short_side = args.short_side
+  if short_side is None:
+    short_side = _SHORT_SIDE
+    if args.checkpoint:
+      short_side = features.embedder(args.checkpoint).short_side
   return Settings(
       dataset=args.dataset, extract=args.extract, frame_rate=args.frame_rate,
-      short_side=args.short_side, jpeg_quality=args.jpeg_quality,
+      short_side=short_side, jpeg_quality=args.jpeg_quality,
       max_damaged=args.max_damaged, need_duration=not args.allow_no_duration,
       normalisation=args.normalisation, checkpoint=args.checkpoint,
       tower_hash=args.tower_hash, tfrecord=args.tfrecord)
@@ -88,11 +96,18 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def run(args: argparse.Namespace) -> str:
   """Builds what the flags ask for and returns a line that says what it is."""
+  for flag in ("annotations", "videos", "data_dir"):
+    places.check(f"--{flag}", getattr(args, flag))
+  with places.annotations(args.annotations) as annotations:
+    return _run(args, annotations)
+
+
+def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
   chosen = benchmark(args.dataset)
   settings = settings_of(args)
   threshold = plans.Threshold.parse(args.max_missing)
   plan = plans.make(
-      chosen, chosen.read(args.annotations), args.videos, args.data_dir,
+      chosen, chosen.read(annotations), args.videos, args.data_dir,
       settings, args.allow_absolute_paths)
   if not plan.annotations.videos:
     raise BuildError(f"{args.annotations}: annotates no video")

@@ -130,5 +130,12 @@ def _walk(folder: epath.Path) -> Iterator[str]:
         yield file if inside == "." else posixpath.join(
             inside.replace(os.sep, "/"), file)
     return
-  for path in sorted(folder.rglob("*")):
-    yield os.path.relpath(os.fspath(path), os.fspath(folder))
+  # Roots come with or without the scheme; the first is the folder itself.
+  base: str | None = None
+  for place, folders, files in folder.walk():
+    root = os.fspath(place).rstrip("/")
+    base = root if base is None else base
+    folders.sort()
+    inside = posixpath.relpath(root, base)
+    for file in sorted(files):
+      yield posixpath.normpath(posixpath.join(inside, file))

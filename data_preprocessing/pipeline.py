@@ -82,9 +82,12 @@ def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
         )
     except Exception as error:
       cause = _cause(error)
-      if cause is None:
+      if cause is None and token:
         raise
-      raise BuildError(cause) from error
+      line = (str(error).splitlines() or [""])[0]
+      raise BuildError(
+          cause or f"--beam {options}: {type(error).__name__}: {line}"
+      ) from error
     if pool is not None and pool.failure is not None:
       raise pool.failure
 

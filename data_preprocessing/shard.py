@@ -112,10 +112,16 @@ def _write_elsewhere(job: ShardJob, beat: Beat) -> None:
   with tempfile.TemporaryDirectory() as folder:
     here = dataclasses.replace(job, folder=folder)
     write_shard(here, beat)
-    epath.Path(job.folder).mkdir(parents=True, exist_ok=True)
-    data_path(here).copy(data_path(job), overwrite=True)
-    # The log last: where it is, the data is.
-    log_path(here).copy(log_path(job), overwrite=True)
+    try:
+      epath.Path(job.folder).mkdir(parents=True, exist_ok=True)
+      data_path(here).copy(data_path(job), overwrite=True)
+      # The log last: where it is, the data is.
+      log_path(here).copy(log_path(job), overwrite=True)
+    except Exception as error:
+      # Every file system has errors of its own.
+      raise BuildError(
+          f"{data_path(job)}: {type(error).__name__}: {error}; run the same"
+          " command to go on") from error
 
 
 def skip_video(job: ShardJob, detail: str) -> None:
@@ -166,7 +172,7 @@ def _append(data: IO[bytes], job: ShardJob, video: VideoJob,
   try:
     with examples.spool_file(job.folder) as file:
       draft, size = _write(data, job, video, file, beat)
-  except OSError:
+  except (OSError, BuildError):
     # Videos that cannot be read are VideoErrors: this is our own disk.
     raise
   except Exception as error:

@@ -1,0 +1,67 @@
+"""Folders on other file systems: whether they can be reached, local copies."""
+
+import contextlib
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+from etils import epath
+
+from data_preprocessing.jobs import BuildError
+
+# Scheme -> the package by which fsspec reads it, where TensorFlow cannot.
+_SCHEMES = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs", "hf": "huggingface_hub"}
+# Annotations are small; whatever else lies beside them is left there.
+_ANNOTATIONS = (".json", ".jsonl", ".csv", ".txt")
+
+
+def check(flag: str, place: str) -> None:
+  """Raises BuildError where a place is on a file system out of reach.
+
+  Args:
+    flag: The option that names it.
+    place: A local path, which is not looked at, or one with a scheme.
+  """
+  scheme, remote, _ = place.partition("://")
+  if not remote:
+    return
+  if scheme not in _SCHEMES:
+    known = ", ".join(f"{name}://" for name in _SCHEMES)
+    raise BuildError(
+        f"{flag} {place}: no file system {scheme}:// is known; give a local"
+        f" path or one of {known}")
+  try:
+    epath.Path(place).exists()
+  except Exception as error:
+    line = (str(error).splitlines() or [""])[0]
+    raise BuildError(
+        f"{flag} {place}: cannot be reached ({type(error).__name__}: {line});"
+        " check the credentials, or read it without TensorFlow: pip install"
+        f" {_SCHEMES[scheme]} and set EPATH_USE_TF=false") from error
+
+
+@contextlib.contextmanager
+def annotations(place: str) -> Iterator[pathlib.Path]:
+  """Gives annotation files as local ones, copied for as long as needed.
+
+  Raises:
+    BuildError: They cannot be read.
+  """
+  if "://" not in place:
+    yield pathlib.Path(place)
+    return
+  source = epath.Path(place)
+  with tempfile.TemporaryDirectory() as folder:
+    try:
+      if not source.is_dir():
+        copy = pathlib.Path(folder) / source.name
+        copy.write_bytes(source.read_bytes())
+      else:
+        copy = pathlib.Path(folder)
+        for path in source.iterdir():
+          if path.suffix in _ANNOTATIONS:
+            (copy / path.name).write_bytes(path.read_bytes())
+    except OSError as error:
+      raise BuildError(f"--annotations {place}: {error}") from error
+    yield copy
+
