@@ -6,19 +6,21 @@ Files others made are read without running anything they hold: `.npy` and
 
 import dataclasses
 import importlib
+import io
+import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
 from data_preprocessing import feature_files, tfrecord
-from data_preprocessing.examples import Draft, describe
+from data_preprocessing.examples import Draft, describe, jpegs
 from data_preprocessing.jobs import BuildError, Settings, VideoJob
 from data_preprocessing.video import FrameStream
 from data_preprocessing.video_errors import Reason, VideoError
 
 Beat = Callable[[], None]
-_BATCH = 32
 # Where the image towers are; imported by name so that preprocessing can be
 # installed and run without the models.
 _TOWERS = "unloc_jax.embed"
@@ -30,19 +32,30 @@ class Embedder(Protocol):
   Attributes:
     width: Channels D of a vector.
     short_side: Shorter side of the frames it wants, in pixels.
+    batch: Frames of a call to `embed`.
     tower_hash: Names the architecture and the weights.
     normalisation: What it does to pixels and vectors, for the manifest.
   """
 
-  width: int
-  short_side: int
-  tower_hash: str
-  normalisation: str
+  @property
+  def width(self) -> int: ...
+
+  @property
+  def short_side(self) -> int: ...
+
+  @property
+  def batch(self) -> int: ...
+
+  @property
+  def tower_hash(self) -> str: ...
+
+  @property
+  def normalisation(self) -> str: ...
 
   def embed(self, frames: np.ndarray) -> np.ndarray:
     """Maps uint8 [B, H, W, 3] RGB to float32 [B, D].
 
-    B is the same in every call but the last of a video; H and W are those of
+    B is `batch` in every call but the last of a video; H and W are those of
     the video.
     """
 
@@ -57,13 +70,18 @@ def embedder(checkpoint: str) -> Embedder:
     BuildError: No tower can be loaded.
   """
   if checkpoint not in _LOADED:
+    # Several workers share a device: none may take all of its memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
       module = importlib.import_module(_TOWERS)
     except ImportError as error:
       raise BuildError(
           f"--checkpoint {checkpoint}: {_TOWERS} cannot be imported ({error});"
           " install unloc_jax, or import features others made") from error
-    _LOADED[checkpoint] = module.load_embedder(checkpoint)
+    try:
+      _LOADED[checkpoint] = module.load_embedder(checkpoint)
+    except (ValueError, OSError) as error:
+      raise BuildError(f"--checkpoint {error}") from error
   return _LOADED[checkpoint]
 
 
@@ -73,8 +91,14 @@ def features_example(job: VideoJob, settings: Settings, beat: Beat) -> Draft:
   Raises:
     VideoError: The video or its file of features cannot be used.
   """
+  damaged = 0.0
   if settings.checkpoint:
-    duration, values = _embedded(job, settings, beat)
+    stream = FrameStream(
+        job.path, settings.frame_rate, settings.short_side, threads=1,
+        max_damaged=settings.max_damaged, need_duration=settings.need_duration,
+        hold_until=job.annotation.duration or 0.0)
+    values = _embedded(stream, settings, beat)
+    duration, damaged = stream.duration, stream.damaged
   else:
     values = feature_files.read(job.path)
     duration = _duration(job, settings, len(values))
@@ -86,7 +110,8 @@ def features_example(job: VideoJob, settings: Settings, beat: Beat) -> Draft:
     raise VideoError(Reason.FEATURES, "not all numbers are finite")
   draft = describe(job, settings, duration, len(values))
   draft.features["embeddings"] = tfrecord.floats(values)
-  draft.outcome = dataclasses.replace(draft.outcome, width=values.shape[1])
+  draft.outcome = dataclasses.replace(
+      draft.outcome, width=values.shape[1], damaged=damaged)
   return draft
 
 
@@ -106,29 +131,45 @@ def _duration(job: VideoJob, settings: Settings, count: int) -> float:
   return annotated
 
 
-def _embedded(job: VideoJob, settings: Settings,
-              beat: Beat) -> tuple[float, np.ndarray]:
-  """Runs the tower over the frames of a video, a batch at a time."""
+def _embedded(stream: FrameStream, settings: Settings,
+              beat: Beat) -> np.ndarray:
+  """Runs the tower over a video; returns float32 [N, D].
+
+  It sees frames as they would have been stored, JPEG and all, so that it
+  makes no difference whether frames or features are stored. A frame shown at
+  several positions is embedded once.
+  """
   tower = embedder(settings.checkpoint)
-  stream = FrameStream(
-      job.path, settings.frame_rate, tower.short_side, threads=1,
-      max_damaged=settings.max_damaged, need_duration=settings.need_duration,
-      hold_until=job.annotation.duration or 0.0)
   vectors: list[np.ndarray] = []
   batch: list[np.ndarray] = []
+  shown: list[int] = []
+  last = b""
 
   def flush() -> None:
-    if batch:
+    if not batch:
+      return
+    try:
       vectors.append(np.asarray(tower.embed(np.stack(batch)), np.float32))
-      batch.clear()
+    except RuntimeError as error:
+      # Not the video's fault: the device is out of memory, say.
+      raise BuildError(
+          f"--checkpoint {settings.checkpoint}: the tower failed on"
+          f" {np.stack(batch).shape} ({str(error).splitlines()[0]}); give fewer"
+          " --workers") from error
+    batch.clear()
 
-  for _, image in stream:
-    batch.append(image)
+  count = 0
+  for jpeg in jpegs(stream, settings.jpeg_quality):
     beat()
-    if len(batch) == _BATCH:
-      flush()
+    if jpeg is not last:
+      last = jpeg
+      batch.append(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")))
+      count += 1
+      if len(batch) == tower.batch:
+        flush()
+    shown.append(count - 1)
   flush()
-  return stream.duration, np.concatenate(vectors)
+  return np.concatenate(vectors)[shown]
 
 
 def width(jobs: Sequence[VideoJob], settings: Settings) -> int:

@@ -57,6 +57,11 @@ class Settings:
   embedding_width: int = 0
   tfrecord: str = "example"
 
+  @property
+  def decodes(self) -> bool:
+    """Whether videos are decoded, not features of others imported."""
+    return self.extract == records.FRAMES or bool(self.checkpoint)
+
   def __post_init__(self) -> None:
     if self.extract not in (records.FRAMES, records.FEATURES):
       raise BuildError(f"--extract {self.extract}: frames or features")
@@ -179,8 +184,10 @@ def _plain(value: Any) -> Any:
   if isinstance(value, VideoJob):
     return [value.annotation, value.name, value.size]
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    # Not asdict(), which would turn the jobs inside into dictionaries too.
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    # Not asdict(), which would turn the jobs inside into dictionaries too. A
+    # tower is named by its hash, wherever it lies.
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)
+            if f.name != "checkpoint"}
   raise TypeError(f"{type(value).__name__} has no fingerprint")
 
 

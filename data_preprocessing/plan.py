@@ -141,7 +141,7 @@ def _with_tower(settings: Settings, jobs: list[VideoJob]) -> Settings:
   if settings.checkpoint:
     tower = features.embedder(settings.checkpoint)
     settings = dataclasses.replace(
-        settings, tower_hash=tower.tower_hash, short_side=tower.short_side,
+        settings, tower_hash=tower.tower_hash,
         normalisation=tower.normalisation)
   return settings
 
@@ -201,9 +201,13 @@ def finished(plan: Plan) -> bool:
   changed = [
       f"{name} {old} -> {new}" for name, old, new in (
           ("frame_rate", made.frame_rate, plan.settings.frame_rate),
-          ("short_side", made.short_side, plan.settings.short_side),
-          ("jpeg_quality", made.jpeg_quality, plan.settings.jpeg_quality),
+          ("short_side", made.short_side,
+           plan.settings.short_side * plan.settings.decodes),
+          ("jpeg_quality", made.jpeg_quality,
+           plan.settings.jpeg_quality * plan.settings.decodes),
           ("extract", made.extract, plan.settings.extract),
+          ("tower_hash", made.tower_hash, plan.settings.tower_hash or None),
+          ("normalisation", made.normalisation, plan.settings.normalisation),
       ) if old != new] or ["the annotations or the videos there"]
   raise BuildError(
       f"{plan.final}: was built from other input ({', '.join(changed)}); give"

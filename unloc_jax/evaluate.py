@@ -21,7 +21,7 @@ import tqdm
 from absl import logging
 from jax.sharding import Mesh
 
-from unloc_jax import sharding, submissions
+from unloc_jax import provenance, sharding, submissions
 from unloc_jax.checkpoints import Checkpoints, read_config
 from unloc_jax.data import pipeline
 from unloc_jax.detections import (
@@ -197,11 +197,14 @@ def evaluate_run(
   """Scores a run's best checkpoint (else its latest), or an export."""
   parts = Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
+  evaluator = Evaluator(parts, mesh, workdir)
+  manifest = evaluator.split(splits[0]).manifest
   if exported.is_export(workdir):
+    provenance.check(exported.read(workdir).source, manifest)
     params = exported.restore_params(workdir, parts, mesh)
   else:
+    provenance.check_run(workdir, manifest)
     params = Checkpoints(workdir, config).restore_params(parts, mesh)
-  evaluator = Evaluator(parts, mesh, workdir)
   return {name: evaluator.run(params, name) for name in splits}
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from unloc_jax import sharding
+from unloc_jax import provenance, sharding
 from unloc_jax.checkpoints import Checkpoints, read_config
 from unloc_jax.data import pipeline
 from unloc_jax.data.manifest import Manifest
@@ -172,8 +172,7 @@ def _source(
       embedding_width=None,
       tower_hash=None,
     )
-  names = [field.name for field in dataclasses.fields(Source)]
-  return Source(**{name: getattr(manifest, name) for name in names})
+  return provenance.of_manifest(manifest)
 
 
 def _trained_seconds(

@@ -130,6 +130,14 @@ class Localizer:
         f"{video_id}: features of tower {tower_hash}, but the model wants "
         f"{source.tower_hash}; extract them with its tower"
       )
+    covered = shape[0] / source.frame_rate
+    # Extractors leave out up to a window's length at the end.
+    if duration and abs(covered - duration) > max(2.0, 0.1 * duration):
+      raise ValueError(
+        f"{video_id}: {shape[0]} features cover {covered:.1f} s at the model's "
+        f"{source.frame_rate:g} a second, but the video is {duration:.1f} s; "
+        "extract them at that rate"
+      )
     clips = reading.cut_features(
       np.asarray(features, np.float32),
       duration,

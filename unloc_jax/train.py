@@ -22,6 +22,7 @@ from unloc_jax import (
   nonfinite,
   optim,
   preemption,
+  provenance,
   sharding,
   token_cache,
 )
@@ -182,8 +183,11 @@ def train_and_evaluate(
   evaluator = evaluate.Evaluator(parts, mesh, workdir)
   for name in config.eval.splits:
     evaluator.split(name)  # What is wrong with it is said now, not at the end.
+  provenance.check_run(workdir, split.manifest)
+  provenance.check_weights(config, split.manifest)
   if jax.process_index() == 0:
     write_config(workdir, config)
+    provenance.keep(workdir, split.manifest)
   checkpoints = Checkpoints(workdir, config)
 
   state = init_state(parts, optimizer, mesh)
@@ -376,7 +380,12 @@ def write_weights(
   folder = pathlib.Path(workdir) / "weights"
   if jax.process_index() == 0:
     shutil.rmtree(folder, ignore_errors=True)
-    origin = {"task": config.task, "model": config.model.to_dict()}
+    origin = {
+      "task": config.task,
+      "model": config.model.to_dict(),
+      "data": {"short_side": config.data.short_side},
+      "source": provenance.read(workdir),
+    }
     weights.save(str(folder), whole, origin)
 
 

@@ -1,6 +1,7 @@
 """Features others made are read as they are, and nothing in them is run."""
 
 import collections
+import dataclasses
 import io
 import json
 import pickle
@@ -13,9 +14,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_preprocessing import build, feature_files, features, records
+from data_preprocessing import (
+  build,
+  feature_files,
+  features,
+  records,
+  shard,
+)
 from data_preprocessing.examples import spool_file
-from data_preprocessing.jobs import BuildError, Settings, VideoJob
+from data_preprocessing.jobs import BuildError, Settings, ShardJob, VideoJob
 from data_preprocessing.records import Query, Segment, VideoAnnotation
 from data_preprocessing.video_errors import Reason, VideoError
 
@@ -200,7 +207,7 @@ def test_import_builds_a_dataset(tmp_path):
 
 
 class Tower:
-  width, short_side = 3, 16
+  width, short_side, batch = 3, 16, 32
   tower_hash, normalisation = "tiny", "none"
 
   def __init__(self):
@@ -220,12 +227,40 @@ def test_a_tower_embeds_every_position(tmp_path, film, monkeypatch):
   )
   job = VideoJob(note, str(path), path.name, 1)
   settings = Settings(
-    "custom", "features", 20.0, checkpoint="run", embedding_width=3
+    "custom", "features", 20.0, 16, checkpoint="run", embedding_width=3
   )
   draft = features.features_example(job, settings, lambda: None)
   assert draft.outcome.frames == 100
   assert tower.batches == [(32, 16, 21, 3)] * 3 + [(4, 16, 21, 3)]
   assert draft.features["embeddings"].size > 100 * 3 * 4
+  # Shown twice, embedded once.
+  slow = dataclasses.replace(settings, frame_rate=40.0)
+  tower.batches.clear()
+  draft = features.features_example(job, slow, lambda: None)
+  assert draft.outcome.frames == 200
+  assert sum(shape[0] for shape in tower.batches) == 100
+
+
+def test_a_tower_that_fails_stops_the_build(tmp_path, film, monkeypatch):
+  """Out of memory is no fault of the video that is left out for it."""
+
+  class Failing(Tower):
+    def embed(self, frames):
+      raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nand so on")
+
+  monkeypatch.setitem(features._LOADED, "run", Failing())
+  path = film(tmp_path / "a.mp4", [i / 20 for i in range(4)], rate=20)
+  note = VideoAnnotation(
+    "a", "train", None, (Query("q", "text"),), (Segment(0, 1, 0),)
+  )
+  settings = Settings(
+    "custom", "features", checkpoint="run", embedding_width=3
+  )
+  job = ShardJob(
+    "train", 0, str(tmp_path), (VideoJob(note, str(path), "a", 1),), settings
+  )
+  with pytest.raises(BuildError, match=r"out of memory.*--workers"):
+    shard.write_shard(job, lambda: None)
 
 
 def test_without_towers_a_checkpoint_is_refused(monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import types
 
@@ -12,8 +13,17 @@ import pytest
 
 from tests.train.conftest import STEPS, tiny_config
 from tests.train.runs import assert_same_run, final_params, logged, losses
-from unloc_jax import checkpoints, evaluate, preemption, sharding, state, train
+from unloc_jax import (
+  checkpoints,
+  embed,
+  evaluate,
+  preemption,
+  sharding,
+  state,
+  train,
+)
 from unloc_jax.metrics import __main__ as metrics_main
+from unloc_jax.pretrained import weights
 
 pytestmark = pytest.mark.heavy
 
@@ -98,6 +108,27 @@ def test_the_best_checkpoint_is_evaluated_by_command(finished, capsys):
   assert line.startswith("val: R1@0.3 ")
   assert f"R1@0.5 {best:.2f} " in line
   assert line.endswith("(11 of 11 examples)")
+
+
+def test_data_unlike_that_of_training_are_refused(
+  finished, captions, tmp_path
+):
+  """By evaluation, by going on, and by a run from the weights."""
+  copy = shutil.copytree(captions, tmp_path / "copy")
+  manifest = json.loads((copy / "manifest.json").read_text())
+  manifest["frame_rate"] = 9.0
+  (copy / "manifest.json").write_text(json.dumps(manifest))
+  says = "frame_rate is 9.0 in the dataset but 2.0"
+  with pytest.raises(SystemExit, match=says):
+    evaluate.main([f"--workdir={finished.workdir}", "--data", str(copy)])
+  config = scored_config(captions).unlock()
+  config.data.path = str(copy)
+  with pytest.raises(ValueError, match=says):
+    train.train_and_evaluate(config, str(finished.workdir))
+  written = weights.load(str(finished.workdir / "weights")).config
+  assert written["source"]["frame_rate"] == 2.0
+  with pytest.raises(ValueError, match="for each of 8 frame positions"):
+    embed.load_embedder(str(finished.workdir))
 
 
 def evaluated(config, workdir):

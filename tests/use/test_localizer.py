@@ -268,6 +268,8 @@ def test_features_of_another_tower_are_refused(localizer):
     model.encode_features(np.zeros((3, 16)), tower_hash="xyz")
   with pytest.raises(ValueError, match=r"shape \(3, 8\).*\[N, 16\]"):
     model.encode_features(np.zeros((3, 8)))
+  with pytest.raises(ValueError, match=r"cover 10\.0 s .* video is 20\.0 s"):
+    model.encode_features(np.zeros((20, 16)), duration=20.0)
   with pytest.raises(ValueError, match="takes features, not videos"):
     model.encode_video("x.mp4")
 

@@ -1,0 +1,228 @@
+"""An image tower of ours as a maker of features, for preprocessing.
+
+    python -m data_preprocessing.build --extract=features --checkpoint=DIR ...
+
+A feature is the frame token that the model with this tower would compute,
+before its projection: training from features is training from frames with the
+tower frozen.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unloc_jax.models.clip import ImageTower, normalise_pixels
+from unloc_jax.pretrained import weights
+from unloc_jax.state import nest
+from unloc_jax.use import exported, reading
+
+_TOWER = "image_tower/"
+_CLASS = "class_embedding"
+_GRID = "position_embedding"
+_SIZES = ("patch", "width", "num_layers", "num_heads", "classifier")
+# Shorter side of stored frames where a checkpoint does not know its videos:
+# that of data_preprocessing.build.
+_STORED_SIDE = 256
+# Frames at a time: enough to fill a device, little enough that a slow one
+# still shows progress.
+_BATCH, _BATCH_ON_CPU = 32, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class TowerEmbedder:
+  """`data_preprocessing.features.Embedder` of one image tower.
+
+  No device is touched before the first frame: other processes may need it.
+
+  Attributes:
+    sizes: Of ImageTower.
+    params: float32 arrays by name, within the tower.
+    image_size: Side of the square the tower sees, pixels.
+    resized_side: Short side that frames are brought to before that crop.
+    short_side: Short side of the frames it wants, pixels.
+  """
+
+  sizes: dict[str, Any]
+  params: Mapping[str, np.ndarray]
+  image_size: int
+  resized_side: int
+  short_side: int
+
+  @property
+  def width(self) -> int:
+    """Channels D of a feature."""
+    return int(self.sizes["width"])
+
+  @property
+  def normalisation(self) -> str:
+    """What is done to frames before the tower."""
+    return (
+      f"CLIP's pixels, bicubic short side {self.resized_side}, centre"
+      f" {self.image_size}"
+    )
+
+  @property
+  def batch(self) -> int:
+    """Frames B of a call."""
+    return _BATCH_ON_CPU if jax.default_backend() == "cpu" else _BATCH
+
+  @functools.cached_property
+  def tower_hash(self) -> str:
+    """Names architecture and weights; 32 hexadecimal digits."""
+    digest = hashlib.sha256(json.dumps(self.sizes, sort_keys=True).encode())
+    for name in sorted(self.params):
+      value = np.ascontiguousarray(self.params[name], np.float32)
+      digest.update(f"{name} {value.shape}".encode())
+      digest.update(value.tobytes())
+    return digest.hexdigest()[:32]
+
+  def embed(self, frames: np.ndarray) -> np.ndarray:
+    """uint8 [B, H, W, 3] RGB -> float32 [B, D]; B is at most `batch`."""
+    seen = np.asarray(
+      reading.centre(frames, self.image_size, self.resized_side)
+    )
+    # One shape, one program: a video's last batch is filled up.
+    missing = self.batch - len(seen)
+    seen = np.pad(seen, ((0, missing), (0, 0), (0, 0), (0, 0)))
+    made = _encode(
+      tuple(sorted(self.sizes.items())), self._placed, jnp.asarray(seen)
+    )
+    return np.asarray(made, np.float32)[: len(frames)]
+
+  @functools.cached_property
+  def _placed(self) -> Any:
+    """The parameters, on the device."""
+    return jax.device_put(nest(self.params))
+
+
+def _run(sizes, variables, frames):
+  tower = ImageTower(**dict(sizes), per_frame_class=False)
+  tokens: Any = tower.apply(variables, normalise_pixels(frames)[:, None], True)
+  return tokens[:, 0]
+
+
+_encode = jax.jit(_run, static_argnums=0)
+
+
+def load_embedder(checkpoint: str) -> TowerEmbedder:
+  """Reads the image tower of a folder.
+
+  Args:
+    checkpoint: What `pretrained.clip` or `export` wrote, a finished run, or
+      its `weights`.
+
+  Raises:
+    ValueError: There is no tower, or its tokens depend on more than a frame.
+  """
+  loaded = weights.load(str(_weights_folder(pathlib.Path(checkpoint))))
+  sizes = _sizes(loaded.config, checkpoint)
+  params = {
+    name.removeprefix(_TOWER): value
+    for name, value in loaded.params.items()
+    if name.startswith(_TOWER)
+  }
+  if _GRID not in params:
+    raise ValueError(f"{checkpoint}: holds no image tower; give another")
+  count = len(params[_GRID])
+  if _CLASS in params:
+    params[_CLASS] = _one_class(params[_CLASS], checkpoint)
+    count -= 1
+  side = math.isqrt(count) * sizes["patch"]
+  data = loaded.config.get("data", {})
+  resized = int(data.get("short_side", side))
+  return TowerEmbedder(
+    sizes, params, side, resized, _stored_side(loaded.config, checkpoint, side)
+  )
+
+
+def features_of(folder: str) -> dict[str, Any]:
+  """What a manifest has to say of features that fit a folder of weights.
+
+  That is its own tower, or the tower of the features it was trained on; {}
+  where it knows of neither.
+
+  Raises:
+    ValueError: As of `load_embedder`.
+  """
+  config = weights.load(folder).config
+  source = _source(config, folder)
+  if source.get("extract") == "features":
+    names = ("tower_hash", "normalisation", "embedding_width")
+    return {name: source[name] for name in names}
+  if "clip" not in config and "model" not in config:
+    return {}
+  tower = load_embedder(folder)
+  return {
+    "tower_hash": tower.tower_hash,
+    "normalisation": tower.normalisation,
+    "embedding_width": tower.width,
+  }
+
+
+def _weights_folder(folder: pathlib.Path) -> pathlib.Path:
+  """A folder of weights; in a run, the one that it writes at its end."""
+  if (folder / weights.PARAMS).exists() or not (
+    folder / "checkpoints"
+  ).is_dir():
+    return folder
+  if not (folder / "weights").is_dir():
+    raise ValueError(
+      f"{folder}: this run is not finished; export it with python -m "
+      "unloc_jax.export and give the export"
+    )
+  return folder / "weights"
+
+
+def _sizes(config: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
+  """Sizes of ImageTower, from what a folder of weights says."""
+  if "clip" in config:
+    given = {"classifier": "token", **config["clip"]["image"]}
+  elif "model" in config:
+    given = config["model"]["image_tower"]
+  else:
+    raise ValueError(f"{checkpoint}: does not say which towers it holds")
+  if not given["num_layers"]:
+    raise ValueError(
+      f"{checkpoint}: holds no image tower, for it was trained on features; "
+      "give the checkpoint that made them"
+    )
+  return {name: given[name] for name in _SIZES}
+
+
+def _one_class(embedding: np.ndarray, checkpoint: str) -> np.ndarray:
+  """The class embedding [1, D] that all frame positions share."""
+  if not (embedding == embedding[:1]).all():
+    raise ValueError(
+      f"{checkpoint}: its tower learned a class embedding for each of "
+      f"{len(embedding)} frame positions, so that a frame's token depends on "
+      "where it is sampled; build frames, or take a tower trained with "
+      "model.image_tower.frozen or without per_frame_class"
+    )
+  return embedding[:1]
+
+
+def _stored_side(
+  config: Mapping[str, Any], checkpoint: str, image_size: int
+) -> int:
+  """Short side of the frames that the tower was trained on, if it says so."""
+  source = _source(config, checkpoint)
+  if source.get("extract") == "frames":
+    return int(source["short_side"])
+  return max(_STORED_SIDE, image_size)
+
+
+def _source(config: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
+  """The videos that a checkpoint was trained on; {} where it is unknown."""
+  if exported.is_export(checkpoint):
+    return dataclasses.asdict(exported.read(checkpoint).source)
+  # CLIP's "source" is where its file came from.
+  return {} if "clip" in config else config.get("source") or {}

@@ -1,0 +1,96 @@
+"""Do dataset and weights belong together? Said in a line where they do not.
+
+A run keeps what its dataset was in WORKDIR/source.json; weights and exports
+made of it carry that on.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+from typing import Any
+
+import ml_collections
+
+from unloc_jax import embed
+from unloc_jax.data.manifest import Manifest, check_manifest
+from unloc_jax.use.source import Source
+
+_FILE = "source.json"
+# What other videos must share; how strongly frames are compressed is left to
+# the dataset.
+_SHARED = (
+  "extract",
+  "frame_rate",
+  "short_side",
+  "normalisation",
+  "embedding_width",
+  "tower_hash",
+)
+
+
+def of_manifest(manifest: Manifest) -> Source:
+  """What a built dataset is, without its splits and classes."""
+  names = [field.name for field in dataclasses.fields(Source)]
+  return Source(**{name: getattr(manifest, name) for name in names})
+
+
+def check(source: Source, manifest: Manifest | None) -> None:
+  """Raises ValueError where a dataset is not what a model was trained on."""
+  # Files others made do not say what they are.
+  if manifest is not None:
+    check_manifest(manifest, {key: getattr(source, key) for key in _SHARED})
+
+
+def check_run(workdir: str, manifest: Manifest | None) -> None:
+  """`check` against the dataset a run was started with, if it is known.
+
+  Raises:
+    ValueError: They differ, or WORKDIR/source.json is damaged.
+  """
+  values = read(workdir)
+  if values is not None:
+    check(Source(**values), manifest)
+
+
+def read(workdir: str) -> dict[str, Any] | None:
+  """A run's source as a JSON object, None where it was not kept.
+
+  Raises:
+    ValueError: WORKDIR/source.json is damaged.
+  """
+  path = pathlib.Path(workdir) / _FILE
+  if not path.exists():
+    return None
+  try:
+    values = json.loads(path.read_text())
+    return dataclasses.asdict(Source(**values))
+  except (TypeError, ValueError) as error:
+    raise ValueError(f"{path}: {error}; remove it") from error
+
+
+def keep(workdir: str, manifest: Manifest | None) -> None:
+  """Writes WORKDIR/source.json, once, beside and then renamed."""
+  path = pathlib.Path(workdir) / _FILE
+  if manifest is None or path.exists():
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  beside = path.with_suffix(".tmp")
+  values = dataclasses.asdict(of_manifest(manifest))
+  beside.write_text(json.dumps(values, indent=2) + "\n")
+  beside.rename(path)
+
+
+def check_weights(
+  config: ml_collections.ConfigDict, manifest: Manifest | None
+) -> None:
+  """Checks features against the tower whose projection a run starts from.
+
+  Raises:
+    ValueError: The dataset's features are of another tower.
+  """
+  taken = re.match(config.init.take, "image_projection/kernel")
+  if manifest is None or not manifest.tower_hash or not taken:
+    return
+  if config.init.weights:
+    check_manifest(manifest, embed.features_of(config.init.weights))
