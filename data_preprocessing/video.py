@@ -36,8 +36,9 @@ _MAGIC = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"),
           (4, b"skip"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"FLV"),
           (0, b"OggS"), (0, b"\x00\x00\x01\xba"), (0, b"0&\xb2u"))
 _HEAD_BYTES = 256
-# Formats that do not say how long they are: only their form tells a cut.
-_UNTIMED = ("mpegts", "gif")
+# Formats that say how long they are, so that a cut can be told to have cost
+# pictures or not.
+_TIMED = ("avi", "matroska,webm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +116,9 @@ class FrameStream:
 
   def _decode(self) -> Iterator[tuple[float, np.ndarray]]:
     with _opened(self.path) as (container, whole):
-      if whole is False and container.format.name in _UNTIMED:
+      if whole is False and container.format.name not in _TIMED:
         raise VideoError(
-            Reason.TRUNCATED, "the file ends before its container does")
+            Reason.TRUNCATED, "the container ends in a hole, or not at all")
       stream = _video_stream(container)
       stream.codec_context.thread_count = self._threads
       stream.thread_type = "AUTO"

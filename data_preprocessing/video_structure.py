@@ -10,6 +10,8 @@ from typing import IO, Any
 # a time of four bytes where a disc's form is used.
 TS_PACKET = 188
 _TIMED_PACKET = 192
+# What precedes a picture of an animated GIF.
+_GIF_PICTURE = b"\x21\xf9\x04"
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 # Writers count the header in or leave out the padding.
 _RIFF_SLACK = 64
@@ -48,7 +50,40 @@ def is_whole(file: IO[Any], head: bytes) -> bool | None:
     return _is_whole_gif(file)
   if head.startswith(_EBML):
     return _is_whole_matroska(head, size)
+  if head[4:8] == b"ftyp":
+    return _are_whole_fragments(file, size)
   return None
+
+
+def _are_whole_fragments(file: IO[Any], size: int) -> bool | None:
+  """Follows the boxes of an MP4 that was written in fragments.
+
+  One without is told by the table of its pictures.
+  """
+  place, fragments = 0, False
+  while place + 8 <= size:
+    file.seek(place)
+    length, kind = struct.unpack(">I4s", file.read(8))
+    if length == 1:
+      length = int.from_bytes(file.read(8), "big")
+    fragments |= kind == b"moof"
+    if not length and kind == b"mdat":
+      return None  # To the end of the file.
+    if length < 8 or not kind.isalnum():
+      file.seek(place)
+      return False if fragments and _holds(file, b"moof") else None
+    place += length
+  return False if fragments and place > size else None
+
+
+def _holds(file: IO[Any], mark: bytes) -> bool:
+  """Whether what is left of a file holds some bytes."""
+  before = b""
+  while part := file.read(1 << 20):
+    if mark in before + part:
+      return True
+    before = part[-len(mark) :]
+  return False
 
 
 def _is_whole_matroska(head: bytes, size: int) -> bool | None:
@@ -80,7 +115,10 @@ def _is_whole_gif(file: IO[Any]) -> bool:
   _skip_colours(file, flags)
   while kind := file.read(1):
     if kind == b";":
-      return True
+      # Within garbage this may be any byte: no picture may follow the end.
+      return not _holds(file, _GIF_PICTURE)
+    if kind not in b"!,":
+      return False
     if kind == b",":
       _skip_colours(file, file.read(9)[8:])
     # Of an image this is the size of its codes, of others what they are.

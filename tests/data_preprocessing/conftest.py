@@ -50,9 +50,10 @@ def film() -> Callable[..., pathlib.Path]:
     images: Sequence[np.ndarray] | None = None,
     options: dict[str, str] | None = None,
     sound: bool = False,
+    container_options: dict[str, str] | None = None,
   ) -> pathlib.Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options) as container:
       stream = container.add_stream(codec, rate=rate, options=options or {})
       stream.width, stream.height = size
       stream.pix_fmt = pix_fmt

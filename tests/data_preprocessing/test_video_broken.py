@@ -186,6 +186,35 @@ def test_no_cut_file_is_a_shorter_video(
   assert shown == count
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("damage", ["hole", "more"])
+def test_a_hole_does_not_end_a_video(tmp_path, film, damage, share):
+  """Demuxers take zeros for the end, or any byte for that of a GIF."""
+  cases = (
+    ("gif", "gif", "rgb8", {}),
+    ("mp4", "libx264", "yuv420p", {"movflags": "frag_keyframe+empty_moov"}),
+  )
+  for extension, codec, pix_fmt, options in cases:
+    path = film(
+      tmp_path / f"a.{extension}", [i / 25 for i in range(60)], codec=codec,
+      pix_fmt=pix_fmt, base=25, images=noise(60), container_options=options,
+      options={"g": "6"} if options else None,
+    )  # fmt: skip
+    assert len(list(video.FrameStream(path, 25, 0))) == 60
+    content = bytearray(path.read_bytes())
+    at = int(len(content) * share)
+    if damage == "hole":
+      content[at : at + 9000] = bytes(9000)
+    else:
+      content[at:at] = content[at : at + 300]
+    path.write_bytes(content)
+    try:
+      shown = len(list(video.FrameStream(path, 25, 0)))
+    except VideoError:
+      continue
+    assert shown >= 59
+
+
 def test_an_avi_may_end_with_pictures_held(tmp_path, film):
   """Empty chunks say that a picture stays; so recorders of screens do."""
   path = film(
