@@ -149,7 +149,13 @@ def events(
     if name in curves:
       below.plot(times, curves[name], linewidth=1.2, label=name)
   if below.lines:
-    below.legend(fontsize=7, loc="upper right")
+    below.legend(
+      fontsize=7,
+      loc="lower right",
+      bbox_to_anchor=(1.0, 1.0),
+      ncols=5,
+      frameon=False,
+    )
   below.set_ylabel("relevance")
   below.set_xlabel("seconds")
   below.set_ylim(bottom=0)
