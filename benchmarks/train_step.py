@@ -63,7 +63,7 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
   platforms = None if devices.local else (devices.platform,)
   lowered = traced.lower(lowering_platforms=platforms)
   lowered_at, cpu = time.perf_counter(), time.process_time()
-  compiled = lowered.compile()
+  compiled = program.compile_for(lowered, devices)
   memory = program.memory_of(compiled)
   found: dict[str, float | None] = {
     "trace": lowered_at - started,

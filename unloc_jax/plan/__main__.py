@@ -47,6 +47,7 @@ def main(argv: list[str]) -> None:
     sys.exit(f"error: unknown arguments: {' '.join(argv[1:])}")
   try:
     topology.check_name(_TOPOLOGY.value)
+    topology.check_compiler(_TOPOLOGY.value)
     topology.prepare(_TOPOLOGY.value)
     sys.exit(0 if _run(flags.FLAGS.config.lock()) else 1)
   except (ValueError, FileNotFoundError) as error:

@@ -14,6 +14,12 @@ from unloc_jax.data.batch import batch_spec
 from unloc_jax.plan import costs, flops
 from unloc_jax.plan.topology import Topology, silent
 
+# Without a GPU kernels cannot be timed, and its matrix products are the
+# library's: the Triton compiler refuses shapes that it would not be chosen for.
+_OPTIONS = {
+  "cuda": {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False},
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
@@ -140,6 +146,14 @@ def memory_of(compiled: jax.stages.Compiled) -> Memory:
   )
 
 
+def compile_for(
+  lowered: jax.stages.Lowered, topology: Topology
+) -> jax.stages.Compiled:
+  """Compiles for devices that may not be there."""
+  options: Any = None if topology.local else _OPTIONS.get(topology.platform)
+  return lowered.compile(options)
+
+
 def compile_step(
   config: ml_collections.ConfigDict, mesh: Mesh, topology: Topology
 ) -> Compiled:
@@ -155,7 +169,7 @@ def compile_step(
   lowered = trace(config, mesh).lower(lowering_platforms=platforms)
   traced_at = time.perf_counter()
   with silent():
-    compiled = lowered.compile()
+    compiled = compile_for(lowered, topology)
   compiled_at = time.perf_counter()
   return Compiled(
     memory=memory_of(compiled),

@@ -83,6 +83,22 @@ def check_name(name: str) -> None:
     )
 
 
+def check_compiler(name: str) -> None:
+  """Raises ValueError where the compiler for a topology is not installed."""
+  for library in _LIBRARY.get(_platform(name), ()):
+    if importlib.util.find_spec(library) is None:
+      raise ValueError(
+        f"--topology {name}: {library}, its compiler, is not installed; "
+        f"{INSTALL}"
+      )
+
+
+def _platform(name: str) -> str:
+  if name == "local":
+    return "local"
+  return "cuda" if name.startswith("h100") else "tpu"
+
+
 def known() -> str:
   """All topologies in a line."""
   tpus = [f"{kind}:{_TORUS[axes][-3]}" for kind, axes in _AXES.items()]
@@ -129,14 +145,9 @@ def open_topology(name: str) -> Topology:
   check_name(name)
   if name == "local":
     return _local()
+  check_compiler(name)
   chip = CHIPS[name.partition(":")[0]]
-  platform = "cuda" if chip.name == "h100" else "tpu"
-  for library in _LIBRARY[platform]:
-    if importlib.util.find_spec(library) is None:
-      raise ValueError(
-        f"--topology {name}: {library}, its compiler, is not installed; "
-        f"{INSTALL}"
-      )
+  platform = _platform(name)
   prepare(name)
   with silent():
     devices = _devices(platform, chip, name.partition(":")[2])
