@@ -181,6 +181,9 @@ def _train() -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   # Videos of a global batch.
   c.batch_size = 64
+  # Parts of the batch that a step computes one after another, for less
+  # memory; the same gradient, as every video meets all texts of the batch.
+  c.accumulate = 1
   # "epochs" or "steps".
   c.unit = "epochs"
   c.length = 20.0

@@ -82,7 +82,7 @@ class Checkpoints:
     )
 
   def restore(self, like: TrainState) -> TrainState:
-    """The latest state, with the shardings of `like`.
+    """The latest state, with the shardings of `like` (arrays or shapes).
 
     Raises:
       ValueError: There is no checkpoint, or it is of another architecture.
@@ -177,7 +177,7 @@ def _items(state: TrainState) -> dict[str, Any]:
 
 
 def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
-  """Writes the config beside the checkpoints.
+  """Writes the config beside the checkpoints, from the first process.
 
   Raises:
     ValueError: The workdir holds a run of another model or task.
@@ -191,6 +191,8 @@ def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
           f"{workdir} holds a run whose config.{key} differs from this one; "
           "choose another workdir or remove it"
         )
+  if jax.process_index() > 0:
+    return  # It has checked, so that no process waits for one that ended.
   path.parent.mkdir(parents=True, exist_ok=True)
   beside = path.with_suffix(".tmp")
   beside.write_text(config.to_json(indent=2))

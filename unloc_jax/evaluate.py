@@ -6,7 +6,6 @@ scores a run's best or latest checkpoint; training calls `Evaluator` itself.
 """
 
 import argparse
-import functools
 import json
 import pathlib
 import sys
@@ -68,6 +67,16 @@ def eval_step(
   )
 
 
+def compile_eval_step(parts: Parts, mesh: Mesh) -> Callable[..., Detections]:
+  """The jitted `eval_step`, split over the mesh."""
+
+  def step(params, batch, prompts):
+    with sharding.over(mesh):
+      return eval_step(params, batch, prompts, parts=parts)
+
+  return jax.jit(step)
+
+
 def eval_data(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """`config.data` with the classes that evaluation asks for."""
   data = config.data.copy_and_resolve_references()
@@ -89,7 +98,7 @@ class Evaluator:
     self._mesh = mesh
     self._results = pathlib.Path(workdir) / "results"
     self._splits: dict[str, pipeline.Split] = {}
-    self._step = jax.jit(functools.partial(eval_step, parts=parts))
+    self._step = compile_eval_step(parts, mesh)
 
   def split(self, name: str) -> pipeline.Split:
     """The opened split."""
@@ -144,8 +153,7 @@ class Evaluator:
       split.config,
       batch_size=config.eval.batch_size,
       split=split,
-      host_index=jax.process_index(),
-      host_count=jax.process_count(),
+      rows=sharding.local_rows(self._mesh, config.eval.batch_size),
     )
     progress = tqdm.tqdm(
       batches,
@@ -155,7 +163,7 @@ class Evaluator:
       disable=None,  # Silent where nobody is watching.
     )
     for batch in progress:
-      sharded = sharding.shard_batch(batch, self._mesh)
+      sharded = sharding.shard_batch(batch, self._mesh, config.eval.batch_size)
       found = self._step(params, sharded, prompts)
       if jax.process_count() > 1:
         sharded.pop("frames", None)

@@ -11,10 +11,19 @@ _COUNT_EPSILON = 1e-8
 _UNION_EPSILON = 1e-6
 
 
-def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-  """Mean of `values` where `mask` (broadcastable to them) is set."""
+def masked_mean(
+  values: jax.Array, mask: jax.Array, count: jax.Array | None = None
+) -> jax.Array:
+  """Mean of `values` where `mask` (broadcastable to them) is set.
+
+  Args:
+    values: Any shape.
+    mask: bool.
+    count: What their sum is divided by; by default how many are set.
+  """
   weights = jnp.broadcast_to(mask, values.shape).astype(values.dtype)
-  return jnp.sum(values * weights) / (jnp.sum(weights) + _COUNT_EPSILON)
+  count = jnp.sum(weights) if count is None else count
+  return jnp.sum(values * weights) / (count + _COUNT_EPSILON)
 
 
 def focal(

@@ -159,8 +159,36 @@ def _caption_targets(task, segments, batch, mask) -> Targets:
   return Targets(labels, mask, positive, target)
 
 
+@flax.struct.dataclass
+class Counts:
+  """What the losses are means over.
+
+  Attributes:
+    relevance: float32, slots of the relevance loss.
+    displacement: float32, positive points.
+  """
+
+  relevance: jax.Array
+  displacement: jax.Array
+
+
+def count_slots(task: Task, targets: Targets) -> Counts:
+  """What the losses of a batch are means over."""
+  relevance = jnp.broadcast_to(targets.mask, targets.labels.shape)
+  if task.texts == "classes":
+    relevance = relevance[:, 0]
+  count = lambda mask: jnp.sum(mask, dtype=jnp.float32)  # noqa: E731
+  positive = targets.positive
+  none = jnp.zeros((), jnp.float32)
+  return Counts(count(relevance), none if positive is None else count(positive))
+
+
 def compute_losses(
-  task: Task, loss: LossSpec, predictions: Predictions, targets: Targets
+  task: Task,
+  loss: LossSpec,
+  predictions: Predictions,
+  targets: Targets,
+  counts: Counts | None = None,
 ) -> dict[str, jax.Array]:
   """Losses of a batch, scalars float32: `total` and its parts.
 
@@ -169,7 +197,10 @@ def compute_losses(
     loss: Kinds and weights.
     predictions: Relevance [B, Q, P]; displacement of the pairs of `targets`.
     targets: Of the same batch.
+    counts: Of the batch that this one is a part of, whose losses are then the
+      sum of its parts'; by default its own.
   """
+  counts = count_slots(task, targets) if counts is None else counts
   relevance = losses.relevance_loss(
     loss.relevance,
     predictions.relevance,
@@ -181,7 +212,7 @@ def compute_losses(
   if task.texts == "classes":
     # Slots are (video, point): classes are summed, not averaged.
     relevance, mask = jnp.sum(relevance, axis=1), mask[:, 0]
-  parts = {"relevance": losses.masked_mean(relevance, mask)}
+  parts = {"relevance": losses.masked_mean(relevance, mask, counts.relevance)}
   total = loss.relevance_weight * parts["relevance"]
   if targets.positive is not None:
     assert predictions.displacement is not None
@@ -189,6 +220,8 @@ def compute_losses(
     wrong = losses.displacement_loss(
       loss.displacement, predictions.displacement, targets.displacement
     )
-    parts["displacement"] = losses.masked_mean(wrong, targets.positive)
+    parts["displacement"] = losses.masked_mean(
+      wrong, targets.positive, counts.displacement
+    )
     total = total + parts["displacement"]
   return {"total": total, **parts}

@@ -1,9 +1,13 @@
 """The device mesh, and one table that says which axis is split over what.
 
-A parameter's axes have logical names; RULES maps a logical name to a mesh
-axis. A logical axis whose size the mesh axis does not divide stays whole.
+The axes of parameters and of activations have logical names; RULES maps each
+to mesh axes. Of those an array takes what divides its size and what no axis
+before it has taken: 64 videos over `data` 64 leave `fsdp` and `model` to the
+frames of the image tower, and `fsdp` to the texts that fusion pairs them with.
 """
 
+import contextlib
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,14 +21,18 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "model")
 
-# Rows of a batch are split over all copies and shares of the model.
-BATCH = ("data", "fsdp")
-
-RULES: Mapping[str, str] = {
-  "embed": "fsdp",
-  "heads": "model",
-  "hidden": "model",
-  "vocabulary": "model",
+RULES: Mapping[str, tuple[str, ...]] = {
+  # Activations: videos, their frames in the image tower, the texts of the
+  # text tower, and those that fusion pairs with each video.
+  "batch": ("data", "fsdp"),
+  "frames": ("fsdp", "model"),
+  "texts": ("data", "fsdp", "model"),
+  "queries": ("fsdp",),
+  # Parameters; the last two are also axes of activations.
+  "embed": ("fsdp",),
+  "vocabulary": ("model",),
+  "heads": ("model",),
+  "hidden": ("model",),
 }
 
 # The first pattern that is found in a parameter's path names its last axes;
@@ -106,37 +114,111 @@ def make_mesh(
   laid_out = mesh_utils.create_device_mesh(
     shape, devices, allow_split_physical_axes=True
   )
-  return Mesh(
-    laid_out, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES)
+  return Mesh(laid_out, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+
+
+def check_batch(mesh: Mesh, batch_size: int, key: str, num_frames: int) -> None:
+  """Checks that a global batch gives every device something to do.
+
+  `data` must divide the videos, `fsdp` what is left of them or their frames.
+
+  Raises:
+    ValueError: It does not; the message says which settings would.
+  """
+  data, fsdp, model = (mesh.shape[axis] for axis in MESH_AXES)
+  if _fits(data, fsdp, batch_size, num_frames):
+    return
+  sizes = range(data, batch_size + data * fsdp + 1, data)
+  nearest = min(
+    (n for n in sizes if _fits(data, fsdp, n, num_frames)),
+    key=lambda n: abs(n - batch_size),
   )
+  message = (
+    f"{key}={batch_size} videos of {num_frames} frames are not divisible by "
+    f"the mesh {_named(tuple(mesh.shape.values()))}; the nearest that are: "
+    f"{nearest}"
+  )
+  shares = data * fsdp
+  others = [n for n in range(1, shares + 1) if shares % n == 0]
+  others = [n for n in others if _fits(n, shares // n, batch_size, num_frames)]
+  if others:
+    shape = (others[-1], shares // others[-1], model)
+    message += f"; or the mesh {_named(shape)}"
+  raise ValueError(message)
 
 
-def check_batch(mesh: Mesh, batch_size: int, key: str) -> None:
-  """Raises ValueError where a global batch cannot be split over the mesh."""
-  shares = mesh.shape["data"] * mesh.shape["fsdp"]
-  if batch_size % shares:
-    nearest = max(shares, round(batch_size / shares) * shares)
-    raise ValueError(
-      f"{key}={batch_size} is not divisible by the {shares} shares of the "
-      f"mesh (data x fsdp); the nearest that is: {nearest}"
-    )
+def _fits(data: int, fsdp: int, batch_size: int, num_frames: int) -> bool:
+  if batch_size < 1 or batch_size % data:
+    return False
+  return batch_size // data % fsdp == 0 or num_frames % fsdp == 0
 
 
 def partition(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
   """How the parameter of that path is split."""
   for pattern, axes in _LOGICAL_AXES:
     if re.search(pattern, name) and len(shape) >= len(axes):
-      return _resolve(axes, shape, mesh)
+      stacked = (None,) * (len(shape) - len(axes))
+      return resolve((*stacked, *axes), shape, mesh.shape)
   return PartitionSpec()
 
 
-def _resolve(axes, shape, mesh) -> PartitionSpec:
-  split: list[str | None] = [None] * (len(shape) - len(axes))
-  for axis, size in zip(axes, shape[len(shape) - len(axes) :], strict=True):
-    target = RULES[axis] if axis else None
-    divides = target and size % mesh.shape[target] == 0
-    split.append(target if divides else None)
+def resolve(
+  axes: Sequence[str | None],
+  shape: Sequence[int],
+  mesh_shape: Mapping[str, int],
+) -> PartitionSpec:
+  """Logical axes of an array -> mesh axes, as the head of this file says."""
+  split: list[str | tuple[str, ...] | None] = []
+  free = set(mesh_shape)
+  for axis, size in zip(axes, shape, strict=True):
+    taken: list[str] = []
+    for target in RULES[axis] if axis else ():
+      if target in free and size % mesh_shape[target] == 0:
+        size //= mesh_shape[target]
+        free.remove(target)
+        taken.append(target)
+    split.append(tuple(taken) if len(taken) > 1 else next(iter(taken), None))
   return PartitionSpec(*split)
+
+
+@contextlib.contextmanager
+def over(mesh: Mesh):
+  """Within it, what is traced is split over the mesh by `constrain`."""
+  with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+    yield
+
+
+def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
+  """Splits an activation by its logical axes; without `over` it stays as it is.
+
+  Args:
+    x: Any array.
+    axes: Names of its first axes; the others stay whole.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return x
+  rest = (None,) * (x.ndim - len(axes))
+  spec = resolve((*axes, *rest), x.shape, mesh.shape)
+  return jax.lax.with_sharding_constraint(x, spec)
+
+
+def shares(axis: str, *before: tuple[str, int]) -> int:
+  """Most pieces a logical axis can be split into, after the axes `before`.
+
+  Args:
+    axis: Its name.
+    before: Names and sizes of the array's axes before it.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return 1
+  whole = int(np.prod([mesh.shape[name] for name in MESH_AXES]))
+  names, sizes = [name for name, _ in before], [size for _, size in before]
+  spec = resolve([*names, axis], [*sizes, whole], mesh.shape)
+  taken = spec[-1] or ()
+  taken = (taken,) if isinstance(taken, str) else taken
+  return int(np.prod([mesh.shape[name] for name in taken]))
 
 
 def state_shardings(state: Any, mesh: Mesh) -> Any:
@@ -166,30 +248,72 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Rows split over the mesh."""
-  return NamedSharding(mesh, PartitionSpec(BATCH))
-
-
 def batch_shardings(
   batch: Mapping[str, Any], mesh: Mesh
 ) -> dict[str, NamedSharding]:
   """Shardings of a global batch's entries (arrays or their shapes)."""
-  return {name: batch_sharding(mesh) for name in batch}
+  return {
+    name: NamedSharding(
+      mesh, resolve(_batch_axes(name, x.shape), x.shape, mesh.shape)
+    )
+    for name, x in batch.items()
+  }
+
+
+def _batch_axes(name: str, shape: tuple[int, ...]) -> tuple[str | None, ...]:
+  # Frames come split as the image tower takes them, so that a process whose
+  # devices have less than a video between them needs no more memory for it.
+  frames = "frames" if name in ("frames", "embeddings") else None
+  return ("batch", frames, *(None,) * len(shape))[: len(shape)]
+
+
+def local_rows(mesh: Mesh, batch_size: int) -> list[int]:
+  """Rows of the global batch that this process's devices hold, sorted.
+
+  Processes whose devices share videos have the same rows.
+  """
+  spec = resolve(("batch",), (batch_size,), mesh.shape)
+  sharding = NamedSharding(mesh, spec)
+  pieces = sharding.addressable_devices_indices_map((batch_size,)).values()
+  rows = [np.arange(batch_size)[index] for index in pieces if index is not None]
+  return np.unique(np.concatenate(rows)).tolist()
 
 
 def shard_batch(
-  batch: Mapping[str, np.ndarray], mesh: Mesh
+  batch: Mapping[str, np.ndarray], mesh: Mesh, batch_size: int | None = None
 ) -> dict[str, jax.Array]:
-  """This process's rows of a batch -> arrays of the global batch."""
-  sharding = batch_sharding(mesh)
-  return {
-    name: jax.make_array_from_process_local_data(sharding, value)
+  """This process's rows of a batch -> arrays of the global batch.
+
+  Args:
+    batch: Of the rows that `local_rows` lists.
+    mesh: Devices.
+    batch_size: Rows of the global batch; by default those of `batch`.
+  """
+  size = len(next(iter(batch.values()))) if batch_size is None else batch_size
+  rows = local_rows(mesh, size)
+  shapes = {
+    name: jax.ShapeDtypeStruct((size, *value.shape[1:]), value.dtype)
     for name, value in batch.items()
   }
+
+  def array(name, sharding):
+    def piece(index):
+      wanted = np.arange(size)[index[0]]
+      first = int(np.searchsorted(rows, wanted[0]))
+      return batch[name][(slice(first, first + len(wanted)), *index[1:])]
+
+    return jax.make_array_from_callback(shapes[name].shape, sharding, piece)
+
+  shardings = batch_shardings(shapes, mesh)
+  return {name: array(name, sharding) for name, sharding in shardings.items()}
 
 
 def gather(tree: Any, mesh: Mesh) -> Any:
   """Arrays of the global batch -> NumPy arrays, whole on every process."""
-  whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
-  return jax.tree.map(np.asarray, whole)
+  return jax.tree.map(np.asarray, _gathering(mesh)(tree))
+
+
+@functools.lru_cache
+def _gathering(mesh: Mesh):
+  """One program a mesh: a function made anew would be compiled anew."""
+  return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))

@@ -6,7 +6,6 @@ import math
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +28,8 @@ from unloc_jax import (
 from unloc_jax.checkpoints import Checkpoints, write_config
 from unloc_jax.data import pipeline
 from unloc_jax.metrics.report import Report
-from unloc_jax.objective import (
-  among,
-  compute_losses,
-  displacement_pairs,
-  make_targets,
-)
 from unloc_jax.pretrained import weights
-from unloc_jax.prompts import class_texts, draw_prompts
+from unloc_jax.prompts import class_texts
 from unloc_jax.state import (
   Parts,
   TrainState,
@@ -44,118 +37,9 @@ from unloc_jax.state import (
   init_state,
   nest,
   param_shapes,
+  placed_shapes,
 )
-
-Batch = Mapping[str, jax.Array]
-
-
-def train_step(
-  state: TrainState,
-  batch: Batch,
-  prompts: jax.Array | None,
-  *,
-  parts: Parts,
-  optimizer: optax.GradientTransformation,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-  """One step on a global batch.
-
-  Args:
-    state: Before the step.
-    batch: See `unloc_jax.data.batch`.
-    prompts: Class prompts [R, C, ...]; None where videos bring captions.
-    parts: Model, task, geometry, losses.
-    optimizer: Of the trained parameters.
-
-  Returns:
-    The state after it, and losses and gradient norm, scalars.
-  """
-  key = jax.random.fold_in(jax.random.key(parts.config.seed), state.step)
-  trained, frozen = optim.split_frozen(parts.config, state.params)
-
-  def loss_fn(trained):
-    losses = batch_losses({**trained, **frozen}, batch, prompts, key, parts)
-    return losses["total"], losses
-
-  grads, losses = jax.grad(loss_fn, has_aux=True)(trained)
-  norm = optax.global_norm(grads)
-  updates, opt_state = optimizer.update(grads, state.opt_state, trained)
-  new = optax.apply_updates(trained, updates)
-  average = state.average
-  if average is not None:
-    decay = parts.config.optimizer.ema
-    average = optim.update_average(average, new, decay, state.step)
-  finite = jnp.isfinite(norm) & jnp.isfinite(losses["total"])
-  keep = functools.partial(
-    jax.tree.map, lambda new, old: jnp.where(finite, new, old)
-  )
-  state = TrainState(
-    step=state.step + 1,
-    params={**state.params, **keep(new, trained)},
-    opt_state=keep(opt_state, state.opt_state),
-    average=keep(average, state.average),
-    skipped=state.skipped + (~finite).astype(jnp.int32),
-  )
-  metrics = {f"loss/{name}": value for name, value in losses.items()}
-  return state, {**metrics, "gradient_norm": norm, "skipped": state.skipped}
-
-
-def batch_losses(
-  params: Mapping[str, jax.Array],
-  batch: Batch,
-  prompts: jax.Array | None,
-  key: jax.Array,
-  parts: Parts,
-) -> dict[str, jax.Array]:
-  """Losses of a batch in training mode."""
-  prompt_key, dropout_key = jax.random.split(key)
-  num_classes = 0
-  if prompts is not None:
-    prompt_key, class_key = jax.random.split(prompt_key)
-    texts = draw_prompts(prompts, prompt_key)
-    num_classes = texts.shape[0]
-    if 0 < parts.config.text.sampled < num_classes:
-      drawn = jax.random.permutation(class_key, num_classes)
-      drawn = drawn[: parts.config.text.sampled]
-      texts, num_classes = texts[drawn], len(drawn)
-      batch = among(batch, drawn)
-  elif parts.task.train_pairing == "all":
-    texts = batch["text_ids"].reshape(-1, batch["text_ids"].shape[-1])
-  else:
-    texts = batch["text_ids"]
-  predictions: Any = parts.model.apply(
-    nest(dict(params)),
-    batch["frames"] if "frames" in batch else batch["embeddings"],
-    batch["frame_mask"],
-    texts,
-    displacement_pairs(parts.task, batch),
-    deterministic=False,
-    rngs={"dropout": dropout_key},
-  )
-  targets = make_targets(parts.task, parts.pyramid, batch, num_classes)
-  return compute_losses(parts.task, parts.loss, predictions, targets)
-
-
-def compile_train_step(parts, optimizer, mesh: Mesh, state: TrainState):
-  """The jitted step: buffers of the old state are reused."""
-  shardings = jax.tree.map(lambda x: x.sharding, state)
-  whole = sharding.replicated(mesh)
-  return jax.jit(
-    functools.partial(train_step, parts=parts, optimizer=optimizer),
-    in_shardings=(shardings, sharding.batch_sharding(mesh), whole),
-    out_shardings=(shardings, whole),
-    donate_argnums=0,
-  )
-
-
-def check_sizes(parts: Parts, mesh: Mesh) -> None:
-  """Checks that a mesh can split the batches of a run.
-
-  Raises:
-    ValueError: It cannot; the message says which settings would do.
-  """
-  config = parts.config
-  sharding.check_batch(mesh, config.train.batch_size, "train.batch_size")
-  sharding.check_batch(mesh, config.eval.batch_size, "eval.batch_size")
+from unloc_jax.train_step import check_sizes, compile_train_step
 
 
 def train_and_evaluate(
@@ -185,16 +69,15 @@ def train_and_evaluate(
     evaluator.split(name)  # What is wrong with it is said now, not at the end.
   provenance.check_run(workdir, split.manifest)
   provenance.check_weights(config, split.manifest)
+  write_config(workdir, config)
   if jax.process_index() == 0:
-    write_config(workdir, config)
     provenance.keep(workdir, split.manifest)
   checkpoints = Checkpoints(workdir, config)
 
-  state = init_state(parts, optimizer, mesh)
   if checkpoints.latest_step is not None:
-    state = checkpoints.restore(state)
+    state = checkpoints.restore(placed_shapes(parts, optimizer, mesh))
   else:
-    state = start_weights(config, state)
+    state = start_weights(config, init_state(parts, optimizer, mesh))
   log_start(parts, state, split, mesh, workdir, total_steps)
   prompts = None
   if parts.task.texts == "classes":
@@ -217,7 +100,7 @@ def train_and_evaluate(
     for step in range(first + 1, total_steps + 1):
       with jax.profiler.StepTraceAnnotation("train", step_num=step):
         batch = next(batches)
-        sharded = sharding.shard_batch(batch, mesh)
+        sharded = sharding.shard_batch(batch, mesh, config.train.batch_size)
         state, metrics = step_fn(state, sharded, prompts)
       guard.add(step, batch, metrics)
       for hook in hooks:
@@ -311,8 +194,7 @@ def make_batches(
     "batch_size": config.train.batch_size,
     "seed": config.seed,
     "start_step": int(state.step),
-    "host_index": jax.process_index(),
-    "host_count": jax.process_count(),
+    "rows": sharding.local_rows(mesh, config.train.batch_size),
   }
   if not config.train.cache_frame_tokens:
     return pipeline.make_train(config.data, split=split, **options)

@@ -7,6 +7,7 @@ import pytest
 
 from configs import common
 from tests import tiny_data
+from unloc_jax.tasks import get_task
 
 STEPS = 6
 
@@ -34,6 +35,26 @@ def tiny_config(path: pathlib.Path) -> ml_collections.ConfigDict:
   c.eval.batch_size, c.eval.every, c.eval.num_drawn = 8, 0, 0
   c.checkpoint.every = 2
   c.log.every_steps = 1
+  return c
+
+
+def task_config(
+  task: str, captions: pathlib.Path, classes: pathlib.Path
+) -> ml_collections.ConfigDict:
+  """The tiny config of any task."""
+  of_classes = get_task(task).texts == "classes"
+  c = tiny_config(classes if of_classes else captions)
+  c.task = task
+  if of_classes:
+    c.data.texts = "classes"
+    c.checkpoint.best_metric = "mAP"
+  if not get_task(task).has_displacement:
+    c.pyramid.ranges = ((0, common.INF),)
+    c.model.fusion.kind = "transformer"
+    c.loss.relevance = "sigmoid"
+  if task == "frame_tagging":
+    c.model.fusion.kind = "none"
+    c.optimizer.rates = (("", 1e-3),)
   return c
 
 

@@ -17,6 +17,7 @@ from unloc_jax import (
   checkpoints,
   embed,
   evaluate,
+  gradients,
   preemption,
   sharding,
   state,
@@ -203,7 +204,7 @@ def test_steps_that_are_not_finite_are_skipped_then_stop_the_run(
   with config.unlocked():
     config.train.max_skipped = 2
     config.eval.every = 0
-  make, compute = train.make_batches, train.batch_losses
+  make, compute = train.make_batches, gradients.batch_losses
 
   def bad_losses(params, batch, *args):
     factor = jnp.where(batch["duration"][0] < 0, jnp.nan, 1.0)
@@ -216,7 +217,7 @@ def test_steps_that_are_not_finite_are_skipped_then_stop_the_run(
       yield batch
 
   monkeypatch.setattr(train, "make_batches", spoilt)
-  monkeypatch.setattr(train, "batch_losses", bad_losses)
+  monkeypatch.setattr(gradients, "batch_losses", bad_losses)
   with pytest.raises(FloatingPointError) as error:
     train.train_and_evaluate(config, str(tmp_path))
   text = str(error.value)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.train.random_batch import random_batch
 from unloc_jax import sharding, state, train
 from unloc_jax.data import pipeline
 
@@ -49,12 +50,33 @@ def test_the_nearest_mesh_is_named(config, asked, nearest):
   assert found == nearest
 
 
-@pytest.mark.parametrize(("size", "nearest"), [(1, 4), (7, 8), (9, 8)])
-def test_a_batch_that_does_not_divide(config, size, nearest):
+@pytest.mark.parametrize(
+  ("size", "frames", "nearest"), [(1, 8, 2), (7, 8, 6), (9, 7, 8), (2, 7, 4)]
+)
+def test_a_batch_that_does_not_divide(config, size, frames, nearest):
   mesh = mesh_of(config, 2, 2, 2)
-  with pytest.raises(ValueError, match=f"that is: {nearest}$"):
-    sharding.check_batch(mesh, size, "train.batch_size")
-  sharding.check_batch(mesh, nearest, "train.batch_size")
+  with pytest.raises(ValueError, match=f"that are: {nearest}(;|$)") as error:
+    sharding.check_batch(mesh, size, "train.batch_size", frames)
+  assert "\n" not in str(error.value)
+  sharding.check_batch(mesh, nearest, "train.batch_size", frames)
+
+
+def test_fewer_videos_than_devices(config):
+  """Four devices a video: they share its frames, and its pairs with texts."""
+  mesh = mesh_of(config, 2, 2, 2)
+  sharding.check_batch(mesh, 2, "train.batch_size", 8)
+  shape = {"data": 64, "fsdp": 4, "model": 1}
+  spec = sharding.resolve(("batch", "frames"), (64, 128), shape)
+  assert spec == jax.P("data", ("fsdp", "model"))
+  spec = sharding.resolve(("batch", "queries"), (64, 512), shape)
+  assert spec == jax.P("data", "fsdp")
+
+
+def test_the_mesh_that_a_batch_would_fit_is_named(config):
+  mesh = mesh_of(config, 8, 1, 1)
+  with pytest.raises(ValueError, match="data=4, fsdp=2") as error:
+    sharding.check_batch(mesh, 4, "train.batch_size", 8)
+  assert "train.batch_size=4" in str(error.value)
 
 
 def test_matrices_are_split_as_the_table_says(config):
@@ -66,6 +88,28 @@ def test_matrices_are_split_as_the_table_says(config):
   assert spec(query, (16, 3, 8), mesh) == jax.P("fsdp", None, None)
   assert spec(query, (4, 16, 2, 8), mesh) == jax.P(None, "fsdp", "model", None)
   assert spec("norm/scale", (16,), mesh) == jax.P()
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 1), (2, 2, 2), (1, 2, 4), (1, 1, 8)])
+@pytest.mark.parametrize("rows", [8, 2])
+def test_a_batch_arrives_where_it_belongs(config, shape, rows):
+  mesh = mesh_of(config, *shape)
+  if rows % shape[0]:
+    pytest.skip("refused by check_batch")
+  batch = random_batch(config, rows)
+  sharded = sharding.shard_batch(batch, mesh)
+  assert sharding.local_rows(mesh, rows) == list(range(rows))
+  for name, value in batch.items():
+    np.testing.assert_array_equal(np.asarray(sharded[name]), value)
+  # No device has more than its share of the frames.
+  for piece in sharded["frames"].addressable_shards:
+    assert piece.data.size * 8 == batch["frames"].size
+
+
+def test_without_a_mesh_nothing_is_constrained():
+  x = np.ones((3, 5))
+  assert sharding.constrain(x, "batch", "frames") is x
+  assert sharding.shares("queries", ("batch", 3)) == 1
 
 
 @pytest.mark.heavy

@@ -8,7 +8,7 @@ function of (seed, k) alone.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ml_collections
 import numpy as np
@@ -270,15 +270,22 @@ def _read_allowed(split: Split, index: int) -> bytes:
     return b""
 
 
-def _host_rows(batch_size: int, host_index: int, host_count: int) -> range:
+def _host_rows(
+  batch_size: int,
+  host_index: int,
+  host_count: int,
+  rows: Sequence[int] | None,
+) -> list[int]:
   """Rows of the global batch that are a host's."""
+  if rows is not None:
+    return [int(row) for row in rows]
   if batch_size % host_count:
     raise ValueError(
       f"batch_size={batch_size} does not divide among {host_count} hosts; "
       "choose a multiple"
     )
-  rows = batch_size // host_count
-  return range(host_index * rows, (host_index + 1) * rows)
+  count = batch_size // host_count
+  return list(range(host_index * count, (host_index + 1) * count))
 
 
 def _as_split(config: ml_collections.ConfigDict, split: str | Split) -> Split:
@@ -293,6 +300,7 @@ def make_train(
   start_step: int = 0,
   host_index: int = 0,
   host_count: int = 1,
+  rows: Sequence[int] | None = None,
   split: Split | None = None,
 ) -> BatchStream:
   """Endless training batches, from that of `start_step` on.
@@ -304,10 +312,12 @@ def make_train(
     start_step: first step; nothing before it is read.
     host_index: which rows of each global batch are this host's.
     host_count: how many hosts share a global batch.
+    rows: rows of each global batch to make, in place of a host's even share;
+      hosts whose devices share videos make the same rows.
     split: an opened split; by default config.train_split is opened.
   """
   split = _as_split(config, split or config.train_split)
-  mine = _host_rows(batch_size, host_index, host_count)
+  mine = _host_rows(batch_size, host_index, host_count, rows)
   usable = split.usable
   order = GlobalOrder(seed, len(usable), batch_size)
 
@@ -358,6 +368,7 @@ def make_eval(
   split: str | Split | None = None,
   host_index: int = 0,
   host_count: int = 1,
+  rows: Sequence[int] | None = None,
 ) -> BatchStream:
   """Batches that hold every example, and every query, exactly once.
 
@@ -370,16 +381,17 @@ def make_eval(
     split: name or an opened split; by default config.eval_split.
     host_index: which rows of each global batch are this host's.
     host_count: how many hosts share a global batch.
+    rows: as of `make_train`.
   """
   split = _as_split(config, split or config.eval_split)
-  mine = _host_rows(batch_size, host_index, host_count)
-  rows = eval_rows(split)
-  batches = -(-len(rows) // batch_size)
+  mine = _host_rows(batch_size, host_index, host_count, rows)
+  places = eval_rows(split)
+  batches = -(-len(places) // batch_size)
 
   def plan(number: int) -> RowPlan:
     step, at = divmod(number, len(mine))
     row = step * batch_size + mine[at]
-    return (*rows[row], 0, 0) if row < len(rows) else (-1, 0, 0, 0)
+    return (*places[row], 0, 0) if row < len(places) else (-1, 0, 0, 0)
 
   return BatchStream(
     split,

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from unloc_jax.models.transformer import Dtype, Transformer
+from unloc_jax.sharding import constrain
 
 NORM_EPSILON = 1e-5
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -72,6 +73,8 @@ class ImageTower(nn.Module):
         f"image_tower.classifier: {self.classifier!r} is not one of "
         f"{', '.join(CLASSIFIERS)}"
       )
+    axes = ("batch", "frames")
+    frames = constrain(frames, *axes)
     patches = patchify(frames.astype(self.dtype), self.patch)
     embed = nn.Dense(
       self.width, use_bias=False, dtype=self.dtype, name="patch_embedding"
@@ -98,9 +101,10 @@ class ImageTower(nn.Module):
       remat=self.remat,
       scan=self.scan,
       dtype=self.dtype,
+      axes=axes,
       name="encoder",
     )
-    tokens = encoder(norm_pre(tokens), None, deterministic)
+    tokens = encoder(constrain(norm_pre(tokens), *axes), None, deterministic)
     # Only the tokens that are used are normalised: same result, less work.
     if self.classifier == "token":
       tokens = tokens[..., :1, :]
@@ -162,7 +166,13 @@ class TextTower(nn.Module):
       nn.initializers.normal(0.01),
       (self.max_tokens, self.width),
     )
-    tokens = embed(ids) + position[:length].astype(self.dtype)
+    axes = ("batch", "texts")[2 - (ids.ndim - 1) :]
+    ids = constrain(ids, *axes)
+    # The table is gathered, as every matrix is, and not what is looked up.
+    table = constrain(embed.embedding, None).astype(self.dtype)
+    tokens = jnp.take(table, ids, axis=0)
+    tokens = tokens + position[:length].astype(self.dtype)
+    tokens = constrain(tokens, *axes)
     real = ids > 0
     mask = jnp.tril(jnp.ones((length, length), bool))
     mask = mask & real[..., None, :] & real[..., :, None]
@@ -175,6 +185,7 @@ class TextTower(nn.Module):
       remat=self.remat,
       scan=self.scan,
       dtype=self.dtype,
+      axes=axes,
       name="encoder",
     )
     tokens = encoder(tokens, mask, deterministic)

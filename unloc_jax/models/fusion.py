@@ -18,10 +18,13 @@ from unloc_jax.models.feature_pyramid import (
   TopDown,
 )
 from unloc_jax.models.transformer import Dtype, Transformer, key_mask
+from unloc_jax.sharding import constrain
 
 KINDS = ("transformer", "simple_pyramid", "fpn", "late", "none")
 # Kinds that leave the text out; the caller compares points and texts.
 TEXTLESS = ("late", "none")
+# Every pair of a video and a text is a sequence, and a mesh splits pairs.
+PAIR_AXES = ("batch", "queries")
 
 
 def sinusoidal_positions(length: int, width: int) -> np.ndarray:
@@ -87,6 +90,7 @@ class Fusion(nn.Module):
       scan=self.scan,
       kernel_init=nn.initializers.xavier_uniform(),
       dtype=self.dtype,
+      axes=PAIR_AXES,
     )
     self.input_dropout = nn.Dropout(self.dropout)
     if self.kind == "transformer":
@@ -161,7 +165,7 @@ class Fusion(nn.Module):
       tokens = jnp.concatenate([tokens, _broadcast_pairs(text, pairs)], axis=2)
       mask = jnp.concatenate([mask, _broadcast_pairs(text_mask, pairs)], axis=2)
     code = sinusoidal_positions(*tokens.shape[-2:])
-    tokens = (tokens + code).astype(self.dtype)
+    tokens = constrain((tokens + code).astype(self.dtype), *PAIR_AXES)
     tokens = self.input_dropout(tokens, deterministic)
     if self.kind == "fpn":
       levels, fused_text = self._fpn(tokens, mask, num_text, deterministic)

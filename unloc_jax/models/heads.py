@@ -5,7 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from unloc_jax.models.feature_pyramid import NORM_EPSILON, Conv
+from unloc_jax.models.fusion import PAIR_AXES
 from unloc_jax.models.transformer import Dtype
+from unloc_jax.sharding import constrain
 
 
 class Branch(nn.Module):
@@ -33,7 +35,7 @@ class Branch(nn.Module):
         epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{layer}"
       )
       conv = Conv(x.shape[-1], dtype=self.dtype, name=f"conv_{layer}")
-      x = nn.relu(conv(norm(x)))
+      x = constrain(nn.relu(conv(norm(x))), *PAIR_AXES)
     return nn.Dense(
       self.outputs,
       bias_init=nn.initializers.constant(self.bias),

@@ -13,6 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from unloc_jax.sharding import constrain
+
 Dtype = Any
 Initializer = Callable[..., jax.Array]
 
@@ -42,12 +44,14 @@ class MultiHeadAttention(nn.Module):
     dropout: Rate on the attention weights.
     kernel_init: Of the four projections.
     dtype: Of computation; the softmax is float32.
+    axes: Logical axes of the input before S and D; see `sharding`.
   """
 
   num_heads: int
   dropout: float = 0.0
   kernel_init: Initializer = DEFAULT_INIT
   dtype: Dtype = jnp.float32
+  axes: tuple[str, ...] = ()
 
   @nn.compact
   def __call__(
@@ -62,9 +66,12 @@ class MultiHeadAttention(nn.Module):
       kernel_init=self.kernel_init,
       dtype=self.dtype,
     )
-    query = project(name="query")(x) * head_dim**-0.5
-    key = project(name="key")(x)
-    value = project(name="value")(x)
+
+    def heads(name):
+      return constrain(project(name=name)(x), *self.axes, None, "heads")
+
+    query = heads("query") * head_dim**-0.5
+    key, value = heads("key"), heads("value")
     logits = jnp.einsum("...qhd,...khd->...hqk", query, key)
     logits = logits.astype(jnp.float32)
     if mask is not None:
@@ -89,13 +96,17 @@ class Mlp(nn.Module):
   dropout: float = 0.0
   kernel_init: Initializer = DEFAULT_INIT
   dtype: Dtype = jnp.float32
+  axes: tuple[str, ...] = ()
 
   @nn.compact
   def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
     dense = functools.partial(
       nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype
     )
-    hidden = ACTIVATIONS[self.activation](dense(self.hidden, name="up")(x))
+    hidden = constrain(
+      dense(self.hidden, name="up")(x), *self.axes, None, "hidden"
+    )
+    hidden = ACTIVATIONS[self.activation](hidden)
     hidden = nn.Dropout(self.dropout)(hidden, deterministic)
     out = dense(x.shape[-1], name="down")(hidden)
     return nn.Dropout(self.dropout)(out, deterministic)
@@ -112,6 +123,7 @@ class Block(nn.Module):
   attention_dropout: float = 0.0
   kernel_init: Initializer = DEFAULT_INIT
   dtype: Dtype = jnp.float32
+  axes: tuple[str, ...] = ()
 
   @nn.compact
   def __call__(
@@ -130,21 +142,25 @@ class Block(nn.Module):
       self.attention_dropout,
       self.kernel_init,
       self.dtype,
+      self.axes,
       name="attention",
     )
     attended = attention(norm(name="norm_1")(x), mask, deterministic)
     attended = nn.Dropout(self.dropout)(attended, deterministic)
     x = x + self._stochastic_depth(attended, drop_path, deterministic)
+    x = constrain(x, *self.axes)
     mlp = Mlp(
       self.mlp_dim,
       self.activation,
       self.dropout,
       self.kernel_init,
       self.dtype,
+      self.axes,
       name="mlp",
     )
     out = mlp(norm(name="norm_2")(x), deterministic)
-    return x + self._stochastic_depth(out, drop_path, deterministic), None
+    x = x + self._stochastic_depth(out, drop_path, deterministic)
+    return constrain(x, *self.axes), None
 
   def _stochastic_depth(self, x, rate, deterministic):
     """Drops the branch of whole examples (all axes but the last two)."""
@@ -172,6 +188,8 @@ class Transformer(nn.Module):
     scan: One traced body for all layers; parameters are stacked.
     kernel_init: Of every linear map.
     dtype: Of computation.
+    axes: Logical axes of the input before S and D, by which a mesh splits
+      it; see `sharding`.
   """
 
   num_layers: int
@@ -186,6 +204,7 @@ class Transformer(nn.Module):
   scan: bool = False
   kernel_init: Initializer = DEFAULT_INIT
   dtype: Dtype = jnp.float32
+  axes: tuple[str, ...] = ()
 
   def setup(self):
     block = rematerialised(
@@ -200,6 +219,7 @@ class Transformer(nn.Module):
       "attention_dropout": self.attention_dropout,
       "kernel_init": self.kernel_init,
       "dtype": self.dtype,
+      "axes": self.axes,
     }
     if self.scan:
       scanned = nn.scan(

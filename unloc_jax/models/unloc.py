@@ -24,6 +24,7 @@ from unloc_jax.models.clip import (
 from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.transformer import Dtype
+from unloc_jax.sharding import constrain, shares
 
 TEXT_PARTS = ("eos", "all")
 READOUTS = ("points", "text")
@@ -139,7 +140,8 @@ class UnLoc(nn.Module):
     self, frames: jax.Array, deterministic: bool = True
   ) -> jax.Array:
     """Frames (as of `encode_frames`) -> projected frame tokens [B, T, D]."""
-    return self.image_projection(self.encode_frames(frames, deterministic))
+    tokens = self.image_projection(self.encode_frames(frames, deterministic))
+    return constrain(tokens, "batch")
 
   def encode_text_tokens(
     self, ids: jax.Array, deterministic: bool = True
@@ -233,8 +235,10 @@ class UnLoc(nn.Module):
     Memory stays flat as texts grow: of a chunk only its relevance is kept, and
     the levels of the asked pairs.
     """
-    chunk = self.query_chunk
     num_queries = texts.tokens.shape[1]
+    # Every device that shares a chunk is to have its part of it.
+    pieces = shares("queries", ("batch", video.shape[0]))
+    chunk = -(-self.query_chunk // pieces) * pieces
     num_chunks = -(-num_queries // chunk)
 
     def split(x):

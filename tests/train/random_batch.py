@@ -1,0 +1,35 @@
+"""Batches of any config without any data."""
+
+import ml_collections
+import numpy as np
+
+from unloc_jax.data.batch import batch_spec
+
+
+def random_batch(
+  config: ml_collections.ConfigDict, batch_size: int, num_classes: int = 4
+) -> dict[str, np.ndarray]:
+  """A batch whose last video has fewer frames and no example is padding."""
+  rng = np.random.default_rng(0)
+  spec = batch_spec(config.data, batch_size)
+  batch = {k: np.zeros(s.shape, s.dtype) for k, s in spec.items()}
+  frames = config.data.num_frames
+  batch["frames"] = rng.integers(0, 255, spec["frames"].shape, np.uint8)
+  batch["frame_mask"] = np.arange(frames) < np.full((batch_size, 1), frames)
+  batch["frame_mask"][-1, frames // 2 :] = False
+  start = rng.uniform(0, frames / 2, spec["segment_query"].shape)
+  length = rng.uniform(0.5, frames / 2, start.shape)
+  batch["segments"] = np.stack([start, start + length], -1).astype(np.float32)
+  owners = num_classes
+  if "text_ids" in batch:
+    owners = config.data.max_queries
+    ids = rng.integers(1, 400, spec["text_ids"].shape)
+    ids[..., -1] = 49407
+    batch["text_ids"] = ids.astype(np.int32)
+    batch["query_mask"] = np.ones_like(batch["query_mask"])
+    batch["query_mask"][0, -1] = False
+  owner = rng.integers(0, owners, start.shape)
+  batch["segment_query"] = owner.astype(np.int32)
+  batch["duration"] += frames
+  batch["example_mask"] = np.ones_like(batch["example_mask"])
+  return batch

@@ -1,0 +1,98 @@
+"""What a step keeps in memory, from the compiled programs."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.train.conftest import task_config, tiny_config
+from tests.train.random_batch import random_batch
+from unloc_jax import gradients, optim, sharding, state, train, train_step
+from unloc_jax.models.unloc import UnLoc
+
+
+def temporary_bytes(function, *shapes) -> int:
+  """Bytes that a program needs beside its arguments and results."""
+  analysis = jax.jit(function).lower(*shapes).compile().memory_analysis()
+  return analysis.temp_size_in_bytes
+
+
+def text_bytes(config, num_classes: int) -> int:
+  """Of the gradient of localization of so many classes."""
+  parts = state.Parts.from_config(config)
+  params = state.param_shapes(parts)
+  data = config.data
+  video = jax.ShapeDtypeStruct((2, data.num_frames, config.model.width), "f4")
+  texts = jax.ShapeDtypeStruct((num_classes, config.model.width), "f4")
+  pairs = jnp.zeros((2, data.max_segments), jnp.int32)
+
+  def loss(params, video, texts):
+    def run(model: UnLoc):
+      encoded = model.encode_text(texts)
+      return model.localize(
+        video, jnp.ones(video.shape[:2], bool), encoded, pairs
+      )
+
+    found = parts.model.apply(state.nest(params), method=run)
+    return jnp.sum(found.relevance**2) + jnp.sum(found.displacement**2)
+
+  return temporary_bytes(jax.grad(loss), params, video, texts)
+
+
+@pytest.mark.heavy
+def test_memory_stays_flat_as_classes_grow():
+  config = task_config(
+    "temporal_localization", pathlib.Path("/"), pathlib.Path("/")
+  )
+  config.data.inputs, config.data.embedding_width = "embeddings", 16
+  config.model.image_tower.num_layers = 0
+  config.model.text_tower.num_layers = 0
+  config.data.num_frames, config.model.fusion.mlp_dim = 32, 64
+  config.model.fusion.query_chunk = 8
+  few, many = text_bytes(config, 16), text_bytes(config, 128)
+  assert many < 1.15 * few + 128 * 4 * 2 * 100  # Its logits themselves.
+  config.model.fusion.query_chunk = 0
+  assert text_bytes(config, 128) > 4 * many
+
+
+def step_bytes(changes) -> int:
+  config = tiny_config(pathlib.Path("/"))
+  config.task = "matched_moment_retrieval"
+  config.model.image_tower.num_layers = 4
+  config.model.scan_layers = True
+  config.update_from_flattened_dict(changes)
+  parts = state.Parts.from_config(config)
+  batch = random_batch(config, 8)
+  params = state.param_shapes(parts)
+  trained, frozen = optim.split_frozen(config, params)
+  function = functools.partial(
+    gradients.whole_gradients, prompts=None, key=jax.random.key(0), parts=parts
+  )
+  return temporary_bytes(
+    lambda trained, frozen: function(trained, frozen, batch), trained, frozen
+  )
+
+
+@pytest.mark.heavy
+def test_a_frozen_tower_keeps_nothing_and_remat_keeps_less():
+  trained = step_bytes({})
+  frozen = step_bytes({"model.image_tower.frozen": True})
+  recomputed = step_bytes({"model.image_tower.remat": "full"})
+  assert frozen < recomputed < trained
+
+
+@pytest.mark.heavy
+def test_the_old_state_is_given_away(config):
+  """Its buffers hold the new one."""
+  config.train.batch_size = 8
+  parts = state.Parts.from_config(config)
+  mesh = sharding.make_mesh(config.mesh)
+  optimizer = train.make_optimizer(parts, 6, 1.0)
+  shapes = state.placed_shapes(parts, optimizer, mesh)
+  step = train_step.compile_train_step(parts, optimizer, mesh, shapes)
+  batch = sharding.shard_batch(random_batch(config, 8), mesh)
+  analysis = step.lower(shapes, batch, None).compile().memory_analysis()
+  size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+  assert analysis.alias_size_in_bytes >= 0.99 * size
