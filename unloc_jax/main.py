@@ -18,7 +18,18 @@ _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder of the run: checkpoints, logs, results."
 )
 _DISTRIBUTED = flags.DEFINE_bool(
-  "distributed", False, "One of several processes (Slurm, Kubernetes, TPU pod)."
+  "distributed",
+  False,
+  "One of several processes; Slurm, Kubernetes and TPU pods tell which.",
+)
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator", None, "Elsewhere: HOST:PORT of process 0."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "Elsewhere: how many processes there are."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "Elsewhere: which of them this is, from 0."
 )
 
 
@@ -44,12 +55,23 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     sys.exit(f"error: unknown arguments: {' '.join(argv[1:])}")
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-  import jax
+  from unloc_jax import processes
 
+  try:
+    if _DISTRIBUTED.value:
+      processes.start(
+        _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+      )
+  except ValueError as error:
+    sys.exit(f"error: {' '.join(str(error).split())}")
+  with processes.Watch():
+    _run()
+
+
+def _run() -> None:
+  # Imported here: a process of several is to say soon that it lives.
   from unloc_jax import console, preemption, train
 
-  if _DISTRIBUTED.value:
-    jax.distributed.initialize()
   console.configure()
   try:
     train.train_and_evaluate(_CONFIG.value.lock(), str(_WORKDIR.value))

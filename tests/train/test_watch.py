@@ -1,0 +1,108 @@
+"""A process that is lost is noticed, by a service made of a dictionary."""
+
+import threading
+import time
+
+import jax
+import pytest
+from jax._src import distributed
+
+from unloc_jax import processes
+
+
+class Service:
+  """What JAX's coordination service keeps."""
+
+  def __init__(self):
+    self.values: dict[str, str] = {}
+    self.reachable = True
+
+  def key_value_set(self, key, value, allow_overwrite):
+    assert allow_overwrite
+    self.check()
+    self.values[key] = value
+
+  def key_value_dir_get(self, key):
+    self.check()
+    return [item for item in self.values.items() if item[0].startswith(key)]
+
+  def check(self):
+    if not self.reachable:
+      raise jax.errors.JaxRuntimeError("UNAVAILABLE: no route")
+
+
+@pytest.fixture
+def service(monkeypatch):
+  """Process 1 of 2, and what `_end` was told, in `said`."""
+  made = Service()
+  made.said = []
+  made.ended = threading.Event()
+
+  def end(message):
+    made.said.append(message)
+    made.ended.set()
+
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  monkeypatch.setattr(jax, "process_index", lambda: 1)
+  monkeypatch.setattr(distributed.global_state, "client", made)
+  monkeypatch.setattr(processes, "_end", end)
+  return made
+
+
+def beat_on(service, stop, value="{}"):
+  number = 0
+  while not stop.wait(0.02):
+    number += 1
+    service.values["unloc_jax/alive/0"] = value.format(number)
+
+
+@pytest.mark.parametrize("value", ["{}", "ended"])
+def test_a_process_that_lives_or_ended_well_is_left_alone(service, value):
+  stop = threading.Event()
+  other = threading.Thread(target=beat_on, args=(service, stop, value))
+  other.start()
+  with processes.Watch(beat=0.02, lost=1.0):
+    time.sleep(1.6)
+    assert service.values["unloc_jax/alive/1"].isdigit()
+  stop.set()
+  other.join()
+  assert service.said == []
+  assert service.values["unloc_jax/alive/1"] == "ended"
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_process_that_falls_silent_ends_this_one(service, reachable):
+  service.values["unloc_jax/alive/0"] = "7"
+  service.reachable = reachable
+  with processes.Watch(beat=0.02, lost=0.3):
+    assert service.ended.wait(20)
+  (line,) = service.said
+  assert line.startswith("error: process 0 of the 2 of this run was not heard")
+  assert "last checkpoint" in line
+  assert "\n" not in line
+
+
+def test_a_process_that_failed_ends_this_one_at_once(service):
+  service.values["unloc_jax/alive/0"] = "failed"
+  with processes.Watch(beat=0.02, lost=1000.0):
+    assert service.ended.wait(20)
+  assert service.said[0].startswith("error: process 0 of this run failed")
+
+
+def test_a_failure_of_this_process_is_told_to_the_others(service):
+  with pytest.raises(SystemExit), processes.Watch(beat=0.02, lost=1000.0):
+    raise SystemExit("error: no such file")
+  assert service.said == ["error: no such file"]
+  assert service.values["unloc_jax/alive/1"] == "failed"
+
+
+def test_a_lone_process_watches_nobody():
+  before = threading.active_count()
+  with processes.Watch(beat=0.01, lost=0.01):
+    time.sleep(0.05)
+    assert threading.active_count() <= before
+
+
+def test_flags_that_do_not_fit_together():
+  with pytest.raises(ValueError, match="belong together"):
+    processes.start("127.0.0.1:1", None, 0)

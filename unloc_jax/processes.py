@@ -1,0 +1,166 @@
+"""The processes of one run: starting together, and noticing that one is lost.
+
+A collective with a process that is gone, or hangs, never returns. So every
+process keeps saying that it lives through JAX's coordination service, and one
+that does not hear from another for a while says so and ends; started again,
+all of them go on from the last checkpoint.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+import jax
+
+# Seconds between signs of life; seconds without one until a process is lost.
+BEAT, LOST = 5.0, 40.0
+
+_KEY = "unloc_jax/alive/"
+_ENDED, _FAILED = "ended", "failed"
+
+
+def start(
+  coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+  """Joins the other processes; Slurm, Kubernetes and TPU pods tell which.
+
+  Args:
+    coordinator: HOST:PORT of process 0; None where the environment tells.
+    num_processes: Of the run; None as above.
+    process_id: Of this one, from 0; None as above.
+
+  Raises:
+    ValueError: The environment does not tell and the flags do not either, or
+      they do not fit together.
+  """
+  given = (coordinator, num_processes, process_id)
+  if None in given and given != (None, None, None):
+    raise ValueError(
+      "--coordinator, --num_processes and --process_id belong together; "
+      f"here they are {coordinator}, {num_processes}, {process_id}"
+    )
+  try:
+    jax.distributed.initialize(
+      coordinator,
+      num_processes,
+      process_id,
+      # A last resort, should `Watch` itself be stuck.
+      heartbeat_timeout_seconds=round(2 * LOST),
+      shutdown_timeout_seconds=round(LOST),
+    )
+  except (ValueError, TypeError) as error:
+    raise ValueError(
+      f"--distributed: {error} On Slurm, Kubernetes and TPU pods it is found "
+      "by itself; elsewhere give --coordinator=HOST:PORT --num_processes=N "
+      "--process_id=I"
+    ) from None
+
+
+class Watch:
+  """Says that this process lives, and ends it where another does not.
+
+  A context manager; with a lone process it does nothing. Leaving it by an
+  exception ends the process at once with the exception's message, because
+  others may never come to the meeting at which JAX lets processes end.
+
+  Args:
+    beat: Seconds between signs of life.
+    lost: Seconds without one until a process counts as lost.
+  """
+
+  def __init__(self, beat: float = BEAT, lost: float = LOST):
+    self._beat, self._lost = beat, lost
+    self._stop = threading.Event()
+    self._client: Any = None
+    self._heard: dict[int, float] = {}
+    self._said: dict[int, str] = {}
+
+  def __enter__(self) -> "Watch":
+    if jax.process_count() > 1:
+      # Not public, as the service is not; Orbax talks to it in this way.
+      from jax._src import distributed
+
+      self._client = distributed.global_state.client
+      self._heard = dict.fromkeys(range(jax.process_count()), time.monotonic())
+      for task in (self._tell, self._judge):
+        threading.Thread(target=task, daemon=True).start()
+    return self
+
+  def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    self._stop.set()
+    if self._client is None:
+      return
+    if error is None or (kind is SystemExit and error.code in (None, 0)):
+      with contextlib.suppress(jax.errors.JaxRuntimeError):
+        self._say(_ENDED)
+      return
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+      message = str(error) or kind.__name__
+    elif isinstance(error, jax.errors.JaxRuntimeError):
+      first = (str(error).splitlines() or [kind.__name__])[0]
+      message = f"error: the processes lost each other ({first}); {_AGAIN}"
+    else:
+      message = "".join(traceback.format_exception(error))
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+      self._say(_FAILED)
+    _end(message)
+
+  def _say(self, what: str) -> None:
+    key = f"{_KEY}{jax.process_index()}"
+    self._client.key_value_set(key, what, allow_overwrite=True)
+
+  def _tell(self) -> None:
+    """Says that this process lives, and hears what the others said."""
+    number = 0
+    while not self._stop.wait(self._beat):
+      number += 1
+      try:
+        self._say(str(number))
+        said = self._client.key_value_dir_get(_KEY)
+      except jax.errors.JaxRuntimeError:
+        continue  # Process 0 is out of reach: `_judge` sees that in time.
+      for key, value in said:
+        other = int(key.rpartition("/")[2])
+        if self._said.get(other) != value or value == _ENDED:
+          self._heard[other] = time.monotonic()
+          self._said[other] = value
+
+  def _judge(self) -> None:
+    while not self._stop.wait(self._beat / 2):
+      message = self._complaint()
+      if message and not self._stop.is_set():
+        _end(f"error: {message}; {_AGAIN}")
+        return
+
+  def _complaint(self) -> str | None:
+    """What is wrong with another process, if anything."""
+    failed = [i for i, what in self._said.items() if what == _FAILED]
+    if failed:
+      return f"process {failed[0]} of this run failed"
+    now, me = time.monotonic(), jax.process_index()
+    lost = [i for i, at in self._heard.items() if now - at > self._lost]
+    if not lost:
+      return None
+    # Without process 0, where the service is, nobody is heard.
+    others = [0] if 0 in lost and me > 0 else [i for i in lost if i != me]
+    return (
+      f"process {', '.join(map(str, others))} of the {jax.process_count()} of "
+      f"this run was not heard from for {self._lost:.0f} s: it ended, hangs or "
+      "is out of reach"
+    )
+
+
+_AGAIN = (
+  "ending this one too. Start all of them again with the same command: the "
+  "run goes on from its last checkpoint"
+)
+
+
+def _end(message: str) -> None:
+  """Ends the process now, without meeting the others."""
+  print(message.rstrip(), file=sys.stderr, flush=True)
+  os._exit(1)
