@@ -23,7 +23,7 @@ def compare(folder: pathlib.Path) -> Table:
   constant = shown[:, shown.sum(axis=0).argmax()]
   count = shown.sum(axis=1)
   groups = [("all videos", np.ones(len(rows), bool))]
-  groups += [(f"{n} classes", count == n) for n in np.unique(count)]
+  groups += [(f"showing {n} classes", count == n) for n in np.unique(count)]
   cells = [
     [
       name,
