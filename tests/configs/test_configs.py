@@ -20,7 +20,7 @@ from config_cases import (
 )
 
 from configs import anet_tal, common
-from unloc_jax import evaluate, optim, train
+from unloc_jax import evaluate, gradients, optim, train
 from unloc_jax.data import config as data_config
 from unloc_jax.data.batch import batch_spec
 
@@ -65,7 +65,7 @@ def test_losses_have_the_right_shapes(name, argument):
   parts = parts_of(name, argument)
   config = parts.config
   losses = jax.eval_shape(
-    functools.partial(train.batch_losses, parts=parts),
+    functools.partial(gradients.batch_losses, parts=parts),
     shapes_of(name, argument),
     batch_spec(config.data, config.train.batch_size),
     prompt_shapes(config),
