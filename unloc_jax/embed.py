@@ -88,7 +88,7 @@ class TowerEmbedder:
   def embed(self, frames: np.ndarray) -> np.ndarray:
     """uint8 [B, H, W, 3] RGB -> float32 [B, D]; B is at most `batch`."""
     seen = np.asarray(
-      reading.centre(frames, self.image_size, self.resized_side)
+      resizing.centre(frames, self.image_size, self.resized_side)
     )
     # One shape, one program: a video's last batch is filled up.
     missing = self.batch - len(seen)

@@ -13,7 +13,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from unloc_jax.use import windows
+from unloc_jax.use import resizing, windows
 from unloc_jax.use.source import Source
 
 Advance = Callable[[float], None]
@@ -132,25 +132,4 @@ def _pixels(
       for i in needed
     ]
   )
-  return centre(frames, data.image_size, data.short_side)[place]
-
-
-def centre(frames: np.ndarray, size: int, short_side: int) -> np.ndarray:
-  """Resizes and crops as evaluation does.
-
-  Args:
-    frames: uint8 [U, h, w, 3].
-    size: Side of the crop, pixels.
-    short_side: What the short side is resized to before, pixels.
-
-  Returns:
-    uint8 [U, size, size, 3].
-  """
-  height, width = frames.shape[1:3]
-  if max(short_side, size) == min(height, width):
-    top, left = (round((side - size) * 0.5) for side in (height, width))
-    return frames[:, top : top + size, left : left + size]
-  # Takes seconds to import, and only it scales to the bit as training does.
-  from unloc_jax.data import crop
-
-  return crop.centre(frames, size, short_side).numpy()
+  return resizing.centre(frames, data.image_size, data.short_side)[place]
