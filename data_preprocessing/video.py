@@ -119,7 +119,7 @@ class FrameStream:
       if whole is False and container.format.name not in _TIMED:
         raise VideoError(
             Reason.TRUNCATED, "the container ends in a hole, or not at all")
-      stream = _video_stream(container)
+      stream = video_stream(container)
       stream.codec_context.thread_count = self._threads
       stream.thread_type = "AUTO"
       promised = video_integrity.promised_end(container, stream)
@@ -139,7 +139,7 @@ class FrameStream:
       ) else Fraction(0)
       limit = ticks.of_seconds(_limit(promised, _start(container)))
       yield from self._positions(
-          _decoded(container, stream, integrity), _aspect(stream), clock,
+          _decoded(container, stream, integrity), pixel_aspect(stream), clock,
           integrity, limit)
       if not self.frame_count:
         raise VideoError(Reason.NO_FRAMES, "no frame could be decoded")
@@ -210,7 +210,7 @@ def frames_at(
 def probe(path: str | os.PathLike[str]) -> VideoProbe:
   """Reads a video's headers. Raises VideoError."""
   with _opened(os.fspath(path)) as (container, _):
-    stream = _video_stream(container)
+    stream = video_stream(container)
     promised = video_integrity.promised_end(container, stream)
     rate = stream.average_rate or stream.guessed_rate
     return VideoProbe(
@@ -300,7 +300,7 @@ def _source(path: str, stack: contextlib.ExitStack) -> tuple[
   return (file if "://" in path else "file:" + path), head, whole
 
 
-def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
   """Returns the stream a player would show. Raises VideoError."""
   cover = av.stream.Disposition.attached_pic
   streams = [s for s in container.streams.video if not s.disposition & cover]
@@ -320,7 +320,7 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
   return stream
 
 
-def _aspect(stream: av.VideoStream) -> float:
+def pixel_aspect(stream: av.VideoStream) -> float:
   """Returns the width of a pixel over its height."""
   ratio = (stream.codec_context.sample_aspect_ratio
            or stream.sample_aspect_ratio)

@@ -1,10 +1,15 @@
-"""Cuts moments out of a video file, picture and sound."""
+"""Cuts moments out of a video file, picture and sound, as they are shown."""
 
 import os
 import pathlib
 from collections.abc import Iterator
 
 import av
+import numpy as np
+
+from data_preprocessing.video import pixel_aspect, video_stream
+from data_preprocessing.video_display import Display
+from data_preprocessing.video_errors import VideoError
 
 _SOUND = "aac"
 _PICTURE = "libx264"
@@ -16,7 +21,8 @@ def cut_clip(
   """Writes the part of a video between two times as an mp4.
 
   It is encoded anew, so that it begins exactly at `start`, and not at the
-  nearest frame a copy could begin with. Written beside, then renamed.
+  nearest frame a copy could begin with; upright and with square pixels,
+  whatever the file's display matrix. Written beside, then renamed.
 
   Args:
     path: The video.
@@ -30,15 +36,15 @@ def cut_clip(
   beside = out.with_name(out.name + ".tmp")
   out.parent.mkdir(parents=True, exist_ok=True)
   try:
-    # A playlist would make libav open whatever files it names.
-    with av.open(
-      f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"}
-    ) as source:
+    with _opened(path) as source, av.open(
+      str(beside), "w", format="mp4"
+    ) as target:
       origin = (source.start_time or 0) / av.time_base
       source.seek(max(0, round((origin + start) * av.time_base)))
-      with av.open(str(beside), "w", format="mp4") as target:
-        count = _copy(source, target, origin + start, origin + end)
-  except av.FFmpegError as error:
+      count = _copy(
+        source, target, _shape(path), origin + start, origin + end
+      )
+  except (av.FFmpegError, VideoError) as error:
     beside.unlink(missing_ok=True)
     raise ValueError(f"{os.fspath(path)}: cannot be cut ({error})") from error
   if not count:
@@ -49,13 +55,37 @@ def cut_clip(
   beside.rename(out)
 
 
-def _copy(source, target, start: float, end: float) -> int:
+def _opened(path: str | os.PathLike[str]) -> av.container.InputContainer:
+  # A playlist would make libav open whatever files it names.
+  return av.open(
+    f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"}
+  )
+
+
+def _shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+  """Height and width of the pictures of a clip, even."""
+  with _opened(path) as source:
+    video = video_stream(source)
+    for frame in _frames(source, [video], float("inf")):
+      assert isinstance(frame, av.VideoFrame)
+      return _even(Display(0).image(frame, pixel_aspect(video))).shape[:2]
+  raise ValueError(f"{os.fspath(path)}: cannot be cut (it shows nothing)")
+
+
+def _even(image: np.ndarray) -> np.ndarray:
+  """libx264 takes whole pairs of pixels: repeats the last of an odd side."""
+  height, width = image.shape[:2]
+  padding = [(0, height % 2), (0, width % 2), (0, 0)]
+  return np.ascontiguousarray(np.pad(image, padding, mode="edge"))
+
+
+def _copy(
+  source, target, shape: tuple[int, int], start: float, end: float
+) -> int:
   """Encodes what is shown and heard in [start, end); counts the pictures."""
-  video = source.streams.video[0]
+  video = video_stream(source)
   picture = target.add_stream(_PICTURE, rate=video.average_rate or 25)
-  # libx264 takes whole pairs of pixels.
-  picture.width = video.codec_context.width // 2 * 2
-  picture.height = video.codec_context.height // 2 * 2
+  picture.height, picture.width = shape
   picture.pix_fmt = "yuv420p"
   picture.time_base = picture.codec_context.time_base = video.time_base
   streams = [video]
@@ -63,22 +93,28 @@ def _copy(source, target, start: float, end: float) -> int:
   if source.streams.audio:
     streams.append(source.streams.audio[0])
     sound = target.add_stream(_SOUND, rate=streams[1].rate)
+  display, aspect = Display(0), pixel_aspect(video)
   count = 0
   for frame in _frames(source, streams, end):
     if frame.time is None or not start <= frame.time < end:
       continue
     assert frame.pts is not None
     assert frame.time_base is not None
-    frame.pts -= round(start / frame.time_base)
+    shift = round(start / frame.time_base)
     if isinstance(frame, av.VideoFrame):
       count += 1
-      frame.pict_type = av.video.frame.PictureType.NONE
-      shown = frame.reformat(picture.width, picture.height, "yuv420p")
+      shown = av.VideoFrame.from_ndarray(
+        _even(display.image(frame, aspect)), format="rgb24"
+      )
+      shown.pts, shown.time_base = frame.pts - shift, frame.time_base
       target.mux(picture.encode(shown))
     elif sound is not None:
+      frame.pts -= shift
       target.mux(sound.encode(frame))
   for stream in filter(None, (picture, sound)):
-    target.mux(stream.encode(None))
+    # A clip of no frame never began to encode.
+    if count:
+      target.mux(stream.encode(None))
   return count
 
 
