@@ -4,6 +4,7 @@ Numbers of texts and windows are rounded up to a few sizes, so that few
 programs are compiled whatever is asked.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,8 @@ from unloc_jax.use.answers import Answer, Moment
 from unloc_jax.use.encoded import EncodedVideo
 
 _QUERY_SIZES = (1, 4, 16, 64)
+# Soft-NMS takes the best first, so it need not go on to the last one.
+_TOP_SIZES = (8, 32)
 # Most (window, text) pairs fused at a time.
 _PAIRS = 64
 
@@ -39,9 +42,7 @@ class Asker:
     self._texts = jax.jit(functools.partial(_encode_texts, parts))
     self._predict = jax.jit(functools.partial(_predict, parts))
     self._candidates = jax.jit(functools.partial(_candidates, parts))
-    self._suppress = jax.jit(
-      functools.partial(detections.suppress, self._options)
-    )
+    self._suppress = jax.jit(detections.suppress, static_argnums=0)
 
   def steps(self, counts: np.ndarray, rate: np.float32) -> np.ndarray:
     """Seconds between sampled frames of windows of N frames, float32 [W]."""
@@ -87,26 +88,26 @@ class Asker:
 
   def _chunk(self, video, queries, texts, top_k) -> list[Answer]:
     texts = self._encoded(texts)
-    found, times, curves = self._found(video, texts, len(queries))
+    found, times, curves = self._found(video, texts, len(queries), top_k)
     scores, segments = np.asarray(found.scores), np.asarray(found.segments)
     times, curves = windows.blend(times, curves, video.duration)
     answers = []
     for q, query in enumerate(queries):
       if found.classes is None:
         kept = np.flatnonzero(scores[0, q] > 0)[:top_k]
-        own = segments[0, q][kept], scores[0, q][kept]
+        own = segments[0, q][kept].tolist(), scores[0, q][kept].tolist()
       else:
         mine = (np.asarray(found.classes)[0] == q) & (scores[0] > 0)
         kept = np.flatnonzero(mine)[:top_k]
-        own = segments[0][kept], scores[0][kept]
+        own = segments[0][kept].tolist(), scores[0][kept].tolist()
       moments = [
-        Moment(video.video_id, query, float(start), float(end), float(score))
+        Moment(video.video_id, query, start, end, score)
         for (start, end), score in zip(*own, strict=True)
       ]
       answers.append(Answer(query, moments, times, curves[q]))
     return answers
 
-  def _found(self, video, texts, num_queries):
+  def _found(self, video, texts, num_queries, top_k):
     """Detections over all windows, and the relevance in each."""
     found_segments, found_scores = [], []
     for block in _blocks(video, texts.tokens.shape[0]):
@@ -124,8 +125,20 @@ class Asker:
     # Texts that only fill up must not take places of an NMS over all classes.
     asked = np.arange(scores.shape[1]) < num_queries
     scores = _side_by_side(scores * asked[:, None])
-    found = self._suppress(_side_by_side(segments), scores, scores[..., :1])
+    options = self._options_for(top_k)
+    found = self._suppress(
+      options, _side_by_side(segments), scores, scores[..., :1]
+    )
     return found, times, curves
+
+  def _options_for(self, top_k: int) -> detections.DecodeSpec:
+    """Options of soft-NMS that finds the best `top_k` of each query."""
+    options = self._options
+    if options.class_agnostic:
+      return options
+    most = options.max_detections
+    enough = next((size for size in _TOP_SIZES if size >= top_k), most)
+    return dataclasses.replace(options, max_detections=min(enough, most))
 
   def logits(
     self, video: EncodedVideo, num_queries: int, texts: np.ndarray
