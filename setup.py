@@ -58,9 +58,11 @@ setuptools.setup(
     ],
     "demo": ["gradio>=6.31"],
     "test": [
+      "gradio>=6.31",
       "hypothesis",
       "mypy",
       "pillow",
+      "playwright",
       "pytest>=8",
       "pytest-xdist",
       "ruff",

@@ -76,10 +76,11 @@ class Demo:
     encoded = self._encode(self._checked(video))
     answers = self._localizer.ask(encoded, wanted, max(1, int(top_k)))
     moments = [moment for answer in answers for moment in answer.moments]
-    stem = self._out / uuid.uuid4().hex
+    folder = self._out / uuid.uuid4().hex
+    folder.mkdir()
     paths = []
     for name in ("srt", "json"):
-      path = stem.with_suffix(f".{name}")
+      path = folder / f"moments.{name}"
       path.write_text(formats.FORMATS[name](moments), encoding="utf-8")
       paths.append(str(path))
     return page.timeline(answers, encoded.duration), paths[0], paths[1]

@@ -10,6 +10,11 @@ from unloc_jax.use.formats import clock
 
 PLAYER = "player"
 _WIDTH, _HEIGHT = 1000, 70
+_BUTTON = (
+  "border:1px solid #e76f51;border-radius:6px;padding:2px 8px;"
+  "font-size:0.8rem;font-weight:400"
+)
+_AXIS = "display:flex;justify-content:space-between;font-size:0.7rem"
 
 
 def timeline(answers: Sequence[Answer], duration: float) -> str:
@@ -36,15 +41,18 @@ def _block(answer: Answer, duration: float) -> str:
   )
   buttons = " ".join(
     f'<button type="button" class="moment" onclick="{_seek(m.start)}" '
-    'style="border:1px solid #e76f51;border-radius:6px;padding:2px 8px">'
+    f'style="{_BUTTON}">'
     f"{clock(m.start)} - {clock(m.end)} ({m.score:.2f})</button>"
     for m in answer.moments
   )
   return (
-    f'<div class="answer"><b>{html.escape(answer.query)}</b>'
+    '<div class="answer" style="margin-bottom:14px">'
+    f"<b>{html.escape(answer.query)}</b>"
     f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" '
     f'style="width:100%;height:{_HEIGHT}px;display:block;background:#f4f4f4">'
-    f"{bars}{_curve(answer, duration)}</svg>{buttons}</div>"
+    f"{bars}{_curve(answer, duration)}</svg>"
+    f'<div style="{_AXIS}"><span>0</span><span>{clock(duration)}</span></div>'
+    f"{buttons}</div>"
   )
 
 

@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import ml_collections
@@ -43,8 +44,8 @@ class Limits:
 
 def read_clips(
   path: str, export: "Export", limits: Limits
-) -> list[reading.Clip]:
-  """As `reading.read_clips`, all windows at once, within limits.
+) -> Iterator[reading.Clip]:
+  """As `reading.read_clips`, within limits; windows wait on disk.
 
   Raises:
     ValueError: The video cannot be read within them; one line says why.
@@ -78,23 +79,19 @@ def read_clips(
       lines = done.stdout.strip().splitlines()
       why = lines[-1] if lines else "its decoder ran out of memory or crashed"
       raise ValueError(why.replace(path, name))
-    return _load(pathlib.Path(folder))
+    yield from _load(pathlib.Path(folder))
 
 
-def _load(folder: pathlib.Path) -> list[reading.Clip]:
-  clips = []
+def _load(folder: pathlib.Path) -> Iterator[reading.Clip]:
   for path in sorted(folder.glob("*.npz")):
     with np.load(path, allow_pickle=False) as file:
-      clips.append(
-        reading.Clip(
-          inputs=file["inputs"],
-          frame_mask=file["frame_mask"],
-          start=float(file["start"]),
-          duration=float(file["duration"]),
-          frame_count=int(file["frame_count"]),
-        )
+      yield reading.Clip(
+        inputs=file["inputs"],
+        frame_mask=file["frame_mask"],
+        start=float(file["start"]),
+        duration=float(file["duration"]),
+        frame_count=int(file["frame_count"]),
       )
-  return clips
 
 
 def _limit_memory(more: int) -> None:

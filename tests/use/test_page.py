@@ -1,0 +1,103 @@
+"""The page's handler: limits, folders, and text that stays text."""
+
+import pathlib
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from unloc_jax import demo
+from unloc_jax.use import page, reader_process
+from unloc_jax.use.answers import Answer, Moment
+
+
+@pytest.fixture
+def handler(localizer, tmp_path) -> demo.Demo:
+  for name in ("uploads", "out"):
+    (tmp_path / name).mkdir()
+  limits = reader_process.Limits(seconds=120.0)
+  return demo.Demo(
+    localizer, [tmp_path / "uploads"], tmp_path / "out", limits, 1
+  )
+
+
+@pytest.mark.heavy
+def test_a_video_is_answered_like_the_api(
+  handler, videos, tmp_path, localizer, encoded
+):
+  path = shutil.copy(videos[0], tmp_path / "uploads")
+  html, srt, as_json = handler.answer(str(path), "a cat\n\na dog\n", 2)
+  assert html.count('class="answer"') == 2
+  assert html.count('class="moment"') == 4
+  best = localizer.localize(encoded[0], ["a cat"], 1)[0]
+  assert f"v.currentTime={best.start:.3f}" in html
+  assert "1\n00:00:" in pathlib.Path(srt).read_text()
+  assert '"query": "a dog"' in pathlib.Path(as_json).read_text()
+
+
+@pytest.mark.heavy
+def test_broken_uploads_are_told_and_the_handler_lives(handler, tmp_path):
+  for content in (b"", b"no video", b"\0\0\0\x18ftypisom" + b"\0" * 100):
+    path = tmp_path / "uploads" / "x.mp4"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.mp4") as caught:
+      handler.answer(str(path), "a cat", 2)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    ("../secret.mp4", "outside"),
+    ("/etc/passwd", "outside"),
+    ("notes.txt", "does not end in"),
+    ("none.mp4", "no such video"),
+    ("large.mp4", "larger than 1 MB"),
+  ],
+)
+def test_what_is_not_read(handler, tmp_path, name, message):
+  (tmp_path / "secret.mp4").write_bytes(b"x")
+  (tmp_path / "uploads" / "notes.txt").write_text("x")
+  (tmp_path / "uploads" / "large.mp4").write_bytes(bytes((1 << 20) + 1))
+  with pytest.raises(ValueError, match=message):
+    handler.answer(str(tmp_path / "uploads" / name), "a cat", 1)
+
+
+def test_links_out_of_the_folder_are_not_followed(handler, tmp_path):
+  (tmp_path / "secret.mp4").write_bytes(b"x")
+  link = tmp_path / "uploads" / "link.mp4"
+  link.symlink_to(tmp_path / "secret.mp4")
+  with pytest.raises(ValueError, match="outside"):
+    handler.answer(str(link), "a cat", 1)
+
+
+def test_a_page_without_video_or_sentence_says_so(handler):
+  with pytest.raises(ValueError, match="no video yet"):
+    handler.answer(None, "a cat", 1)
+  with pytest.raises(ValueError, match="no sentence yet"):
+    handler.answer("x.mp4", " \n ", 1)
+  with pytest.raises(ValueError, match="at most 16"):
+    handler.answer("x.mp4", "a\n" * 17, 1)
+
+
+def test_a_reader_that_hangs_is_ended(localizer, monkeypatch):
+  def hang(*arguments, timeout, **options):
+    raise subprocess.TimeoutExpired("reader", timeout)
+
+  monkeypatch.setattr(reader_process.subprocess, "run", hang)
+  with pytest.raises(ValueError, match=r"x\.mp4: not read within 5 s"):
+    list(
+      reader_process.read_clips(
+        "a/x.mp4", localizer.export, reader_process.Limits(seconds=5)
+      )
+    )
+
+
+def test_sentences_stay_text():
+  moment = Moment("v", "<script>", 1.0, 2.0, 0.5)
+  answer = Answer("<script>", [moment], np.arange(3.0), np.ones(3, np.float32))
+  html = page.timeline([answer], 3.0)
+  assert "<script>" not in html
+  assert "&lt;script&gt;" in html
