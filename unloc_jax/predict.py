@@ -10,9 +10,8 @@
 """
 
 import argparse
-import dataclasses
+import collections
 import glob
-import hashlib
 import os
 import pathlib
 import sys
@@ -22,97 +21,13 @@ from typing import TYPE_CHECKING
 import tqdm
 
 from unloc_jax.use import formats
-from unloc_jax.use.answers import Answer, Moment
-from unloc_jax.use.encoded import SUFFIX, EncodedVideo
 from unloc_jax.use.questions import check_texts
+from unloc_jax.use.requests import Found, Request, ask_video, write
 
 if TYPE_CHECKING:
   from unloc_jax.localizer import Localizer
 
 _LABELS_BYTES = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-  """What is asked of every video.
-
-  Attributes:
-    queries: Sentences; () where labels are asked.
-    labels: Names of actions.
-    segment: Stretches of labels rather than detections.
-    top_k: Most moments of a query, or of a video where labels are asked.
-    encoded: Folder that keeps encoded videos, or None.
-  """
-
-  queries: tuple[str, ...]
-  labels: tuple[str, ...]
-  segment: bool
-  top_k: int
-  encoded: pathlib.Path | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-  """What was found in a video.
-
-  Attributes:
-    path: The video.
-    duration: Seconds.
-    moments: In the order they are told.
-    answers: By query, with relevance; () where labels were asked.
-  """
-
-  path: str
-  duration: float
-  moments: list[Moment]
-  answers: tuple[Answer, ...]
-
-
-def ask_video(localizer: "Localizer", path: str, request: Request) -> Found:
-  """Asks one video file.
-
-  Raises:
-    ValueError: It cannot be read, or asked that.
-  """
-  video = _encoded(localizer, path, request.encoded)
-  answers: list[Answer] = []
-  if request.queries:
-    answers = localizer.ask(video, request.queries, request.top_k)
-    moments = [moment for answer in answers for moment in answer.moments]
-  elif request.segment:
-    moments = localizer.segment(video, request.labels)
-  else:
-    moments = localizer.detect(video, request.labels, request.top_k)
-  return Found(path, video.duration, moments, tuple(answers))
-
-
-def _encoded(
-  localizer: "Localizer", path: str, folder: pathlib.Path | None
-) -> EncodedVideo:
-  """The encoded video, read from `folder` if it was kept there."""
-  kept = None
-  if folder is not None and os.path.exists(path):
-    stat = os.stat(path)
-    key = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
-    # Of the model, too: another one's would be refused.
-    key += localizer.export.encoder_hash
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    kept = folder / f"{pathlib.Path(path).stem}-{name}{SUFFIX}"
-    if kept.exists():
-      return EncodedVideo.load(str(kept))
-  with tqdm.tqdm(
-    desc=f"Reading {pathlib.Path(path).name}",
-    unit="s",
-    bar_format="{desc}: {n:.0f} s of video, {elapsed}",
-    leave=False,
-    disable=None,  # Silent where nobody is watching.
-  ) as bar:
-    video = localizer.encode_video(
-      path, lambda seconds: bar.update(seconds - bar.n) or None
-    )
-  if kept is not None:
-    video.save(str(kept))
-  return video
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -186,20 +101,25 @@ def plot(out: pathlib.Path, found: Sequence[Found]) -> list[pathlib.Path]:
   return paths
 
 
-def clips(folder: pathlib.Path, found: Sequence[Found]) -> list[pathlib.Path]:
-  """Cuts all moments out of their videos; returns the files."""
+def clips(folder: pathlib.Path, found: Sequence[Found]) -> int:
+  """Cuts all moments out of their videos; returns how many could not be."""
   from unloc_jax.use.clips import cut_clip
 
   wanted = [(item, moment) for item in found for moment in item.moments]
-  paths = []
+  failed = 0
   for number, (item, moment) in enumerate(
     tqdm.tqdm(wanted, desc="Cutting", unit="clip", disable=None), start=1
   ):
     stem = _safe(f"{moment.video_id}_{number:03}_{moment.query}")
     path = folder / f"{stem}.mp4"
-    cut_clip(item.path, path, moment.start, moment.end)
-    paths.append(path)
-  return paths
+    try:
+      cut_clip(item.path, path, moment.start, moment.end)
+    except ValueError as error:
+      print(f"error: {error}", file=sys.stderr)
+      failed += 1
+    else:
+      print(f"{path}: cut", file=sys.stderr)
+  return failed
 
 
 def _safe(name: str) -> str:
@@ -226,6 +146,8 @@ def _parser() -> argparse.ArgumentParser:
   add("--plot", metavar="PNG", help="draws timelines")
   add("--clips", metavar="DIR", help="cuts the moments out")
   add("--encoded", metavar="DIR", help="keeps encoded videos")
+  add("--beam", metavar="OPTIONS", help="asks on Apache Beam, a file a video "
+      "under --out; options of its runner, or '' for this machine")
   return parser
 
 
@@ -246,37 +168,73 @@ def _request(flags: argparse.Namespace) -> Request:
   )
 
 
-def write(text: str, out: str | None) -> None:
-  """Prints, or writes beside and renames."""
-  if out is None:
-    print(text, end="" if text.endswith("\n") else "\n")
-    return
-  path = pathlib.Path(out)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  beside = path.with_name(path.name + ".tmp")
-  beside.write_text(text, encoding="utf-8")
-  beside.rename(path)
+def out_names(paths: Sequence[str], ending: str) -> list[str]:
+  """A file name for each video's result; no two the same."""
+  names: list[str] = []
+  taken: collections.Counter[str] = collections.Counter()
+  for path in paths:
+    stem = pathlib.Path(path).stem
+    taken[stem] += 1
+    again = f"_{taken[stem]}" if taken[stem] > 1 else ""
+    names.append(f"{stem}{again}.{ending}")
+  return names
 
 
 def _tell(found: Sequence[Found], name: str, out: str | None) -> None:
   """Prints or writes what was found in the wanted format."""
   as_text = formats.FORMATS[name]
   if name in formats.SUBTITLES and len(found) > 1:
-    if out is None:
-      raise ValueError(
-        f"--format {name} is one file a video; give --out FOLDER"
-      )
-    for item in found:
-      path = pathlib.Path(out) / f"{pathlib.Path(item.path).stem}.{name}"
-      write(as_text(item.moments), str(path))
+    assert out is not None
+    names = out_names([item.path for item in found], name)
+    for item, file in zip(found, names, strict=True):
+      write(as_text(item.moments), pathlib.Path(out) / file)
     return
-  write(as_text([m for item in found for m in item.moments]), out)
+  text = as_text([m for item in found for m in item.moments])
+  if out is None:
+    print(text, end="" if text.endswith("\n") else "\n")
+  else:
+    write(text, pathlib.Path(out))
+
+
+def _check_outputs(flags: argparse.Namespace, count: int) -> None:
+  """Raises ValueError, before any work, where a result has no place."""
+  if flags.format in formats.SUBTITLES and count > 1 and not flags.out:
+    raise ValueError(
+      f"--format {flags.format} is one file a video; give --out FOLDER"
+    )
+  if flags.beam is None:
+    return
+  if not flags.out:
+    raise ValueError("--beam writes a file a video; give --out FOLDER")
+  if flags.plot or flags.clips:
+    raise ValueError("--beam neither plots nor cuts; leave --plot and --clips")
+
+
+def _on_beam(flags: argparse.Namespace, request: Request, paths) -> int:
+  """Asks a corpus; returns how many videos could not be asked."""
+  from unloc_jax.use import corpus
+
+  names = out_names(paths, formats.ENDINGS[flags.format])
+  jobs = dict(zip(paths, names, strict=True))
+  failures = corpus.ask(
+    flags.export, jobs, request, flags.format, flags.out, flags.beam
+  )
+  for line in failures:
+    print(f"error: {line}", file=sys.stderr)
+  print(
+    f"{flags.out}: {len(paths) - len(failures)} of {len(paths)} videos asked",
+    file=sys.stderr,
+  )
+  return len(failures)
 
 
 def run(flags: argparse.Namespace) -> int:
-  """Does what the flags say; returns how many videos could not be asked."""
+  """Does what the flags say; returns how much of it could not be done."""
   request, paths = _request(flags), expand(flags.video)
+  _check_outputs(flags, len(paths))
   keep_programs()
+  if flags.beam is not None:
+    return _on_beam(flags, request, paths)
   from unloc_jax.localizer import Localizer
 
   localizer = Localizer.from_export(flags.export)
@@ -294,10 +252,10 @@ def run(flags: argparse.Namespace) -> int:
   if flags.plot:
     for path in plot(pathlib.Path(flags.plot), found):
       print(f"{path}: drawn", file=sys.stderr)
+  failed = len(paths) - len(found)
   if flags.clips:
-    for path in clips(pathlib.Path(flags.clips), found):
-      print(f"{path}: cut", file=sys.stderr)
-  return len(paths) - len(found)
+    failed += clips(pathlib.Path(flags.clips), found)
+  return failed
 
 
 def keep_programs() -> None:
@@ -312,7 +270,7 @@ def keep_programs() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """Finds moments; exits with 1 where a video could not be asked."""
+  """Finds moments; exits with 1 where a video could not be asked or cut."""
   flags = _parser().parse_args(argv)
   try:
     failed = run(flags)

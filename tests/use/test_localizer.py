@@ -53,6 +53,15 @@ def test_answers_do_not_depend_on_what_else_is_asked(localizer, encoded):
     )
 
 
+def test_fewer_moments_are_the_best_of_more(localizer, encoded):
+  """Soft-NMS that stops earlier finds the same."""
+  most = localizer.localize(encoded[1], TEXTS[:1], 100)
+  for top_k in (1, 8, 9, 33):
+    few = localizer.localize(encoded[1], TEXTS[:1], top_k)
+    assert len(few) == min(top_k, len(most))
+    np.testing.assert_allclose(rows(few), rows(most)[:top_k], atol=1e-5)
+
+
 def test_moments_are_ranked_and_inside_the_video(localizer, encoded):
   for video in encoded:
     scores = rows(localizer.localize(video, TEXTS[:1], 5))

@@ -81,6 +81,8 @@ FORMATS: dict[str, Callable[[Sequence[Moment]], str]] = {
   "vtt": vtt,
 }
 SUBTITLES = ("srt", "vtt")
+# What files of a format end in.
+ENDINGS = {name: "txt" if name == "table" else name for name in FORMATS}
 
 
 def clock(seconds: float) -> str:
