@@ -1,0 +1,101 @@
+"""What asking a video costs: python -m benchmarks.predict --export DIR VIDEO...
+
+Prints, each beside its target,
+
+* start-up: the command, once to compile and once more, to its first moment;
+* a query on an encoded video, and 64 of them at once;
+* for each VIDEO, the peak memory of the command that asks it.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from unloc_jax import Localizer
+from unloc_jax.predict import keep_programs
+
+START_SECONDS = 10.0
+QUERY_MS = 50.0
+BATCH, BATCH_RATIO = 64, 8.0
+PEAK_GB = 1.5
+_KIB = 1024
+
+
+def seconds(action: Callable[[], object]) -> float:
+  """Time of one call."""
+  start = time.perf_counter()
+  action()
+  return time.perf_counter() - start
+
+
+def command(export: str, video: str) -> list[str]:
+  """The command that asks a video one sentence."""
+  return [
+    sys.executable, "-m", "unloc_jax.predict", "--export", export,
+    "--video", video, "--query", "a red circle moves", "--format", "jsonl",
+  ]  # fmt: skip
+
+
+def run(export: str, video: str) -> None:
+  """Runs the command; raises where it fails."""
+  subprocess.run(command(export, video), check=True, stdout=subprocess.DEVNULL)
+
+
+def peak_gb(export: str, video: str) -> float:
+  """Peak memory of the command, of a process of its own that measures it."""
+  code = (
+    "import resource, subprocess, sys\n"
+    "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+  )
+  made = subprocess.run(
+    [sys.executable, "-c", code, *command(export, video)],
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  return int(made.stdout) * _KIB / 1e9
+
+
+def queries(localizer: Localizer, video: str, repeats: int) -> None:
+  """Prints the time of one and of many queries, taken in turn."""
+  encoded = localizer.encode_video(video)
+  sentences = [f"sentence {i}: a red circle moves" for i in range(BATCH)]
+  ask = lambda count: localizer.localize(encoded, sentences[:count])  # noqa: E731
+  ask(1), ask(BATCH)
+  one, many = [], []
+  for _ in range(repeats):
+    one += [seconds(lambda: ask(1)) for _ in range(5)]
+    many.append(seconds(lambda: ask(BATCH)))
+  single, batch = (1e3 * statistics.median(times) for times in (one, many))
+  print(f"one query         {single:8.2f} ms  (below {QUERY_MS:g})")
+  print(f"{BATCH} queries        {batch:8.2f} ms")
+  print(f"ratio             {batch / single:8.2f}     (below {BATCH_RATIO:g})")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """Measures and prints."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--export", required=True, help="an exported model")
+  parser.add_argument("--repeats", type=int, default=30)
+  parser.add_argument("videos", nargs="+", help="the first one is asked")
+  flags = parser.parse_args(argv)
+  first = flags.videos[0]
+  cold = seconds(lambda: run(flags.export, first))
+  warm = statistics.median(
+    seconds(lambda: run(flags.export, first)) for _ in range(3)
+  )
+  print(f"start-up, first   {cold:8.2f} s")
+  print(f"start-up, again   {warm:8.2f} s   (below {START_SECONDS:g})")
+  keep_programs()
+  queries(Localizer.from_export(flags.export), first, flags.repeats)
+  for video in flags.videos:
+    print(f"peak memory       {peak_gb(flags.export, video):8.2f} GB  "
+          f"(below {PEAK_GB:g}) {video}")
+
+
+if __name__ == "__main__":
+  main()
