@@ -23,7 +23,7 @@ import numpy as np
 from unloc_jax.models.clip import ImageTower, normalise_pixels
 from unloc_jax.pretrained import weights
 from unloc_jax.state import nest
-from unloc_jax.use import exported, reading
+from unloc_jax.use import exported, resizing
 
 _TOWER = "image_tower/"
 _CLASS = "class_embedding"
