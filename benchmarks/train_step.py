@@ -57,7 +57,7 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
   jax.config.update("jax_enable_compilation_cache", False)
   config = work(args)
   devices = topology.open_topology(args.topology)
-  mesh = sharding.make_mesh(config.mesh, devices.devices)
+  mesh = sharding.run_mesh(config, devices.devices)
   started = time.perf_counter()
   traced = program.trace(config, mesh)
   platforms = None if devices.local else (devices.platform,)

@@ -252,7 +252,9 @@ def _checkpoint() -> ml_collections.ConfigDict:
 def _mesh() -> ml_collections.ConfigDict:
   """Devices per mesh axis; one of them may be -1, for all that are left."""
   c = ml_collections.ConfigDict()
-  # Copies of the model, each with its share of the batch.
+  # Copies of the model, each with its share of the batch. -1: all that are
+  # left, or, where they are more than the videos of a batch, as many as divide
+  # those; fsdp takes the others.
   c.data = -1
   # Shares of parameters and optimizer state; also splits the batch.
   c.fsdp = 1

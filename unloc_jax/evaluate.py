@@ -204,7 +204,7 @@ def evaluate_run(
 ) -> dict[str, Report]:
   """Scores a run's best checkpoint (else its latest), or an export."""
   parts = Parts.from_config(config)
-  mesh = sharding.make_mesh(config.mesh)
+  mesh = sharding.run_mesh(config)
   evaluator = Evaluator(parts, mesh, workdir)
   manifest = evaluator.split(splits[0]).manifest
   if exported.is_export(workdir):

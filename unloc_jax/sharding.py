@@ -51,28 +51,37 @@ _LOGICAL_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
 )
 
 
-def mesh_shape(mesh: ml_collections.ConfigDict, count: int) -> tuple[int, ...]:
+def mesh_shape(
+  mesh: ml_collections.ConfigDict, count: int, batches: Sequence[int] = ()
+) -> tuple[int, ...]:
   """Devices per axis of MESH_AXES that `config.mesh` asks for.
 
   Args:
     mesh: `config.mesh`; one axis may be -1, which takes what is left.
     count: Devices there are.
+    batches: Videos of the batches it is to split. Where `data` is -1 and
+      would be a multiple of the smallest, it takes no more devices than
+      divide them all, and `fsdp` the others.
 
   Raises:
     ValueError: The axes do not multiply to the number of devices.
   """
-  shape = [mesh[axis] for axis in MESH_AXES]
+  asked = [mesh[axis] for axis in MESH_AXES]
+  shape = list(asked)
   if shape.count(-1) > 1:
     raise ValueError(f"mesh: only one axis may be -1, not {shape}")
   known = math.prod(n for n in shape if n != -1)
   if -1 in shape and known > 0 and count % known == 0:
     shape[shape.index(-1)] = count // known
   if min(shape) < 1 or math.prod(shape) != count:
-    asked = [mesh[axis] for axis in MESH_AXES]
     raise ValueError(
       f"mesh: {_named(asked)} does not divide the {count} devices there are; "
       f"the nearest that does: {_named(_nearest_shape(asked, count))}"
     )
+  smallest = min(batches, default=shape[0])
+  if asked[0] == -1 and shape[0] > smallest and shape[0] % smallest == 0:
+    data = math.gcd(shape[0], *batches)
+    shape[:2] = data, shape[1] * (shape[0] // data)
   return tuple(shape)
 
 
@@ -98,23 +107,40 @@ def _nearest_shape(asked: Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def make_mesh(
-  mesh: ml_collections.ConfigDict, devices: Sequence[Any] | None = None
+  mesh: ml_collections.ConfigDict,
+  devices: Sequence[Any] | None = None,
+  batches: Sequence[int] = (),
 ) -> Mesh:
   """The mesh of `config.mesh`, by default over all devices of all processes.
 
   Args:
     mesh: `config.mesh`.
     devices: Others to lay out, such as those of a pod that is not there.
+    batches: See `mesh_shape`.
 
   Raises:
     ValueError: The axes do not multiply to the number of devices.
   """
   devices = jax.devices() if devices is None else devices
-  shape = mesh_shape(mesh, len(devices))
+  shape = mesh_shape(mesh, len(devices), batches)
   laid_out = mesh_utils.create_device_mesh(
     shape, devices, allow_split_physical_axes=True
   )
   return Mesh(laid_out, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+
+
+def run_mesh(
+  config: ml_collections.ConfigDict, devices: Sequence[Any] | None = None
+) -> Mesh:
+  """The mesh of a run, which splits its training and evaluation batches."""
+  return make_mesh(config.mesh, devices, batches_to_split(config))
+
+
+def batches_to_split(config: ml_collections.ConfigDict) -> tuple[int, ...]:
+  """Videos of the batches of a run, as they are computed at a time."""
+  train = config.train
+  at_once = train.batch_size // max(train.accumulate, 1)
+  return max(at_once, 1), config.eval.batch_size
 
 
 def check_batch(mesh: Mesh, batch_size: int, key: str, num_frames: int) -> None:

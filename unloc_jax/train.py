@@ -57,7 +57,7 @@ def train_and_evaluate(
     PreemptedError: SIGTERM came; the state was saved.
   """
   parts = Parts.from_config(config)
-  mesh = sharding.make_mesh(config.mesh)
+  mesh = sharding.run_mesh(config)
   check_sizes(parts, mesh)
   if config.train.cache_frame_tokens:
     token_cache.check(config)

@@ -32,6 +32,31 @@ def test_a_mesh_that_does_not_divide_the_devices(config, shape):
 
 
 @pytest.mark.parametrize(
+  ("asked", "batches", "shape"),
+  [
+    # Fewer videos than devices: fsdp takes what data leaves.
+    ((-1, 1, 1), (64, 64, 1), (64, 4, 1)),
+    ((-1, 1, 1), (64, 16, 1), (16, 16, 1)),
+    ((-1, 1, 2), (64, 64, 1), (64, 2, 2)),
+    ((-1, 2, 1), (64, 64, 1), (64, 4, 1)),
+    ((-1, 1, 1), (64, 64, 4), (16, 16, 1)),
+    ((-1, 1, 1), (512, 256, 1), (256, 1, 1)),
+    # What does not divide is refused later, not split in odd ways.
+    ((-1, 1, 1), (60, 60, 1), (256, 1, 1)),
+    ((-1, 1, 1), (300, 256, 1), (256, 1, 1)),
+    ((64, 1, 4), (64, 64, 1), (64, 1, 4)),
+    ((64, -1, 1), (64, 16, 1), (64, 4, 1)),
+  ],
+)
+def test_what_data_leaves_is_fsdp(config, asked, batches, shape):
+  config.mesh.data, config.mesh.fsdp, config.mesh.model = asked
+  config.train.batch_size, config.eval.batch_size = batches[:2]
+  config.train.accumulate = batches[2]
+  sizes = sharding.batches_to_split(config)
+  assert sharding.mesh_shape(config.mesh, 256, sizes) == shape
+
+
+@pytest.mark.parametrize(
   ("asked", "nearest"),
   [
     ((16, 1, 1), "data=8, fsdp=1, model=1"),

@@ -20,6 +20,7 @@ from unloc_jax import (
   state,
   token_cache,
   train,
+  train_step,
 )
 from unloc_jax.data import config as data_config
 from unloc_jax.data import pipeline, shards
@@ -117,8 +118,8 @@ class Doctor:
   def mesh(self) -> str:
     """Devices, and the batches split over them."""
     topology = open_topology(self.topology)
-    mesh = sharding.make_mesh(self.config.mesh, topology.devices)
-    train.check_sizes(state.Parts.from_config(self.config), mesh)
+    mesh = sharding.run_mesh(self.config, topology.devices)
+    train_step.check_sizes(state.Parts.from_config(self.config), mesh)
     sizes = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
     return f"{len(topology.devices)} device(s), {sizes}"
 

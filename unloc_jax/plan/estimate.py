@@ -28,7 +28,7 @@ class Estimate:
   Attributes:
     state: Parameters, optimizer state, average and batch.
     gradients: Of the trained parameters.
-    activations: What remat and query_chunk change.
+    activations: What `train.accumulate`, remat and query_chunk change.
   """
 
   state: float
@@ -56,7 +56,7 @@ def activations(
 ) -> float:
   """Bytes of activations at the worst moment, evenly split over devices."""
   item = 2 if config.model.dtype == "bfloat16" else 4
-  videos = config.train.batch_size
+  videos = config.train.batch_size / config.train.accumulate
   image = _image(config, videos, item)
   text = _texts(config, videos, num_classes, item)
   fusion = _fusion(config, videos, num_classes, item)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import ml_collections
 import tqdm
 
-from unloc_jax import prompts, sharding, state, train
+from unloc_jax import prompts, sharding, state, train, train_step
 from unloc_jax.data import pipeline
 from unloc_jax.plan import search
 
@@ -60,8 +60,8 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
     raise ValueError(f"--overfit_steps={steps}: give more than {_WARMUP}")
   config = simplified(config, rate)
   parts = state.Parts.from_config(config)
-  mesh = sharding.make_mesh(config.mesh)
-  train.check_sizes(parts, mesh)
+  mesh = sharding.run_mesh(config)
+  train_step.check_sizes(parts, mesh)
   split = pipeline.open_split(config.data, config.data.train_split)
   texts = None
   if parts.task.texts == "classes":
@@ -70,7 +70,7 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   carried = train.start_weights(
     config, state.init_state(parts, optimizer, mesh)
   )
-  step_fn = train.compile_train_step(parts, optimizer, mesh, carried)
+  step_fn = train_step.compile_train_step(parts, optimizer, mesh, carried)
   with tempfile.TemporaryDirectory() as workdir:
     batches = train.make_batches(parts, carried, split, mesh, workdir)
     batch = sharding.shard_batch(next(batches), mesh)

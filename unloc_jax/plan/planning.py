@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from unloc_jax import sharding, state, train
+from unloc_jax import sharding, state, train_step
 from unloc_jax.plan import program, search
 from unloc_jax.plan.report import Plan, gib
 from unloc_jax.plan.roofline import roofline
@@ -41,8 +41,8 @@ def make_plan(
     ValueError: The config, the topology or the mesh is wrong.
   """
   topology = open_topology(topology_name)
-  mesh = sharding.make_mesh(config.mesh, topology.devices)
-  train.check_sizes(state.Parts.from_config(config), mesh)
+  mesh = sharding.run_mesh(config, topology.devices)
+  train_step.check_sizes(state.Parts.from_config(config), mesh)
   estimator = search.Estimator(config, topology)
   found = estimator(config)
   plan = Plan(
@@ -102,6 +102,7 @@ def _settings(name: str, config: Any) -> dict[str, Any]:
     "scan": model.scan_layers,
     "remat": f"{model.image_tower.remat}/{model.fusion.remat}",
     "query_chunk": model.fusion.query_chunk,
+    "accumulate": config.train.accumulate,
   }
   if config.data.texts == "classes":
     found["classes"] = program.num_classes(config)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
-from unloc_jax import sharding, state, train
+from unloc_jax import sharding, state, train, train_step
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.plan import costs, flops
 from unloc_jax.plan.topology import Topology, silent
@@ -100,7 +100,7 @@ def trace(config: ml_collections.ConfigDict, mesh: Mesh) -> Any:
   unit_steps, total_steps = train.run_length(config, config.train.num_videos)
   optimizer = train.make_optimizer(parts, total_steps, unit_steps)
   placed = state.placed_shapes(parts, optimizer, mesh)
-  step = train.compile_train_step(parts, optimizer, mesh, placed)
+  step = train_step.compile_train_step(parts, optimizer, mesh, placed)
   return step.trace(placed, batch_shapes(config, mesh), prompt_spec(config))
 
 
@@ -126,6 +126,7 @@ def without_recomputation(
   for part in ("image_tower", "text_tower", "fusion"):
     plain.model[part].remat = "none"
   plain.model.fusion.query_chunk = 0
+  plain.train.accumulate = 1
   return plain.lock()
 
 
@@ -173,7 +174,7 @@ def compile_step(
   compiled_at = time.perf_counter()
   return Compiled(
     memory=memory_of(compiled),
-    costs=costs.count(compiled.as_text(), mesh.size),
+    costs=costs.count(compiled.as_text() or "", mesh.size),
     model_flops=model_flops(config, mesh),
     trace_seconds=traced_at - started,
     compile_seconds=compiled_at - traced_at,

@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_collections
 
-from unloc_jax import optim, sharding, state, train
+from unloc_jax import optim, sharding, state, train, train_step
 from unloc_jax.plan import estimate, program
 from unloc_jax.plan.topology import Topology
 
@@ -63,8 +63,8 @@ class Estimator:
     Raises:
       ValueError: Its mesh does not divide the devices or the batch.
     """
-    mesh = sharding.make_mesh(config.mesh, self._topology.devices)
-    train.check_sizes(state.Parts.from_config(config), mesh)
+    mesh = sharding.run_mesh(config, self._topology.devices)
+    train_step.check_sizes(state.Parts.from_config(config), mesh)
     whole = sharding.state_shardings(self._shapes, mesh)
     batch = program.batch_shapes(config, mesh)
     placed = {name: s.sharding for name, s in batch.items()}
@@ -81,7 +81,7 @@ class Estimator:
   def alternatives(self) -> Iterator[Change]:
     """Of every kind of setting the mildest change that would fit."""
     fitting = []
-    for kind in (_remat, _chunks, _meshes, _dtypes, _batches):
+    for kind in (_remat, _chunks, _parts, _meshes, _dtypes, _batches):
       found = self._first(kind(self._config, len(self._topology.devices)))
       if found is not None:
         fitting.append(found)
@@ -135,6 +135,12 @@ def _chunks(config, _) -> Iterator[dict[str, Any]]:
     chunk //= 2
 
 
+def _parts(config, _) -> Iterator[dict[str, Any]]:
+  for count in range(2, config.train.batch_size + 1):
+    if config.train.batch_size % count == 0:
+      yield {"train.accumulate": count}
+
+
 def _meshes(config, num_devices: int) -> Iterator[dict[str, Any]]:
   """Ever more shares of parameters, then of heads too."""
   for model in (1, 2, 4, 8):
@@ -169,5 +175,5 @@ def _all(config) -> Iterator[dict[str, Any]]:
   if config.model.fusion.query_chunk != 1:
     saving["model.fusion.query_chunk"] = 8
   yield saving
-  for options in _batches(config, 0):
+  for options in _parts(config, 0):
     yield saving | options
