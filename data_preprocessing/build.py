@@ -142,6 +142,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   except (BuildError, AnnotationError, ValueError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 1
+  except OSError as error:
+    # Of the data set's own folder: what is wrong with videos is in the report.
+    print(f"error: {error.filename or args.data_dir}: "
+          f"{error.strerror or error}; make room or correct the path, then run"
+          " the same command to go on", file=sys.stderr)
+    return 1
   except KeyboardInterrupt:
     print("stopped; run the same command to go on", file=sys.stderr)
     return 130

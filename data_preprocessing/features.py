@@ -169,7 +169,8 @@ def _embedded(stream: FrameStream, settings: Settings,
         flush()
     shown.append(count - 1)
   flush()
-  return np.concatenate(vectors)[shown]
+  made = np.concatenate(vectors)
+  return made if count == len(shown) else made[shown]
 
 
 def width(jobs: Sequence[VideoJob], settings: Settings) -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,16 @@ import pytest
 from configs import common
 from data_preprocessing import build
 from tests import tiny_data
+from tests.train.conftest import tiny_config
 from tests.use.conftest import film
-from unloc_jax import embed, provenance
+from unloc_jax import (
+  Localizer,
+  embed,
+  evaluate,
+  export,
+  provenance,
+  train,
+)
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline
 from unloc_jax.models.clip import ImageTower, normalise_pixels
@@ -259,3 +268,37 @@ def test_weights_trained_on_features_remember_their_tower(datasets, tmp_path):
   with pytest.raises(ValueError, match="'another' in the dataset but"):
     provenance.check_weights(config, other)
 
+
+
+@pytest.mark.heavy
+def test_a_run_from_features_end_to_end(datasets, tower, tmp_path):
+  """Trained, gone on from, exported, asked; other features are refused."""
+  config = tiny_config(datasets["features"])
+  config.data.inputs, config.data.embedding_width = "embeddings", 16
+  config.model.image_tower.num_layers = 0
+  config.init.weights, config.init.take = str(tower), "image_projection/"
+  config.eval.splits, config.train.length = ("train",), 3
+  config.lock()
+  workdir = str(tmp_path / "run")
+  train.train_and_evaluate(config, workdir)
+  made = export.export_run(workdir, str(tmp_path / "export"))
+  manifest = manifests.read_manifest(datasets["features"])
+  assert made.source == provenance.of_manifest(manifest)
+  features = np.random.default_rng(0).normal(size=(20, 16))
+  model = Localizer(made)
+  video = model.encode_features(features, tower_hash=manifest.tower_hash)
+  assert model.localize(video, ["it happens"])
+  for folder in (workdir, str(tmp_path / "export")):
+    with pytest.raises(SystemExit, match="extract is 'frames' in the dataset"):
+      evaluate.main([f"--workdir={folder}", f"--data={datasets['frames']}"])
+  # Weights that were trained on features know whose these were.
+  (tmp_path / "copy").mkdir()
+  other = shutil.copytree(datasets["features"], tmp_path / "copy" / "1.0.0")
+  text = (other / "manifest.json").read_text()
+  text = text.replace(manifest.tower_hash or "", "another")
+  (other / "manifest.json").write_text(text)
+  config = config.copy_and_resolve_references().unlock()
+  config.data.path = str(other)
+  config.init.weights = f"{workdir}/weights"
+  with pytest.raises(ValueError, match="tower_hash is 'another'"):
+    train.train_and_evaluate(config.lock(), str(tmp_path / "second"))

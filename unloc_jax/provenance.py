@@ -69,6 +69,16 @@ def read(workdir: str) -> dict[str, Any] | None:
     raise ValueError(f"{path}: {error}; remove it") from error
 
 
+def of_run(config: ml_collections.ConfigDict, workdir: str) -> dict[str, Any]:
+  """What is written beside a run's weights, a JSON object."""
+  return {
+    "task": config.task,
+    "model": config.model.to_dict(),
+    "data": {"short_side": config.data.short_side},
+    "source": read(workdir),
+  }
+
+
 def keep(workdir: str, manifest: Manifest | None) -> None:
   """Writes WORKDIR/source.json, once, beside and then renamed."""
   path = pathlib.Path(workdir) / _FILE
@@ -79,6 +89,14 @@ def keep(workdir: str, manifest: Manifest | None) -> None:
   values = dataclasses.asdict(of_manifest(manifest))
   beside.write_text(json.dumps(values, indent=2) + "\n")
   beside.rename(path)
+
+
+def check_start(
+  config: ml_collections.ConfigDict, workdir: str, manifest: Manifest | None
+) -> None:
+  """`check_run` and `check_weights`, before a run starts or goes on."""
+  check_run(workdir, manifest)
+  check_weights(config, manifest)
 
 
 def check_weights(

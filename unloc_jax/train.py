@@ -67,8 +67,7 @@ def train_and_evaluate(
   evaluator = evaluate.Evaluator(parts, mesh, workdir)
   for name in config.eval.splits:
     evaluator.split(name)  # What is wrong with it is said now, not at the end.
-  provenance.check_run(workdir, split.manifest)
-  provenance.check_weights(config, split.manifest)
+  provenance.check_start(config, workdir, split.manifest)
   write_config(workdir, config)
   if jax.process_index() == 0:
     provenance.keep(workdir, split.manifest)
@@ -262,13 +261,7 @@ def write_weights(
   folder = pathlib.Path(workdir) / "weights"
   if jax.process_index() == 0:
     shutil.rmtree(folder, ignore_errors=True)
-    origin = {
-      "task": config.task,
-      "model": config.model.to_dict(),
-      "data": {"short_side": config.data.short_side},
-      "source": provenance.read(workdir),
-    }
-    weights.save(str(folder), whole, origin)
+    weights.save(str(folder), whole, provenance.of_run(config, workdir))
 
 
 def due(step: int, every: float, unit_steps: float, total_steps: int) -> bool:

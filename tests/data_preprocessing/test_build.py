@@ -1,6 +1,7 @@
 """A folder of videos becomes a dataset, whatever is wrong with some of them."""
 
 import collections
+import errno
 import filecmp
 import io
 import json
@@ -235,6 +236,33 @@ def test_a_full_disk_is_said_and_nothing_looks_finished(
   assert "File too large" in error
   assert "run the same command to go on" in error
   assert not (tmp_path / "custom" / "1.0.0").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said(source, tmp_path, capsys):
+  (tmp_path / "file").write_text("no folder")
+  assert run(source, tmp_path / "file" / "out", "--workers=1") == 1
+  said = capsys.readouterr().err
+  assert said.startswith("error: ")
+  assert "Not a directory; make room or correct the path" in said
+  assert said.count("\n") == 1
+
+
+def test_a_disk_that_is_full_at_the_very_end(
+  source, tmp_path, capsys, monkeypatch
+):
+  from data_preprocessing import builder
+
+  def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device", "manifest.json")
+
+  monkeypatch.setattr(builder, "finish", full)
+  assert run(source, tmp_path, "--workers=1") == 1
+  said = capsys.readouterr().err.splitlines()[-1]
+  assert said.startswith("error: manifest.json: No space left on device;")
+  assert not (tmp_path / "custom" / "1.0.0").exists()
+  monkeypatch.undo()
+  assert run(source, tmp_path, "--workers=1") == 0
+  assert (tmp_path / "custom" / "1.0.0" / "manifest.json").exists()
 
 
 def test_a_second_build_of_the_same_dataset_waits_for_no_one(
