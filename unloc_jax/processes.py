@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 # Seconds between signs of life; seconds without one until a process is lost.
-BEAT, LOST = 5.0, 40.0
+BEAT, LOST = 5.0, 30.0
 
 _KEY = "unloc_jax/alive/"
 _ENDED, _FAILED = "ended", "failed"
@@ -105,6 +105,7 @@ class Watch:
       message = f"error: the processes lost each other ({first}); {_AGAIN}"
     else:
       message = "".join(traceback.format_exception(error))
+      message += "error: this process failed, which ends the others, too"
     with contextlib.suppress(jax.errors.JaxRuntimeError):
       self._say(_FAILED)
     _end(message)

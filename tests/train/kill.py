@@ -11,6 +11,7 @@ import argparse
 import pathlib
 import random
 import signal
+import subprocess
 import time
 
 from tests import tiny_data
@@ -43,6 +44,7 @@ class Run:
     self, data: pathlib.Path, workdir: pathlib.Path, processes: int, steps: int
   ):
     self.workdir, self.logs = workdir, workdir.with_suffix(".logs")
+    self.running: list[subprocess.Popen] = []
     self._count = processes
     self._command = [
       "unloc_jax.main",
@@ -55,6 +57,12 @@ class Run:
     self.running = pair.spawn(
       self._command, self._count, 8 // self._count, self.logs
     )
+
+  def stop(self) -> None:
+    """Ends what still runs."""
+    for process in self.running:
+      process.kill()
+      process.wait()
 
   def finish(self) -> None:
     pair.finish(self.running, self.logs, 600)
@@ -70,7 +78,7 @@ class Run:
   def is_saving(self) -> bool:
     return any(self.workdir.glob("checkpoints/*.orbax-checkpoint-tmp*"))
 
-  def wait(self, condition, seconds: float = 300.0) -> bool:
+  def wait(self, condition, seconds: float = 600.0) -> bool:
     """Waits for a condition; False where a process ended before."""
     end = time.monotonic() + seconds
     while not condition():
@@ -120,9 +128,7 @@ def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
     run.running[victim].send_signal(signal.SIGSTOP if hangs else signal.SIGKILL)
     if len(run.running) > 1 and number % 4 < 2:
       longest = max(longest, run.wait_others(victim))
-    for process in run.running:
-      process.kill()
-      process.wait()
+    run.stop()
     print(f"killed after checkpoint {run.newest()}", flush=True)
   return times, longest
 

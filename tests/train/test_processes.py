@@ -1,10 +1,9 @@
-"""Two processes are one run: lost, stopped, and going on.
+"""Two processes are one run, and one process goes on with it.
 
-All cases of tests/train/meshes.py and tests/train/kill.py in small.
+More of it, and at more length: tests/train/meshes.py, tests/train/kill.py.
 """
 
 import json
-import signal
 
 import jax
 import numpy as np
@@ -17,43 +16,41 @@ from unloc_jax import train
 
 pytestmark = pytest.mark.heavy
 
-STEPS = 5
+STEPS = 4
 
 
-def test_a_pair_killed_then_stopped_is_one_undisturbed_process(
-  captions, tmp_path
+@pytest.fixture
+def pair(captions, tmp_path):
+  run = Run(captions, tmp_path / "pair", processes=2, steps=STEPS)
+  yield run
+  run.stop()
+
+
+def test_a_pair_of_which_one_is_killed_and_one_process_that_goes_on(
+  captions, pair, tmp_path
 ):
   assert jax.device_count() == 8
-  run = Run(captions, tmp_path / "pair", processes=2, steps=STEPS)
-  run.start()
-  assert run.wait(lambda: run.newest() >= 1)
-  run.running[1].send_signal(signal.SIGKILL)
-  run.wait_others(1)
-  run.running[1].wait()
+  pair.start()
+  assert pair.wait(lambda: pair.newest() >= 2), pair.said(0)
+  pair.running[1].kill()
+  pair.wait_others(1)
+  pair.stop()
 
-  before = run.newest()
-  run.start()
-  # One of them is asked to stop; both save the same step and end well.
-  if run.wait(lambda: run.newest() > before):
-    run.running[0].send_signal(signal.SIGTERM)
-  run.finish()
-
-  run.start()
-  run.finish()
-  whole = tmp_path / "whole"
   config = get_config(str(captions)).copy_and_resolve_references()
-  config.train.length, config.checkpoint.every = STEPS, STEPS
-  train.train_and_evaluate(config.lock(), str(whole))
-  want, have = losses(whole), losses(run.workdir)
+  config.train.length = STEPS
+  whole = tmp_path / "whole"
+  for workdir in (pair.workdir, whole):
+    train.train_and_evaluate(config.lock(), str(workdir))
+  want, have = losses(whole), losses(pair.workdir)
   assert want.keys() == have.keys()
   for name, values in want.items():
     for step, value in values.items():
       np.testing.assert_allclose(have[name][step], value, atol=1e-5)
-  want, have = final_params(whole), final_params(run.workdir)
+  want, have = final_params(whole), final_params(pair.workdir)
   for name, value in want.items():
     np.testing.assert_allclose(have[name], value, atol=1e-5, err_msg=name)
   figures = [
     json.loads((folder / "results/val/metrics.json").read_text())
-    for folder in (whole, run.workdir)
+    for folder in (whole, pair.workdir)
   ]
   assert figures[0] == figures[1]
