@@ -54,6 +54,8 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   common.set_gap(c)
   common.set_class_embeddings(c)
   c.data.num_frames = 160
+  # In two parts it also fits eight GPUs; same gradient.
+  c.train.accumulate = 2
   c.pyramid.ranges = common.RANGES_5
   c.train.length = 30.0
   c.optimizer.rates = (("", 0.01),)

@@ -33,6 +33,8 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   common.set_classes(c, class_data.prompt_templates("step"), chunk=8)
   common.set_augmentation(c)
   c.data.num_frames = 512
+  # 512 frames of 64 videos at once are too many for 8 GPUs; same gradient.
+  c.train.accumulate = 8
   c.pyramid.ranges = ((0, common.INF),)
   c.model.fusion.kind = "transformer"
   c.model.head.num_layers = 0

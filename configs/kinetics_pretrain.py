@@ -46,6 +46,8 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   if chosen["size"] == "L":
     common.set_gap(c)
     c.data.num_frames = 160
+    # In two parts it also fits eight GPUs; same gradient.
+    c.train.accumulate = 2
     c.pyramid.ranges = common.RANGES_5
   if chosen["fusion"] == "transformer":
     c.pyramid.ranges = ((0, common.INF),)
