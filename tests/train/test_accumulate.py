@@ -3,6 +3,7 @@
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,7 +20,8 @@ def found(config, accumulate: int, batch, params):
   parts = state.Parts.from_config(config)
   prompts = None
   if parts.task.texts == "classes":
-    prompts = class_texts(config, ("run", "jump", "sit", "stand"))
+    names = ("run", "jump", "sit", "stand")
+    prompts = jnp.asarray(class_texts(config, names))
   trained, frozen = optim.split_frozen(config, params)
   find = (
     gradients.whole_gradients if accumulate == 1 else gradients.summed_gradients
