@@ -1,15 +1,14 @@
 """What a step keeps in memory, from the compiled programs."""
 
-import functools
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from tests.train.conftest import task_config, tiny_config
+from tests.train.conftest import task_config
 from tests.train.random_batch import random_batch
-from unloc_jax import gradients, optim, sharding, state, train, train_step
+from unloc_jax import sharding, state, train, train_step
 from unloc_jax.models.unloc import UnLoc
 
 
@@ -55,32 +54,6 @@ def test_memory_stays_flat_as_classes_grow():
   assert many < 1.15 * few + 128 * 4 * 2 * 100  # Its logits themselves.
   config.model.fusion.query_chunk = 0
   assert text_bytes(config, 128) > 4 * many
-
-
-def step_bytes(changes) -> int:
-  config = tiny_config(pathlib.Path("/"))
-  config.task = "matched_moment_retrieval"
-  config.model.image_tower.num_layers = 4
-  config.model.scan_layers = True
-  config.update_from_flattened_dict(changes)
-  parts = state.Parts.from_config(config)
-  batch = random_batch(config, 8)
-  params = state.param_shapes(parts)
-  trained, frozen = optim.split_frozen(config, params)
-  function = functools.partial(
-    gradients.whole_gradients, prompts=None, key=jax.random.key(0), parts=parts
-  )
-  return temporary_bytes(
-    lambda trained, frozen: function(trained, frozen, batch), trained, frozen
-  )
-
-
-@pytest.mark.heavy
-def test_a_frozen_tower_keeps_nothing_and_remat_keeps_less():
-  trained = step_bytes({})
-  frozen = step_bytes({"model.image_tower.frozen": True})
-  recomputed = step_bytes({"model.image_tower.remat": "full"})
-  assert frozen < recomputed < trained
 
 
 @pytest.mark.heavy
