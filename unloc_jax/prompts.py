@@ -72,6 +72,7 @@ def _embeddings(
 
 def draw_prompts(prompts: jax.Array, key: jax.Array) -> jax.Array:
   """One template per class, [R, C, ...] -> [C, ...]."""
+  prompts = jnp.asarray(prompts)  # NumPy cannot be indexed by what is traced.
   num_templates, num_classes = prompts.shape[:2]
   drawn = jax.random.randint(key, (num_classes,), 0, num_templates)
   return prompts[drawn, jnp.arange(num_classes)]

@@ -35,9 +35,12 @@ def bucket(monkeypatch):
   monkeypatch.setattr(Store, "store", {})
   monkeypatch.setattr(Store, "pseudo_dirs", [""])
   fsspec.register_implementation("s3", Store, clobber=True)
+  # Whether TensorFlow reads was perhaps found out by an earlier test.
+  gpath._is_tf_installed.cache_clear()
   gpath._is_zonal_gcs_bucket.cache_clear()
   backend.fsspec_backend._get_filesystem.cache_clear()
   yield Store(skip_instance_cache=True)
+  gpath._is_tf_installed.cache_clear()
   backend.fsspec_backend._get_filesystem.cache_clear()
 
 
