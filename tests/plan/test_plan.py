@@ -41,8 +41,8 @@ def test_a_plan_without_data(config):
   assert found["needed_bytes"] == sum(
     memory[name] for name in ("arguments", "outputs", "temporaries")
   ) - memory["reused"]
-  # The state is donated: of what comes out only losses are new.
-  assert memory["outputs"] - memory["reused"] < 1024
+  # The state is donated: of what comes out next to nothing is new.
+  assert memory["outputs"] - memory["reused"] < 0.01 * memory["outputs"]
   assert found["flops_per_device"] >= found["model_flops"] / 8
   assert {one["kind"] for one in found["collectives"]} >= {"all-reduce"}
   text = "\n".join(report.lines(plan))
