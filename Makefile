@@ -44,7 +44,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2
 
 # Installs once; again only when what is to be installed has changed.
 $(INSTALLED): requirements.lock setup.py

@@ -55,7 +55,7 @@ def both(op: ops.Op, entries: dict) -> dict[str, np.ndarray]:
   return eager
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 5000), st.integers(1, 300), st.floats(0.5, 60))
 def test_linspace_positions_and_segments(count, frames, rate):
   entries = {
