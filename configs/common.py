@@ -127,7 +127,8 @@ def _model() -> ml_collections.ConfigDict:
   c.fusion.attention_dropout = 0.0
   c.fusion.stochastic_depth = 0.0
   c.fusion.remat = "none"
-  # Texts fused at a time so that memory stays flat; 0 = all at once.
+  # Texts that a device fuses with its videos at a time, so that memory stays
+  # flat as texts or devices grow; 0 = all at once.
   c.fusion.query_chunk = 0
 
   c.head = ml_collections.ConfigDict()

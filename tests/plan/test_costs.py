@@ -69,6 +69,7 @@ def test_blocks_count_as_xla_counts_them_unscanned(remat):
     ("replica_groups=[4,2]<=[2,4]T(1,0)", 2),
     ("replica_groups=mesh['a'=4,'b'=2] {'a','b'}", 8),
     ("replica_groups=mesh['a'=4,'b'=2] {'b'}", 2),
+    ("replica_groups=mesh['a'=4,'b'=2], device_ids=([2,4]T(1,0)) {'b'}", 2),
     ("replica_groups={}", 8),
   ],
 )

@@ -73,7 +73,8 @@ class UnLoc(nn.Module):
     text_part: "eos" or "all", the text tokens that are fused.
     readout: "points" (frame tokens) or "text" (the fused text token, for
       classification), what the relevance head reads.
-    query_chunk: Texts fused at a time; 0 = all at once.
+    query_chunk: Texts that a device fuses with its videos at a time; 0 = all
+      at once.
     similarity: "cosine" or "dot" (over the square root of D), how points and
       texts are compared where fusion leaves the text out.
     dtype: Of computation.
@@ -188,7 +189,8 @@ class UnLoc(nn.Module):
     tokens, mask = texts.tokens, texts.mask
     if tokens.ndim == 3:
       tokens, mask = tokens[None], mask[None]
-    chunked = 0 < self.query_chunk < tokens.shape[1]
+    pieces = shares("queries", ("batch", video.shape[0]))
+    chunked = 0 < self.query_chunk * pieces < tokens.shape[1]
     if chunked and self.fusion.kind not in TEXTLESS:
       return self._in_chunks(
         video, frame_mask, Texts(tokens, mask), pairs, deterministic
@@ -230,16 +232,17 @@ class UnLoc(nn.Module):
     return similarity * jnp.exp(self.log_scale) + self.relevance_bias
 
   def _in_chunks(self, video, frame_mask, texts, pairs, deterministic):
-    """As `localize`, over `query_chunk` texts at a time, recomputed backward.
+    """As `localize`, `query_chunk` texts at a time, run again backward.
 
     Memory stays flat as texts grow: of a chunk only its relevance is kept, and
     the levels of the asked pairs.
     """
     num_queries = texts.tokens.shape[1]
-    # Every device that shares a chunk is to have its part of it.
+    # Devices that share the texts of a video fuse a piece of a chunk each.
     pieces = shares("queries", ("batch", video.shape[0]))
-    chunk = -(-self.query_chunk // pieces) * pieces
-    num_chunks = -(-num_queries // chunk)
+    num_chunks = -(-num_queries // (self.query_chunk * pieces))
+    # As even as they come, for little padding.
+    chunk = -(-num_queries // (num_chunks * pieces)) * pieces
 
     def split(x):
       padding = [(0, 0)] * x.ndim

@@ -34,6 +34,9 @@ _FREE = {
   "opt-barrier", "add-dependency", "async-update",
 }  # fmt: skip
 _GEMM = '"gemm_backend_config"'
+_MESH_GROUPS = re.compile(
+  r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\([^{]*\))? *\{([^}]*)\}"
+)
 _SLICING = {"dynamic-slice", "slice", "gather"}
 
 
@@ -347,7 +350,7 @@ def group_size(attributes: str, num_devices: int) -> int:
   iota = re.search(r"replica_groups=\[(\d+),(\d+)\]", attributes)
   if iota:
     return int(iota[2])
-  named = re.search(r"replica_groups=mesh\[([^\]]*)\] *\{([^}]*)\}", attributes)
+  named = _MESH_GROUPS.search(attributes)
   if named:
     sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
     axes = re.findall(r"'(\w+)'", named[2])

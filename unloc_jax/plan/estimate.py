@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from unloc_jax import sharding
 from unloc_jax.tasks import get_task
 
 # Values a block keeps for its backward pass, by remat policy: times width,
@@ -43,8 +44,9 @@ class Estimate:
 def device_bytes(tree: Any, shardings: Any) -> int:
   """Bytes a device holds of arrays that are split so."""
   sizes = jax.tree.map(
-    lambda leaf, where: math.prod(where.shard_shape(leaf.shape))
-    * leaf.dtype.itemsize,
+    lambda leaf, where: (
+      math.prod(where.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+    ),
     tree,
     shardings,
   )
@@ -54,7 +56,10 @@ def device_bytes(tree: Any, shardings: Any) -> int:
 def activations(
   config: ml_collections.ConfigDict, num_devices: int, num_classes: int
 ) -> float:
-  """Bytes of activations at the worst moment, evenly split over devices."""
+  """Bytes of activations at the worst moment, evenly split over devices.
+
+  Within `sharding.over` its mesh, which says what a chunk of texts is.
+  """
   item = 2 if config.model.dtype == "bfloat16" else 4
   videos = config.train.batch_size / config.train.accumulate
   image = _image(config, videos, item)
@@ -123,7 +128,9 @@ def _fusion(config, videos, num_classes, item) -> tuple[float, float]:
   texts = num_texts(config, num_classes)[1]
   if fusion.kind in ("late", "none"):
     texts = 1
-  chunk = fusion.query_chunk
+  chunk = fusion.query_chunk * sharding.shares(
+    "queries", ("batch", int(videos))
+  )
   pairs = videos * (min(chunk, texts) if chunk else texts)
   length = config.data.num_frames + 1
   kept, at_work = _blocks(

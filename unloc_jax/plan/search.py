@@ -70,7 +70,8 @@ class Estimator:
     placed = {name: s.sharding for name, s in batch.items()}
     trained = {name: self._shapes.params[name] for name in self._trained}
     split = {name: whole.params[name] for name in self._trained}
-    activations = estimate.activations(config, mesh.size, self._classes)
+    with sharding.over(mesh):
+      activations = estimate.activations(config, mesh.size, self._classes)
     return estimate.Estimate(
       state=estimate.device_bytes(self._shapes, whole)
       + estimate.device_bytes(batch, placed),
