@@ -20,7 +20,7 @@ import tqdm
 from absl import logging
 from jax.sharding import Mesh
 
-from unloc_jax import provenance, sharding, submissions
+from unloc_jax import processes, provenance, sharding, submissions
 from unloc_jax.checkpoints import Checkpoints, read_config
 from unloc_jax.data import pipeline
 from unloc_jax.detections import (
@@ -222,18 +222,31 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument("--workdir", required=True, help="run or export")
   parser.add_argument("--split", nargs="+", help="by default the config's")
   parser.add_argument("--data", help="built dataset, where it has moved")
+  processes.add_flags(parser)
   flags = parser.parse_args(argv)
   try:
-    if exported.is_export(flags.workdir):
-      config = exported.read(flags.workdir).config
+    processes.start_from(flags)
+  except ValueError as error:
+    sys.exit(f"error: {' '.join(str(error).split())}")
+  with processes.Watch():
+    _evaluate(flags.workdir, flags.data, flags.split)
+
+
+def _evaluate(
+  workdir: str, data: str | None, splits: Sequence[str] | None
+) -> None:
+  try:
+    if exported.is_export(workdir):
+      config = exported.read(workdir).config
     else:
-      config = read_config(flags.workdir)
-    config.data.path = flags.data or config.data.path
-    splits = flags.split or config.eval.splits
-    for name, report in evaluate_run(config, flags.workdir, splits).items():
-      print(f"{name}: {summary(report)}")
+      config = read_config(workdir)
+    config.data.path = data or config.data.path
+    reports = evaluate_run(config, workdir, splits or config.eval.splits)
   except (ValueError, FileNotFoundError) as error:
     sys.exit(f"error: {error}")
+  if jax.process_index() == 0:
+    for name, report in reports.items():
+      print(f"{name}: {summary(report)}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ that does not hear from another for a while says so and ends; started again,
 all of them go on from the last checkpoint.
 """
 
+import argparse
 import contextlib
 import os
 import sys
@@ -58,6 +59,25 @@ def start(
       "by itself; elsewhere give --coordinator=HOST:PORT --num_processes=N "
       "--process_id=I"
     ) from None
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+  """The flags of `start_from`."""
+  add = parser.add_argument
+  add(
+    "--distributed",
+    action="store_true",
+    help="one of several processes; Slurm, Kubernetes and TPU pods tell which",
+  )
+  add("--coordinator", help="elsewhere: HOST:PORT of process 0")
+  add("--num_processes", type=int, help="elsewhere: how many there are")
+  add("--process_id", type=int, help="elsewhere: which this is, from 0")
+
+
+def start_from(flags: argparse.Namespace) -> None:
+  """Joins the other processes where `--distributed` says so; see `start`."""
+  if flags.distributed:
+    start(flags.coordinator, flags.num_processes, flags.process_id)
 
 
 class Watch:

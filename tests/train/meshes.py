@@ -166,8 +166,7 @@ def restore(out: pathlib.Path, layout: str) -> int:
 
 def work(flags: argparse.Namespace) -> None:
   """What one process of a layout does."""
-  if flags.distributed:
-    processes.start(flags.coordinator, flags.num_processes, flags.process_id)
+  processes.start_from(flags)
   with processes.Watch(lost=300.0):
     for task, mesh in itertools.product(flags.tasks, flags.meshes):
       run(task, mesh, flags.out, flags.layout)
@@ -208,10 +207,7 @@ def _flags() -> argparse.Namespace:
   add("--layout", help=argparse.SUPPRESS)
   add("--meshes", nargs="+", type=_mesh, help=argparse.SUPPRESS)
   add("--restore", action="store_true", help=argparse.SUPPRESS)
-  add("--distributed", action="store_true", help=argparse.SUPPRESS)
-  add("--coordinator", help=argparse.SUPPRESS)
-  add("--num_processes", type=int, help=argparse.SUPPRESS)
-  add("--process_id", type=int, help=argparse.SUPPRESS)
+  processes.add_flags(parser)
   return parser.parse_args()
 
 

@@ -7,7 +7,7 @@ import jax
 import pytest
 from jax._src import distributed
 
-from unloc_jax import processes
+from unloc_jax import evaluate, processes
 
 
 class Service:
@@ -106,3 +106,11 @@ def test_a_lone_process_watches_nobody():
 def test_flags_that_do_not_fit_together():
   with pytest.raises(ValueError, match="belong together"):
     processes.start("127.0.0.1:1", None, 0)
+
+
+def test_evaluation_takes_the_same_flags(capsys):
+  argv = ["--workdir=x", "--distributed", "--num_processes=2"]
+  with pytest.raises(SystemExit, match="belong together"):
+    evaluate.main(argv)
+  with pytest.raises(SystemExit, match="no run"):
+    evaluate.main(argv[:1])
