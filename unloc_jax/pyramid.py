@@ -15,6 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 
+def level_lengths(num_frames: int, num_levels: int) -> tuple[int, ...]:
+  """Points of each level over so many frames, finest first."""
+  return tuple(num_frames // 2**level for level in range(num_levels))
+
+
 @dataclasses.dataclass(frozen=True)
 class PyramidSpec:
   """Geometry of a feature pyramid (paper section 3.2).
@@ -63,7 +68,7 @@ class PyramidSpec:
 
   @property
   def lengths(self) -> tuple[int, ...]:
-    return tuple(self.num_frames // stride for stride in self.strides)
+    return level_lengths(self.num_frames, self.num_levels)
 
   @property
   def num_points(self) -> int:

@@ -24,6 +24,7 @@ from unloc_jax.models.clip import (
 from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.transformer import Dtype
+from unloc_jax.pyramid import level_lengths
 from unloc_jax.sharding import constrain, shares
 
 TEXT_PARTS = ("eos", "all")
@@ -295,10 +296,8 @@ class UnLoc(nn.Module):
       return []
     num_videos, num_frames, width = video.shape
     return [
-      jnp.zeros(
-        (num_videos, pairs.shape[1], num_frames // 2**level, width), self.dtype
-      )
-      for level in range(self.fusion.num_levels)
+      jnp.zeros((num_videos, pairs.shape[1], length, width), self.dtype)
+      for length in level_lengths(num_frames, self.fusion.num_levels)
     ]
 
   def __call__(

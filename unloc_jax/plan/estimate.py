@@ -13,6 +13,7 @@ import jax
 import ml_collections
 
 from unloc_jax import sharding
+from unloc_jax.pyramid import level_lengths
 from unloc_jax.tasks import get_task
 
 # Values a block keeps for its backward pass, by remat policy: times width,
@@ -137,9 +138,7 @@ def _fusion(config, videos, num_classes, item) -> tuple[float, float]:
     pairs, length, width, fusion.mlp_dim, fusion.num_heads,
     fusion.num_layers if fusion.kind != "none" else 0, fusion.remat, True, item,
   )  # fmt: skip
-  points = sum(
-    config.data.num_frames // 2**level
-    for level in range(len(config.pyramid.ranges))
-  )
+  num_levels = len(config.pyramid.ranges)
+  points = sum(level_lengths(config.data.num_frames, num_levels))
   heads = pairs * points * width * item * (2 + 3 * head.num_layers)
   return kept + heads, at_work + heads / max(head.num_layers, 1)
