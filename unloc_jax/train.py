@@ -1,7 +1,6 @@
 """The training loop, read from top to bottom."""
 
 import dataclasses
-import functools
 import math
 import pathlib
 import shutil
@@ -42,19 +41,44 @@ from unloc_jax.state import (
 from unloc_jax.train_step import check_sizes, compile_train_step
 
 
-def train_and_evaluate(
-  config: ml_collections.ConfigDict, workdir: str
-) -> dict[str, Report]:
-  """Trains from the latest checkpoint on, or from scratch; then evaluates.
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a run is made of, checked before anything is computed.
 
-  Returns:
-    The report of every split of `eval.splits`, by split.
+  Attributes:
+    workdir: Folder of checkpoints, logs and results.
+    parts: Config, task and model.
+    mesh: Devices.
+    split: What is trained on.
+    evaluator: Has opened every split of `eval.splits`.
+    optimizer: Of the parameters that are trained.
+    unit_steps: Steps in one `train.unit`.
+    total_steps: Of the whole run.
+  """
+
+  workdir: str
+  parts: Parts
+  mesh: Mesh
+  split: pipeline.Split
+  evaluator: evaluate.Evaluator
+  optimizer: optax.GradientTransformation
+  unit_steps: float
+  total_steps: int
+
+  def is_due(self, step: int, every: float) -> bool:
+    """Whether it is time for what happens `every` units, and at the end."""
+    if step == self.total_steps or every <= 0:
+      return step == self.total_steps
+    steps = every * self.unit_steps
+    return math.floor(step / steps) > math.floor((step - 1) / steps)
+
+
+def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
+  """Opens data and folder of a run.
 
   Raises:
-    ValueError: The config, the data or a checkpoint is wrong; the message
-      says what to change.
-    FloatingPointError: Too many steps were not finite.
-    PreemptedError: SIGTERM came; the state was saved.
+    ValueError: The config or the data is wrong, or the folder holds another
+      run; the message says what to change.
   """
   parts = Parts.from_config(config)
   mesh = sharding.run_mesh(config)
@@ -71,63 +95,88 @@ def train_and_evaluate(
   write_config(workdir, config)
   if jax.process_index() == 0:
     provenance.keep(workdir, split.manifest)
-  checkpoints = Checkpoints(workdir, config)
+  return Run(
+    workdir, parts, mesh, split, evaluator, optimizer, unit_steps, total_steps
+  )
 
+
+def start_state(run: Run, checkpoints: Checkpoints) -> TrainState:
+  """The state of the latest checkpoint, or a new one."""
   if checkpoints.latest_step is not None:
-    state = checkpoints.restore(placed_shapes(parts, optimizer, mesh))
-  else:
-    state = start_weights(config, init_state(parts, optimizer, mesh))
-  log_start(parts, state, split, mesh, workdir, total_steps)
-  prompts = None
-  if parts.task.texts == "classes":
-    prompts = jnp.asarray(class_texts(config, split.classes))
-  step_fn = compile_train_step(parts, optimizer, mesh, state)
+    shapes = placed_shapes(run.parts, run.optimizer, run.mesh)
+    return checkpoints.restore(shapes)
+  new = init_state(run.parts, run.optimizer, run.mesh)
+  return start_weights(run.parts.config, new)
 
-  first = int(state.step)
+
+def train_and_evaluate(
+  config: ml_collections.ConfigDict, workdir: str
+) -> dict[str, Report]:
+  """Trains from the latest checkpoint on, or from scratch; then evaluates.
+
+  Returns:
+    The report of every split of `eval.splits`, by split.
+
+  Raises:
+    ValueError: The config, the data or a checkpoint is wrong; the message
+      says what to change.
+    FloatingPointError: Too many steps were not finite.
+    PreemptedError: SIGTERM came; the state was saved.
+  """
+  run = open_run(config, workdir)
+  checkpoints = Checkpoints(workdir, config)
+  state = start_state(run, checkpoints)
+  log_start(run, state)
+  prompts = None
+  if run.parts.task.texts == "classes":
+    prompts = jnp.asarray(class_texts(config, run.split.classes))
+  step_fn = compile_train_step(run.parts, run.optimizer, run.mesh, state)
   writer = metric_writers.create_default_writer(
     workdir, just_logging=jax.process_index() > 0
   )
-  hooks = make_hooks(config, workdir, writer, total_steps)
-  batches = make_batches(parts, state, split, mesh, workdir)
-  is_due = functools.partial(
-    due, unit_steps=unit_steps, total_steps=total_steps
-  )
-  scores: dict[str, Report] = {}
+  hooks = make_hooks(config, workdir, writer, run.total_steps)
+  batches = make_batches(run.parts, state, run.split, run.mesh, workdir)
   guard = nonfinite.Guard(workdir, config.train.max_skipped, int(state.skipped))
   stop = preemption.Watch()
+
+  def score(step: int, name: str) -> Report:
+    params = evaluated_params(state)
+    report = run.evaluator.run(params, name, stop.check_between)
+    writer.write_scalars(step, evaluate.scalars(report, name))
+    return report
+
+  scores: dict[str, Report] = {}
   try:
-    for step in range(first + 1, total_steps + 1):
+    for step in range(int(state.step) + 1, run.total_steps + 1):
       with jax.profiler.StepTraceAnnotation("train", step_num=step):
         batch = next(batches)
-        sharded = sharding.shard_batch(batch, mesh, config.train.batch_size)
+        sharded = sharding.shard_batch(
+          batch, run.mesh, config.train.batch_size
+        )
         state, metrics = step_fn(state, sharded, prompts)
       guard.add(step, batch, metrics)
       for hook in hooks:
         hook(step)
-      if step % config.log.every_steps == 0 or step in (1, total_steps):
+      if step % config.log.every_steps == 0 or step in (1, run.total_steps):
         values = {name: float(value) for name, value in metrics.items()}
         writer.write_scalars(step, values)
       stop.check(step)
       scores = {}
-      if step == total_steps or is_due(step, config.eval.every):
-        name, params = config.eval.splits[0], evaluated_params(state)
-        scores[name] = evaluator.run(params, name, stop.check_between)
-        writer.write_scalars(step, evaluate.scalars(scores[name], name))
-      if step == total_steps or is_due(step, config.checkpoint.every):
+      if run.is_due(step, config.eval.every):
+        scores = {name: score(step, name) for name in config.eval.splits[:1]}
+      if run.is_due(step, config.checkpoint.every):
         writer.flush()  # Figures up to here will not be computed again.
         checkpoints.save(state, *map(evaluate.scalars, scores.values()))
     guard.finish()
-    params = evaluated_params(state)
-    write_weights(config, workdir, params, mesh)
+    write_weights(config, workdir, evaluated_params(state), run.mesh)
     for name in config.eval.splits:
       if name not in scores:
-        scores[name] = evaluator.run(params, name, stop.check_between)
-        writer.write_scalars(total_steps, evaluate.scalars(scores[name], name))
+        scores[name] = score(run.total_steps, name)
   except preemption.PreemptedError:
     checkpoints.save(state)
     raise preemption.PreemptedError(
-      f"Stopped at step {int(state.step)} of {total_steps}, which is saved in "
-      f"{workdir}; the same command goes on from there."
+      f"Stopped at step {int(state.step)} of {run.total_steps}, which is saved "
+      f"in {workdir}; the same command goes on from there."
     ) from None
   finally:
     stop.close()
@@ -137,16 +186,9 @@ def train_and_evaluate(
   return scores
 
 
-def log_start(
-  parts: Parts,
-  state: TrainState,
-  split: pipeline.Split,
-  mesh: Mesh,
-  workdir: str,
-  total_steps: int,
-) -> None:
+def log_start(run: Run, state: TrainState) -> None:
   """Says what is trained, how long, and where results go."""
-  config = parts.config
+  config, split = run.parts.config, run.split
   trained, _ = optim.split_frozen(config, state.params)
   count = parameter_overview.count_parameters
   step = int(state.step)
@@ -159,25 +201,25 @@ def log_start(
   )
   logging.info(
     "%d steps of %d of the %d videos of %s, split %s, on %d device(s) %s.",
-    total_steps,
+    run.total_steps,
     config.train.batch_size,
     len(split.usable),
     config.data.path,
     split.name,
-    mesh.size,
-    dict(mesh.shape),
+    run.mesh.size,
+    dict(run.mesh.shape),
   )
   if len(split.usable) < config.train.num_videos:
     logging.info(
       "The official split has %d videos, so this is not its published setting.",
       config.train.num_videos,
     )
-  logging.info("Checkpoints, figures and results go to %s.", workdir)
+  logging.info("Checkpoints, figures and results go to %s.", run.workdir)
   if jax.process_index() == 0:
     table = parameter_overview.get_parameter_overview(
       nest(state.params)["params"]
     )
-    (pathlib.Path(workdir) / "parameters.txt").write_text(table + "\n")
+    (pathlib.Path(run.workdir) / "parameters.txt").write_text(table + "\n")
 
 
 def make_batches(
@@ -262,15 +304,6 @@ def write_weights(
   if jax.process_index() == 0:
     shutil.rmtree(folder, ignore_errors=True)
     weights.save(str(folder), whole, provenance.of_run(config, workdir))
-
-
-def due(step: int, every: float, unit_steps: float, total_steps: int) -> bool:
-  """Whether something that happens `every` so many units happens at a step."""
-  if every <= 0:
-    return step == total_steps
-  return math.floor(step / (every * unit_steps)) > math.floor(
-    (step - 1) / (every * unit_steps)
-  )
 
 
 def make_hooks(config, workdir, writer, total_steps):
