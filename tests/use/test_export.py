@@ -1,6 +1,7 @@
 """Exports are whole, portable and give the run's numbers."""
 
 import json
+import os
 import shutil
 
 import ml_collections
@@ -42,6 +43,19 @@ def test_weights_are_the_running_average(exported_folder, run):
   assert given.keys() == weights.unstack(wanted).keys()
   for name, value in weights.unstack(wanted).items():
     np.testing.assert_array_equal(given[name], value)
+
+
+def test_weights_may_be_read_by_whom_the_umask_says(tmp_path):
+  before = os.umask(0o027)
+  try:
+    weights.save(str(tmp_path / "weights"), {"kernel": np.zeros(3)}, {})
+  finally:
+    os.umask(before)
+  modes = {
+    path.name: path.stat().st_mode & 0o777
+    for path in (tmp_path / "weights").iterdir()
+  }
+  assert modes == {weights.PARAMS: 0o640, weights.CONFIG: 0o640}
 
 
 def test_scan_layers_are_stacked_again(exported_folder, tmp_path):

@@ -58,9 +58,11 @@ def save(folder: str, params: Mapping[str, Any], config: Mapping[str, Any]):
   shutil.rmtree(beside, ignore_errors=True)
   beside.mkdir(parents=True)
   arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
-  safetensors.numpy.save_file(arrays, beside / PARAMS)
   text = json.dumps({"format": 1, **config}, indent=2)
   (beside / CONFIG).write_text(text + "\n")
+  safetensors.numpy.save_file(arrays, beside / PARAMS)
+  # It makes files that only their owner may read.
+  shutil.copymode(beside / CONFIG, beside / PARAMS)
   beside.rename(path)
 
 
