@@ -18,13 +18,20 @@ def temporary_bytes(function, *shapes) -> int:
   return analysis.temp_size_in_bytes
 
 
-def text_bytes(config, num_classes: int) -> int:
-  """Of the gradient of localization of so many classes."""
+def text_bytes(config, num_classes: int, mesh) -> int:
+  """Of a device, for the gradient of localization of so many classes."""
   parts = state.Parts.from_config(config)
-  params = state.param_shapes(parts)
-  data = config.data
-  video = jax.ShapeDtypeStruct((2, data.num_frames, config.model.width), "f4")
-  texts = jax.ShapeDtypeStruct((num_classes, config.model.width), "f4")
+  data, width = config.data, config.model.width
+  params, video, texts = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=sharding.replicated(mesh)
+    ),
+    (
+      state.param_shapes(parts),
+      jax.ShapeDtypeStruct((2, data.num_frames, width), "f4"),
+      jax.ShapeDtypeStruct((num_classes, width), "f4"),
+    ),
+  )
   pairs = jnp.zeros((2, data.max_segments), jnp.int32)
 
   def loss(params, video, texts):
@@ -34,14 +41,16 @@ def text_bytes(config, num_classes: int) -> int:
         video, jnp.ones(video.shape[:2], bool), encoded, pairs
       )
 
-    found = parts.model.apply(state.nest(params), method=run)
+    with sharding.over(mesh):
+      found = parts.model.apply(state.nest(params), method=run)
     return jnp.sum(found.relevance**2) + jnp.sum(found.displacement**2)
 
   return temporary_bytes(jax.grad(loss), params, video, texts)
 
 
-@pytest.mark.heavy
-def test_memory_stays_flat_as_classes_grow():
+@pytest.fixture
+def class_config():
+  """Localization from embeddings of frames and of classes."""
   config = task_config(
     "temporal_localization", pathlib.Path("/"), pathlib.Path("/")
   )
@@ -49,11 +58,26 @@ def test_memory_stays_flat_as_classes_grow():
   config.model.image_tower.num_layers = 0
   config.model.text_tower.num_layers = 0
   config.data.num_frames, config.model.fusion.mlp_dim = 32, 64
+  return config
+
+
+@pytest.mark.heavy
+def test_classes_that_do_not_divide_the_devices_are_shared(class_config):
+  mesh = sharding.make_mesh(class_config.mesh, None, (2, 2))
+  assert mesh.shape["fsdp"] == 4
+  uneven, even = (text_bytes(class_config, n, mesh) for n in (15, 16))
+  assert uneven <= 1.2 * even
+
+
+@pytest.mark.heavy
+def test_memory_stays_flat_as_classes_grow(class_config):
+  config = class_config
+  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
   config.model.fusion.query_chunk = 8
-  few, many = text_bytes(config, 16), text_bytes(config, 128)
+  few, many = (text_bytes(config, n, mesh) for n in (16, 128))
   assert many < 1.15 * few + 128 * 4 * 2 * 100  # Its logits themselves.
   config.model.fusion.query_chunk = 0
-  assert text_bytes(config, 128) > 4 * many
+  assert text_bytes(config, 128, mesh) > 4 * many
 
 
 @pytest.mark.heavy

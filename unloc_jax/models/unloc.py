@@ -187,21 +187,24 @@ class UnLoc(nn.Module):
     Returns:
       Predictions for B videos x Q texts.
     """
-    tokens, mask = texts.tokens, texts.mask
-    if tokens.ndim == 3:
-      tokens, mask = tokens[None], mask[None]
-    pieces = shares("queries", ("batch", video.shape[0]))
-    chunked = 0 < self.query_chunk * pieces < tokens.shape[1]
-    if chunked and self.fusion.kind not in TEXTLESS:
-      return self._in_chunks(
-        video, frame_mask, Texts(tokens, mask), pairs, deterministic
-      )
+    if texts.tokens.ndim == 3:
+      texts = Texts(texts.tokens[None], texts.mask[None])
+    num_queries = texts.tokens.shape[1]
+    if self.fusion.kind not in TEXTLESS:
+      pieces = shares("queries", ("batch", video.shape[0]))
+      if 0 < self.query_chunk * pieces < num_queries:
+        return self._in_chunks(video, frame_mask, texts, pairs, deterministic)
+      # Texts that do not divide would be fused by every device, all of them.
+      texts = _pad_queries(texts, -num_queries % pieces)
     relevance, levels = self._relevance(
-      video, frame_mask, Texts(tokens, mask), deterministic
+      video, frame_mask, texts, deterministic
     )
+    relevance = relevance[:, :num_queries]
     if self.displacement_head is None:
       return Predictions(relevance, None)
-    if pairs is not None and levels[0].shape[1] > 1:
+    if pairs is None:
+      levels = [level[:, :num_queries] for level in levels]
+    elif levels[0].shape[1] > 1:
       levels = [_take_queries(level, pairs) for level in levels]
     displacement = self.displacement_head(levels)
     count = relevance.shape[1] if pairs is None else pairs.shape[1]
@@ -246,12 +249,10 @@ class UnLoc(nn.Module):
     chunk = -(-num_queries // (num_chunks * pieces)) * pieces
 
     def split(x):
-      padding = [(0, 0)] * x.ndim
-      padding[1] = (0, num_chunks * chunk - num_queries)
-      x = jnp.pad(x, padding)
       shape = (x.shape[0], num_chunks, chunk, *x.shape[2:])
       return jnp.moveaxis(x.reshape(shape), 1, 0)
 
+    texts = _pad_queries(texts, num_chunks * chunk - num_queries)
     texts = Texts(split(texts.tokens), split(texts.mask))
     starts = jnp.arange(num_chunks) * chunk
 
@@ -324,6 +325,15 @@ class UnLoc(nn.Module):
     video = self.encode_video(frames, deterministic)
     encoded = self.encode_text(texts, deterministic)
     return self.localize(video, frame_mask, encoded, pairs, deterministic)
+
+
+def _pad_queries(texts: Texts, count: int) -> Texts:
+  """So many empty texts more, [B, Q + count, L', D]."""
+  tokens, mask = (
+    jnp.pad(x, [(0, 0), (0, count)] + [(0, 0)] * (x.ndim - 2))
+    for x in (texts.tokens, texts.mask)
+  )
+  return Texts(tokens, mask)
 
 
 def _take_queries(level: jax.Array, queries: jax.Array) -> jax.Array:
