@@ -16,6 +16,8 @@ from unloc_jax.plan.topology import open_topology
 # An estimate this many times the capacity is not worth minutes of compiling.
 HOPELESS = 1.5
 
+# `Used 20.1G of 15.75G hbm`; `temporaries (20.1G) exceeds available HBM`.
+_USED = re.compile(r"Used (\S+) of |\((\S+)\)\s+exceeds")
 _SIZE = re.compile(r"([\d.]+)([KMGT]?)i?B?")
 _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -110,9 +112,9 @@ def _settings(name: str, config: Any) -> dict[str, Any]:
 
 
 def _used_bytes(message: str) -> int:
-  """`Used 20.1G of 15.75G hbm` -> bytes; 0 where it does not say."""
-  found = re.search(r"Used ([\d.]+[KMGT]?i?B?) of ", message)
-  size = found and _SIZE.fullmatch(found[1])
+  """What a compiler says it would take, in bytes; 0 where it does not say."""
+  found = _USED.search(message)
+  size = found and _SIZE.fullmatch(found[1] or found[2])
   return round(float(size[1]) * 2 ** _POWERS[size[2]]) if size else 0
 
 

@@ -91,6 +91,8 @@ class Estimator:
   def _first(self, options: Iterator[dict[str, Any]]) -> Change | None:
     for settings in options:
       changed = with_settings(self._config, settings)
+      if changed == self._config:
+        continue
       try:
         needed = self(changed).peak
       except ValueError:
