@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from unloc_jax.models.attention import attend
 from unloc_jax.models.clip import ImageTower, TextTower
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
@@ -99,6 +100,28 @@ def test_matched_is_a_part_of_all():
   for video in range(B):
     close(full.relevance[video, own[video]], matched.relevance[video])
     close(full.displacement[video, own[video]], matched.displacement[video])
+
+
+@pytest.mark.parametrize("kind", ["simple_pyramid", "fpn", "transformer"])
+def test_texts_that_share_frames_are_as_alone(kind):
+  """Without dropout, training computes every pair by itself."""
+  module = model(kind, words=True, text_part="all")
+  frames, mask, _ = inputs()
+  ids = jnp.array([[18, 3, 4, 19, 0, 0], [18, 5, 19, 0, 0, 0]])
+  params = jax.jit(module.init)(KEY, frames, mask, ids)
+  run = jax.jit(module.apply, static_argnames="deterministic")
+  shared = run(params, frames, mask, ids)
+  close(shared, run(params, frames, mask, ids, deterministic=False))
+  for query in range(len(ids)):
+    alone = run(params, frames, mask, ids[query : query + 1])
+    close(shared.relevance[:, query], alone.relevance[:, 0])
+
+
+def test_a_part_with_no_valid_key_has_no_weight():
+  query, key, value = jax.random.normal(KEY, (3, 4, 2, 8))
+  nowhere, everywhere = jnp.zeros((1, 4), bool), jnp.ones((1, 4), bool)
+  both = attend(query, (key, key), (value, -value), (nowhere, everywhere))
+  close(both, attend(query, (key,), (-value,), (everywhere,)))
 
 
 def test_padded_frames_are_not_seen():

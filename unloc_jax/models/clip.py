@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unloc_jax.models.transformer import Dtype, Transformer
+from unloc_jax.models.attention import Dtype
+from unloc_jax.models.transformer import Transformer
 from unloc_jax.sharding import constrain
 
 NORM_EPSILON = 1e-5

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unloc_jax.models.transformer import Dtype
+from unloc_jax.models.attention import Dtype
 
 NORM_EPSILON = 1e-6
 _KERNEL = 3

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from unloc_jax.models.attention import Dtype, join
 from unloc_jax.models.feature_pyramid import (
   DOWNSAMPLING,
   INITIALIZERS,
@@ -17,7 +18,7 @@ from unloc_jax.models.feature_pyramid import (
   SimplePyramid,
   TopDown,
 )
-from unloc_jax.models.transformer import Dtype, Transformer, key_mask
+from unloc_jax.models.transformer import Transformer, key_mask
 from unloc_jax.sharding import constrain
 
 KINDS = ("transformer", "simple_pyramid", "fpn", "late", "none")
@@ -154,37 +155,48 @@ class Fusion(nn.Module):
     """
     if self.kind == "none":
       return [frames[:, None]], text
-    if self.kind in TEXTLESS:
-      num_queries, num_text = 1, 0
-    else:
-      num_queries, num_text = text.shape[1:3]
-    pairs = (frames.shape[0], num_queries)
-    tokens = _broadcast_pairs(frames[:, None], pairs)
-    mask = _broadcast_pairs(frame_mask[:, None], pairs)
+    num_text = 0 if self.kind in TEXTLESS else text.shape[2]
+    parts, masks = [frames[:, None]], [frame_mask[:, None]]
     if num_text:
-      tokens = jnp.concatenate([tokens, _broadcast_pairs(text, pairs)], axis=2)
-      mask = jnp.concatenate([mask, _broadcast_pairs(text_mask, pairs)], axis=2)
-    code = sinusoidal_positions(*tokens.shape[-2:])
-    tokens = constrain((tokens + code).astype(self.dtype), *PAIR_AXES)
-    tokens = self.input_dropout(tokens, deterministic)
+      parts, masks = [*parts, text], [*masks, text_mask]
+    tokens, mask = self._sequences(parts, masks, deterministic)
     if self.kind == "fpn":
       levels, fused_text = self._fpn(tokens, mask, num_text, deterministic)
     else:
-      tokens = self.encoder(tokens, key_mask(mask), deterministic)
+      fused = self.encoder(tokens, mask, deterministic)
       if self.kind == "transformer":
-        tokens = self.norm(tokens)
-      fused, fused_text = _split_text(tokens, num_text)
+        fused = self.norm(fused)
+      fused, fused_text = _split_text(fused, num_text)
       levels = [fused] if self.kind == "transformer" else self.pyramid(fused)
     return levels, (text if self.kind in TEXTLESS else fused_text)
+
+  def _sequences(self, parts, masks, deterministic):
+    """Tokens of all pairs, with position codes, and masks on the keys.
+
+    In parts, where the first block can compute once for all texts what it
+    computes of frames alone.
+    """
+    sizes = [part.shape[-2] for part in parts]
+    code = sinusoidal_positions(sum(sizes), parts[0].shape[-1])
+    codes = np.split(code, np.cumsum(sizes)[:-1])
+    tokens = tuple(
+      (part + own).astype(self.dtype)
+      for part, own in zip(parts, codes, strict=True)
+    )
+    mask = tuple(map(key_mask, masks))
+    num_queries = parts[-1].shape[1]
+    if deterministic and not self.scan and num_queries != 1:
+      return tokens, mask
+    joined = constrain(join(tokens, axis=-2), *PAIR_AXES)
+    return self.input_dropout(joined, deterministic), join(mask, axis=-1)
 
   def _fpn(self, tokens, mask, num_text, deterministic):
     """Takes the outputs of the last V blocks, halving T between them."""
     levels = []
     first = self.num_layers - self.num_levels
     for layer in range(self.num_layers):
-      tokens = self.encoder.run_block(
-        layer, tokens, key_mask(mask), deterministic
-      )
+      tokens = self.encoder.run_block(layer, tokens, mask, deterministic)
+      mask = join(mask, axis=-1)
       if layer < first:
         continue
       frames, text = _split_text(tokens, num_text)
@@ -196,10 +208,6 @@ class Fusion(nn.Module):
         text_mask = mask[..., mask.shape[-1] - num_text :]
         mask = jnp.concatenate([frame_mask[..., ::2], text_mask], axis=-1)
     return self.pyramid(levels), text
-
-
-def _broadcast_pairs(x: jax.Array, pairs: tuple[int, int]) -> jax.Array:
-  return jnp.broadcast_to(x, pairs + x.shape[2:])
 
 
 def _split_text(tokens: jax.Array, num_text: int):

@@ -4,9 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from unloc_jax.models.attention import Dtype
 from unloc_jax.models.feature_pyramid import NORM_EPSILON, Conv
 from unloc_jax.models.fusion import PAIR_AXES
-from unloc_jax.models.transformer import Dtype
 from unloc_jax.sharding import constrain
 
 

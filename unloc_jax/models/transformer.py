@@ -3,6 +3,9 @@
 Parameters are float32; `dtype` is what is computed in. With `scan` the layers
 share one traced body and their parameters carry a leading layer axis
 (`stack_layers` and `unstack_layers` convert).
+
+A block also takes its sequence in parts, a tuple of arrays whose leading axes
+broadcast: what it computes of frames that many texts share, it computes once.
 """
 
 import functools
@@ -13,12 +16,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from unloc_jax.models.attention import (
+  DEFAULT_INIT,
+  Dtype,
+  Initializer,
+  MultiHeadAttention,
+  Sequence,
+  join,
+)
 from unloc_jax.sharding import constrain
-
-Dtype = Any
-Initializer = Callable[..., jax.Array]
-
-DEFAULT_INIT = nn.initializers.lecun_normal()
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   # CLIP's approximation of GELU.
@@ -32,60 +38,6 @@ REMAT_POLICIES: dict[str, Any] = {
   "full": None,
   "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
-
-_MASKED = -1e9
-
-
-class MultiHeadAttention(nn.Module):
-  """Bidirectional or masked multi-head self-attention with biases.
-
-  Attributes:
-    num_heads: Heads; must divide the width.
-    dropout: Rate on the attention weights.
-    kernel_init: Of the four projections.
-    dtype: Of computation; the softmax is float32.
-    axes: Logical axes of the input before S and D; see `sharding`.
-  """
-
-  num_heads: int
-  dropout: float = 0.0
-  kernel_init: Initializer = DEFAULT_INIT
-  dtype: Dtype = jnp.float32
-  axes: tuple[str, ...] = ()
-
-  @nn.compact
-  def __call__(
-    self, x: jax.Array, mask: jax.Array | None, deterministic: bool
-  ) -> jax.Array:
-    """Attends within x [..., S, D]; mask [..., 1 | S, S], True = may look."""
-    width = x.shape[-1]
-    head_dim = width // self.num_heads
-    project = functools.partial(
-      nn.DenseGeneral,
-      features=(self.num_heads, head_dim),
-      kernel_init=self.kernel_init,
-      dtype=self.dtype,
-    )
-
-    def heads(name):
-      return constrain(project(name=name)(x), *self.axes, None, "heads")
-
-    query = heads("query") * head_dim**-0.5
-    key, value = heads("key"), heads("value")
-    logits = jnp.einsum("...qhd,...khd->...hqk", query, key)
-    logits = logits.astype(jnp.float32)
-    if mask is not None:
-      logits = jnp.where(mask[..., None, :, :], logits, _MASKED)
-    weights = jax.nn.softmax(logits).astype(self.dtype)
-    weights = nn.Dropout(self.dropout)(weights, deterministic)
-    out = jnp.einsum("...hqk,...khd->...qhd", weights, value)
-    return nn.DenseGeneral(
-      width,
-      axis=(-2, -1),
-      kernel_init=self.kernel_init,
-      dtype=self.dtype,
-      name="out",
-    )(out)
 
 
 class Mlp(nn.Module):
@@ -128,12 +80,12 @@ class Block(nn.Module):
   @nn.compact
   def __call__(
     self,
-    x: jax.Array,
+    x: Sequence,
     drop_path: jax.Array | float,
-    mask: jax.Array | None,
+    mask: Sequence | None,
     deterministic: bool,
   ) -> tuple[jax.Array, None]:
-    """x [..., S, D] -> the same; the pair is what `nn.scan` expects."""
+    """x [..., S, D] -> the same, joined; `nn.scan` expects a pair."""
     norm = functools.partial(
       nn.LayerNorm, epsilon=self.norm_epsilon, dtype=self.dtype
     )
@@ -145,10 +97,11 @@ class Block(nn.Module):
       self.axes,
       name="attention",
     )
-    attended = attention(norm(name="norm_1")(x), mask, deterministic)
+    normed = jax.tree.map(norm(name="norm_1"), x)
+    attended = attention(normed, mask, deterministic)
     attended = nn.Dropout(self.dropout)(attended, deterministic)
-    x = x + self._stochastic_depth(attended, drop_path, deterministic)
-    x = constrain(x, *self.axes)
+    attended = self._stochastic_depth(attended, drop_path, deterministic)
+    tokens = constrain(join(x, axis=-2) + attended, *self.axes)
     mlp = Mlp(
       self.mlp_dim,
       self.activation,
@@ -158,9 +111,9 @@ class Block(nn.Module):
       self.axes,
       name="mlp",
     )
-    out = mlp(norm(name="norm_2")(x), deterministic)
-    x = x + self._stochastic_depth(out, drop_path, deterministic)
-    return constrain(x, *self.axes), None
+    out = mlp(norm(name="norm_2")(tokens), deterministic)
+    tokens = tokens + self._stochastic_depth(out, drop_path, deterministic)
+    return constrain(tokens, *self.axes), None
 
   def _stochastic_depth(self, x, rate, deterministic):
     """Drops the branch of whole examples (all axes but the last two)."""
@@ -240,27 +193,29 @@ class Transformer(nn.Module):
     return self.stochastic_depth * layer / max(self.num_layers - 1, 1)
 
   def __call__(
-    self, x: jax.Array, mask: jax.Array | None, deterministic: bool
+    self, x: Sequence, mask: Sequence | None, deterministic: bool
   ) -> jax.Array:
     """Runs all blocks over x [..., S, D] with mask [..., 1 | S, S]."""
     if not self.scan:
       for layer in range(self.num_layers):
         x = self.run_block(layer, x, mask, deterministic)
-      return x
+        mask = mask if mask is None else join(mask, axis=-1)
+      return join(x, axis=-2)
     rates = jnp.array([self._drop_path(i) for i in range(self.num_layers)])
-    x, _ = self.layers(x, rates, mask, deterministic)
-    return x
+    tokens, _ = self.layers(x, rates, mask, deterministic)
+    return tokens
 
   def run_block(
     self,
     layer: int,
-    x: jax.Array,
-    mask: jax.Array | None,
+    x: Sequence,
+    mask: Sequence | None,
     deterministic: bool,
   ) -> jax.Array:
     """Runs one block by itself; not with `scan`."""
-    x, _ = self.blocks[layer](x, self._drop_path(layer), mask, deterministic)
-    return x
+    rate = self._drop_path(layer)
+    tokens, _ = self.blocks[layer](x, rate, mask, deterministic)
+    return tokens
 
 
 def rematerialised(

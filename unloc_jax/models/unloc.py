@@ -15,6 +15,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from unloc_jax.models.attention import Dtype
 from unloc_jax.models.clip import (
   ImageTower,
   TextTower,
@@ -23,7 +24,6 @@ from unloc_jax.models.clip import (
 )
 from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.models.transformer import Dtype
 from unloc_jax.pyramid import level_lengths
 from unloc_jax.sharding import constrain, shares
 

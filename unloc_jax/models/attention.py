@@ -1,0 +1,139 @@
+"""Self-attention, over a sequence or over its parts.
+
+Parts are a tuple of arrays whose leading axes broadcast: projections and sums
+over keys that many sequences share are computed once.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from unloc_jax.sharding import constrain
+
+Dtype = Any
+Initializer = Callable[..., jax.Array]
+# A sequence, or its parts.
+Sequence: TypeAlias = jax.Array | tuple[jax.Array, ...]
+
+DEFAULT_INIT = nn.initializers.lecun_normal()
+
+_MASKED = -1e9
+
+
+class MultiHeadAttention(nn.Module):
+  """Bidirectional or masked multi-head self-attention with biases.
+
+  Attributes:
+    num_heads: Heads; must divide the width.
+    dropout: Rate on the attention weights.
+    kernel_init: Of the four projections.
+    dtype: Of computation; the softmax is float32.
+    axes: Logical axes of the input before S and D; see `sharding`.
+  """
+
+  num_heads: int
+  dropout: float = 0.0
+  kernel_init: Initializer = DEFAULT_INIT
+  dtype: Dtype = jnp.float32
+  axes: tuple[str, ...] = ()
+
+  @nn.compact
+  def __call__(
+    self, x: Sequence, mask: Sequence | None, deterministic: bool
+  ) -> jax.Array:
+    """Attends within x [..., S, D]; mask [..., 1 | S, S], True = may look.
+
+    Of parts, each has the mask of its keys, and no weights are dropped.
+    """
+    parts = x if isinstance(x, tuple) else (x,)
+    width = parts[0].shape[-1]
+    head_dim = width // self.num_heads
+    project = functools.partial(
+      nn.DenseGeneral,
+      features=(self.num_heads, head_dim),
+      kernel_init=self.kernel_init,
+      dtype=self.dtype,
+    )
+
+    def heads(name):
+      dense = project(name=name)
+      return tuple(
+        constrain(dense(part), *self.axes, None, "heads") for part in parts
+      )
+
+    query = tuple(part * head_dim**-0.5 for part in heads("query"))
+    key, value = heads("key"), heads("value")
+    if isinstance(mask, tuple):
+      out = join(tuple(attend(q, key, value, mask) for q in query), axis=-3)
+    else:
+      weights = jax.nn.softmax(_logits(query[0], key[0], mask))
+      weights = nn.Dropout(self.dropout)(
+        weights.astype(self.dtype), deterministic
+      )
+      out = jnp.einsum("...hqk,...khd->...qhd", weights, value[0])
+    return nn.DenseGeneral(
+      width,
+      axis=(-2, -1),
+      kernel_init=self.kernel_init,
+      dtype=self.dtype,
+      name="out",
+    )(out)
+
+
+def _logits(query, key, mask):
+  """float32 [..., H, S, K] of query [..., S, H, d] and key [..., K, H, d]."""
+  logits = jnp.einsum("...qhd,...khd->...hqk", query, key)
+  logits = logits.astype(jnp.float32)
+  if mask is None:
+    return logits
+  return jnp.where(mask[..., None, :, :], logits, _MASKED)
+
+
+def attend(
+  query: jax.Array,
+  key: tuple[jax.Array, ...],
+  value: tuple[jax.Array, ...],
+  mask: tuple[jax.Array, ...],
+) -> jax.Array:
+  """Softmax attention over keys in parts, whose leading axes broadcast.
+
+  Each part is summed by itself, weighed against its own largest logit, and
+  the sums are then weighed against each other (Milakov and Gimelshein, 2018).
+
+  Args:
+    query: Scaled, [..., S, H, d].
+    key: Per part, [..., K, H, d].
+    value: Per part, [..., K, H, d].
+    mask: Per part, [..., 1 | S, K].
+
+  Returns:
+    [..., S, H, d].
+  """
+  largest, totals, sums = [], [], []
+  for k, v, m in zip(key, value, mask, strict=True):
+    logits = _logits(query, k, m)
+    largest.append(jnp.max(logits, axis=-1, keepdims=True))
+    weights = jnp.exp(logits - largest[-1])
+    totals.append(jnp.sum(weights, axis=-1, keepdims=True))
+    sums.append(jnp.einsum("...hqk,...khd->...hqd", weights.astype(v.dtype), v))
+  top = functools.reduce(jnp.maximum, largest)
+  scales = [jnp.exp(part - top) for part in largest]
+  total = sum(map(operator.mul, scales, totals), jnp.zeros_like(top))
+  shares = [(scale / total).astype(query.dtype) for scale in scales]
+  out = sum(map(operator.mul, shares, sums), jnp.zeros((), query.dtype))
+  return jnp.swapaxes(out, -3, -2)
+
+
+def join(parts: Sequence, axis: int) -> jax.Array:
+  """One array of parts along `axis` (< 0); leading axes are broadcast."""
+  if not isinstance(parts, tuple):
+    return parts
+  shape = jnp.broadcast_shapes(*(part.shape[:axis] for part in parts))
+  return jnp.concatenate(
+    [jnp.broadcast_to(part, shape + part.shape[axis:]) for part in parts], axis
+  )
