@@ -4,9 +4,10 @@ Numbers of texts and windows are rounded up to a few sizes, so that few
 programs are compiled whatever is asked.
 """
 
+import collections
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,10 @@ from unloc_jax.use import windows
 from unloc_jax.use.answers import Answer, Moment
 from unloc_jax.use.encoded import EncodedVideo
 
-_QUERY_SIZES = (1, 4, 16, 64)
+# Texts fused at a time: what is asked of them then fits into a core's cache.
+_GROUP_SIZES = (1, 2, 4, 8, 16)
+# Groups of texts under way at a time.
+_AHEAD = 4
 # Soft-NMS takes the best first, so it need not go on to the last one.
 _TOP_SIZES = (8, 32)
 # Most (window, text) pairs fused at a time.
@@ -40,7 +44,7 @@ class Asker:
     self._params = params
     self._options = detections.DecodeSpec(**parts.config.decode.to_dict())
     self._texts = jax.jit(functools.partial(_encode_texts, parts))
-    self._predict = jax.jit(functools.partial(_predict, parts))
+    self._relevance = jax.jit(functools.partial(_relevance, parts))
     self._candidates = jax.jit(functools.partial(_candidates, parts))
     self._suppress = jax.jit(detections.suppress, static_argnums=0)
 
@@ -76,60 +80,44 @@ class Asker:
         f"the model's task is {self._parts.task.name}, which finds no "
         "moments; use segment"
       )
-    # Soft-NMS over all texts has to see all of them.
-    whole = self._options.class_agnostic
+    found = self._each(self._candidates, video, texts)
+    if self._options.class_agnostic:
+      # Soft-NMS over all texts has to see all of them.
+      found = iter([_side_by_side(found)])
     answers: list[Answer] = []
-    for first, size in _chunks(len(queries), whole):
-      last = first + size
-      answers += self._chunk(
-        video, queries[first:last], texts[:, first:last], top_k
-      )
+    for segments, scores in found:
+      asked = queries[len(answers) :][: scores.shape[1]]
+      answers += self._answers(video, asked, segments, scores, top_k)
     return answers
 
-  def _chunk(self, video, queries, texts, top_k) -> list[Answer]:
-    texts = self._encoded(texts)
-    found, times, curves = self._found(video, texts, len(queries), top_k)
-    scores, segments = np.asarray(found.scores), np.asarray(found.segments)
-    times, curves = windows.blend(times, curves, video.duration)
-    answers = []
-    for q, query in enumerate(queries):
-      if found.classes is None:
-        kept = np.flatnonzero(scores[0, q] > 0)[:top_k]
-        own = segments[0, q][kept].tolist(), scores[0, q][kept].tolist()
-      else:
-        mine = (np.asarray(found.classes)[0] == q) & (scores[0] > 0)
-        kept = np.flatnonzero(mine)[:top_k]
-        own = segments[0][kept].tolist(), scores[0][kept].tolist()
-      moments = [
-        Moment(video.video_id, query, start, end, score)
-        for (start, end), score in zip(*own, strict=True)
-      ]
-      answers.append(Answer(query, moments, times, curves[q]))
-    return answers
-
-  def _found(self, video, texts, num_queries, top_k):
-    """Detections over all windows, and the relevance in each."""
-    found_segments, found_scores = [], []
-    for block in _blocks(video, texts.tokens.shape[0]):
-      s, p = self._candidates(self._params, texts, *block)
-      found_segments.append(s)
-      found_scores.append(p)
-    count = video.num_windows
-    segments = np.concatenate(found_segments)[:count]
-    scores = np.concatenate(found_scores)[:count]
+  def _answers(self, video, queries, segments, scores, top_k):
+    """Answers from segments [W, Q', P, 2] and scores [W, Q', P]; Q' >= Q."""
     curves = [
-      row[:num_queries, : len(mask)][:, mask]
+      row[: len(queries), : len(mask)][:, mask]
       for row, mask in zip(scores, video.frame_mask, strict=True)
     ]
-    times = [video.times(w) for w in range(count)]
+    frames = [video.times(w) for w in range(video.num_windows)]
+    times, blended = windows.blend(frames, curves, video.duration)
     # Texts that only fill up must not take places of an NMS over all classes.
-    asked = np.arange(scores.shape[1]) < num_queries
-    scores = _side_by_side(scores * asked[:, None])
-    options = self._options_for(top_k)
+    asked = np.arange(scores.shape[1]) < len(queries)
+    scores = _as_one_window(scores * asked[:, None])
     found = self._suppress(
-      options, _side_by_side(segments), scores, scores[..., :1]
+      self._options_for(top_k),
+      _as_one_window(segments),
+      scores,
+      scores[..., :1],
     )
-    return found, times, curves
+    answers = []
+    listed = _per_query(found, len(queries), top_k)
+    for query, curve, (segments, scores) in zip(
+      queries, blended, listed, strict=True
+    ):
+      moments = [
+        Moment(video.video_id, query, start, end, score)
+        for (start, end), score in zip(segments, scores, strict=True)
+      ]
+      answers.append(Answer(query, moments, times, curve))
+    return answers
 
   def _options_for(self, top_k: int) -> detections.DecodeSpec:
     """Options of soft-NMS that finds the best `top_k` of each query."""
@@ -156,27 +144,42 @@ class Asker:
         f"the model's task is {self._parts.task.name}, which says nothing of "
         "single moments"
       )
-    num_frames = self._parts.pyramid.num_frames
-    rows = []
-    for first, size in _chunks(num_queries, whole=False):
-      encoded = self._encoded(texts[:, first : first + size])
-      blocks = _blocks(video, encoded.tokens.shape[0])
-      relevance = [
-        self._predict(self._params, encoded, tokens, mask).relevance
-        for tokens, mask, *_ in blocks
-      ]
-      joined = np.concatenate(relevance)[: video.num_windows, :size]
-      rows.append(joined[..., :num_frames])
-    logits = np.concatenate(rows, axis=1)
+    (logits,) = _side_by_side(self._each(self._relevance, video, texts))
+    logits = logits[:, :num_queries, : self._parts.pyramid.num_frames]
     times = [video.times(w) for w in range(video.num_windows)]
     kept = [
       row[:, mask] for row, mask in zip(logits, video.frame_mask, strict=True)
     ]
     return windows.blend(times, kept, video.duration)
 
+  def _each(self, program, video, texts) -> Iterator[list[np.ndarray]]:
+    """What a program says of all windows, for a group of texts at a time.
+
+    Other groups are under way while one is waited for: the cores of a CPU run
+    whole programs side by side, where they cannot share one so small.
+
+    Yields:
+      Its outputs [W, Q', ...] of Q texts; Q' >= Q, the last one is repeated.
+    """
+    size = _GROUP_SIZES[-1]
+    blocks = functools.cache(lambda count: list(_blocks(video, count)))
+    under_way: collections.deque = collections.deque()
+    for first in range(0, texts.shape[1], size):
+      group = self._encoded(texts[:, first : first + size])
+      under_way.append(
+        [
+          program(self._params, group, *block)
+          for block in blocks(group.tokens.shape[0])
+        ]
+      )
+      if len(under_way) == _AHEAD:
+        yield _gathered(under_way.popleft(), video.num_windows)
+    for made in under_way:
+      yield _gathered(made, video.num_windows)
+
   def _encoded(self, texts: np.ndarray) -> Texts:
     count = texts.shape[1]
-    size = next(s for s in (*_QUERY_SIZES, count) if s >= count)
+    size = next(s for s in _GROUP_SIZES if s >= count)
     padding = [(0, 0), (0, size - count), (0, 0)]
     return self._texts(self._params, np.pad(texts, padding, mode="edge"))
 
@@ -193,6 +196,11 @@ def _predict(parts, params, texts, tokens, mask) -> Predictions:
   )
 
 
+def _relevance(parts, params, texts, tokens, mask, *_) -> tuple[jax.Array]:
+  """Logits [W, Q, P]."""
+  return (_predict(parts, params, texts, tokens, mask).relevance,)
+
+
 def _candidates(parts, params, texts, tokens, mask, steps, durations, starts):
   """Segments [W, Q, P, 2] in seconds of the video and scores [W, Q, P]."""
   predictions = _predict(parts, params, texts, tokens, mask)
@@ -200,13 +208,6 @@ def _candidates(parts, params, texts, tokens, mask, steps, durations, starts):
     parts.pyramid, predictions, mask, steps, durations
   )
   return segments + starts[:, None, None, None], scores
-
-
-def _chunks(count: int, whole: bool):
-  """(first, size) of the texts asked at a time."""
-  largest = count if whole else _QUERY_SIZES[-1]
-  for first in range(0, count, largest):
-    yield first, min(largest, count - first)
 
 
 def _blocks(video: EncodedVideo, num_texts: int):
@@ -232,7 +233,40 @@ def _power_of_two(count: int) -> int:
   return 1 << (count - 1).bit_length()
 
 
-def _side_by_side(rows: np.ndarray) -> np.ndarray:
+def _gathered(
+  blocks: Sequence[Sequence[jax.Array]], num_windows: int
+) -> list[np.ndarray]:
+  """Outputs of blocks of windows -> each output, of all windows."""
+  return [
+    np.concatenate(outputs)[:num_windows]
+    for outputs in zip(*blocks, strict=True)
+  ]
+
+
+def _side_by_side(groups: Iterable[Sequence[np.ndarray]]) -> list[np.ndarray]:
+  """Outputs [W, Q, ...] of groups of texts -> each output, of all texts."""
+  return [
+    np.concatenate(outputs, axis=1) for outputs in zip(*groups, strict=True)
+  ]
+
+
+def _per_query(
+  found: detections.Detections, num_queries: int, top_k: int
+) -> Iterator[tuple[list[list[float]], list[float]]]:
+  """Segments and scores of one video's queries, the best first."""
+  scores, segments = np.asarray(found.scores)[0], np.asarray(found.segments)[0]
+  if found.classes is None:
+    counts = np.minimum((scores > 0).sum(1), top_k).tolist()
+    for q, count in enumerate(counts[:num_queries]):
+      yield segments[q, :count].tolist(), scores[q, :count].tolist()
+    return
+  classes = np.where(scores > 0, np.asarray(found.classes)[0], -1)
+  for q in range(num_queries):
+    mine = np.flatnonzero(classes == q)[:top_k]
+    yield segments[mine].tolist(), scores[mine].tolist()
+
+
+def _as_one_window(rows: np.ndarray) -> np.ndarray:
   """[W, Q, P, ...] -> [1, Q, W' P, ...], W' a power of two, zeros added."""
   missing = _power_of_two(len(rows)) - len(rows)
   rows = np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
