@@ -57,6 +57,7 @@ def test_places_of_records(tmp_path):
       writer.write(payload)
   records = shards.shard_records(path)
   assert [shards.read_record(r) for r in records] == payloads
+  assert [shards.read_verified(r) for r in records] == payloads
   assert [r.number for r in records] == [0, 1, 2, 3]
   assert shards.total_bytes(records) == sum(map(len, payloads))
 
@@ -88,6 +89,16 @@ def test_allowed_corrupt_records_are_counted(tiny, copy, verify_gib):
     assert not batch["query_mask"][masked].any()
     assert 5 not in batch["example_index"][batch["example_mask"]]
   assert stream.corrupt_records == 1
+
+
+def test_a_shard_replaced_after_it_was_verified(tiny, copy):
+  split = pipeline.open_split(tiny.settings(copy), "train")
+  assert split.verified
+  with tf.io.TFRecordWriter(str(shard(copy))) as writer:
+    writer.write(b"another")
+  with pytest.raises(shards.CorruptDataError) as error:
+    next(pipeline.make_train(split.config, batch_size=11, seed=0, split=split))
+  one_line(error, "of", "tfrecord-00001", "not what it was")
 
 
 def test_corrupt_records_have_no_queries_in_evaluation(tiny, copy):

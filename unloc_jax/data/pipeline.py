@@ -36,6 +36,7 @@ class Split:
     records: their places, in stored order.
     manifest: what the builder says; None for MediaSequence files without.
     corrupt: corrupt records met so far.
+    verified: every record's checksum was compared when it was opened.
   """
 
   config: ml_collections.ConfigDict
@@ -44,6 +45,7 @@ class Split:
   records: list[shards.Record]
   manifest: manifest_lib.Manifest | None
   corrupt: shards.CorruptRecords
+  verified: bool = False
 
   @functools.cached_property
   def table(self) -> table_lib.SplitTable:
@@ -121,9 +123,12 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
     expected = manifest_lib.expected_manifest(config)
     manifest_lib.check_manifest(manifest, expected)
   corrupt = shards.CorruptRecords(config.max_corrupt_records)
-  if shards.total_bytes(source.records) <= config.verify_gib * _GIB:
+  verified = shards.total_bytes(source.records) <= config.verify_gib * _GIB
+  if verified:
     shards.verify(source.records, corrupt)
-  return Split(config, split, source, source.records, manifest, corrupt)
+  return Split(
+    config, split, source, source.records, manifest, corrupt, verified
+  )
 
 
 def _hide_accelerators() -> None:
@@ -262,8 +267,9 @@ def _read_allowed(split: Split, index: int) -> bytes:
   record = split.records[index]
   if record in split.corrupt:
     return b""
+  read = shards.read_verified if split.verified else shards.read_record
   try:
-    return shards.read_record(record)
+    return read(record)
   except shards.CorruptDataError as error:
     # Raised here it would reach the user as a TensorFlow traceback.
     split.corrupt.add(record, error)
