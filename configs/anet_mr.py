@@ -33,6 +33,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.data.max_tokens = 16
   c.model.text_tower.frozen = True
   c.model.fusion.kind = "fpn"
+  c.model.fusion.query_chunk = 4
   c.model.head.num_layers = 4
   c.model.head.shared_across_levels = True
   c.train.length = 40.0

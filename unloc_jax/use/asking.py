@@ -7,7 +7,9 @@ programs are compiled whatever is asked.
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +23,11 @@ from unloc_jax.use import windows
 from unloc_jax.use.answers import Answer, Moment
 from unloc_jax.use.encoded import EncodedVideo
 
-# Texts fused at a time: what is asked of them then fits into a core's cache.
-_GROUP_SIZES = (1, 2, 4, 8, 16)
-# Groups of texts under way at a time.
-_AHEAD = 4
+# Texts fused at a time; more are shared out to threads.
+_GROUP_SIZES = (1, 2, 4, 8, 16, 32)
+# Groups of texts under way at a time, and those of them that are computed.
+_THREADS = min(4, os.cpu_count() or 1)
+_AHEAD = 2 * _THREADS
 # Soft-NMS takes the best first, so it need not go on to the last one.
 _TOP_SIZES = (8, 32)
 # Most (window, text) pairs fused at a time.
@@ -46,6 +49,7 @@ class Asker:
     self._texts = jax.jit(functools.partial(_encode_texts, parts))
     self._relevance = jax.jit(functools.partial(_relevance, parts))
     self._candidates = jax.jit(functools.partial(_candidates, parts))
+    self._compiled: set[tuple[Callable, int]] = set()
     self._suppress = jax.jit(detections.suppress, static_argnums=0)
 
   def steps(self, counts: np.ndarray, rate: np.float32) -> np.ndarray:
@@ -155,33 +159,52 @@ class Asker:
   def _each(self, program, video, texts) -> Iterator[list[np.ndarray]]:
     """What a program says of all windows, for a group of texts at a time.
 
-    Other groups are under way while one is waited for: the cores of a CPU run
-    whole programs side by side, where they cannot share one so small.
+    Other groups are under way meanwhile: the cores of a CPU run whole programs
+    side by side, where they cannot share one so small.
 
     Yields:
       Its outputs [W, Q', ...] of Q texts; Q' >= Q, the last one is repeated.
     """
-    size = _GROUP_SIZES[-1]
     blocks = functools.cache(lambda count: list(_blocks(video, count)))
-    under_way: collections.deque = collections.deque()
-    for first in range(0, texts.shape[1], size):
-      group = self._encoded(texts[:, first : first + size])
-      under_way.append(
-        [
-          program(self._params, group, *block)
-          for block in blocks(group.tokens.shape[0])
-        ]
-      )
-      if len(under_way) == _AHEAD:
-        yield _gathered(under_way.popleft(), video.num_windows)
-    for made in under_way:
-      yield _gathered(made, video.num_windows)
+
+    def run(group: np.ndarray) -> list[np.ndarray]:
+      encoded = self._encoded(group)
+      made = [
+        program(self._params, encoded, *block)
+        for block in blocks(encoded.tokens.shape[0])
+      ]
+      return _gathered(made, video.num_windows)
+
+    size = _GROUP_SIZES[-1]
+    groups = [
+      texts[:, first : first + size] for first in range(0, texts.shape[1], size)
+    ]
+    if len(groups) > 1 and (program, size) not in self._compiled:
+      run(groups[0])  # Else every thread would compile it.
+      self._compiled.add((program, size))
+    yield from _ahead(run, groups)
 
   def _encoded(self, texts: np.ndarray) -> Texts:
     count = texts.shape[1]
     size = next(s for s in _GROUP_SIZES if s >= count)
     padding = [(0, 0), (0, size - count), (0, 0)]
     return self._texts(self._params, np.pad(texts, padding, mode="edge"))
+
+
+def _ahead(
+  run: Callable[[np.ndarray], list[np.ndarray]], groups: Sequence[np.ndarray]
+) -> Iterator[list[np.ndarray]]:
+  """`map` in threads, a few groups ahead; one group needs no thread."""
+  if len(groups) == 1:
+    yield run(groups[0])
+    return
+  with futures.ThreadPoolExecutor(_THREADS) as pool:
+    waiting = collections.deque(pool.submit(run, g) for g in groups[:_AHEAD])
+    for group in groups[_AHEAD:]:
+      yield waiting.popleft().result()
+      waiting.append(pool.submit(run, group))
+    for future in waiting:
+      yield future.result()
 
 
 def _encode_texts(parts, params, prompts) -> Texts:
