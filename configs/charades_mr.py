@@ -29,7 +29,6 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.model.text_tower.frozen = True
   c.model.fusion.kind = "fpn"
   c.model.fusion.query_chunk = 4
-  c.model.fusion.query_chunk = 16
   c.model.head.displacement_bias = 0.0
   c.train.num_videos = 5_336
   c.train.length = 30.0
