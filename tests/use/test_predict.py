@@ -9,9 +9,11 @@ import sys
 import av
 import pytest
 
+from tests.use.conftest import SECONDS
 from unloc_jax import predict
 from unloc_jax.use import formats
 from unloc_jax.use.answers import Moment
+from unloc_jax.use.requests import stated_seconds
 
 MOMENTS = [
   Moment("v", "a <b> & c\n\nd --> e", 61.5, 3723.25, 0.5),
@@ -235,3 +237,11 @@ def test_prediction_does_without_tensorflow(exported_folder, videos):
     check=True,
   )
   assert "video_0" in done.stdout
+
+
+def test_a_file_says_its_length_or_nothing_is_said(videos, tmp_path):
+  for path, seconds in zip(videos, SECONDS, strict=True):
+    assert stated_seconds(str(path)) == pytest.approx(seconds, abs=0.2)
+  (tmp_path / "text.mp4").write_text("no video")
+  assert stated_seconds(str(tmp_path / "text.mp4")) is None
+  assert stated_seconds(str(tmp_path / "missing.mp4")) is None

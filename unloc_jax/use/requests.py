@@ -1,11 +1,13 @@
 """What is asked of a video file, and what was found in it."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
 from typing import TYPE_CHECKING
 
+import av
 import tqdm
 
 from unloc_jax.use.answers import Answer, Moment
@@ -83,10 +85,12 @@ def _encoded(
     kept = folder / f"{pathlib.Path(path).stem}-{name}{SUFFIX}"
     if kept.exists():
       return EncodedVideo.load(str(kept))
+  total = stated_seconds(path)
+  left = " of {total:.0f} s of video, {remaining} to go"
   with tqdm.tqdm(
     desc=f"Reading {pathlib.Path(path).name}",
-    unit="s",
-    bar_format="{desc}: {n:.0f} s of video, {elapsed}",
+    total=total,
+    bar_format="{desc}: {n:.0f}" + (left if total else " s of video"),
     leave=False,
     disable=None,  # Silent where nobody is watching.
   ) as bar:
@@ -96,6 +100,14 @@ def _encoded(
   if kept is not None:
     video.save(str(kept))
   return video
+
+
+def stated_seconds(path: str) -> float | None:
+  """The length a file says it has; None where it says none."""
+  with contextlib.suppress(av.FFmpegError, OSError), av.open(path) as container:
+    if container.duration:
+      return container.duration / av.time_base
+  return None
 
 
 def write(text: str, path: pathlib.Path) -> None:
