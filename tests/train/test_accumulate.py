@@ -71,3 +71,24 @@ def test_parts_that_do_not_divide_the_batch(config, accumulate, nearest):
   parts = state.Parts.from_config(config)
   with pytest.raises(ValueError, match=f"that does: {nearest}$"):
     train_step.check_sizes(parts, mesh)
+
+
+def test_texts_of_stacked_layers_need_no_randomness():
+  """COIN with UnLoc-B: a text tower, its layers scanned, in parts."""
+  config = task_config(
+    "temporal_localization", pathlib.Path("/"), pathlib.Path("/")
+  )
+  config.model.scan_layers = True
+  config.train.accumulate = 2
+  parts = state.Parts.from_config(config)
+  prompts = jnp.asarray(class_texts(config, ("run", "jump", "sit", "stand")))
+  batch = random_batch(config, batch_size=4)
+  trained = state.param_shapes(parts)
+  grads, _ = jax.eval_shape(
+    lambda trained, key: gradients.summed_gradients(
+      trained, {}, batch, prompts, key, parts
+    ),
+    trained,
+    jax.random.key(0),
+  )
+  assert grads.keys() == trained.keys()

@@ -81,7 +81,7 @@ class Block(nn.Module):
   def __call__(
     self,
     x: Sequence,
-    drop_path: jax.Array | float,
+    drop_path: jax.Array | float | None,
     mask: Sequence | None,
     deterministic: bool,
   ) -> tuple[jax.Array, None]:
@@ -117,7 +117,7 @@ class Block(nn.Module):
 
   def _stochastic_depth(self, x, rate, deterministic):
     """Drops the branch of whole examples (all axes but the last two)."""
-    if deterministic or (isinstance(rate, float) and rate == 0):
+    if deterministic or rate is None:
       return x
     keep = jax.random.bernoulli(
       self.make_rng("dropout"), 1 - rate, (*x.shape[:-2], 1, 1)
@@ -179,7 +179,11 @@ class Transformer(nn.Module):
         block,
         variable_axes={"params": 0},
         split_rngs={"params": True, "dropout": True},
-        in_axes=(0, nn.broadcast, nn.broadcast),
+        in_axes=(
+          0 if self.stochastic_depth else nn.broadcast,
+          nn.broadcast,
+          nn.broadcast,
+        ),
         length=self.num_layers,
         metadata_params={nn.PARTITION_NAME: None},
       )
@@ -189,8 +193,9 @@ class Transformer(nn.Module):
         block(**options, name=f"layer_{i}") for i in range(self.num_layers)
       ]
 
-  def _drop_path(self, layer: int) -> float:
-    return self.stochastic_depth * layer / max(self.num_layers - 1, 1)
+  def _drop_path(self, layer: int) -> float | None:
+    """Rate of a block, None = 0."""
+    return self.stochastic_depth * layer / max(self.num_layers - 1, 1) or None
 
   def __call__(
     self, x: Sequence, mask: Sequence | None, deterministic: bool
@@ -201,7 +206,10 @@ class Transformer(nn.Module):
         x = self.run_block(layer, x, mask, deterministic)
         mask = mask if mask is None else join(mask, axis=-1)
       return join(x, axis=-2)
-    rates = jnp.array([self._drop_path(i) for i in range(self.num_layers)])
+    rates = None
+    if self.stochastic_depth:
+      layers = range(self.num_layers)
+      rates = jnp.array([self._drop_path(layer) or 0.0 for layer in layers])
     tokens, _ = self.layers(x, rates, mask, deterministic)
     return tokens
 
