@@ -295,7 +295,7 @@ def _source(path: str, stack: contextlib.ExitStack) -> tuple[
   except OSError as error:
     raise VideoError(Reason.UNDECODABLE, f"cannot be read: {error}") from error
   if not head:
-    raise VideoError(Reason.EMPTY, path)
+    raise VideoError(Reason.EMPTY)
   # The "file:" prefix keeps libav from taking a colon in a name for a protocol
   return (file if "://" in path else "file:" + path), head, whole
 

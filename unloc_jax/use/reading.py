@@ -61,7 +61,7 @@ def read_clips(
   from data_preprocessing.examples import jpegs
   from data_preprocessing.jobs import Settings
   from data_preprocessing.video import FrameStream
-  from data_preprocessing.video_errors import VideoError
+  from data_preprocessing.video_errors import Reason, VideoError
 
   usual = Settings(dataset="")
   stream = FrameStream(
@@ -90,7 +90,9 @@ def read_clips(
       pixels = _pixels(window.frames, index, data)
       yield Clip(pixels, mask, start, end_seconds - start, len(window.frames))
   except VideoError as error:
-    raise ValueError(f"{os.fspath(path)}: {error}") from error
+    again = error.reason in (Reason.TRUNCATED, Reason.DAMAGED)
+    advice = "copy it again from its source" if again else "give another file"
+    raise ValueError(f"{os.fspath(path)}: {error}; {advice}") from error
 
 
 def cut_features(
