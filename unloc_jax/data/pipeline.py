@@ -45,7 +45,7 @@ class Split:
   records: list[shards.Record]
   manifest: manifest_lib.Manifest | None
   corrupt: shards.CorruptRecords
-  verified: bool = False
+  verified: bool
 
   @functools.cached_property
   def table(self) -> table_lib.SplitTable:
