@@ -115,8 +115,10 @@ def make_optimizer(
   names: list[str],
   total_steps: int,
   unit_steps: float,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
   """Optimizer of the trained parameters, a flat {path: array}.
+
+  Its update also takes `norm`, the global norm of the gradients.
 
   Raises:
     ValueError: See `base_rates` and `schedule`; or an unknown optimizer.
@@ -133,7 +135,7 @@ def make_optimizer(
       f"optimizer.name: {optimizer.name!r} is not one of sgd, adamw"
     )
   clip = (
-    optax.clip_by_global_norm(optimizer.clip_norm)
+    _clip_by_norm(optimizer.clip_norm)
     if optimizer.clip_norm
     else optax.identity()
   )
@@ -147,6 +149,19 @@ def make_optimizer(
     decay if optimizer.weight_decay else optax.identity(),
     _scale_by_rates(rates),
     optax.scale_by_schedule(lambda step: -factor(step)),
+  )
+
+
+def _clip_by_norm(largest: float) -> optax.GradientTransformationExtraArgs:
+  """As `optax.clip_by_global_norm`, by one factor and for a known norm."""
+
+  def update(updates, state, params=None, *, norm, **others):
+    del params, others
+    factor = jnp.minimum(1.0, largest / norm)
+    return jax.tree.map(lambda update: factor * update, updates), state
+
+  return optax.GradientTransformationExtraArgs(
+    lambda params: optax.EmptyState(), update
   )
 
 

@@ -268,7 +268,7 @@ def run_length(
 
 def make_optimizer(
   parts: Parts, total_steps: int, unit_steps: float
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
   """Optimizer of the parameters that are trained."""
   trained, _ = optim.split_frozen(parts.config, param_shapes(parts))
   return optim.make_optimizer(

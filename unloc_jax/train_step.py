@@ -1,6 +1,5 @@
 """One step of training: a pure function, and its program over a mesh."""
 
-import functools
 from collections.abc import Mapping
 
 import jax
@@ -20,7 +19,7 @@ def train_step(
   prompts: jax.Array | None,
   *,
   parts: Parts,
-  optimizer: optax.GradientTransformation,
+  optimizer: optax.GradientTransformationExtraArgs,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One step on a global batch.
 
@@ -40,21 +39,30 @@ def train_step(
   find = gradients.summed_gradients if in_parts else gradients.whole_gradients
   grads, losses = find(trained, frozen, batch, prompts, key, parts)
   norm = optax.global_norm(grads)
-  updates, opt_state = optimizer.update(grads, state.opt_state, trained)
-  new = optax.apply_updates(trained, updates)
-  average = state.average
-  if average is not None:
-    decay = parts.config.optimizer.ema
-    average = optim.update_average(average, new, decay, state.step)
   finite = jnp.isfinite(norm) & jnp.isfinite(losses["total"])
-  keep = functools.partial(
-    jax.tree.map, lambda new, old: jnp.where(finite, new, old)
+
+  def move(params, opt_state, average):
+    updates, opt_state = optimizer.update(grads, opt_state, params, norm=norm)
+    params = optax.apply_updates(params, updates)
+    if average is not None:
+      decay = parts.config.optimizer.ema
+      average = optim.update_average(average, params, decay, state.step)
+    return params, opt_state, average
+
+  # A branch, and no choice between old and new, which would keep both.
+  moved, opt_state, average = jax.lax.cond(
+    finite,
+    move,
+    lambda *before: before,
+    trained,
+    state.opt_state,
+    state.average,
   )
   state = TrainState(
     step=state.step + 1,
-    params={**state.params, **keep(new, trained)},
-    opt_state=keep(opt_state, state.opt_state),
-    average=keep(average, state.average),
+    params={**state.params, **moved},
+    opt_state=opt_state,
+    average=average,
     skipped=state.skipped + (~finite).astype(jnp.int32),
   )
   metrics = {f"loss/{name}": value for name, value in losses.items()}
@@ -63,7 +71,7 @@ def train_step(
 
 def compile_train_step(
   parts: Parts,
-  optimizer: optax.GradientTransformation,
+  optimizer: optax.GradientTransformationExtraArgs,
   mesh: Mesh,
   state: TrainState,
 ):

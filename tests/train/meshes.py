@@ -177,21 +177,39 @@ def work(flags: argparse.Namespace) -> None:
         (flags.out / flags.layout / "restored.txt").write_text(f"{count}\n")
 
 
-def compare(out: pathlib.Path, one: pathlib.Path, other: pathlib.Path):
-  """Largest difference of losses and of parameters; whether figures agree."""
-  figures = [
-    json.loads(p.with_suffix(".json").read_text()) for p in (one, other)
-  ]
-  losses = max(
-    np.abs(np.subtract(values, figures[1]["losses"][name])).max()
-    for name, values in figures[0]["losses"].items()
-  )
+def compare(
+  one: pathlib.Path, other: pathlib.Path
+) -> tuple[float, float, str]:
+  """Largest differences of losses and of parameters; whether figures agree.
+
+  Differences are relative where values are larger than 1. Figures agree when
+  they are printed the same, to two digits: mIoU follows the segments, and so
+  the rounding of every sum.
+  """
+  figures, losses = {}, {}
+  for path in (one, other):
+    kept = json.loads(path.with_suffix(".json").read_text())
+    figures[path], losses[path] = kept["metrics"], kept["losses"]
   with np.load(one) as first, np.load(other) as second:
-    assert set(first.files) == set(second.files)
-    arrays = max(
-      float(np.abs(first[name] - second[name]).max()) for name in first.files
-    )
-  return float(losses), arrays, figures[0]["metrics"] == figures[1]["metrics"]
+    arrays = _difference(dict(first), dict(second))
+  same = "DIFFER"
+  if figures[one] == figures[other]:
+    same = "equal"
+  elif _printed(figures[one]) == _printed(figures[other]):
+    same = "equal as printed"
+  return _difference(losses[one], losses[other]), arrays, same
+
+
+def _difference(one: dict, other: dict) -> float:
+  assert set(one) == set(other)
+  return max(
+    float(np.max(np.abs(np.subtract(other[k], v)) / np.maximum(1, np.abs(v))))
+    for k, v in one.items()
+  )
+
+
+def _printed(figures: dict) -> list[str]:
+  return [f"{value:.2f}" for value in jax.tree.leaves(figures)]
 
 
 def _mesh(text: str) -> tuple[int, ...]:
@@ -205,7 +223,7 @@ def _flags() -> argparse.Namespace:
   add("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
   add("--layouts", nargs="+", default=list(LAYOUTS), choices=list(LAYOUTS))
   add("--layout", help=argparse.SUPPRESS)
-  add("--meshes", nargs="+", type=_mesh, help=argparse.SUPPRESS)
+  add("--meshes", nargs="*", type=_mesh, help=argparse.SUPPRESS)
   add("--restore", action="store_true", help=argparse.SUPPRESS)
   processes.add_flags(parser)
   return parser.parse_args()
@@ -246,11 +264,11 @@ def main() -> None:
     base = flags.out / "1x1" / f"{name_of(task, (1, 1, 1))}.npz"
     for mesh in LAYOUTS[layout][2]:
       path = flags.out / layout / f"{name_of(task, mesh)}.npz"
-      losses, arrays, same = compare(flags.out, base, path)
+      losses, arrays, same = compare(base, path)
       worst = [max(worst[0], losses), max(worst[1], arrays)]
       print(
         f"{layout} {name_of(task, mesh)}: losses {losses:.1e} "
-        f"parameters {arrays:.1e} figures {'equal' if same else 'DIFFER'}"
+        f"parameters {arrays:.1e} figures {same}"
       )
   print(f"largest: losses {worst[0]:.1e} parameters {worst[1]:.1e}")
   if _RESTORED in flags.tasks:

@@ -109,8 +109,11 @@ def test_a_step_of_sgd_by_hand(config):
   c.clip_norm, c.momentum = 1.0, 0.9
   transform = optim.make_optimizer(config, NAMES, 10, 1.0)
   grads = {name: jnp.array([3.0, 4.0]) for name in NAMES}
-  updates, _ = transform.update(grads, transform.init(params()), params())
-  unit = np.array([3.0, 4.0]) / np.sqrt(3 * 25)
+  norm = np.sqrt(3 * 25)
+  updates, _ = transform.update(
+    grads, transform.init(params()), params(), norm=norm
+  )
+  unit = np.array([3.0, 4.0]) / norm
   for name, rate in zip(NAMES, (0.5, 0.1, 0.1), strict=True):
     np.testing.assert_allclose(updates[name], -0.5 * rate * unit, rtol=1e-6)
 
@@ -122,7 +125,9 @@ def test_decay_is_of_matrices_only(config):
   values = {name: jnp.full((2,), 2.0) for name in names}
   transform = optim.make_optimizer(config, names, 10, 1.0)
   zero = {name: jnp.zeros((2,)) for name in names}
-  updates, _ = transform.update(zero, transform.init(values), values)
+  updates, _ = transform.update(
+    zero, transform.init(values), values, norm=1.0
+  )
   np.testing.assert_allclose(updates["a/kernel"], -0.1)
   assert not any(np.any(updates[name]) for name in names[1:])
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from unloc_jax.models.attention import Dtype
+from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.transformer import Transformer
 from unloc_jax.sharding import constrain
 
@@ -89,7 +90,7 @@ class ImageTower(nn.Module):
       tokens.shape[-2:],
     )
     tokens = tokens + position.astype(self.dtype)
-    norm_pre = nn.LayerNorm(
+    norm_pre = LayerNorm(
       epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_pre"
     )
     encoder = Transformer(
@@ -109,7 +110,7 @@ class ImageTower(nn.Module):
     # Only the tokens that are used are normalised: same result, less work.
     if self.classifier == "token":
       tokens = tokens[..., :1, :]
-    norm_post = nn.LayerNorm(
+    norm_post = LayerNorm(
       epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_post"
     )
     return jnp.mean(norm_post(tokens), axis=-2)
@@ -190,7 +191,7 @@ class TextTower(nn.Module):
       name="encoder",
     )
     tokens = encoder(tokens, mask, deterministic)
-    return nn.LayerNorm(
+    return LayerNorm(
       epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_final"
     )(tokens)
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from unloc_jax.models.attention import Dtype
+from unloc_jax.models.layer_norm import LayerNorm
 
 NORM_EPSILON = 1e-6
 _KERNEL = 3
@@ -75,7 +76,7 @@ class DepthwiseConv(nn.Module):
 
 
 class Conv(nn.Module):
-  """Dense convolution along time, kernel 3, as three matrix products."""
+  """Dense convolution along time, kernel 3, as one matrix product."""
 
   features: int
   stride: int = 1
@@ -90,8 +91,8 @@ class Conv(nn.Module):
       (_KERNEL, x.shape[-1], self.features),
     ).astype(self.dtype)
     bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-    taps = shifted(x.astype(self.dtype), self.stride)
-    out = sum(tap @ kernel[k] for k, tap in enumerate(taps))
+    taps = jnp.stack(shifted(x.astype(self.dtype), self.stride), axis=-2)
+    out = jnp.einsum("...kd,kdf->...f", taps, kernel)
     return out + bias.astype(self.dtype)
 
 
@@ -113,7 +114,7 @@ class SimplePyramid(nn.Module):
         dtype=self.dtype,
         name=f"conv_{level}",
       )
-      norm = nn.LayerNorm(
+      norm = LayerNorm(
         epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{level}"
       )
       tokens = norm(conv(tokens))
@@ -139,7 +140,7 @@ class TopDown(nn.Module):
       conv = DepthwiseConv(
         init_kernel=self.init_kernel, dtype=self.dtype, name=f"conv_{level}"
       )
-      norm = nn.LayerNorm(
+      norm = LayerNorm(
         epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{level}"
       )
       out.append(norm(conv(tokens)))

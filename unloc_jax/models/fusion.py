@@ -18,6 +18,7 @@ from unloc_jax.models.feature_pyramid import (
   SimplePyramid,
   TopDown,
 )
+from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.transformer import Transformer, key_mask
 from unloc_jax.sharding import constrain
 
@@ -95,7 +96,7 @@ class Fusion(nn.Module):
     )
     self.input_dropout = nn.Dropout(self.dropout)
     if self.kind == "transformer":
-      self.norm = nn.LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype)
+      self.norm = LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype)
     elif self.kind == "fpn":
       self.downsample = [
         Downsample(self.downsampling, self.dtype)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from unloc_jax.models.attention import Dtype
 from unloc_jax.models.feature_pyramid import NORM_EPSILON, Conv
 from unloc_jax.models.fusion import PAIR_AXES
+from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.sharding import constrain
 
 
@@ -31,7 +32,7 @@ class Branch(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., P, D] -> float32 [..., P, outputs]."""
     for layer in range(self.num_layers):
-      norm = nn.LayerNorm(
+      norm = LayerNorm(
         epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{layer}"
       )
       conv = Conv(x.shape[-1], dtype=self.dtype, name=f"conv_{layer}")

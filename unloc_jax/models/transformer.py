@@ -24,6 +24,7 @@ from unloc_jax.models.attention import (
   Sequence,
   join,
 )
+from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.sharding import constrain
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -87,7 +88,7 @@ class Block(nn.Module):
   ) -> tuple[jax.Array, None]:
     """x [..., S, D] -> the same, joined; `nn.scan` expects a pair."""
     norm = functools.partial(
-      nn.LayerNorm, epsilon=self.norm_epsilon, dtype=self.dtype
+      LayerNorm, epsilon=self.norm_epsilon, dtype=self.dtype
     )
     attention = MultiHeadAttention(
       self.num_heads,
