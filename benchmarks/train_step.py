@@ -1,6 +1,6 @@
 """A train step's time, work, memory and compile time, beside the reference's.
 
-  python -m benchmarks.train_step [--steps=5] [--scan] [--remat=none]
+  python -m benchmarks.train_step [--steps=5] [--no-scan] [--remat=none]
   python -m benchmarks.train_step --topology v5e:4x4 --frames 128
 
 The work: UnLoc-B/16, moment retrieval, nothing frozen, float32, 224 pixels.
@@ -159,8 +159,8 @@ def parse() -> argparse.Namespace:
   defaults = {
     "frames": 8 if local else 128,
     "batch": 1 if local else 16,
-    "remat": "none" if local else "full",
-    "scan": not local,
+    "remat": "dots" if local else "full",
+    "scan": True,
   }
   for name, value in defaults.items():
     if getattr(args, name) is None:
