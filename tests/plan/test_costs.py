@@ -55,8 +55,10 @@ def test_blocks_count_as_xla_counts_them_unscanned(remat):
     counted(scan) for scan in (False, True)
   )
   assert scan_written == pytest.approx(written, rel=1e-3)
-  # What is recomputed next to where it was computed is shared after all.
-  assert ours == pytest.approx(written, rel=0.05)
+  # Unscanned, XLA:CPU shares what is recomputed with what was computed: at
+  # most all of it, a quarter of the work.
+  least = 0.75 if remat == "full" else 1.0
+  assert 0.95 * least * written < ours < 1.05 * written
   assert scan_ours == pytest.approx(written, rel=0.02)
   assert 0.9 * xla < ours <= xla
   assert scan_xla < 0.6 * scan_ours
