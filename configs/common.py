@@ -77,7 +77,7 @@ def _model() -> ml_collections.ConfigDict:
   c.text_part = "eos"
   # Of computation, "float32" or "bfloat16"; parameters are float32.
   c.dtype = "float32"
-  # One traced body for all layers of a tower or of fusion.
+  # One traced body for all layers of a tower, of fusion, of a head's branch.
   c.scan_layers = False
 
   c.image_tower = ml_collections.ConfigDict()

@@ -17,11 +17,13 @@ from typing import Any
 
 import jax
 
-# Seconds between signs of life; seconds without one until a process is lost.
-BEAT, LOST = 5.0, 30.0
+# Seconds between signs of life; seconds without one until a process is lost;
+# seconds that one that has finished waits for others that live.
+BEAT, LOST, PATIENCE = 5.0, 30.0, 1800.0
 
 _KEY = "unloc_jax/alive/"
-_ENDED, _FAILED = "ended", "failed"
+_MEETING = "unloc_jax/finished"
+_FAILED = "failed"
 
 
 def start(
@@ -83,9 +85,11 @@ def start_from(flags: argparse.Namespace) -> None:
 class Watch:
   """Says that this process lives, and ends it where another does not.
 
-  A context manager; with a lone process it does nothing. Leaving it by an
+  A context manager; with a lone process it does nothing. Leaving it waits for
+  the others to leave, too, and goes on watching them meanwhile: JAX lets
+  processes end together and aborts all where one is late. Leaving it by an
   exception ends the process at once with the exception's message, because
-  others may never come to the meeting at which JAX lets processes end.
+  others may never come to that meeting.
 
   Args:
     beat: Seconds between signs of life.
@@ -111,13 +115,15 @@ class Watch:
     return self
 
   def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-    self._stop.set()
     if self._client is None:
       return
     if error is None or (kind is SystemExit and error.code in (None, 0)):
+      # Where they do not come, JAX says so when this process ends.
       with contextlib.suppress(jax.errors.JaxRuntimeError):
-        self._say(_ENDED)
+        self._client.wait_at_barrier(_MEETING, round(1000 * PATIENCE))
+      self._stop.set()
       return
+    self._stop.set()
     if isinstance(error, SystemExit | KeyboardInterrupt):
       message = str(error) or kind.__name__
     elif isinstance(error, jax.errors.JaxRuntimeError):
@@ -146,7 +152,7 @@ class Watch:
         continue  # Process 0 is out of reach: `_judge` sees that in time.
       for key, value in said:
         other = int(key.rpartition("/")[2])
-        if self._said.get(other) != value or value == _ENDED:
+        if self._said.get(other) != value:
           self._heard[other] = time.monotonic()
           self._said[other] = value
 

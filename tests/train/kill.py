@@ -65,7 +65,7 @@ class Run:
       process.wait()
 
   def finish(self) -> None:
-    pair.finish(self.running, self.logs, 600)
+    pair.finish(self.running, self.logs, 3600)
 
   def said(self, number: int) -> str:
     return (self.logs / f"{number}.txt").read_text()

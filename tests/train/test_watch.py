@@ -1,5 +1,6 @@
 """A process that is lost is noticed, by a service made of a dictionary."""
 
+import contextlib
 import threading
 import time
 
@@ -16,6 +17,7 @@ class Service:
   def __init__(self):
     self.values: dict[str, str] = {}
     self.reachable = True
+    self.others_finished = threading.Event()
 
   def key_value_set(self, key, value, allow_overwrite):
     assert allow_overwrite
@@ -25,6 +27,11 @@ class Service:
   def key_value_dir_get(self, key):
     self.check()
     return [item for item in self.values.items() if item[0].startswith(key)]
+
+  def wait_at_barrier(self, name, milliseconds):
+    self.check()
+    if not self.others_finished.wait(milliseconds / 1000):
+      raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: " + name)
 
   def check(self):
     if not self.reachable:
@@ -41,6 +48,7 @@ def service(monkeypatch):
   def end(message):
     made.said.append(message)
     made.ended.set()
+    made.others_finished.set()  # The real one does not return.
 
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   monkeypatch.setattr(jax, "process_index", lambda: 1)
@@ -49,25 +57,49 @@ def service(monkeypatch):
   return made
 
 
-def beat_on(service, stop, value="{}"):
-  number = 0
-  while not stop.wait(0.02):
-    number += 1
-    service.values["unloc_jax/alive/0"] = value.format(number)
-
-
-@pytest.mark.parametrize("value", ["{}", "ended"])
-def test_a_process_that_lives_or_ended_well_is_left_alone(service, value):
+@contextlib.contextmanager
+def other_process(service):
+  """Process 0, which lives and then finishes."""
   stop = threading.Event()
-  other = threading.Thread(target=beat_on, args=(service, stop, value))
-  other.start()
-  with processes.Watch(beat=0.02, lost=1.0):
-    time.sleep(1.6)
-    assert service.values["unloc_jax/alive/1"].isdigit()
+
+  def beat():
+    number = 0
+    while not stop.wait(0.02):
+      number += 1
+      service.values["unloc_jax/alive/0"] = str(number)
+    service.others_finished.set()
+
+  thread = threading.Thread(target=beat)
+  thread.start()
+  yield stop
   stop.set()
-  other.join()
+  thread.join()
+
+
+def test_a_process_that_lives_is_left_alone(service):
+  with other_process(service) as stop:
+    with processes.Watch(beat=0.02, lost=1.0):
+      time.sleep(1.6)
+      assert service.values["unloc_jax/alive/1"].isdigit()
+      stop.set()
   assert service.said == []
-  assert service.values["unloc_jax/alive/1"] == "ended"
+
+
+def test_a_process_that_takes_longer_to_finish_is_waited_for(service):
+  began = time.monotonic()
+  with other_process(service) as stop:
+    threading.Timer(1.6, stop.set).start()
+    with processes.Watch(beat=0.02, lost=1.0):
+      pass
+  assert time.monotonic() - began > 1.5
+  assert service.said == []
+
+
+def test_a_process_that_falls_silent_before_it_finished_ends_this_one(service):
+  service.values["unloc_jax/alive/0"] = "7"
+  with processes.Watch(beat=0.02, lost=0.3):
+    pass
+  assert "process 0 of the 2 of this run was not heard" in service.said[0]
 
 
 @pytest.mark.parametrize("reachable", [True, False])

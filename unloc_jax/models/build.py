@@ -58,13 +58,13 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
       num_layers=head.num_layers,
       shared_across_levels=head.shared_across_levels,
       bias=head.relevance_bias,
-      dtype=dtype,
+      **shared,
     ),
     displacement_head=DisplacementHead(
       num_layers=head.num_layers,
       shared_across_levels=head.shared_across_levels,
       bias=head.displacement_bias,
-      dtype=dtype,
+      **shared,
     )
     if task.has_displacement
     else None,

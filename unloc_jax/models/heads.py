@@ -11,6 +11,19 @@ from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.sharding import constrain
 
 
+class Layer(nn.Module):
+  """LayerNorm, convolution, ReLU."""
+
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> tuple[jax.Array, None]:
+    """[..., P, D] -> the same; `nn.scan` expects a pair."""
+    norm = LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype, name="norm")
+    conv = Conv(x.shape[-1], dtype=self.dtype, name="conv")
+    return constrain(nn.relu(conv(norm(x))), *PAIR_AXES), None
+
+
 class Branch(nn.Module):
   """n x (LayerNorm -> convolution -> ReLU), then a linear map.
 
@@ -20,23 +33,30 @@ class Branch(nn.Module):
     num_layers: n.
     outputs: Values per point.
     bias: Initial bias of the linear map.
+    scan: One traced body for all layers; parameters are stacked.
     dtype: Of the layers; the linear map is float32.
   """
 
   num_layers: int
   outputs: int
   bias: float
+  scan: bool = False
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., P, D] -> float32 [..., P, outputs]."""
-    for layer in range(self.num_layers):
-      norm = LayerNorm(
-        epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{layer}"
+    if self.scan and self.num_layers:
+      layers = nn.scan(
+        Layer,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        length=self.num_layers,
       )
-      conv = Conv(x.shape[-1], dtype=self.dtype, name=f"conv_{layer}")
-      x = constrain(nn.relu(conv(norm(x))), *PAIR_AXES)
+      x, _ = layers(self.dtype, name="layers")(x)
+    else:
+      for layer in range(self.num_layers):
+        x, _ = Layer(self.dtype, name=f"layer_{layer}")(x)
     return nn.Dense(
       self.outputs,
       bias_init=nn.initializers.constant(self.bias),
@@ -52,12 +72,14 @@ class RelevanceHead(nn.Module):
     num_layers: Convolutions before the linear map.
     shared_across_levels: One set of weights for all levels.
     bias: Initial bias of the logit.
+    scan: One traced body for the convolutions of a branch.
     dtype: Of computation.
   """
 
   num_layers: int
   shared_across_levels: bool
   bias: float
+  scan: bool = False
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -78,12 +100,14 @@ class DisplacementHead(nn.Module):
     shared_across_levels: One set of weights for all levels, and a learned
       scale and shift of each level's output.
     bias: Initial bias of the linear map.
+    scan: One traced body for the convolutions of a branch.
     dtype: Of computation.
   """
 
   num_layers: int
   shared_across_levels: bool
   bias: float
+  scan: bool = False
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -104,7 +128,7 @@ class DisplacementHead(nn.Module):
 def _branches(head, num_levels: int, outputs: int) -> list[Branch]:
   """The branch of each level: one and the same, or one each."""
   make = lambda name: Branch(  # noqa: E731
-    head.num_layers, outputs, head.bias, head.dtype, name=name
+    head.num_layers, outputs, head.bias, head.scan, head.dtype, name=name
   )
   if head.shared_across_levels:
     return [make("shared")] * num_levels

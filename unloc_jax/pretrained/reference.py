@@ -75,8 +75,8 @@ def _branch(ours: str, theirs: str) -> Table:
       (f"{ours}/level_{{}}", f"{theirs}_{{}}"),
     )
     for row in (
-      (f"{a}/conv_{{}}", f"{b}/conv{{}}"),
-      (f"{a}/norm_{{}}", f"{b}/ln{{}}"),
+      (f"{a}/layer_{{}}/conv", f"{b}/conv{{}}"),
+      (f"{a}/layer_{{}}/norm", f"{b}/ln{{}}"),
       (f"{a}/output", f"{b}/output_projection"),
     )
   )
