@@ -77,11 +77,10 @@ def other_process(service):
 
 
 def test_a_process_that_lives_is_left_alone(service):
-  with other_process(service) as stop:
-    with processes.Watch(beat=0.02, lost=1.0):
-      time.sleep(1.6)
-      assert service.values["unloc_jax/alive/1"].isdigit()
-      stop.set()
+  with other_process(service) as stop, processes.Watch(beat=0.02, lost=1.0):
+    time.sleep(1.6)
+    assert service.values["unloc_jax/alive/1"].isdigit()
+    stop.set()
   assert service.said == []
 
 
