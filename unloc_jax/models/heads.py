@@ -8,6 +8,7 @@ from unloc_jax.models.attention import Dtype
 from unloc_jax.models.feature_pyramid import NORM_EPSILON, Conv
 from unloc_jax.models.fusion import PAIR_AXES
 from unloc_jax.models.layer_norm import LayerNorm
+from unloc_jax.models.transformer import rematerialised
 from unloc_jax.sharding import constrain
 
 
@@ -47,8 +48,9 @@ class Branch(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., P, D] -> float32 [..., P, outputs]."""
     if self.scan and self.num_layers:
+      # Kept for the backward pass: the products, not the three inputs of each.
       layers = nn.scan(
-        Layer,
+        rematerialised(Layer, "dots", static_argnums=(), in_scan=True),
         variable_axes={"params": 0},
         split_rngs={"params": True},
         length=self.num_layers,
