@@ -42,6 +42,8 @@ setuptools.setup(
   ],
   extras_require={
     "cuda12": [_JAX.replace("jax", "jax[cuda12]", 1)],
+    # Lets JAX find the processes of a job on Kubernetes without TPUs.
+    "k8s": [_JAX.replace("jax", "jax[k8s]", 1)],
     "tpu": [_JAX.replace("jax", "jax[tpu]", 1)],
     "data": [
       "apache-beam>=2.77",

@@ -51,16 +51,32 @@ def start(
       coordinator,
       num_processes,
       process_id,
+      _local_devices(None not in given),
       # A last resort, should `Watch` itself be stuck.
       heartbeat_timeout_seconds=round(2 * LOST),
       shutdown_timeout_seconds=round(LOST),
     )
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, RuntimeError) as error:
     raise ValueError(
       f"--distributed: {error} On Slurm, Kubernetes and TPU pods it is found "
       "by itself; elsewhere give --coordinator=HOST:PORT --num_processes=N "
       "--process_id=I"
     ) from None
+
+
+def _local_devices(told: bool) -> list[int] | None:
+  """Devices of the host that this process sees; [] for all, None: JAX decides.
+
+  Under Slurm JAX decides for one each, of which the others of a node would
+  stay idle where a node has one process only.
+
+  Args:
+    told: Flags tell which process this is.
+  """
+  if "JAX_LOCAL_DEVICE_IDS" in os.environ:
+    return None
+  tasks, nodes = map(os.environ.get, ("SLURM_NTASKS", "SLURM_STEP_NUM_NODES"))
+  return [] if told or (tasks and tasks == nodes) else None
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -145,3 +145,46 @@ def test_evaluation_takes_the_same_flags(capsys):
     evaluate.main(argv)
   with pytest.raises(SystemExit, match="no run"):
     evaluate.main(argv[:1])
+
+
+SLURM = {
+  "SLURM_JOB_ID": "7",
+  "SLURM_STEP_NODELIST": "127.0.0.1",
+  "SLURM_PROCID": "1",
+}
+
+
+@pytest.mark.parametrize(
+  ("environment", "told", "visible"),
+  [
+    (("2", "2", "0"), False, None),  # A process per node has all its GPUs.
+    (("16", "2", "3"), False, "3"),  # A process per GPU has its own.
+    (("16", "2", "3"), True, None),
+  ],
+)
+def test_the_devices_that_a_process_of_slurm_sees(
+  monkeypatch, environment, told, visible
+):
+  names = "SLURM_NTASKS", "SLURM_STEP_NUM_NODES", "SLURM_LOCALID"
+  slurm = {**SLURM, **dict(zip(names, environment, strict=True))}
+  for name, value in slurm.items():
+    monkeypatch.setenv(name, value)
+  settings, met = {}, []
+
+  class StoppedError(Exception):
+    """Where JAX would go on to meet the others."""
+
+  def connect(address, number, **_):
+    met.append((address.split(":")[0], number))
+    raise StoppedError
+
+  monkeypatch.setattr(
+    distributed._jax, "get_distributed_runtime_client", connect
+  )
+  monkeypatch.setattr(distributed, "global_state", distributed.State())
+  monkeypatch.setattr(distributed.config, "update", settings.__setitem__)
+  given = ("127.0.0.1:1", 2, 1) if told else (None, None, None)
+  with pytest.raises(StoppedError):
+    processes.start(*given)
+  assert met == [("127.0.0.1", 1)]
+  assert settings.get("jax_cuda_visible_devices") == visible
