@@ -182,6 +182,10 @@ def test_the_devices_that_a_process_of_slurm_sees(
     distributed._jax, "get_distributed_runtime_client", connect
   )
   monkeypatch.setattr(distributed, "global_state", distributed.State())
+  # Other tests have run something.
+  monkeypatch.setattr(
+    distributed.xla_bridge, "backends_are_initialized", lambda: False
+  )
   monkeypatch.setattr(distributed.config, "update", settings.__setitem__)
   given = ("127.0.0.1:1", 2, 1) if told else (None, None, None)
   with pytest.raises(StoppedError):
