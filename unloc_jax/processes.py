@@ -51,7 +51,7 @@ def start(
       coordinator,
       num_processes,
       process_id,
-      _local_devices(None not in given),
+      _local_devices(),
       # A last resort, should `Watch` itself be stuck.
       heartbeat_timeout_seconds=round(2 * LOST),
       shutdown_timeout_seconds=round(LOST),
@@ -64,19 +64,16 @@ def start(
     ) from None
 
 
-def _local_devices(told: bool) -> list[int] | None:
+def _local_devices() -> list[int] | None:
   """Devices of the host that this process sees; [] for all, None: JAX decides.
 
   Under Slurm JAX decides for one each, of which the others of a node would
   stay idle where a node has one process only.
-
-  Args:
-    told: Flags tell which process this is.
   """
   if "JAX_LOCAL_DEVICE_IDS" in os.environ:
     return None
   tasks, nodes = map(os.environ.get, ("SLURM_NTASKS", "SLURM_STEP_NUM_NODES"))
-  return [] if told or (tasks and tasks == nodes) else None
+  return [] if tasks and tasks == nodes else None
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

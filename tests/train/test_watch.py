@@ -159,7 +159,8 @@ SLURM = {
   [
     (("2", "2", "0"), False, None),  # A process per node has all its GPUs.
     (("16", "2", "3"), False, "3"),  # A process per GPU has its own.
-    (("16", "2", "3"), True, None),
+    (("2", "2", "0"), True, None),
+    (("16", "2", "3"), True, "3"),
   ],
 )
 def test_the_devices_that_a_process_of_slurm_sees(
