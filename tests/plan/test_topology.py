@@ -1,6 +1,9 @@
 """Names of devices that are not there."""
 
 import importlib.util
+import math
+import subprocess
+import sys
 
 import pytest
 
@@ -36,6 +39,30 @@ def test_what_there_is_not(name, words):
 )
 def test_what_there_is(name):
   topology.check_name(name)
+
+
+@pytest.mark.heavy
+def test_every_kind_opens_its_smallest_and_largest_slice():
+  pytest.importorskip("libtpu", reason="the TPU compiler: pip install libtpu")
+  slices = [topology._TORUS[axes] for axes in topology._AXES.values()]
+  names = [
+    f"{kind}:{shape}"
+    for kind, shapes in zip(topology._AXES, slices, strict=True)
+    for shape in (shapes[0], shapes[-1])
+  ]
+  # Apart from this process, whose environment says other things to libtpu.
+  program = (
+    "from unloc_jax.plan.topology import open_topology\n"
+    f"print([len(open_topology(name).devices) for name in {names}])"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program], capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr
+  counts = [
+    math.prod(map(int, name.partition(":")[2].split("x"))) for name in names
+  ]
+  assert done.stdout.strip() == str(counts)
 
 
 def test_local_devices():

@@ -25,8 +25,10 @@ _TORUS = {
   ),
 }  # fmt: skip
 _AXES = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}
-# A chip of these is one device: its two cores work as one.
+# What a description has to say besides: a chip of v4 is one device, whose two
+# cores work as one; a host has four chips unless it is one chip by itself.
 _MEGACORE = {"v4": {"chip_config_name": "megacore"}}
+_ALONE = {"1x1": {"chips_per_host_bounds": (1, 1, 1)}}
 _LIBRARY = {"tpu": ("libtpu",), "cuda": ("jax_cuda12_plugin",)}
 
 # Otherwise libtpu asks the network what machine this is, and for minutes.
@@ -162,6 +164,7 @@ def _devices(platform: str, chip: Chip, shape: str) -> Sequence[Any]:
       platform="tpu",
       topology_name=f"{chip.name}:{shape}",
       **_MEGACORE.get(chip.name, {}),
+      **_ALONE.get(shape, {}),
     ).devices
   count = int(shape)
   per_host = min(count, GPUS_PER_HOST)
