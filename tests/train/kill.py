@@ -4,7 +4,8 @@
 
 trains once without disturbance and once with SIGKILL at random moments, every
 other time while a checkpoint is written. Of two processes one is killed, and
-the other must end by itself, or both at once. Prints what happened.
+the other must end by itself, or both at once. Now and then all are asked to
+stop by SIGTERM, as schedulers do, and must end well. Prints what happened.
 """
 
 import argparse
@@ -67,6 +68,13 @@ class Run:
   def finish(self) -> None:
     pair.finish(self.running, self.logs, 3600)
 
+  def preempt(self) -> None:
+    """Asks all processes to stop; they must save, say so and end well."""
+    for process in self.running:
+      process.send_signal(signal.SIGTERM)
+    self.finish()
+    assert "the same command goes on from there" in self.said(0), self.said(0)
+
   def said(self, number: int) -> str:
     return (self.logs / f"{number}.txt").read_text()
 
@@ -107,7 +115,7 @@ def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
   """Starts and kills a run.
 
   Returns:
-    How often it was killed before it came to its end; the longest time, in
+    How often it was ended before it came to its end; the longest time, in
     seconds, that a process outlived another one.
   """
   longest = 0.0
@@ -122,6 +130,10 @@ def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
     if not alive:
       run.finish()
       return number, longest
+    if number % 8 == 4:
+      run.preempt()
+      print(f"stopped after checkpoint {run.newest()}", flush=True)
+      continue
     victim = draw.randrange(len(run.running))
     # A process that hangs is as lost as one that is gone.
     hangs = number % 8 == 1 and len(run.running) > 1
@@ -155,7 +167,7 @@ def main() -> None:
   killed.finish()
   assert_same_run(whole.workdir, killed.workdir)
   print(
-    f"{flags.processes} process(es), killed {deaths} times: bit-identical; "
+    f"{flags.processes} process(es), ended {deaths} times: bit-identical; "
     f"a process outlived another one by at most {longest:.0f} s"
   )
 
