@@ -77,7 +77,9 @@ def _compiled(plan: Plan, config, mesh) -> Plan:
       ) from error
     used = _used_bytes(str(error))
     return dataclasses.replace(
-      plan, needed=used or plan.needed, message=_one_line(str(error))
+      plan,
+      needed=used or plan.needed,
+      message=f"the compiler refused: {_one_line(str(error))}",
     )
   found = None
   if topology.chip is not None:

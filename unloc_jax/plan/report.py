@@ -20,9 +20,10 @@ class Plan:
     topology: Devices.
     mesh: Devices per axis.
     needed: Peak memory of a device, bytes.
-    compiled: None where the compiler refused for lack of memory.
+    compiled: None where it was not worth compiling, or the compiler refused
+      for lack of memory.
     roofline: None where the chip's figures are not known.
-    message: What the compiler said where it refused.
+    message: Why it was not compiled, or what the compiler said.
   """
 
   config: dict[str, Any]
@@ -86,7 +87,7 @@ def _memory_lines(plan: Plan) -> Iterator[str]:
     f"({plan.needed / plan.topology.memory:.0%}): {verdict}"
   )
   if plan.compiled is None:
-    yield f"    the compiler refused: {plan.message}"
+    yield f"    {plan.message}"
     return
   memory = plan.compiled.memory
   yield (
