@@ -3,6 +3,9 @@
   python -m benchmarks.train_step [--steps=5] [--no-scan] [--remat=none]
   python -m benchmarks.train_step --topology v5e:4x4 --frames 128
 
+JAX_OPTIMIZATION_LEVEL=O1 before it compiles faster, for a step that may be
+slower; the level is printed.
+
 The work: UnLoc-B/16, moment retrieval, nothing frozen, float32, 224 pixels.
 On this machine: 8 frames, one video with one caption a step, stepped, with
 layers scanned and their products kept. For a topology: 16 videos over 16
@@ -113,9 +116,10 @@ def show(args: argparse.Namespace, found: dict[str, float | None]) -> None:
   key = args.topology, args.frames
   reference = REFERENCE.get(key, (None,) * 4)
   targets = TARGETS.get(args.topology, (None,) * 4)
+  level = os.environ.get("JAX_OPTIMIZATION_LEVEL", "default")
   print(
     f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
-    f"scan {args.scan}, on {args.topology}"
+    f"scan {args.scan}, on {args.topology}, optimization {level}"
   )
   rows = (
     ("train step", "step", 1, "s"),
