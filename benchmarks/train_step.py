@@ -67,13 +67,17 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
   lowered = traced.lower(lowering_platforms=platforms)
   lowered_at, cpu = time.perf_counter(), time.process_time()
   compiled = program.compile_for(lowered, devices)
+  seconds = time.perf_counter() - lowered_at
+  cpu_seconds = time.process_time() - cpu
   memory = program.memory_of(compiled)
+  counted = costs.count(compiled.as_text(), mesh.size)
   found: dict[str, float | None] = {
     "trace": lowered_at - started,
-    "compile": time.perf_counter() - lowered_at,
-    "compile_cpu": time.process_time() - cpu,
+    "compile": seconds,
+    "compile_cpu": cpu_seconds,
     "memory": memory.peak,
-    "flops": costs.count(compiled.as_text(), mesh.size).flops,
+    "flops": counted.flops,
+    "traffic": counted.bytes,
     "step": None,
   }
   if devices.local and args.steps:
@@ -141,6 +145,7 @@ def show(args: argparse.Namespace, found: dict[str, float | None]) -> None:
     print(line)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   print(
+    f"  memory traffic a device and step: {found['traffic'] / 1e9:.4g} GB\n"
     f"  before it: traced and lowered in {found['trace']:.1f} s; compiling "
     f"took {found['compile_cpu']:.1f} s of CPU; the process held "
     f"{peak / 1e9:.2f} GB at most; load {os.getloadavg()[0]:.1f}"
