@@ -67,10 +67,12 @@ def built(paths: Sequence[pathlib.Path]) -> int:
   videos = tuple(
     VideoJob(
       VideoAnnotation(path.name, "train", None, *note),
-      str(path), path.name, path.stat().st_size,
+      str(path),
+      path.name,
+      path.stat().st_size,
     )
     for path in paths
-  )  # fmt: skip
+  )
   settings = Settings(
     "custom", frame_rate=RATE, short_side=SHORT_SIDE, jpeg_quality=QUALITY
   )
@@ -97,10 +99,13 @@ def command(paths: Sequence[pathlib.Path], workers: int) -> float:
     )
     start = time.perf_counter()
     flags = [
-      "--dataset=custom", f"--annotations={notes}", f"--videos={folder}",
-      f"--data_dir={folder}/out", f"--workers={workers}",
+      "--dataset=custom",
+      f"--annotations={notes}",
+      f"--videos={folder}",
+      f"--data_dir={folder}/out",
+      f"--workers={workers}",
       "--allow_absolute_paths",
-    ]  # fmt: skip
+    ]
     subprocess.run(
       [sys.executable, "-m", "data_preprocessing.build", *flags],
       check=True,
@@ -126,8 +131,11 @@ def main() -> None:
   flags = argparse.ArgumentParser(description="Preprocessing's throughput.")
   flags.add_argument("videos", nargs="+", type=pathlib.Path)
   flags.add_argument("--repeats", type=int, default=3)
-  flags.add_argument("--workers", action="store_true",
-                     help="also time the command with 1 and 2 workers")
+  flags.add_argument(
+    "--workers",
+    action="store_true",
+    help="also time the command with 1 and 2 workers",
+  )
   args = flags.parse_args()
   found: dict[str, list[tuple[float, float]]] = {"bare": [], "built": []}
   for _ in range(args.repeats):
@@ -142,17 +150,19 @@ def main() -> None:
     middle[name] = clock, cpu
     print(f"| {name} | {clock:.0f} | {cpu:.0f} |")
   shares = [b / a for a, b in zip(middle["bare"], middle["built"], strict=True)]
-  print(f"built / bare: {shares[0]:.0%} by the clock, {shares[1]:.0%} by CPU"
-        " time (target 85%)")
+  print(
+    f"built / bare: {shares[0]:.0%} by the clock, {shares[1]:.0%} by CPU"
+    " time (target 85%)"
+  )
   if args.workers:
     one, two = (
-      statistics.median(
-        command(args.videos, n) for _ in range(args.repeats)
-      )
+      statistics.median(command(args.videos, n) for _ in range(args.repeats))
       for n in (1, 2)
     )
-    print(f"1 worker {one:.1f} s, 2 workers {two:.1f} s:"
-          f" {one / two:.2f} times as fast (target 1.7)")
+    print(
+      f"1 worker {one:.1f} s, 2 workers {two:.1f} s:"
+      f" {one / two:.2f} times as fast (target 1.7)"
+    )
 
 
 if __name__ == "__main__":

@@ -67,13 +67,21 @@ def write_dataset(
     writer.add_examples({"train": [_example(i, images)]})
   writer.close_all()
   manifest = {
-    "format": 1, "dataset": "speed", "extract": "frames", "frame_rate": 10.0,
-    "short_side": min(height, width), "jpeg_quality": 90,
-    "embedding_width": None, "tower_hash": None, "normalisation": "none",
-    "classes": [], "source": {},
-    "splits": {"train": {"videos": videos, "queries": videos,
-                         "segments": videos}},
-  }  # fmt: skip
+    "format": 1,
+    "dataset": "speed",
+    "extract": "frames",
+    "frame_rate": 10.0,
+    "short_side": min(height, width),
+    "jpeg_quality": 90,
+    "embedding_width": None,
+    "tower_hash": None,
+    "normalisation": "none",
+    "classes": [],
+    "source": {},
+    "splits": {
+      "train": {"videos": videos, "queries": videos, "segments": videos}
+    },
+  }
   (folder / "manifest.json").write_text(json.dumps(manifest))
   return stored
 

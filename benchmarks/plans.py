@@ -15,18 +15,33 @@ import subprocess
 import sys
 
 CONFIGS = (
-  ("anet_mr", "B"), ("anet_mr", "L"),
-  ("charades_mr", "B"), ("charades_mr", "L"),
-  ("qvhighlights_mr", "B"), ("qvhighlights_mr", "L"),
-  ("anet_tal", "B"), ("anet_tal", "L"),
-  ("coin_as", "B"), ("coin_as", "L"),
-  ("kinetics_pretrain", "B"), ("kinetics_pretrain", "L"),
-)  # fmt: skip
+  ("anet_mr", "B"),
+  ("anet_mr", "L"),
+  ("charades_mr", "B"),
+  ("charades_mr", "L"),
+  ("qvhighlights_mr", "B"),
+  ("qvhighlights_mr", "L"),
+  ("anet_tal", "B"),
+  ("anet_tal", "L"),
+  ("coin_as", "B"),
+  ("coin_as", "L"),
+  ("kinetics_pretrain", "B"),
+  ("kinetics_pretrain", "L"),
+)
 TOPOLOGIES = ("v5e:16x16", "v5p:4x4x4", "h100:8")
 HEADER = (
-  "config", "devices", "mesh", "memory GiB", "of", "TFLOP", "sent GB",
-  "step s", "bound by", "MFU", "compile s",
-)  # fmt: skip
+  "config",
+  "devices",
+  "mesh",
+  "memory GiB",
+  "of",
+  "TFLOP",
+  "sent GB",
+  "step s",
+  "bound by",
+  "MFU",
+  "compile s",
+)
 
 
 def plan(
@@ -39,12 +54,18 @@ def plan(
   if not out.exists():
     done = subprocess.run(
       [
-        sys.executable, "-m", "unloc_jax.plan",
+        sys.executable,
+        "-m",
+        "unloc_jax.plan",
         f"--config=configs/{name}.py:{size}",
-        f"--topology={topology}", f"--json={out}", *settings,
+        f"--topology={topology}",
+        f"--json={out}",
+        *settings,
       ],
-      capture_output=True, text=True, check=False,
-    )  # fmt: skip
+      capture_output=True,
+      text=True,
+      check=False,
+    )
     print(done.stdout, file=sys.stderr, flush=True)
     if not out.exists():
       message = done.stderr.strip().splitlines() or ["no plan"]
@@ -59,18 +80,25 @@ def row(name: str, size: str, topology: str, found: dict) -> list[str]:
     return [*label, topology, found["error"], *[""] * (len(HEADER) - 3)]
   mesh = "x".join(str(n) for n in found["mesh"].values())
   cells = [
-    *label, topology, mesh, f"{found['needed_bytes'] / 2**30:.1f}",
+    *label,
+    topology,
+    mesh,
+    f"{found['needed_bytes'] / 2**30:.1f}",
     f"{found['capacity_bytes'] / 2**30:.0f}",
-  ]  # fmt: skip
+  ]
   if "roofline" not in found:
     return [*cells, found["message"][:60], *[""] * (len(HEADER) - 6)]
   sent = sum(one["sent"] for one in found["collectives"])
   best = found["roofline"]
   return [
-    *cells, f"{found['flops_per_device'] / 1e12:.2f}", f"{sent / 1e9:.2f}",
-    f"{best['seconds']:.3f}", best["bound"], f"{best['mfu']:.0%}",
+    *cells,
+    f"{found['flops_per_device'] / 1e12:.2f}",
+    f"{sent / 1e9:.2f}",
+    f"{best['seconds']:.3f}",
+    best["bound"],
+    f"{best['mfu']:.0%}",
     f"{found['compile_seconds']:.0f}",
-  ]  # fmt: skip
+  ]
 
 
 def main() -> None:

@@ -34,9 +34,18 @@ def seconds(action: Callable[[], object]) -> float:
 def command(export: str, video: str) -> list[str]:
   """The command that asks a video one sentence."""
   return [
-    sys.executable, "-m", "unloc_jax.predict", "--export", export,
-    "--video", video, "--query", "a red circle moves", "--format", "jsonl",
-  ]  # fmt: skip
+    sys.executable,
+    "-m",
+    "unloc_jax.predict",
+    "--export",
+    export,
+    "--video",
+    video,
+    "--query",
+    "a red circle moves",
+    "--format",
+    "jsonl",
+  ]
 
 
 def run(export: str, video: str) -> None:
@@ -93,8 +102,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   keep_programs()
   queries(Localizer.from_export(flags.export), first, flags.repeats)
   for video in flags.videos:
-    print(f"peak memory       {peak_gb(flags.export, video):8.2f} GB  "
-          f"(below {PEAK_GB:g}) {video}")
+    print(
+      f"peak memory       {peak_gb(flags.export, video):8.2f} GB  "
+      f"(below {PEAK_GB:g}) {video}"
+    )
 
 
 if __name__ == "__main__":

@@ -158,9 +158,7 @@ def parse() -> argparse.Namespace:
   parser.add_argument("--topology", default="local")
   parser.add_argument("--frames", type=int)
   parser.add_argument("--batch", type=int)
-  parser.add_argument(
-    "--steps", type=int, default=5, help="0: only compiled"
-  )
+  parser.add_argument("--steps", type=int, default=5, help="0: only compiled")
   parser.add_argument("--remat", choices=("none", "dots", "full"))
   parser.add_argument("--scan", action=argparse.BooleanOptionalAction)
   args = parser.parse_args()

@@ -24,52 +24,119 @@ _SHORT_SIDE = Settings(dataset="").short_side
 def parser() -> argparse.ArgumentParser:
   """Returns the command line."""
   flags = argparse.ArgumentParser(
-      prog="python -m data_preprocessing.build",
-      description="Builds sharded TFRecord from videos and annotations.")
+    prog="python -m data_preprocessing.build",
+    description="Builds sharded TFRecord from videos and annotations.",
+  )
   add = flags.add_argument
-  add("--dataset", required=True, metavar="NAME",
-      help=f"one of {', '.join(BENCHMARKS)}")
-  add("--annotations", required=True,
-      help="folder of the official annotation files, or one file")
-  add("--videos", required=True,
-      help="folder of the videos, or of the features to import")
-  add("--data_dir", required=True,
-      help="the dataset is written to DATA_DIR/NAME/" + records.VERSION)
-  add("--extract", default=records.FRAMES,
-      choices=(records.FRAMES, records.FEATURES))
-  add("--checkpoint", default="",
-      help="with --extract features: the finished run, export or converted"
-      " CLIP whose image tower makes them; without it, --videos holds .npy,"
-      " .npz, .pt or .h5 files")
-  add("--frame_rate", type=float, default=10.0,
-      help="stored positions per second (%(default)s)")
-  add("--short_side", type=int,
-      help="shorter side of stored frames, smaller videos keep their size;"
-      f" 0 keeps all ({_SHORT_SIDE}, or what --checkpoint was trained on)")
+  add(
+    "--dataset",
+    required=True,
+    metavar="NAME",
+    help=f"one of {', '.join(BENCHMARKS)}",
+  )
+  add(
+    "--annotations",
+    required=True,
+    help="folder of the official annotation files, or one file",
+  )
+  add(
+    "--videos",
+    required=True,
+    help="folder of the videos, or of the features to import",
+  )
+  add(
+    "--data_dir",
+    required=True,
+    help="the dataset is written to DATA_DIR/NAME/" + records.VERSION,
+  )
+  add(
+    "--extract",
+    default=records.FRAMES,
+    choices=(records.FRAMES, records.FEATURES),
+  )
+  add(
+    "--checkpoint",
+    default="",
+    help="with --extract features: the finished run, export or converted"
+    " CLIP whose image tower makes them; without it, --videos holds .npy,"
+    " .npz, .pt or .h5 files",
+  )
+  add(
+    "--frame_rate",
+    type=float,
+    default=10.0,
+    help="stored positions per second (%(default)s)",
+  )
+  add(
+    "--short_side",
+    type=int,
+    help="shorter side of stored frames, smaller videos keep their size;"
+    f" 0 keeps all ({_SHORT_SIDE}, or what --checkpoint was trained on)",
+  )
   add("--jpeg_quality", type=int, default=90, help="1 to 95 (%(default)s)")
-  add("--normalisation", default="none",
-      help="with imported features: what was done to them, for the manifest")
-  add("--tower_hash", default="",
-      help="with imported features: names their extractor in the manifest")
-  add("--workers", type=int, default=os.cpu_count() or 1,
-      help="local worker processes (%(default)s)")
-  add("--beam", default="", metavar="OPTIONS",
-      help="options of another Beam runner, e.g. '--runner=FlinkRunner'; all"
-      " folders must then be on a file system its workers share")
-  add("--max-missing", default="", metavar="N|PCT", dest="max_missing",
-      help="fail when more videos are missing or broken, e.g. 10 or 5%%")
-  add("--max_damaged", type=float, default=0.01,
-      help="share of a video that may be undecodable (%(default)s)")
-  add("--allow_no_duration", action="store_true",
-      help="take files that declare no duration: they may be truncated")
-  add("--allow_absolute_paths", action="store_true",
-      help="let a JSONL name videos outside --videos")
-  add("--stall_seconds", type=float, default=300.0,
-      help="give a video up after so long without progress (%(default)s)")
-  add("--tfrecord", default="example", choices=("example", "sequence"),
-      help="sequence writes MediaSequence, tf.train.SequenceExample")
-  add("--overwrite", action="store_true",
-      help="build again a dataset that was built from other input")
+  add(
+    "--normalisation",
+    default="none",
+    help="with imported features: what was done to them, for the manifest",
+  )
+  add(
+    "--tower_hash",
+    default="",
+    help="with imported features: names their extractor in the manifest",
+  )
+  add(
+    "--workers",
+    type=int,
+    default=os.cpu_count() or 1,
+    help="local worker processes (%(default)s)",
+  )
+  add(
+    "--beam",
+    default="",
+    metavar="OPTIONS",
+    help="options of another Beam runner, e.g. '--runner=FlinkRunner'; all"
+    " folders must then be on a file system its workers share",
+  )
+  add(
+    "--max-missing",
+    default="",
+    metavar="N|PCT",
+    dest="max_missing",
+    help="fail when more videos are missing or broken, e.g. 10 or 5%%",
+  )
+  add(
+    "--max_damaged",
+    type=float,
+    default=0.01,
+    help="share of a video that may be undecodable (%(default)s)",
+  )
+  add(
+    "--allow_no_duration",
+    action="store_true",
+    help="take files that declare no duration: they may be truncated",
+  )
+  add(
+    "--allow_absolute_paths",
+    action="store_true",
+    help="let a JSONL name videos outside --videos",
+  )
+  add(
+    "--stall_seconds",
+    type=float,
+    default=300.0,
+    help="give a video up after so long without progress (%(default)s)",
+  )
+  add(
+    "--tfrecord",
+    default="example",
+    choices=("example", "sequence"),
+    help="sequence writes MediaSequence, tf.train.SequenceExample",
+  )
+  add(
+    "--overwrite",
+    action="store_true",
+    help="build again a dataset that was built from other input",
+  )
   return flags
 
 
@@ -87,11 +154,18 @@ def settings_of(args: argparse.Namespace) -> Settings:
     if args.checkpoint:
       short_side = features.embedder(args.checkpoint).short_side
   return Settings(
-      dataset=args.dataset, extract=args.extract, frame_rate=args.frame_rate,
-      short_side=short_side, jpeg_quality=args.jpeg_quality,
-      max_damaged=args.max_damaged, need_duration=not args.allow_no_duration,
-      normalisation=args.normalisation, checkpoint=args.checkpoint,
-      tower_hash=args.tower_hash, tfrecord=args.tfrecord)
+    dataset=args.dataset,
+    extract=args.extract,
+    frame_rate=args.frame_rate,
+    short_side=short_side,
+    jpeg_quality=args.jpeg_quality,
+    max_damaged=args.max_damaged,
+    need_duration=not args.allow_no_duration,
+    normalisation=args.normalisation,
+    checkpoint=args.checkpoint,
+    tower_hash=args.tower_hash,
+    tfrecord=args.tfrecord,
+  )
 
 
 def run(args: argparse.Namespace) -> str:
@@ -107,8 +181,13 @@ def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
   settings = settings_of(args)
   threshold = plans.Threshold.parse(args.max_missing)
   plan = plans.make(
-      chosen, chosen.read(annotations), args.videos, args.data_dir,
-      settings, args.allow_absolute_paths)
+    chosen,
+    chosen.read(annotations),
+    args.videos,
+    args.data_dir,
+    settings,
+    args.allow_absolute_paths,
+  )
   if not plan.annotations.videos:
     raise BuildError(f"{args.annotations}: annotates no video")
   if args.overwrite and plan.final.exists():
@@ -123,15 +202,18 @@ def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
   from data_preprocessing import builder as builders
 
   builder = builders.VideoDataset(
-      plan, args.workers, args.beam, threshold, args.stall_seconds)
+    plan, args.workers, args.beam, threshold, args.stall_seconds
+  )
   folder = builders.build(builder)
   assert builder.report is not None
   made = sum(p["built"]["videos"] for p in builder.report["splits"].values())
   reasons = builders.left_out_reasons(builder.report)
   out = ", ".join(f"{n} {why}" for why, n in sorted(reasons.items()))
   warning = "" if made else "WARNING, the dataset is empty. "
-  return (f"{warning}{folder}: {made} videos; left out: {out or 'none'}; see"
-          f" {folder / 'report.md'}")
+  return (
+    f"{warning}{folder}: {made} videos; left out: {out or 'none'}; see"
+    f" {folder / 'report.md'}"
+  )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,9 +226,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
   except OSError as error:
     # Of the data set's own folder: what is wrong with videos is in the report.
-    print(f"error: {error.filename or args.data_dir}: "
-          f"{error.strerror or error}; make room or correct the path, then run"
-          " the same command to go on", file=sys.stderr)
+    print(
+      f"error: {error.filename or args.data_dir}: "
+      f"{error.strerror or error}; make room or correct the path, then run"
+      " the same command to go on",
+      file=sys.stderr,
+    )
     return 1
   except KeyboardInterrupt:
     print("stopped; run the same command to go on", file=sys.stderr)

@@ -31,9 +31,14 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
 
   VERSION = tfds.core.Version(records.VERSION)
 
-  def __init__(self, plan: Plan, worker_count: int = 1, beam_options: str = "",
-               max_missing: Threshold | None = None,
-               stall_seconds: float = 300.0):
+  def __init__(
+    self,
+    plan: Plan,
+    worker_count: int = 1,
+    beam_options: str = "",
+    max_missing: Threshold | None = None,
+    stall_seconds: float = 300.0,
+  ):
     """Plans nothing and opens nothing; `download_and_prepare` builds.
 
     Args:
@@ -55,11 +60,12 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
   def _info(self) -> tfds.core.DatasetInfo:
     settings = self.plan.settings
     return tfds.core.DatasetInfo(
-        builder=self,
-        description=f"{self.plan.benchmark.title}, one example a video.",
-        features=records.features(
-            settings.extract, settings.embedding_width or None),
-        disable_shuffling=False,
+      builder=self,
+      description=f"{self.plan.benchmark.title}, one example a video.",
+      features=records.features(
+        settings.extract, settings.embedding_width or None
+      ),
+      disable_shuffling=False,
     )
 
   def _make_download_manager(self, **_: Any) -> Any:
@@ -72,8 +78,9 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
   def _log_download_done(self) -> None:
     """Says nothing of downloads."""
 
-  def _download_and_prepare(self, dl_manager: Any,
-                            download_config: Any) -> None:
+  def _download_and_prepare(
+    self, dl_manager: Any, download_config: Any
+  ) -> None:
     """Writes every shard, then the report, then the names of the splits."""
     outcomes = self.write_shards()
     folder = epath.Path(self.data_dir)
@@ -81,9 +88,14 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     for split in sorted(outcomes):
       lengths, size = self._place(split, folder)
       if lengths:
-        splits.append(tfds.core.SplitInfo(
-            name=split, shard_lengths=lengths, num_bytes=size,
-            filename_template=self._template(split, folder)))
+        splits.append(
+          tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=lengths,
+            num_bytes=size,
+            filename_template=self._template(split, folder),
+          )
+        )
     self.info.set_splits(tfds.core.SplitDict(splits))
     finish(self, folder)
 
@@ -100,20 +112,26 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     plan = self.plan
     plan.work.mkdir(parents=True, exist_ok=True)
     total = sum(len(s.videos) for s in plan.shards) + sum(
-        len(gone) for gone in plan.absent.values())
+      len(gone) for gone in plan.absent.values()
+    )
     # What cannot become true later is said before the long work.
     self._judge(dict(plan.absent), total)
     if plan.shards:
       with Progress(plan.shards):
-        pipeline.run(plan.shards, self._worker_count, self._beam_options,
-                     self._stall_seconds)
+        pipeline.run(
+          plan.shards,
+          self._worker_count,
+          self._beam_options,
+          self._stall_seconds,
+        )
     outcomes = {split: list(gone) for split, gone in plan.absent.items()}
     for job in plan.shards:
       log = shard.read_log(job)
       if not log.done:
         raise BuildError(
-            f"{job.folder}: shard {job.stem} is not finished; run the same"
-            " command again to go on")
+          f"{job.folder}: shard {job.stem} is not finished; run the same"
+          " command again to go on"
+        )
       outcomes[job.split] += log.outcomes
     self._judge(outcomes, total)
     return outcomes
@@ -124,10 +142,12 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
       outcomes[split].sort(key=lambda outcome: outcome.video_id)
     plan = self.plan
     self.report = reports.build_report(
-        plan.benchmark, plan.annotations, outcomes)
+      plan.benchmark, plan.annotations, outcomes
+    )
     reports.write(plan.work, self.report)
     self._max_missing.check(
-        reports.left_out(self.report), total, str(plan.work / "report.md"))
+      reports.left_out(self.report), total, str(plan.work / "report.md")
+    )
 
   def _place(self, split: str, folder: epath.Path) -> tuple[list[int], int]:
     """Moves the shards of a split to their names; returns lengths, bytes."""
@@ -142,13 +162,18 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     for (job, _), name in zip(full, names, strict=True):
       shard.data_path(job).rename(name)
     return [len(built) for _, built in full], sum(
-        o.bytes for _, built in full for o in built)
+      o.bytes for _, built in full for o in built
+    )
 
-  def _template(self, split: str,
-                folder: epath.Path) -> tfds.core.ShardedFileTemplate:
+  def _template(
+    self, split: str, folder: epath.Path
+  ) -> tfds.core.ShardedFileTemplate:
     return tfds.core.ShardedFileTemplate(
-        dataset_name=self.name, split=split, filetype_suffix="tfrecord",
-        data_dir=folder)
+      dataset_name=self.name,
+      split=split,
+      filetype_suffix="tfrecord",
+      data_dir=folder,
+    )
 
   def manifest(self) -> records.Manifest:
     """Returns what the dataset was made of. It must have been built."""
@@ -156,23 +181,24 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     settings = self.plan.settings
     frames = settings.extract == records.FRAMES
     return records.Manifest(
-        dataset=settings.dataset,
-        extract=settings.extract,
-        frame_rate=settings.frame_rate,
-        short_side=settings.short_side if settings.decodes else 0,
-        jpeg_quality=settings.jpeg_quality if settings.decodes else 0,
-        embedding_width=None if frames else settings.embedding_width,
-        tower_hash=settings.tower_hash or None,
-        normalisation=settings.normalisation,
-        classes=list(self.plan.annotations.classes),
-        splits={split: part["built"]
-                for split, part in self.report["splits"].items()},
-        source={
-            "annotations": self.plan.sources(),
-            "fingerprint": self.plan.key,
-            "stride_seconds": 1 / settings.frame_rate,
-            "videos_left_out": reports.left_out(self.report),
-        },
+      dataset=settings.dataset,
+      extract=settings.extract,
+      frame_rate=settings.frame_rate,
+      short_side=settings.short_side if settings.decodes else 0,
+      jpeg_quality=settings.jpeg_quality if settings.decodes else 0,
+      embedding_width=None if frames else settings.embedding_width,
+      tower_hash=settings.tower_hash or None,
+      normalisation=settings.normalisation,
+      classes=list(self.plan.annotations.classes),
+      splits={
+        split: part["built"] for split, part in self.report["splits"].items()
+      },
+      source={
+        "annotations": self.plan.sources(),
+        "fingerprint": self.plan.key,
+        "stride_seconds": 1 / settings.frame_rate,
+        "videos_left_out": reports.left_out(self.report),
+      },
     )
 
 
@@ -226,15 +252,18 @@ def _locked(work: epath.Path) -> Iterator[None]:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
       raise BuildError(
-          f"{work}: another build of this dataset is running; wait for it"
+        f"{work}: another build of this dataset is running; wait for it"
       ) from error
     yield
 
 
 def _clean(plan: Plan) -> None:
   """Removes what a killed build left and this one does not go on from."""
-  mine = {name for job in plan.shards
-          for name in (shard.data_path(job).name, shard.log_path(job).name)}
+  mine = {
+    name
+    for job in plan.shards
+    for name in (shard.data_path(job).name, shard.log_path(job).name)
+  }
   for path in plan.work.iterdir():
     if path.suffix in (".tfrecord", ".log") and path.name not in mine:
       path.unlink()

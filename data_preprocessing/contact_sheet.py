@@ -18,8 +18,9 @@ pre { background: #f4f4f2; padding: 1em; overflow: auto; }
 """
 
 
-def page(title: str, shown: Mapping[str, Sequence[Stored]], summary: str,
-         frames: int) -> Iterator[str]:
+def page(
+  title: str, shown: Mapping[str, Sequence[Stored]], summary: str, frames: int
+) -> Iterator[str]:
   """Yields the page in pieces.
 
   Args:
@@ -29,9 +30,11 @@ def page(title: str, shown: Mapping[str, Sequence[Stored]], summary: str,
     frames: Frames of each example.
   """
   name = html.escape(title)
-  yield (f'<!doctype html><html lang="en"><meta charset="utf-8">'
-         f"<title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>"
-         f"<pre>{html.escape(summary)}</pre>\n")
+  yield (
+    f'<!doctype html><html lang="en"><meta charset="utf-8">'
+    f"<title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>"
+    f"<pre>{html.escape(summary)}</pre>\n"
+  )
   for split, examples in shown.items():
     yield f"<h2>{html.escape(split)}</h2>\n"
     for example in examples:
@@ -52,8 +55,9 @@ def _video(example: Stored, frames: int) -> Iterator[str]:
   ends = example.doubles("segments/end")
   owners = example.values["segments/query"]
   for query, text in enumerate(example.text("queries/text")):
-    spans = [(s, e) for s, e, q in zip(starts, ends, owners, strict=True)
-             if q == query]
+    spans = [
+      (s, e) for s, e, q in zip(starts, ends, owners, strict=True) if q == query
+    ]
     yield _bar(text, spans, duration, _COLOURS[query % len(_COLOURS)])
 
 
@@ -65,17 +69,24 @@ def _strip(example: Stored, frames: int, duration: float) -> Iterator[str]:
     seconds = duration * (i + 0.5) / frames
     index = min(count - 1, int(seconds * rate))
     jpeg = base64.b64encode(example.frames([index])[0]).decode()
-    yield (f'<img src="data:image/jpeg;base64,{jpeg}" alt=""'
-           f' title="{index / rate:.2f} s">')
+    yield (
+      f'<img src="data:image/jpeg;base64,{jpeg}" alt=""'
+      f' title="{index / rate:.2f} s">'
+    )
 
 
-def _bar(text: str, spans: Sequence[tuple[float, float]], duration: float,
-         colour: str) -> str:
+def _bar(
+  text: str, spans: Sequence[tuple[float, float]], duration: float, colour: str
+) -> str:
   """Returns a query and the part of the time axis it is about."""
   marks = "".join(
-      f'<i style="left:{100 * s / duration:.3f}%;'
-      f'width:{100 * (e - s) / duration:.3f}%;background:{colour}"'
-      f' title="{s:.2f} - {e:.2f} s"></i>' for s, e in spans)
+    f'<i style="left:{100 * s / duration:.3f}%;'
+    f'width:{100 * (e - s) / duration:.3f}%;background:{colour}"'
+    f' title="{s:.2f} - {e:.2f} s"></i>'
+    for s, e in spans
+  )
   times = ", ".join(f"{s:.2f}-{e:.2f} s" for s, e in spans) or "no segment"
-  return (f'<div>{html.escape(text)} <span class="note">{times}</span></div>'
-          f'<div class="axis">{marks}</div>\n')
+  return (
+    f'<div>{html.escape(text)} <span class="note">{times}</span></div>'
+    f'<div class="axis">{marks}</div>\n'
+  )

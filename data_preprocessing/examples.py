@@ -43,12 +43,12 @@ def spool_file(folder: str) -> IO[bytes]:
 
   Short videos stay in memory; long ones go to a nameless file in `folder`.
   """
-  return tempfile.SpooledTemporaryFile(
-      _SPOOL_BYTES, dir=folder)
+  return tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=folder)
 
 
-def frames_example(job: VideoJob, settings: Settings, file: IO[bytes],
-                   beat: Beat) -> Draft:
+def frames_example(
+  job: VideoJob, settings: Settings, file: IO[bytes], beat: Beat
+) -> Draft:
   """Decodes a video into an example of JPEG frames.
 
   Args:
@@ -62,9 +62,14 @@ def frames_example(job: VideoJob, settings: Settings, file: IO[bytes],
     VideoError: The video cannot be used.
   """
   stream = FrameStream(
-      job.path, settings.frame_rate, settings.short_side, threads=1,
-      max_damaged=settings.max_damaged, need_duration=settings.need_duration,
-      hold_until=job.annotation.duration or 0.0)
+    job.path,
+    settings.frame_rate,
+    settings.short_side,
+    threads=1,
+    max_damaged=settings.max_damaged,
+    need_duration=settings.need_duration,
+    hold_until=job.annotation.duration or 0.0,
+  )
   spool = tfrecord.Spool(file)
   for jpeg in jpegs(stream, settings.jpeg_quality):
     spool.append(jpeg)
@@ -93,8 +98,9 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
   return file.getvalue()
 
 
-def describe(job: VideoJob, settings: Settings, duration: float,
-             count: int) -> Draft:
+def describe(
+  job: VideoJob, settings: Settings, duration: float, count: int
+) -> Draft:
   """Returns an example of everything but frames or embeddings.
 
   Args:
@@ -107,25 +113,33 @@ def describe(job: VideoJob, settings: Settings, duration: float,
   cut = within(annotation, duration)
   rate = Fraction(str(settings.frame_rate)).limit_denominator(1_000_000)
   features: dict[str, tfrecord.Payload] = {
-      "video_id": tfrecord.texts([annotation.video_id]),
-      "duration": tfrecord.doubles([duration]),
-      "frame_rate": tfrecord.doubles([settings.frame_rate]),
-      "frame_count": tfrecord.integers([count]),
-      "timestamps": tfrecord.doubles(float(i / rate) for i in range(count)),
-      "queries/id": tfrecord.texts(q.id for q in cut.queries),
-      "queries/text": tfrecord.texts(q.text for q in cut.queries),
-      "queries/annotation": tfrecord.texts(
-          json.dumps(q.annotation, sort_keys=True, ensure_ascii=False)
-          for q in cut.queries),
-      "segments/start": tfrecord.doubles(s.start for s in cut.segments),
-      "segments/end": tfrecord.doubles(s.end for s in cut.segments),
-      "segments/query": tfrecord.integers(s.query for s in cut.segments),
+    "video_id": tfrecord.texts([annotation.video_id]),
+    "duration": tfrecord.doubles([duration]),
+    "frame_rate": tfrecord.doubles([settings.frame_rate]),
+    "frame_count": tfrecord.integers([count]),
+    "timestamps": tfrecord.doubles(float(i / rate) for i in range(count)),
+    "queries/id": tfrecord.texts(q.id for q in cut.queries),
+    "queries/text": tfrecord.texts(q.text for q in cut.queries),
+    "queries/annotation": tfrecord.texts(
+      json.dumps(q.annotation, sort_keys=True, ensure_ascii=False)
+      for q in cut.queries
+    ),
+    "segments/start": tfrecord.doubles(s.start for s in cut.segments),
+    "segments/end": tfrecord.doubles(s.end for s in cut.segments),
+    "segments/query": tfrecord.integers(s.query for s in cut.segments),
   }
   outcome = Outcome(
-      annotation.video_id, job.name, size=job.size, duration=duration,
-      annotated=annotation.duration, frames=count,
-      queries=len(cut.queries), segments=len(cut.segments),
-      clipped=cut.clipped, dropped=cut.dropped)
+    annotation.video_id,
+    job.name,
+    size=job.size,
+    duration=duration,
+    annotated=annotation.duration,
+    frames=count,
+    queries=len(cut.queries),
+    segments=len(cut.segments),
+    clipped=cut.clipped,
+    dropped=cut.dropped,
+  )
   return Draft(features, outcome, cut)
 
 
@@ -161,9 +175,11 @@ def within(annotation: VideoAnnotation, duration: float) -> Cut:
       continue
     cut.clipped += sum(s.end > duration for s in kept)
     cut.segments += [
-        Segment(s.start, min(s.end, duration), len(cut.queries)) for s in kept]
+      Segment(s.start, min(s.end, duration), len(cut.queries)) for s in kept
+    ]
     cut.queries.append(query)
   if not cut.queries:
     raise VideoError(
-        Reason.TOO_SHORT, f"{duration:.2f} s, every segment begins later")
+      Reason.TOO_SHORT, f"{duration:.2f} s, every segment begins later"
+    )
   return cut

@@ -15,9 +15,15 @@ EXTENSIONS = (".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
 # Names under which extractors keep the one array of a file.
 _PREFERRED = ("features", "feature", "feats", "embeddings", "x", "data")
 _TORCH_TYPES = {
-    "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2",
-    "IntStorage": "<i4", "LongStorage": "<i8", "ShortStorage": "<i2",
-    "ByteStorage": "u1", "CharStorage": "i1", "BFloat16Storage": "bf16",
+  "FloatStorage": "<f4",
+  "DoubleStorage": "<f8",
+  "HalfStorage": "<f2",
+  "IntStorage": "<i4",
+  "LongStorage": "<i8",
+  "ShortStorage": "<i2",
+  "ByteStorage": "u1",
+  "CharStorage": "i1",
+  "BFloat16Storage": "bf16",
 }
 
 
@@ -44,11 +50,21 @@ def read(path: str) -> np.ndarray:
       found = _chosen(_hdf5(content))
     else:
       raise VideoError(
-          Reason.FEATURES, f"{extension}: not one of {', '.join(EXTENSIONS)}")
+        Reason.FEATURES, f"{extension}: not one of {', '.join(EXTENSIONS)}"
+      )
   except VideoError:
     raise
-  except (OSError, ValueError, KeyError, EOFError, TypeError, IndexError,
-          struct.error, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+  except (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    TypeError,
+    IndexError,
+    struct.error,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+  ) as error:
     raise VideoError(Reason.FEATURES, f"cannot be read: {error}") from error
   return _matrix(found)
 
@@ -64,7 +80,8 @@ def _matrix(found: np.ndarray) -> np.ndarray:
     found = found[None]
   if found.ndim != 2 or 0 in found.shape:
     raise VideoError(
-        Reason.FEATURES, f"shape {shape}; expected [positions, channels]")
+      Reason.FEATURES, f"shape {shape}; expected [positions, channels]"
+    )
   return np.ascontiguousarray(found, np.float32)
 
 
@@ -76,8 +93,10 @@ def _chosen(arrays: dict[str, np.ndarray]) -> np.ndarray:
     if name in arrays:
       return arrays[name]
   raise VideoError(
-      Reason.FEATURES, f"holds {', '.join(sorted(arrays)) or 'nothing'}; one"
-      f" array, or one named {_PREFERRED[0]}, is needed")
+    Reason.FEATURES,
+    f"holds {', '.join(sorted(arrays)) or 'nothing'}; one"
+    f" array, or one named {_PREFERRED[0]}, is needed",
+  )
 
 
 def _hdf5(content: bytes) -> dict[str, np.ndarray]:
@@ -125,14 +144,21 @@ class _TensorReader(pickle.Unpickler):
     if module in ("torch", "torch.storage") and name in _TORCH_TYPES:
       return name
     raise pickle.UnpicklingError(
-        f"asks for {module}.{name}, which is not a tensor")
+      f"asks for {module}.{name}, which is not a tensor"
+    )
 
   def persistent_load(self, pid: Any) -> _Storage:
     _, dtype, key, _, _ = pid
     return _Storage(_TORCH_TYPES[str(dtype)], str(key))
 
-  def _tensor(self, storage: _Storage, offset: int, size: tuple[int, ...],
-              stride: tuple[int, ...], *_: Any) -> np.ndarray:
+  def _tensor(
+    self,
+    storage: _Storage,
+    offset: int,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    *_: Any,
+  ) -> np.ndarray:
     raw = self._archive.read(f"{self._root}/data/{storage.key}")
     if storage.dtype == "bf16":
       wide = np.frombuffer(raw, "<u2").astype("<u4") << 16
@@ -146,14 +172,16 @@ class _TensorReader(pickle.Unpickler):
       raise ValueError("a tensor reaches beyond its storage")
     steps = [s * flat.itemsize for s in stride]
     return np.lib.stride_tricks.as_strided(
-        flat[offset:], size, steps, writeable=False).copy()
+      flat[offset:], size, steps, writeable=False
+    ).copy()
 
 
 def _torch(content: bytes) -> dict[str, np.ndarray]:
   """Returns the tensors of a .pt file by name."""
   if not zipfile.is_zipfile(io.BytesIO(content)):
     raise VideoError(
-        Reason.FEATURES, "a .pt of before PyTorch 1.6; save it again")
+      Reason.FEATURES, "a .pt of before PyTorch 1.6; save it again"
+    )
   with zipfile.ZipFile(io.BytesIO(content)) as archive:
     index = [n for n in archive.namelist() if n.endswith("data.pkl")]
     if len(index) != 1:
@@ -162,6 +190,9 @@ def _torch(content: bytes) -> dict[str, np.ndarray]:
   if isinstance(loaded, np.ndarray):
     return {"tensor": loaded}
   if isinstance(loaded, dict):
-    return {str(key): value for key, value in loaded.items()
-            if isinstance(value, np.ndarray)}
+    return {
+      str(key): value
+      for key, value in loaded.items()
+      if isinstance(value, np.ndarray)
+    }
   raise VideoError(Reason.FEATURES, "holds no tensor")

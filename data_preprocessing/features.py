@@ -76,8 +76,9 @@ def embedder(checkpoint: str) -> Embedder:
       module = importlib.import_module(_TOWERS)
     except ImportError as error:
       raise BuildError(
-          f"--checkpoint {checkpoint}: {_TOWERS} cannot be imported ({error});"
-          " install unloc_jax, or import features others made") from error
+        f"--checkpoint {checkpoint}: {_TOWERS} cannot be imported ({error});"
+        " install unloc_jax, or import features others made"
+      ) from error
     try:
       _LOADED[checkpoint] = module.load_embedder(checkpoint)
     except (ValueError, OSError) as error:
@@ -94,9 +95,14 @@ def features_example(job: VideoJob, settings: Settings, beat: Beat) -> Draft:
   damaged = 0.0
   if settings.checkpoint:
     stream = FrameStream(
-        job.path, settings.frame_rate, settings.short_side, threads=1,
-        max_damaged=settings.max_damaged, need_duration=settings.need_duration,
-        hold_until=job.annotation.duration or 0.0)
+      job.path,
+      settings.frame_rate,
+      settings.short_side,
+      threads=1,
+      max_damaged=settings.max_damaged,
+      need_duration=settings.need_duration,
+      hold_until=job.annotation.duration or 0.0,
+    )
     values = _embedded(stream, settings, beat)
     duration, damaged = stream.duration, stream.damaged
   else:
@@ -104,14 +110,17 @@ def features_example(job: VideoJob, settings: Settings, beat: Beat) -> Draft:
     duration = _duration(job, settings, len(values))
   if values.shape[1] != settings.embedding_width:
     raise VideoError(
-        Reason.FEATURES, f"{values.shape[1]} channels, the dataset has"
-        f" {settings.embedding_width}: made by another extractor?")
+      Reason.FEATURES,
+      f"{values.shape[1]} channels, the dataset has"
+      f" {settings.embedding_width}: made by another extractor?",
+    )
   if not np.isfinite(values).all():
     raise VideoError(Reason.FEATURES, "not all numbers are finite")
   draft = describe(job, settings, duration, len(values))
   draft.features["embeddings"] = tfrecord.floats(values)
   draft.outcome = dataclasses.replace(
-      draft.outcome, width=values.shape[1], damaged=damaged)
+    draft.outcome, width=values.shape[1], damaged=damaged
+  )
   return draft
 
 
@@ -124,15 +133,17 @@ def _duration(job: VideoJob, settings: Settings, count: int) -> float:
   # Extractors leave out up to a window's length at the end.
   if abs(covered - annotated) > max(2.0, 0.1 * annotated):
     raise VideoError(
-        Reason.FEATURES,
-        f"{count} features at {settings.frame_rate:g} a second are"
-        f" {covered:.1f} s, the video is {annotated:.1f} s; give the rate they"
-        " were made at by --frame_rate")
+      Reason.FEATURES,
+      f"{count} features at {settings.frame_rate:g} a second are"
+      f" {covered:.1f} s, the video is {annotated:.1f} s; give the rate they"
+      " were made at by --frame_rate",
+    )
   return annotated
 
 
-def _embedded(stream: FrameStream, settings: Settings,
-              beat: Beat) -> np.ndarray:
+def _embedded(
+  stream: FrameStream, settings: Settings, beat: Beat
+) -> np.ndarray:
   """Runs the tower over a video; returns float32 [N, D].
 
   It sees frames as they would have been stored, JPEG and all, so that it
@@ -153,9 +164,10 @@ def _embedded(stream: FrameStream, settings: Settings,
     except RuntimeError as error:
       # Not the video's fault: the device is out of memory, say.
       raise BuildError(
-          f"--checkpoint {settings.checkpoint}: the tower failed on"
-          f" {np.stack(batch).shape} ({str(error).splitlines()[0]}); give fewer"
-          " --workers") from error
+        f"--checkpoint {settings.checkpoint}: the tower failed on"
+        f" {np.stack(batch).shape} ({str(error).splitlines()[0]}); give fewer"
+        " --workers"
+      ) from error
     batch.clear()
 
   count = 0

@@ -45,8 +45,9 @@ def shards(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     found[name] = sorted(folder.glob(f"*-{name}.tfrecord-*-of-{count:05d}"))
     if len(found[name]) != count:
       raise InspectError(
-          f"{folder}: {len(found[name])} of {count} shards of {name}; copy the"
-          " dataset again")
+        f"{folder}: {len(found[name])} of {count} shards of {name}; copy the"
+        " dataset again"
+      )
   return found
 
 
@@ -65,14 +66,16 @@ def sequences(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
         found.setdefault(sequence_reading.split_of(path.name), []).append(path)
   if not found:
     raise InspectError(
-        f"{folder}: no manifest.json and no TFRecord, so not a finished"
-        " dataset; give the folder DATA_DIR/NAME/VERSION, or one of"
-        " MediaSequence files")
+      f"{folder}: no manifest.json and no TFRecord, so not a finished"
+      " dataset; give the folder DATA_DIR/NAME/VERSION, or one of"
+      " MediaSequence files"
+    )
   return found
 
 
-def contents(folder: pathlib.Path, frame_rate: float) -> tuple[
-    str, str, dict[str, Iterator[Stored]]]:
+def contents(
+  folder: pathlib.Path, frame_rate: float
+) -> tuple[str, str, dict[str, Iterator[Stored]]]:
   """Returns the name of a dataset, a line about it, and its examples.
 
   Args:
@@ -82,18 +85,31 @@ def contents(folder: pathlib.Path, frame_rate: float) -> tuple[
   name, about = folder.name, "MediaSequence"
   if (folder / "manifest.json").is_file():
     manifest = records.Manifest.from_json(
-        (folder / "manifest.json").read_text())
+      (folder / "manifest.json").read_text()
+    )
     name = manifest.dataset
-    about = (f"{manifest.extract} at {manifest.frame_rate:g} a second, short"
-             f" side {manifest.short_side}, {len(manifest.classes)} classes")
+    about = (
+      f"{manifest.extract} at {manifest.frame_rate:g} a second, short"
+      f" side {manifest.short_side}, {len(manifest.classes)} classes"
+    )
     if (folder / "dataset_info.json").is_file():
-      return name, about, {
+      return (
+        name,
+        about,
+        {
           split: _chained(map(tfrecord_reading.examples, paths))
-          for split, paths in shards(folder).items()}
+          for split, paths in shards(folder).items()
+        },
+      )
   read = functools.partial(sequence_reading.examples, frame_rate=frame_rate)
-  return name, about, {
+  return (
+    name,
+    about,
+    {
       split: _chained(map(read, paths))
-      for split, paths in sequences(folder).items()}
+      for split, paths in sequences(folder).items()
+    },
+  )
 
 
 def _chained(parts: Iterable[Iterable[Stored]]) -> Iterator[Stored]:
@@ -110,8 +126,9 @@ def histogram(title: str, unit: str, values: Sequence[float]) -> str:
   for value in ordered:
     counts[min(_BINS - 1, int(value / top * _BINS))] += 1
   lines = [
-      f"{title}: {len(ordered):,}, from {ordered[0]:.2f} to {ordered[-1]:.2f}"
-      f" {unit}, median {ordered[len(ordered) // 2]:.2f} {unit}"]
+    f"{title}: {len(ordered):,}, from {ordered[0]:.2f} to {ordered[-1]:.2f}"
+    f" {unit}, median {ordered[len(ordered) // 2]:.2f} {unit}"
+  ]
   for i, count in enumerate(counts):
     bar = "#" * round(_BAR * count / max(counts))
     edge = "+" if i == _BINS - 1 else " "
@@ -135,25 +152,35 @@ class Summary:
     self.durations.append(duration)
     self.queries += len(example.values["queries/id"])
     self.frames += example.values["frame_count"][0]
-    for start, end in zip(example.doubles("segments/start"),
-                          example.doubles("segments/end"), strict=True):
+    for start, end in zip(
+      example.doubles("segments/start"),
+      example.doubles("segments/end"),
+      strict=True,
+    ):
       self.lengths.append(end - start)
       self.shares.append(100 * (end - start) / duration)
 
   def text(self, split: str) -> str:
     """Returns what a person reads."""
-    return "\n".join([
+    return "\n".join(
+      [
         f"{split}: {len(self.durations):,} videos, {self.queries:,} queries,"
         f" {len(self.lengths):,} segments, {self.frames:,} stored positions,"
         f" {sum(self.durations) / 3600:.2f} hours",
         histogram("video duration", "s", self.durations),
         histogram("segment length", "s", self.lengths),
         histogram("segment share of its video", "%", self.shares),
-    ])
+      ]
+    )
 
 
-def inspect(folder: pathlib.Path, page: pathlib.Path, videos: int,
-            frames: int, frame_rate: float) -> str:
+def inspect(
+  folder: pathlib.Path,
+  page: pathlib.Path,
+  videos: int,
+  frames: int,
+  frame_rate: float,
+) -> str:
   """Summarises a dataset and writes its contact sheet.
 
   Args:
@@ -179,8 +206,7 @@ def inspect(folder: pathlib.Path, page: pathlib.Path, videos: int,
     texts.append(summary.text(split))
   beside = page.with_name(page.name + ".new")
   with beside.open("w", encoding="utf-8") as out:
-    out.writelines(contact_sheet.page(
-        name, shown, "\n\n".join(texts), frames))
+    out.writelines(contact_sheet.page(name, shown, "\n\n".join(texts), frames))
   beside.replace(page)
   return "\n\n".join(texts)
 
@@ -188,25 +214,42 @@ def inspect(folder: pathlib.Path, page: pathlib.Path, videos: int,
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns the exit code."""
   flags = argparse.ArgumentParser(
-      prog="python -m data_preprocessing.inspect",
-      description="Counts, histograms and a contact sheet of a dataset.")
-  flags.add_argument("folder", type=pathlib.Path, metavar="DIR",
-                     help="a built dataset, DATA_DIR/NAME/VERSION, or a"
-                     " folder of MediaSequence TFRecords")
-  flags.add_argument("--html", type=pathlib.Path,
-                     default=pathlib.Path("inspect.html"),
-                     help="page to write (%(default)s)")
-  flags.add_argument("--videos", type=int, default=12,
-                     help="videos of each split on it (%(default)s)")
-  flags.add_argument("--frames", type=int, default=16,
-                     help="frames of each video (%(default)s)")
-  flags.add_argument("--frame_rate", type=float, default=10.0,
-                     help="of MediaSequence records that do not say theirs"
-                     " (%(default)s)")
+    prog="python -m data_preprocessing.inspect",
+    description="Counts, histograms and a contact sheet of a dataset.",
+  )
+  flags.add_argument(
+    "folder",
+    type=pathlib.Path,
+    metavar="DIR",
+    help="a built dataset, DATA_DIR/NAME/VERSION, or a"
+    " folder of MediaSequence TFRecords",
+  )
+  flags.add_argument(
+    "--html",
+    type=pathlib.Path,
+    default=pathlib.Path("inspect.html"),
+    help="page to write (%(default)s)",
+  )
+  flags.add_argument(
+    "--videos",
+    type=int,
+    default=12,
+    help="videos of each split on it (%(default)s)",
+  )
+  flags.add_argument(
+    "--frames", type=int, default=16, help="frames of each video (%(default)s)"
+  )
+  flags.add_argument(
+    "--frame_rate",
+    type=float,
+    default=10.0,
+    help="of MediaSequence records that do not say theirs (%(default)s)",
+  )
   args = flags.parse_args(argv)
   try:
-    print(inspect(args.folder, args.html, args.videos, args.frames,
-                  args.frame_rate))
+    print(
+      inspect(args.folder, args.html, args.videos, args.frames, args.frame_rate)
+    )
   except (InspectError, ValueError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 1

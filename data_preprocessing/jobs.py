@@ -186,13 +186,16 @@ def _plain(value: Any) -> Any:
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
     # Not asdict(), which would turn the jobs inside into dictionaries too. A
     # tower is named by its hash, wherever it lies.
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)
-            if f.name != "checkpoint"}
+    return {
+      f.name: getattr(value, f.name)
+      for f in dataclasses.fields(value)
+      if f.name != "checkpoint"
+    }
   raise TypeError(f"{type(value).__name__} has no fingerprint")
 
 
 def plan_shards(
-    split: str, videos: list[VideoJob], folder: str, settings: Settings
+  split: str, videos: list[VideoJob], folder: str, settings: Settings
 ) -> list[ShardJob]:
   """Deals the videos of a split out to shards, in an order of no meaning.
 
@@ -200,10 +203,11 @@ def plan_shards(
   bytes do not depend on the workers.
   """
   ordered = sorted(
-      videos, key=lambda v: hashlib.sha256(
-          v.annotation.video_id.encode()).digest())
+    videos,
+    key=lambda v: hashlib.sha256(v.annotation.video_id.encode()).digest(),
+  )
   count = min(_MAX_SHARDS, -(-len(ordered) // _VIDEOS_PER_SHARD))
   return [
-      ShardJob(split, i, folder, tuple(ordered[i::count]), settings)
-      for i in range(count)
+    ShardJob(split, i, folder, tuple(ordered[i::count]), settings)
+    for i in range(count)
   ]

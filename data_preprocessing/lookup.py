@@ -13,8 +13,20 @@ from data_preprocessing.video_errors import Reason, VideoError
 
 # In order of preference, where one video is there twice.
 EXTENSIONS = (
-    ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv",
-    ".wmv", ".ts", ".3gp", ".ogv", ".gif",
+  ".mp4",
+  ".mkv",
+  ".webm",
+  ".avi",
+  ".mov",
+  ".m4v",
+  ".mpg",
+  ".mpeg",
+  ".flv",
+  ".wmv",
+  ".ts",
+  ".3gp",
+  ".ogv",
+  ".gif",
 )
 
 
@@ -36,8 +48,12 @@ class Found:
 class VideoIndex:
   """The files below one folder, found by id or by relative path."""
 
-  def __init__(self, folder: str, extensions: Iterable[str] = EXTENSIONS,
-               allow_absolute: bool = False):
+  def __init__(
+    self,
+    folder: str,
+    extensions: Iterable[str] = EXTENSIONS,
+    allow_absolute: bool = False,
+  ):
     """Lists the folder once, at any depth.
 
     Args:
@@ -72,17 +88,22 @@ class VideoIndex:
       if name in self._by_stem:
         return self._at(self._by_stem[name])
     raise VideoError(
-        Reason.MISSING, f"no file named {' or '.join(tried)} with the extension"
-        " of a video")
+      Reason.MISSING,
+      f"no file named {' or '.join(tried)} with the extension of a video",
+    )
 
   def _at(self, name: str) -> Found:
     """Returns the file at a relative, or where allowed absolute, path."""
     outside = _leads_outside(name)
     if outside and not self._allow_absolute:
       raise VideoError(
-          Reason.OUTSIDE, f"{name}; --allow_absolute_paths lets it be read")
-    path = name if os.path.isabs(name) or "://" in name else os.path.join(
-        self.folder, name)
+        Reason.OUTSIDE, f"{name}; --allow_absolute_paths lets it be read"
+      )
+    path = (
+      name
+      if os.path.isabs(name) or "://" in name
+      else os.path.join(self.folder, name)
+    )
     try:
       size = int(epath.Path(path).stat().length)
     except (OSError, ValueError) as error:
@@ -120,15 +141,18 @@ def _walk(folder: epath.Path) -> Iterator[str]:
   """
   if not folder.is_dir():
     raise FileNotFoundError(
-        f"--videos {folder}: no such folder; give the one that holds the files"
+      f"--videos {folder}: no such folder; give the one that holds the files"
     )
   if "://" not in os.fspath(folder):
     for root, folders, files in os.walk(folder, followlinks=True):
       folders.sort()
       inside = os.path.relpath(root, folder)
       for file in sorted(files):
-        yield file if inside == "." else posixpath.join(
-            inside.replace(os.sep, "/"), file)
+        yield (
+          file
+          if inside == "."
+          else posixpath.join(inside.replace(os.sep, "/"), file)
+        )
     return
   # Roots come with or without the scheme; the first is the folder itself.
   base: str | None = None

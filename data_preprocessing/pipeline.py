@@ -52,8 +52,12 @@ def _unpack(packed: bytes) -> ShardJob:
   return pickle.loads(zlib.decompress(packed))
 
 
-def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
-        stall_seconds: float) -> None:
+def run(
+  jobs: Sequence[ShardJob],
+  worker_count: int,
+  options: str,
+  stall_seconds: float,
+) -> None:
   """Writes all shards.
 
   Args:
@@ -68,17 +72,20 @@ def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
   flags = shlex.split(options)
   token = "" if flags else secrets.token_hex(8)
   if not flags:
-    flags = ["--runner=FnApiRunner", "--direct_running_mode=multi_threading",
-             f"--direct_num_workers={worker_count}"]
+    flags = [
+      "--runner=FnApiRunner",
+      "--direct_running_mode=multi_threading",
+      f"--direct_num_workers={worker_count}",
+    ]
   with _quiet(), _pool(token, worker_count, stall_seconds) as pool:
     try:
       parsed = pipeline_options.PipelineOptions(flags)
       with beam.Pipeline(options=parsed) as pipeline:
         _ = (
-            pipeline
-            | "Shards" >> beam.Create([_pack(job) for job in jobs])
-            | "Spread" >> beam.Reshuffle()
-            | "Write" >> beam.ParDo(WriteShard(token))
+          pipeline
+          | "Shards" >> beam.Create([_pack(job) for job in jobs])
+          | "Spread" >> beam.Reshuffle()
+          | "Write" >> beam.ParDo(WriteShard(token))
         )
     except Exception as error:
       cause = _cause(error)
@@ -86,15 +93,16 @@ def run(jobs: Sequence[ShardJob], worker_count: int, options: str,
         raise
       line = (str(error).splitlines() or [""])[0]
       raise BuildError(
-          cause or f"--beam {options}: {type(error).__name__}: {line}"
+        cause or f"--beam {options}: {type(error).__name__}: {line}"
       ) from error
     if pool is not None and pool.failure is not None:
       raise pool.failure
 
 
 @contextlib.contextmanager
-def _pool(token: str, count: int,
-          stall_seconds: float) -> Iterator[workers.Pool | None]:
+def _pool(
+  token: str, count: int, stall_seconds: float
+) -> Iterator[workers.Pool | None]:
   """Keeps a pool of workers while the pipeline runs."""
   if not token:
     yield None

@@ -28,16 +28,18 @@ def check(flag: str, place: str) -> None:
   if scheme not in _SCHEMES:
     known = ", ".join(f"{name}://" for name in _SCHEMES)
     raise BuildError(
-        f"{flag} {place}: no file system {scheme}:// is known; give a local"
-        f" path or one of {known}")
+      f"{flag} {place}: no file system {scheme}:// is known; give a local"
+      f" path or one of {known}"
+    )
   try:
     epath.Path(place).exists()
   except Exception as error:
     line = (str(error).splitlines() or [""])[0]
     raise BuildError(
-        f"{flag} {place}: cannot be reached ({type(error).__name__}: {line});"
-        " check the credentials, or read it without TensorFlow: pip install"
-        f" {_SCHEMES[scheme]} and set EPATH_USE_TF=false") from error
+      f"{flag} {place}: cannot be reached ({type(error).__name__}: {line});"
+      " check the credentials, or read it without TensorFlow: pip install"
+      f" {_SCHEMES[scheme]} and set EPATH_USE_TF=false"
+    ) from error
 
 
 @contextlib.contextmanager
@@ -64,4 +66,3 @@ def annotations(place: str) -> Iterator[pathlib.Path]:
     except OSError as error:
       raise BuildError(f"--annotations {place}: {error}") from error
     yield copy
-

@@ -9,7 +9,7 @@ from etils import epath
 from data_preprocessing import feature_files, features, lookup, records
 from data_preprocessing.annotations import AnnotationSet, Benchmark
 from data_preprocessing.jobs import (
-    NO_QUERY,
+  NO_QUERY,
   BuildError,
   Outcome,
   Settings,
@@ -47,18 +47,24 @@ class Plan:
   @property
   def key(self) -> str:
     """Hash of all that the dataset's bytes depend on."""
-    return fingerprint([
-        records.MANIFEST_FORMAT, self.settings, self.annotations.classes,
+    return fingerprint(
+      [
+        records.MANIFEST_FORMAT,
+        self.settings,
+        self.annotations.classes,
         [shard.key for shard in self.shards],
-        {split: sorted(o.video_id for o in gone)
-         for split, gone in sorted(self.absent.items())},
-    ])
+        {
+          split: sorted(o.video_id for o in gone)
+          for split, gone in sorted(self.absent.items())
+        },
+      ]
+    )
 
   def sources(self) -> dict[str, str]:
     """Returns annotation file name -> hash of its bytes."""
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in self.annotations.files
+      path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+      for path in self.annotations.files
     }
 
   def videos(self) -> Iterator[VideoJob]:
@@ -67,9 +73,14 @@ class Plan:
       yield from shard.videos
 
 
-def make(benchmark: Benchmark, annotations: AnnotationSet, videos: str,
-         data_dir: str, settings: Settings,
-         allow_absolute_paths: bool = False) -> Plan:
+def make(
+  benchmark: Benchmark,
+  annotations: AnnotationSet,
+  videos: str,
+  data_dir: str,
+  settings: Settings,
+  allow_absolute_paths: bool = False,
+) -> Plan:
   """Finds every video's file and deals them out to shards.
 
   Args:
@@ -82,8 +93,7 @@ def make(benchmark: Benchmark, annotations: AnnotationSet, videos: str,
   """
   home = epath.Path(data_dir) / dataset_folder(settings)
   work = home / f"{records.VERSION}.partial"
-  importing = (settings.extract == records.FEATURES
-               and not settings.checkpoint)
+  importing = settings.extract == records.FEATURES and not settings.checkpoint
   kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
   try:
     index = lookup.VideoIndex(videos, kinds, allow_absolute_paths)
@@ -102,11 +112,19 @@ def make(benchmark: Benchmark, annotations: AnnotationSet, videos: str,
   if settings.extract == records.FEATURES:
     settings = _with_tower(settings, [j for s in jobs.values() for j in s])
   shards = [
-      shard for split in sorted(jobs)
-      for shard in plan_shards(split, jobs[split], str(work), settings)
+    shard
+    for split in sorted(jobs)
+    for shard in plan_shards(split, jobs[split], str(work), settings)
   ]
-  return Plan(benchmark, annotations, settings, shards, absent, work,
-              home / records.VERSION)
+  return Plan(
+    benchmark,
+    annotations,
+    settings,
+    shards,
+    absent,
+    work,
+    home / records.VERSION,
+  )
 
 
 def dataset_folder(settings: Settings) -> str:
@@ -116,8 +134,9 @@ def dataset_folder(settings: Settings) -> str:
   return settings.dataset
 
 
-def _find(video: VideoAnnotation, index: lookup.VideoIndex,
-          importing: bool) -> VideoJob | Outcome:
+def _find(
+  video: VideoAnnotation, index: lookup.VideoIndex, importing: bool
+) -> VideoJob | Outcome:
   """Returns the work of one video, or why there is none."""
   if not video.queries:
     return Outcome(video.video_id, reason=NO_QUERY, annotated=video.duration)
@@ -129,20 +148,25 @@ def _find(video: VideoAnnotation, index: lookup.VideoIndex,
     found = index.find(video)
   except VideoError as error:
     return Outcome(
-        video.video_id, name=video.path or "", reason=str(error.reason),
-        detail=error.detail, annotated=video.duration)
+      video.video_id,
+      name=video.path or "",
+      reason=str(error.reason),
+      detail=error.detail,
+      annotated=video.duration,
+    )
   return VideoJob(video, found.path, found.name, found.size)
 
 
 def _with_tower(settings: Settings, jobs: list[VideoJob]) -> Settings:
   """Adds to the settings what only the tower or the files can tell."""
   settings = dataclasses.replace(
-      settings, embedding_width=features.width(jobs, settings))
+    settings, embedding_width=features.width(jobs, settings)
+  )
   if settings.checkpoint:
     tower = features.embedder(settings.checkpoint)
     settings = dataclasses.replace(
-        settings, tower_hash=tower.tower_hash,
-        normalisation=tower.normalisation)
+      settings, tower_hash=tower.tower_hash, normalisation=tower.normalisation
+    )
   return settings
 
 
@@ -181,8 +205,9 @@ class Threshold:
       limit = int(self.share * total)
     if limit is not None and out > limit:
       raise BuildError(
-          f"{out} of {total} videos are missing or broken, --max-missing allows"
-          f" {limit}; see {where}")
+        f"{out} of {total} videos are missing or broken, --max-missing allows"
+        f" {limit}; see {where}"
+      )
 
 
 def finished(plan: Plan) -> bool:
@@ -194,21 +219,32 @@ def finished(plan: Plan) -> bool:
     made = records.Manifest.from_json(text)
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise BuildError(
-        f"{plan.final}: holds something that is not a dataset of ours"
-        f" ({error}); give another --data_dir") from error
+      f"{plan.final}: holds something that is not a dataset of ours"
+      f" ({error}); give another --data_dir"
+    ) from error
   if made.source["fingerprint"] == plan.key:
     return True
   changed = [
-      f"{name} {old} -> {new}" for name, old, new in (
-          ("frame_rate", made.frame_rate, plan.settings.frame_rate),
-          ("short_side", made.short_side,
-           plan.settings.short_side * plan.settings.decodes),
-          ("jpeg_quality", made.jpeg_quality,
-           plan.settings.jpeg_quality * plan.settings.decodes),
-          ("extract", made.extract, plan.settings.extract),
-          ("tower_hash", made.tower_hash, plan.settings.tower_hash or None),
-          ("normalisation", made.normalisation, plan.settings.normalisation),
-      ) if old != new] or ["the annotations or the videos there"]
+    f"{name} {old} -> {new}"
+    for name, old, new in (
+      ("frame_rate", made.frame_rate, plan.settings.frame_rate),
+      (
+        "short_side",
+        made.short_side,
+        plan.settings.short_side * plan.settings.decodes,
+      ),
+      (
+        "jpeg_quality",
+        made.jpeg_quality,
+        plan.settings.jpeg_quality * plan.settings.decodes,
+      ),
+      ("extract", made.extract, plan.settings.extract),
+      ("tower_hash", made.tower_hash, plan.settings.tower_hash or None),
+      ("normalisation", made.normalisation, plan.settings.normalisation),
+    )
+    if old != new
+  ] or ["the annotations or the videos there"]
   raise BuildError(
-      f"{plan.final}: was built from other input ({', '.join(changed)}); give"
-      " another --data_dir, or --overwrite to build it again")
+    f"{plan.final}: was built from other input ({', '.join(changed)}); give"
+    " another --data_dir, or --overwrite to build it again"
+  )

@@ -58,12 +58,14 @@ class Progress:
     still_open = []
     for job in self._open:
       log = shard.read_log(job)
-      part = (len(log.outcomes), sum(o.size for o in log.outcomes),
-              sum(bool(o.reason) for o in log.outcomes))
+      part = (
+        len(log.outcomes),
+        sum(o.size for o in log.outcomes),
+        sum(bool(o.reason) for o in log.outcomes),
+      )
       total = [a + b for a, b in zip(total, part, strict=True)]
       if log.done:
-        self._closed = [
-            a + b for a, b in zip(self._closed, part, strict=True)]
+        self._closed = [a + b for a, b in zip(self._closed, part, strict=True)]
       else:
         still_open.append(job)
     self._open = still_open
@@ -80,8 +82,10 @@ class Progress:
     if moved > 0:
       # Bytes foretell decoding time better than the number of videos does.
       eta = _clock((self._bytes - size) * seconds / moved)
-    return (f"{videos}/{self._total} videos, {share:.0%}, {rate:.1f} videos/s,"
-            f" ETA {eta}, {out} left out")
+    return (
+      f"{videos}/{self._total} videos, {share:.0%}, {rate:.1f} videos/s,"
+      f" ETA {eta}, {out} left out"
+    )
 
 
 def _clock(seconds: float) -> str:

@@ -112,8 +112,8 @@ class Manifest:
     record = json.loads(text)
     if record["format"] != MANIFEST_FORMAT:
       raise ValueError(
-          f"manifest.json: format {record['format']}, this code reads "
-          f"{MANIFEST_FORMAT}; build the dataset again"
+        f"manifest.json: format {record['format']}, this code reads "
+        f"{MANIFEST_FORMAT}; build the dataset again"
       )
     return cls(**record)
 
@@ -137,9 +137,7 @@ def features(extract: str, embedding_width: int | None = None) -> Any:
   exact = tfds.features.Encoding.BYTES
 
   def seconds() -> Any:
-    return tfds.features.Tensor(
-        shape=(None,), dtype=np.float64, encoding=exact
-    )
+    return tfds.features.Tensor(shape=(None,), dtype=np.float64, encoding=exact)
 
   def scalar() -> Any:
     return tfds.features.Tensor(shape=(), dtype=np.float64, encoding=exact)
@@ -150,17 +148,18 @@ def features(extract: str, embedding_width: int | None = None) -> Any:
   content: dict[str, Any]
   if extract == FRAMES:
     content = {
-        "frames": tfds.features.Sequence(
-            tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
-        )
+      "frames": tfds.features.Sequence(
+        tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
+      )
     }
   else:
     content = {
-        "embeddings": tfds.features.Tensor(
-            shape=(None, embedding_width), dtype=np.float32
-        )
+      "embeddings": tfds.features.Tensor(
+        shape=(None, embedding_width), dtype=np.float32
+      )
     }
-  return tfds.features.FeaturesDict({
+  return tfds.features.FeaturesDict(
+    {
       "video_id": tfds.features.Text(),
       "duration": scalar(),
       "frame_rate": scalar(),
@@ -168,9 +167,10 @@ def features(extract: str, embedding_width: int | None = None) -> Any:
       "timestamps": seconds(),
       "queries": {"id": texts(), "text": texts(), "annotation": texts()},
       "segments": {
-          "start": seconds(),
-          "end": seconds(),
-          "query": tfds.features.Tensor(shape=(None,), dtype=np.int64),
+        "start": seconds(),
+        "end": seconds(),
+        "query": tfds.features.Tensor(shape=(None,), dtype=np.int64),
       },
       **content,
-  })
+    }
+  )

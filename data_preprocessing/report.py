@@ -23,8 +23,11 @@ _VARIANT_SHARE = 0.9
 _SHOWN = 50
 
 
-def build_report(benchmark: Benchmark, annotations: AnnotationSet,
-                 outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
+def build_report(
+  benchmark: Benchmark,
+  annotations: AnnotationSet,
+  outcomes: Mapping[str, Sequence[Outcome]],
+) -> dict[str, Any]:
   """Returns the report of a build.
 
   Args:
@@ -33,71 +36,93 @@ def build_report(benchmark: Benchmark, annotations: AnnotationSet,
     outcomes: Split -> what became of its videos.
   """
   splits = {
-      split: _split_report(benchmark, annotations, split, outcomes[split])
-      for split in sorted(outcomes)
+    split: _split_report(benchmark, annotations, split, outcomes[split])
+    for split in sorted(outcomes)
   }
   notes = []
   if benchmark.class_count is not None:
     found = len(annotations.classes)
     if found != benchmark.class_count:
       notes.append(
-          f"{found} classes, officially {benchmark.class_count}: the annotation"
-          " files are a part of the benchmark, or a variant")
+        f"{found} classes, officially {benchmark.class_count}: the annotation"
+        " files are a part of the benchmark, or a variant"
+      )
   return {
-      "format": 1,
-      "dataset": benchmark.name,
-      "title": benchmark.title,
-      "classes": len(annotations.classes),
-      "notes": notes,
-      "splits": splits,
+    "format": 1,
+    "dataset": benchmark.name,
+    "title": benchmark.title,
+    "classes": len(annotations.classes),
+    "notes": notes,
+    "splits": splits,
   }
 
 
-def _split_report(benchmark: Benchmark, annotations: AnnotationSet, split: str,
-                  outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _split_report(
+  benchmark: Benchmark,
+  annotations: AnnotationSet,
+  split: str,
+  outcomes: Sequence[Outcome],
+) -> dict[str, Any]:
   """Returns the report of one split."""
   found = annotations.notes(split)
   built = [o for o in outcomes if not o.reason]
   missing = [o for o in outcomes if o.reason == Reason.MISSING]
-  broken = [o for o in outcomes
-            if o.reason not in ("", Reason.MISSING, NO_QUERY)]
+  broken = [
+    o for o in outcomes if o.reason not in ("", Reason.MISSING, NO_QUERY)
+  ]
   unasked = [o for o in outcomes if o.reason == NO_QUERY]
   official = benchmark.official.get(split)
-  counts = {"videos": found.videos, "queries": found.queries,
-            "segments": found.segments}
+  counts = {
+    "videos": found.videos,
+    "queries": found.queries,
+    "segments": found.segments,
+  }
   return {
-      "official": _official(official),
-      "annotated": counts,
-      "differs": _differences(official, counts),
-      "found": len(outcomes) - len(missing) - len(unasked),
-      "built": {
-          "videos": len(built),
-          "queries": sum(o.queries for o in built),
-          "segments": sum(o.segments for o in built),
-      },
-      "missing": [_line(o) for o in missing],
-      "broken": [_line(o) for o in broken],
-      "without_queries": [o.video_id for o in unasked],
-      "damaged": [
-          {"video_id": o.video_id, "seconds": round(o.damaged, 3)}
-          for o in built if o.damaged],
-      "duration_differs": [
-          {"video_id": o.video_id, "annotated": o.annotated,
-           "decoded": round(o.duration, 3)}
-          for o in built if _differs(o)],
-      "segments_clipped": {
-          "at_annotated_end": found.clipped,
-          "at_decoded_end": sum(o.clipped for o in built)},
-      "segments_dropped": {
-          **dict(sorted(found.dropped.items())),
-          "after the decoded end": sum(o.dropped for o in built)},
-      "notes": found.notes,
+    "official": _official(official),
+    "annotated": counts,
+    "differs": _differences(official, counts),
+    "found": len(outcomes) - len(missing) - len(unasked),
+    "built": {
+      "videos": len(built),
+      "queries": sum(o.queries for o in built),
+      "segments": sum(o.segments for o in built),
+    },
+    "missing": [_line(o) for o in missing],
+    "broken": [_line(o) for o in broken],
+    "without_queries": [o.video_id for o in unasked],
+    "damaged": [
+      {"video_id": o.video_id, "seconds": round(o.damaged, 3)}
+      for o in built
+      if o.damaged
+    ],
+    "duration_differs": [
+      {
+        "video_id": o.video_id,
+        "annotated": o.annotated,
+        "decoded": round(o.duration, 3),
+      }
+      for o in built
+      if _differs(o)
+    ],
+    "segments_clipped": {
+      "at_annotated_end": found.clipped,
+      "at_decoded_end": sum(o.clipped for o in built),
+    },
+    "segments_dropped": {
+      **dict(sorted(found.dropped.items())),
+      "after the decoded end": sum(o.dropped for o in built),
+    },
+    "notes": found.notes,
   }
 
 
 def _line(outcome: Outcome) -> dict[str, str]:
-  return {"video_id": outcome.video_id, "file": outcome.name,
-          "reason": outcome.reason, "detail": outcome.detail}
+  return {
+    "video_id": outcome.video_id,
+    "file": outcome.name,
+    "reason": outcome.reason,
+    "detail": outcome.detail,
+  }
 
 
 def _differs(outcome: Outcome) -> bool:
@@ -117,21 +142,23 @@ def _official(official: Official | None) -> dict[str, Any] | None:
   return record
 
 
-def _differences(official: Official | None,
-                 counts: Mapping[str, int]) -> list[str]:
+def _differences(
+  official: Official | None, counts: Mapping[str, int]
+) -> list[str]:
   """Returns a line for each count that is not the official one."""
   if official is None:
     return []
   lines = []
-  for key, expected in (("videos", official.videos),
-                        ("queries", official.queries)):
+  for key, expected in (
+    ("videos", official.videos),
+    ("queries", official.queries),
+  ):
     if expected is None or expected[0] <= counts[key] <= expected[1]:
       continue
     why = official.note
     if not why or counts[key] < _VARIANT_SHARE * expected[0]:
       why = "the annotation files are a part, or a variant"
-    lines.append(
-        f"{counts[key]:,} {key}, officially {span(expected)}: {why}")
+    lines.append(f"{counts[key]:,} {key}, officially {span(expected)}: {why}")
   return lines
 
 
@@ -143,14 +170,17 @@ def span(expected: Sequence[int]) -> str:
 
 def left_out(report: Mapping[str, Any]) -> int:
   """Returns how many annotated videos are missing or broken."""
-  return sum(len(s["missing"]) + len(s["broken"])
-             for s in report["splits"].values())
+  return sum(
+    len(s["missing"]) + len(s["broken"]) for s in report["splits"].values()
+  )
 
 
 def write(folder: pathlib.Path, report: Mapping[str, Any]) -> None:
   """Writes report.json and report.md."""
-  for name, text in (("report.json", records.dumps(report)),
-                     ("report.md", markdown(report))):
+  for name, text in (
+    ("report.json", records.dumps(report)),
+    ("report.md", markdown(report)),
+  ):
     beside = folder / f"{name}.new"
     beside.write_text(text, encoding="utf-8")
     beside.replace(folder / name)
@@ -163,10 +193,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += [f"{report['classes']} classes.", ""]
   lines += [*report["notes"], ""] if report["notes"] else []
   lines += [
-      "| split | official videos | annotated | found | missing | broken |"
-      " built | official queries | annotated | built | segments annotated |"
-      " built |",
-      "|---|" + "---:|" * 11,
+    "| split | official videos | annotated | found | missing | broken |"
+    " built | official queries | annotated | built | segments annotated |"
+    " built |",
+    "|---|" + "---:|" * 11,
   ]
   for split, part in report["splits"].items():
     lines.append(_row(split, part))
@@ -177,16 +207,29 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def _row(split: str, part: Mapping[str, Any]) -> str:
   official = part["official"] or {"videos": None, "queries": None}
-  shown = {key: span(official[key]) if official[key] else "-"
-           for key in ("videos", "queries")}
+  shown = {
+    key: span(official[key]) if official[key] else "-"
+    for key in ("videos", "queries")
+  }
   cells = [
-      split, shown["videos"], part["annotated"]["videos"], part["found"],
-      len(part["missing"]), len(part["broken"]), part["built"]["videos"],
-      shown["queries"], part["annotated"]["queries"], part["built"]["queries"],
-      part["annotated"]["segments"], part["built"]["segments"],
+    split,
+    shown["videos"],
+    part["annotated"]["videos"],
+    part["found"],
+    len(part["missing"]),
+    len(part["broken"]),
+    part["built"]["videos"],
+    shown["queries"],
+    part["annotated"]["queries"],
+    part["built"]["queries"],
+    part["annotated"]["segments"],
+    part["built"]["segments"],
   ]
-  return "| " + " | ".join(
-      f"{c:,}" if isinstance(c, int) else c for c in cells) + " |"
+  return (
+    "| "
+    + " | ".join(f"{c:,}" if isinstance(c, int) else c for c in cells)
+    + " |"
+  )
 
 
 def _details(part: Mapping[str, Any]) -> list[str]:
@@ -200,16 +243,28 @@ def _details(part: Mapping[str, Any]) -> list[str]:
       lines.append(f"* dropped, {why}: {count:,}")
   if part["without_queries"]:
     lines.append(
-        f"* videos left without a query: {len(part['without_queries']):,}")
-  lines += _listed("Broken", (
+      f"* videos left without a query: {len(part['without_queries']):,}"
+    )
+  lines += _listed(
+    "Broken",
+    (
       f"{b['video_id']} ({b['file']}): {b['reason']}"
-      + (f", {b['detail']}" if b["detail"] else "") for b in part["broken"]))
+      + (f", {b['detail']}" if b["detail"] else "")
+      for b in part["broken"]
+    ),
+  )
   lines += _listed("Missing", (b["video_id"] for b in part["missing"]))
-  lines += _listed("Slightly damaged, kept", (
-      f"{d['video_id']}: {d['seconds']} s" for d in part["damaged"]))
-  lines += _listed("Duration differs from the annotation", (
-      f"{d['video_id']}: annotated {d['annotated']} s, decoded"
-      f" {d['decoded']} s" for d in part["duration_differs"]))
+  lines += _listed(
+    "Slightly damaged, kept",
+    (f"{d['video_id']}: {d['seconds']} s" for d in part["damaged"]),
+  )
+  lines += _listed(
+    "Duration differs from the annotation",
+    (
+      f"{d['video_id']}: annotated {d['annotated']} s, decoded {d['decoded']} s"
+      for d in part["duration_differs"]
+    ),
+  )
   lines += _listed("Notes", part["notes"])
   return lines or ["Nothing to remark."]
 

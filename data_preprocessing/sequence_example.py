@@ -17,8 +17,9 @@ from data_preprocessing.jobs import Settings, VideoJob
 _MICROSECONDS = 1_000_000
 
 
-def write(out: IO[bytes], draft: Draft, job: VideoJob,
-          settings: Settings) -> int:
+def write(
+  out: IO[bytes], draft: Draft, job: VideoJob, settings: Settings
+) -> int:
   """Appends one tf.train.SequenceExample and returns its bytes.
 
   Raises:
@@ -35,8 +36,9 @@ def write(out: IO[bytes], draft: Draft, job: VideoJob,
   return tfrecord.write_message(out, _chunks(context, lists), size)
 
 
-def _context(draft: Draft, job: VideoJob,
-             settings: Settings) -> dict[str, tfrecord.Payload]:
+def _context(
+  draft: Draft, job: VideoJob, settings: Settings
+) -> dict[str, tfrecord.Payload]:
   """Returns the context: the video, its segments and their labels."""
   queries, segments = draft.cut.queries, draft.cut.segments
   last = max(draft.outcome.frames - 1, 0)
@@ -45,25 +47,28 @@ def _context(draft: Draft, job: VideoJob,
     return min(last, round(seconds * settings.frame_rate))
 
   return {
-      "clip/media_id": tfrecord.texts([job.annotation.video_id]),
-      "clip/frames": tfrecord.integers([draft.outcome.frames]),
-      "clip/start/timestamp": tfrecord.integers([0]),
-      "clip/end/timestamp": tfrecord.integers(
-          [round(draft.outcome.duration * _MICROSECONDS)]),
-      "image/format": tfrecord.texts(["jpeg"]),
-      "image/frame_rate": tfrecord.floats(np.asarray([settings.frame_rate])),
-      "segment/start/index": tfrecord.integers(
-          index(s.start) for s in segments),
-      "segment/end/index": tfrecord.integers(index(s.end) for s in segments),
-      "segment/start/timestamp": tfrecord.integers(
-          round(s.start * _MICROSECONDS) for s in segments),
-      "segment/end/timestamp": tfrecord.integers(
-          round(s.end * _MICROSECONDS) for s in segments),
-      "segment/label/index": tfrecord.integers(
-          label_index(queries[s.query].id, s.query)
-          for s in segments),
-      "segment/label/string": tfrecord.texts(
-          queries[s.query].text for s in segments),
+    "clip/media_id": tfrecord.texts([job.annotation.video_id]),
+    "clip/frames": tfrecord.integers([draft.outcome.frames]),
+    "clip/start/timestamp": tfrecord.integers([0]),
+    "clip/end/timestamp": tfrecord.integers(
+      [round(draft.outcome.duration * _MICROSECONDS)]
+    ),
+    "image/format": tfrecord.texts(["jpeg"]),
+    "image/frame_rate": tfrecord.floats(np.asarray([settings.frame_rate])),
+    "segment/start/index": tfrecord.integers(index(s.start) for s in segments),
+    "segment/end/index": tfrecord.integers(index(s.end) for s in segments),
+    "segment/start/timestamp": tfrecord.integers(
+      round(s.start * _MICROSECONDS) for s in segments
+    ),
+    "segment/end/timestamp": tfrecord.integers(
+      round(s.end * _MICROSECONDS) for s in segments
+    ),
+    "segment/label/index": tfrecord.integers(
+      label_index(queries[s.query].id, s.query) for s in segments
+    ),
+    "segment/label/string": tfrecord.texts(
+      queries[s.query].text for s in segments
+    ),
   }
 
 
@@ -78,9 +83,14 @@ class _FrameLists:
   def __init__(self, spool: tfrecord.Spool, settings: Settings):
     self._spool = spool
     self._stamps = [
-        _message(b"\x1a", _message(b"\x0a", tfrecord.varint(
-            round(i / settings.frame_rate * _MICROSECONDS))))
-        for i in range(len(spool.lengths))
+      _message(
+        b"\x1a",
+        _message(
+          b"\x0a",
+          tfrecord.varint(round(i / settings.frame_rate * _MICROSECONDS)),
+        ),
+      )
+      for i in range(len(spool.lengths))
     ]
 
   @property
@@ -120,8 +130,9 @@ class _FrameLists:
 
   def _stamps_entry(self) -> bytes:
     listed = b"".join(_message(b"\x0a", stamp) for stamp in self._stamps)
-    return _message(b"\x0a", _message(b"\x0a", b"image/timestamp")
-                    + _message(b"\x12", listed))
+    return _message(
+      b"\x0a", _message(b"\x0a", b"image/timestamp") + _message(b"\x12", listed)
+    )
 
 
 def _chunks(context: bytes, lists: _FrameLists) -> Iterator[bytes]:

@@ -35,8 +35,9 @@ def split_of(name: str) -> str:
   return _SHARD.sub("", name).strip("-_.") or "all"
 
 
-def examples(path: str | os.PathLike[str],
-             frame_rate: float) -> Iterator[StoredSequence]:
+def examples(
+  path: str | os.PathLike[str], frame_rate: float
+) -> Iterator[StoredSequence]:
   """Yields the records of one file.
 
   Args:
@@ -51,12 +52,14 @@ def examples(path: str | os.PathLike[str],
       yield _record(file, os.fspath(path), start, size, frame_rate)
     except (KeyError, IndexError) as error:
       raise ValueError(
-          f"{os.fspath(path)}: byte {start}: no MediaSequence record, it lacks"
-          f" {error}") from error
+        f"{os.fspath(path)}: byte {start}: no MediaSequence record, it lacks"
+        f" {error}"
+      ) from error
 
 
-def _record(file: IO[bytes], path: str, start: int, size: int,
-            frame_rate: float) -> StoredSequence:
+def _record(
+  file: IO[bytes], path: str, start: int, size: int, frame_rate: float
+) -> StoredSequence:
   """Reads SequenceExample { context, feature_lists }."""
   context: dict[str, list[Any]] = {}
   large: dict[str, tuple[int, int]] = {}
@@ -73,8 +76,9 @@ def _record(file: IO[bytes], path: str, start: int, size: int,
   return StoredSequence(path, _as_example(context, count, frame_rate), large)
 
 
-def _named(file: IO[bytes], start: int,
-           size: int) -> Iterator[tuple[str, tuple[int, int]]]:
+def _named(
+  file: IO[bytes], start: int, size: int
+) -> Iterator[tuple[str, tuple[int, int]]]:
   """Yields the keys of a map, and where their values are."""
   for _, at, length in list(tfrecord_reading.fields(file, start, size)):
     parts = {n: (p, s) for n, p, s in tfrecord_reading.fields(file, at, length)}
@@ -84,15 +88,17 @@ def _named(file: IO[bytes], start: int,
       yield key, parts[2]
 
 
-def _entries(file: IO[bytes], start: int,
-             size: int) -> Iterator[tuple[int, int]]:
+def _entries(
+  file: IO[bytes], start: int, size: int
+) -> Iterator[tuple[int, int]]:
   """Yields where the features of a feature list are."""
   for _, at, length in tfrecord_reading.fields(file, start, size):
     yield at, length
 
 
-def _as_example(context: dict[str, list[Any]], count: int,
-                frame_rate: float) -> dict[str, list[Any]]:
+def _as_example(
+  context: dict[str, list[Any]], count: int, frame_rate: float
+) -> dict[str, list[Any]]:
   """Returns the features of an example of ours."""
   # Floats are still bytes.
   rates = context.get("image/frame_rate") or []
@@ -100,24 +106,28 @@ def _as_example(context: dict[str, list[Any]], count: int,
   end = context.get("clip/end/timestamp")
   labels = context.get("segment/label/string", [])
   numbers = context.get("segment/label/index", [])
-  keys = list(zip(numbers, labels, strict=True)) if (
-      len(numbers) == len(labels)) else [(0, label) for label in labels]
+  keys = (
+    list(zip(numbers, labels, strict=True))
+    if (len(numbers) == len(labels))
+    else [(0, label) for label in labels]
+  )
   kinds = list(dict.fromkeys(keys))
   return {
-      "video_id": context["clip/media_id"],
-      "duration": [_doubles([end[0] / 1e6 if end else count / rate])],
-      "frame_rate": [_doubles([rate])],
-      "frame_count": [count],
-      "queries/id": [str(number).encode() for number, _ in kinds],
-      "queries/text": [label for _, label in kinds],
-      "segments/start": [_doubles(_times(context, "segment/start", rate))],
-      "segments/end": [_doubles(_times(context, "segment/end", rate))],
-      "segments/query": [kinds.index(key) for key in keys],
+    "video_id": context["clip/media_id"],
+    "duration": [_doubles([end[0] / 1e6 if end else count / rate])],
+    "frame_rate": [_doubles([rate])],
+    "frame_count": [count],
+    "queries/id": [str(number).encode() for number, _ in kinds],
+    "queries/text": [label for _, label in kinds],
+    "segments/start": [_doubles(_times(context, "segment/start", rate))],
+    "segments/end": [_doubles(_times(context, "segment/end", rate))],
+    "segments/query": [kinds.index(key) for key in keys],
   }
 
 
-def _times(context: dict[str, list[Any]], name: str,
-           rate: float) -> list[float]:
+def _times(
+  context: dict[str, list[Any]], name: str, rate: float
+) -> list[float]:
   """Returns seconds, from time stamps or else from frame numbers."""
   stamps = context.get(f"{name}/timestamp")
   if stamps:

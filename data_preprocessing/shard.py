@@ -94,7 +94,7 @@ def write_shard(job: ShardJob, beat: Beat) -> None:
       _write_elsewhere(job, beat)
       return
     with _resumed(job) as (log, data, lines):
-      for video in job.videos[len(log.outcomes):]:
+      for video in job.videos[len(log.outcomes) :]:
         beat()
         outcome = _append(data, job, video, beat)
         data.flush()
@@ -120,8 +120,9 @@ def _write_elsewhere(job: ShardJob, beat: Beat) -> None:
     except Exception as error:
       # Every file system has errors of its own.
       raise BuildError(
-          f"{data_path(job)}: {type(error).__name__}: {error}; run the same"
-          " command to go on") from error
+        f"{data_path(job)}: {type(error).__name__}: {error}; run the same"
+        " command to go on"
+      ) from error
 
 
 def skip_video(job: ShardJob, detail: str) -> None:
@@ -140,8 +141,9 @@ def _explained(job: ShardJob) -> Iterator[None]:
     yield
   except OSError as error:
     raise BuildError(
-        f"{data_path(job)}: {error.strerror or error}; make room or give"
-        " another --data_dir, then run the same command to go on") from error
+      f"{data_path(job)}: {error.strerror or error}; make room or give"
+      " another --data_dir, then run the same command to go on"
+    ) from error
 
 
 @contextlib.contextmanager
@@ -165,8 +167,9 @@ def _resumed(job: ShardJob) -> Iterator[tuple[Log, IO[bytes], IO[str]]]:
         yield log, data, lines
 
 
-def _append(data: IO[bytes], job: ShardJob, video: VideoJob,
-            beat: Beat) -> Outcome:
+def _append(
+  data: IO[bytes], job: ShardJob, video: VideoJob, beat: Beat
+) -> Outcome:
   """Appends one video, or nothing if it cannot be used."""
   start = data.tell()
   try:
@@ -180,14 +183,14 @@ def _append(data: IO[bytes], job: ShardJob, video: VideoJob,
     data.truncate()
     if not isinstance(error, VideoError):
       # No video, however odd, may stop the others.
-      error = VideoError(
-          Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
+      error = VideoError(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
     return _left_out(video, error, start)
   return dataclasses.replace(draft.outcome, bytes=size, end=data.tell())
 
 
-def _write(data: IO[bytes], job: ShardJob, video: VideoJob, file: IO[bytes],
-           beat: Beat) -> tuple[examples.Draft, int]:
+def _write(
+  data: IO[bytes], job: ShardJob, video: VideoJob, file: IO[bytes], beat: Beat
+) -> tuple[examples.Draft, int]:
   """Appends the record of one video; returns it and its bytes."""
   settings = job.settings
   if settings.extract == records.FRAMES:
@@ -209,6 +212,11 @@ def _left_out(video: VideoJob, error: VideoError, end: int) -> Outcome:
   # Reports are the same wherever the videos lie.
   detail = error.detail.replace(video.path, video.name)
   return Outcome(
-      video.annotation.video_id, video.name, str(error.reason),
-      "" if detail == video.name else detail, end=end, size=video.size,
-      annotated=video.annotation.duration)
+    video.annotation.video_id,
+    video.name,
+    str(error.reason),
+    "" if detail == video.name else detail,
+    end=end,
+    size=video.size,
+    annotated=video.annotation.duration,
+  )

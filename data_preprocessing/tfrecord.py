@@ -113,8 +113,7 @@ def floats(values: np.ndarray) -> Bytes:
 
 def example_size(features: dict[str, Payload]) -> int:
   """Returns the bytes of the Example's message, without the record's frame."""
-  return sum(len(head) + features[key].size
-             for key, head in _heads(features))
+  return sum(len(head) + features[key].size for key, head in _heads(features))
 
 
 def write_example(out: IO[bytes], features: dict[str, Payload]) -> int:
@@ -131,18 +130,16 @@ def write_example(out: IO[bytes], features: dict[str, Payload]) -> int:
   Raises:
     ValueError: The record is longer than a protocol buffer may be.
   """
-  return write_message(out, _example_chunks(features),
-                       _framed_size(features))
+  return write_message(out, _example_chunks(features), _framed_size(features))
 
 
-def write_message(
-    out: IO[bytes], chunks: Iterable[bytes], size: int
-) -> int:
+def write_message(out: IO[bytes], chunks: Iterable[bytes], size: int) -> int:
   """Appends one record of `size` bytes, given in pieces, and returns size."""
   if size > MAX_RECORD_BYTES:
     raise ValueError(
-        f"a record of {size / 1e9:.2f} GB, and 2.14 GB is the most; lower the"
-        " frame rate, short side or quality")
+      f"a record of {size / 1e9:.2f} GB, and 2.14 GB is the most; lower the"
+      " frame rate, short side or quality"
+    )
   length = struct.pack("<Q", size)
   out.write(length)
   out.write(struct.pack("<I", _masked(google_crc32c.value(length))))

@@ -59,7 +59,8 @@ def examples(path: str | os.PathLike[str]) -> Iterator[Stored]:
 
 
 def payloads(
-    path: str | os.PathLike[str]) -> Iterator[tuple[IO[bytes], int, int]]:
+  path: str | os.PathLike[str],
+) -> Iterator[tuple[IO[bytes], int, int]]:
   """Yields (open file, offset, bytes) of the records of a TFRecord file.
 
   Raises:
@@ -118,15 +119,15 @@ def _integers(packed: bytes) -> list[int]:
   return values
 
 
-def _lists(file: IO[bytes], start: int,
-           size: int) -> Iterator[tuple[int, int]]:
+def _lists(file: IO[bytes], start: int, size: int) -> Iterator[tuple[int, int]]:
   """Yields where the lists inside a Feature are."""
   for _, at, length in list(fields(file, start, size)):
     yield at, length
 
 
-def fields(file: IO[bytes], start: int,
-            size: int) -> Iterator[tuple[int, int, int]]:
+def fields(
+  file: IO[bytes], start: int, size: int
+) -> Iterator[tuple[int, int, int]]:
   """Yields (field number, offset, bytes) of a message's fields."""
   at, end = start, start + size
   while at < end:

@@ -32,9 +32,20 @@ _HOLD_SECONDS = 1
 _MAX_PIXELS = 1 << 26
 _STILL_FORMATS = ("image2", "tty", "hls", "concat", "ffmetadata", "lrc", "srt")
 # What containers we know begin with; tells a broken video from no video.
-_MAGIC = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"),
-          (4, b"skip"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"FLV"),
-          (0, b"OggS"), (0, b"\x00\x00\x01\xba"), (0, b"0&\xb2u"))
+_MAGIC = (
+  (4, b"ftyp"),
+  (4, b"moov"),
+  (4, b"mdat"),
+  (4, b"wide"),
+  (4, b"free"),
+  (4, b"skip"),
+  (0, b"\x1aE\xdf\xa3"),
+  (0, b"RIFF"),
+  (0, b"FLV"),
+  (0, b"OggS"),
+  (0, b"\x00\x00\x01\xba"),
+  (0, b"0&\xb2u"),
+)
 _HEAD_BYTES = 256
 # Formats that say how long they are, so that a cut can be told to have cost
 # pictures or not.
@@ -75,10 +86,17 @@ class FrameStream:
     damaged: Seconds without a wholly decoded frame; known after iteration.
   """
 
-  def __init__(self, path: str | os.PathLike[str], rate: float,
-               short_side: int, *, threads: int = 0,
-               max_damaged: float = 0.01, need_duration: bool = True,
-               hold_until: float = 0.0):
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    rate: float,
+    short_side: int,
+    *,
+    threads: int = 0,
+    max_damaged: float = 0.01,
+    need_duration: bool = True,
+    hold_until: float = 0.0,
+  ):
     """Names the video; nothing is opened before iteration.
 
     Args:
@@ -118,29 +136,38 @@ class FrameStream:
     with _opened(self.path) as (container, whole):
       if whole is False and container.format.name not in _TIMED:
         raise VideoError(
-            Reason.TRUNCATED, "the container ends in a hole, or not at all")
+          Reason.TRUNCATED, "the container ends in a hole, or not at all"
+        )
       stream = video_stream(container)
       stream.codec_context.thread_count = self._threads
       stream.thread_type = "AUTO"
       promised = video_integrity.promised_end(container, stream)
       if promised is None and self._need_duration:
         raise VideoError(
-            Reason.NO_DURATION, "cannot be told from a truncated file")
+          Reason.NO_DURATION, "cannot be told from a truncated file"
+        )
       ticks = video_clock.Ticks(container)
       clock = video_clock.Clock(container, stream, ticks)
       integrity = video_integrity.Integrity(
-          container, stream, ticks, whole=whole)
+        container, stream, ticks, whole=whole
+      )
       # Position i is due where i * self._due is at least ticks * self._per.
       self._due = ticks.per_second * self.rate.denominator
       self._per = self.rate.numerator
       # Where all chunks are there, empty ones say that a picture is held.
-      self._declared = promised.length(_start(container)) if (
-          promised and container.format.name == "avi" and whole
-      ) else Fraction(0)
+      self._declared = (
+        promised.length(_start(container))
+        if (promised and container.format.name == "avi" and whole)
+        else Fraction(0)
+      )
       limit = ticks.of_seconds(_limit(promised, _start(container)))
       yield from self._positions(
-          _decoded(container, stream, integrity), pixel_aspect(stream), clock,
-          integrity, limit)
+        _decoded(container, stream, integrity),
+        pixel_aspect(stream),
+        clock,
+        integrity,
+        limit,
+      )
       if not self.frame_count:
         raise VideoError(Reason.NO_FRAMES, "no frame could be decoded")
       integrity.verdict(clock.end, self._max_damaged)
@@ -148,9 +175,12 @@ class FrameStream:
     self.damaged = ticks.seconds(integrity.damaged)
 
   def _positions(
-      self, frames: Iterator[av.VideoFrame], aspect: float,
-      clock: video_clock.Clock, integrity: video_integrity.Integrity,
-      limit: int,
+    self,
+    frames: Iterator[av.VideoFrame],
+    aspect: float,
+    clock: video_clock.Clock,
+    integrity: video_integrity.Integrity,
+    limit: int,
   ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields what each position shows, while frames go by."""
     held: av.VideoFrame | None = None
@@ -159,16 +189,22 @@ class FrameStream:
       integrity.frame(frame, appears)
       if appears > limit:
         raise VideoError(
-            Reason.UNDECODABLE,
-            f"a frame is due {appears / limit:.1f} times past the end")
+          Reason.UNDECODABLE,
+          f"a frame is due {appears / limit:.1f} times past the end",
+        )
       if held is not None and (
-          self.frame_count * self._due < appears * self._per):
+        self.frame_count * self._due < appears * self._per
+      ):
         yield from self._until(appears, held, aspect)
       held = frame
     if held is not None:
       # A video of no length still shows its frame once.
-      self._end = max(clock.end, 1, self._held_end(clock),
-                      clock.ticks.of_seconds(self._declared))
+      self._end = max(
+        clock.end,
+        1,
+        self._held_end(clock),
+        clock.ticks.of_seconds(self._declared),
+      )
       yield from self._until(self._end, held, aspect)
 
   def _held_end(self, clock: video_clock.Clock) -> int:
@@ -177,8 +213,9 @@ class FrameStream:
     slack = clock.ticks.of_seconds(_HOLD_SECONDS)
     return wanted if wanted <= clock.end + slack else 0
 
-  def _until(self, end: int, frame: av.VideoFrame,
-             aspect: float) -> Iterator[tuple[float, np.ndarray]]:
+  def _until(
+    self, end: int, frame: av.VideoFrame, aspect: float
+  ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields `frame` at every position before `end`, in ticks."""
     image: np.ndarray | None = None
     while self.frame_count * self._due < end * self._per:
@@ -193,11 +230,12 @@ class FrameStream:
       return self._display.image(frame, aspect)
     except (av.FFmpegError, ValueError, MemoryError) as error:
       raise VideoError(
-          Reason.UNDECODABLE, f"cannot convert a frame: {error}") from error
+        Reason.UNDECODABLE, f"cannot convert a frame: {error}"
+      ) from error
 
 
 def frames_at(
-    path: str | os.PathLike[str], rate: float, short_side: int
+  path: str | os.PathLike[str], rate: float, short_side: int
 ) -> Iterator[tuple[float, np.ndarray]]:
   """Yields (seconds, uint8 [H, W, 3] RGB) of a video at a regular rate.
 
@@ -214,18 +252,18 @@ def probe(path: str | os.PathLike[str]) -> VideoProbe:
     promised = video_integrity.promised_end(container, stream)
     rate = stream.average_rate or stream.guessed_rate
     return VideoProbe(
-        duration=float(promised.length(_start(container)))
-        if promised else None,
-        width=stream.codec_context.width,
-        height=stream.codec_context.height,
-        frame_rate=float(rate) if rate else None,
-        codec=stream.codec_context.name,
+      duration=float(promised.length(_start(container))) if promised else None,
+      width=stream.codec_context.width,
+      height=stream.codec_context.height,
+      frame_rate=float(rate) if rate else None,
+      codec=stream.codec_context.name,
     )
 
 
 def _decoded(
-    container: av.container.InputContainer, stream: av.VideoStream,
-    integrity: video_integrity.Integrity,
+  container: av.container.InputContainer,
+  stream: av.VideoStream,
+  integrity: video_integrity.Integrity,
 ) -> Iterator[av.VideoFrame]:
   """Yields the frames of a stream in the order shown, past any damage."""
   try:
@@ -243,12 +281,14 @@ def _decoded(
           yield frame
   except av.FFmpegError as error:
     raise VideoError(
-        Reason.UNDECODABLE, f"reading stopped: {error.strerror}") from error
+      Reason.UNDECODABLE, f"reading stopped: {error.strerror}"
+    ) from error
 
 
 @contextlib.contextmanager
 def _opened(
-    path: str) -> Iterator[tuple[av.container.InputContainer, bool | None]]:
+  path: str,
+) -> Iterator[tuple[av.container.InputContainer, bool | None]]:
   """Opens a container; also says whether it is whole, as far as that shows.
 
   Raises:
@@ -261,13 +301,16 @@ def _opened(
     try:
       # A playlist would make libav open whatever files it names.
       container: Any = av.open(
-          source, options={"protocol_whitelist": "file"},
-          format="mpegts" if stream else None, metadata_errors="replace")
+        source,
+        options={"protocol_whitelist": "file"},
+        format="mpegts" if stream else None,
+        metadata_errors="replace",
+      )
     except (av.FFmpegError, ValueError) as error:
       known = any(head[at:].startswith(magic) for at, magic in _MAGIC)
       text = getattr(error, "strerror", None) or str(error)
       raise VideoError(
-          Reason.UNDECODABLE if known else Reason.NOT_A_VIDEO, text
+        Reason.UNDECODABLE if known else Reason.NOT_A_VIDEO, text
       ) from error
     stack.enter_context(container)
     name = container.format.name
@@ -276,8 +319,9 @@ def _opened(
     yield container, whole
 
 
-def _source(path: str, stack: contextlib.ExitStack) -> tuple[
-    str | IO[Any], bytes, bool | None]:
+def _source(
+  path: str, stack: contextlib.ExitStack
+) -> tuple[str | IO[Any], bytes, bool | None]:
   """Returns what libav can open, its first bytes, and whether it is whole."""
   place = epath.Path(path)
   try:
@@ -307,23 +351,23 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
   if not streams:
     kinds = sorted({s.type for s in container.streams})
     raise VideoError(
-        Reason.NO_VIDEO_STREAM, f"only {', '.join(kinds) or 'nothing'}")
-  main = [s for s in streams
-          if s.disposition & av.stream.Disposition.default]
+      Reason.NO_VIDEO_STREAM, f"only {', '.join(kinds) or 'nothing'}"
+    )
+  main = [s for s in streams if s.disposition & av.stream.Disposition.default]
   stream = (main or streams)[0]
   context = stream.codec_context
   if context is None:
     raise VideoError(Reason.UNDECODABLE, "no decoder for its codec")
   if context.width * context.height > _MAX_PIXELS:
     raise VideoError(
-        Reason.UNDECODABLE, f"frames of {context.width} x {context.height}")
+      Reason.UNDECODABLE, f"frames of {context.width} x {context.height}"
+    )
   return stream
 
 
 def pixel_aspect(stream: av.VideoStream) -> float:
   """Returns the width of a pixel over its height."""
-  ratio = (stream.codec_context.sample_aspect_ratio
-           or stream.sample_aspect_ratio)
+  ratio = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
   return float(ratio) if ratio else 1.0
 
 
@@ -332,8 +376,9 @@ def _start(container: av.container.InputContainer) -> Fraction:
   return Fraction(container.start_time or 0, video_clock.MICROSECONDS)
 
 
-def _limit(promised: video_integrity.Promise | None,
-           start: Fraction) -> Fraction:
+def _limit(
+  promised: video_integrity.Promise | None, start: Fraction
+) -> Fraction:
   """Returns the time in seconds past which no frame may appear."""
   if promised is None:
     return Fraction(MAX_SECONDS)

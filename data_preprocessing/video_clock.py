@@ -24,12 +24,18 @@ class Ticks:
   def __init__(self, container: av.container.InputContainer):
     bases = {s.index: s.time_base for s in container.streams if s.time_base}
     self.per_second = math.lcm(
-        MICROSECONDS, *(base.denominator for base in bases.values()))
-    self._each = {index: base.numerator * self.per_second // base.denominator
-                  for index, base in bases.items()}
+      MICROSECONDS, *(base.denominator for base in bases.values())
+    )
+    self._each = {
+      index: base.numerator * self.per_second // base.denominator
+      for index, base in bases.items()
+    }
     self._default = self.per_second // MICROSECONDS
-    self.start = None if container.start_time is None else (
-        container.start_time * self._default)
+    self.start = (
+      None
+      if container.start_time is None
+      else (container.start_time * self._default)
+    )
 
   def of(self, stream_index: int) -> int:
     """Returns the ticks in one unit of a stream's time stamps."""
@@ -55,8 +61,12 @@ class Clock:
     end: Time at which the latest frame stops being shown, in ticks.
   """
 
-  def __init__(self, container: av.container.InputContainer,
-               stream: av.VideoStream, ticks: Ticks):
+  def __init__(
+    self,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    ticks: Ticks,
+  ):
     self.ticks = ticks
     self._unit = ticks.of(stream.index)
     # An AVI stores no presentation times; what a demuxer makes up for them is

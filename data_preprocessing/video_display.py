@@ -50,7 +50,7 @@ def turn_of(frame: av.VideoFrame) -> Turn:
 
 
 def shown_size(
-    width: int, height: int, aspect: float, short_side: int
+  width: int, height: int, aspect: float, short_side: int
 ) -> tuple[int, int]:
   """Returns the (width, height) at which to store a frame, before turning.
 
@@ -90,10 +90,10 @@ class Display:
     """Returns uint8 [H, W, 3] RGB, upright, of one size all video long."""
     if self._size is None:
       self._size = shown_size(
-          frame.width, frame.height, aspect, self.short_side
+        frame.width, frame.height, aspect, self.short_side
       )
     width, height = self._size
     scaled = self._scaler.reformat(
-        frame, width=width, height=height, format="rgb24"
+      frame, width=width, height=height, format="rgb24"
     )
     return turn_of(frame).apply(scaled.to_ndarray())

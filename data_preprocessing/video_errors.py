@@ -33,9 +33,7 @@ class VideoError(Exception):
   def __init__(self, reason: Reason, detail: str = ""):
     self.reason = reason
     self.detail = " ".join(detail.split())
-    super().__init__(
-        f"{reason}: {self.detail}" if self.detail else str(reason)
-    )
+    super().__init__(f"{reason}: {self.detail}" if self.detail else str(reason))
 
   def __reduce__(self) -> tuple[object, ...]:
     # Exceptions pickle by their message alone; workers send these back.

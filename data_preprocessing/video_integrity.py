@@ -35,9 +35,13 @@ class Integrity:
       to be shown.
   """
 
-  def __init__(self, container: av.container.InputContainer,
-               stream: av.VideoStream, ticks: Ticks,
-               whole: bool | None = None):
+  def __init__(
+    self,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    ticks: Ticks,
+    whole: bool | None = None,
+  ):
     """Watches nothing yet.
 
     Args:
@@ -144,9 +148,9 @@ class Integrity:
         lacking -= int(_AVI_SLACK * self._promised_frames)
     if lacking > 0 and not self._is_indexed:
       raise VideoError(
-          Reason.TRUNCATED,
-          f"holds {self._packets} of {self._promised_frames} frames, "
-          f"{seconds(end):.2f} s",
+        Reason.TRUNCATED,
+        f"holds {self._packets} of {self._promised_frames} frames, "
+        f"{seconds(end):.2f} s",
       )
     if not self._is_indexed:
       self._check_end(end)
@@ -154,9 +158,9 @@ class Integrity:
       self.damaged += max(0, end - self._last_good)
     if self.damaged > max_damaged * end:
       raise VideoError(
-          Reason.DAMAGED,
-          f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
-          " decoded whole",
+        Reason.DAMAGED,
+        f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
+        " decoded whole",
       )
 
   def _check_end(self, end: int) -> None:
@@ -168,21 +172,23 @@ class Integrity:
     if start is None:
       start = self._first_packet or 0
     declared = self._ticks.of_seconds(
-        self._promise.length(Fraction(start, self._ticks.per_second)))
+      self._promise.length(Fraction(start, self._ticks.per_second))
+    )
     reached = end
     if self._promise.whole_file and self._packet_end is not None:
       # Sound may run on after the picture; both count against the file's end.
       reached = max(end, self._packet_end - start)
-    slack = max(self._ticks.of_seconds(_SLACK_SECONDS),
-                self._widest_gap * 3 // 2)
+    slack = max(
+      self._ticks.of_seconds(_SLACK_SECONDS), self._widest_gap * 3 // 2
+    )
     if self._is_cut:
       slack = self._ticks.of_seconds(_ROUNDING_SECONDS)
     if reached + slack < declared:
       seconds = self._ticks.seconds
       raise VideoError(
-          Reason.TRUNCATED,
-          f"{seconds(reached):.2f} s decoded of {seconds(declared):.2f} s"
-          " declared",
+        Reason.TRUNCATED,
+        f"{seconds(reached):.2f} s decoded of {seconds(declared):.2f} s"
+        " declared",
       )
 
 
@@ -205,7 +211,7 @@ class Promise(NamedTuple):
 
 
 def promised_end(
-    container: av.container.InputContainer, stream: av.VideoStream
+  container: av.container.InputContainer, stream: av.VideoStream
 ) -> Promise | None:
   """Returns what the file declares of its end, or None where it does not."""
   if container.format.name.startswith("matroska"):
@@ -221,7 +227,7 @@ def promised_end(
 
 
 def _matroska_end(
-    container: av.container.InputContainer, stream: av.VideoStream
+  container: av.container.InputContainer, stream: av.VideoStream
 ) -> Promise | None:
   """Matroska declares where a track or the file ends, not how long it is."""
   tag = _tagged_duration(stream.metadata)

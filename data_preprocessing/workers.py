@@ -30,8 +30,11 @@ class Worker:
     stall_seconds: Without progress for so long, the video is given up.
   """
 
-  def __init__(self, stall_seconds: float,
-               target: Callable[[Connection], None] | None = None):
+  def __init__(
+    self,
+    stall_seconds: float,
+    target: Callable[[Connection], None] | None = None,
+  ):
     """Starts nothing yet.
 
     Args:
@@ -78,7 +81,8 @@ class Worker:
       context = multiprocessing.get_context("spawn")
       self._pipe, theirs = context.Pipe()
       self._process = context.Process(
-          target=self._target, args=(theirs,), daemon=True)
+        target=self._target, args=(theirs,), daemon=True
+      )
       self._process.start()
       theirs.close()
       self._await_ready(self._pipe)
@@ -90,12 +94,14 @@ class Worker:
     try:
       if not pipe.poll(_START_SECONDS):
         raise BuildError(
-            f"a worker did not start in {_START_SECONDS:g} s; give fewer"
-            " --workers")
+          f"a worker did not start in {_START_SECONDS:g} s; give fewer"
+          " --workers"
+        )
       pipe.recv()
     except EOFError as error:
       raise BuildError(
-          "a worker ended as it started; what it printed says why") from error
+        "a worker ended as it started; what it printed says why"
+      ) from error
 
   def close(self) -> None:
     """Ends the process."""

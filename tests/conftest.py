@@ -5,16 +5,16 @@ import pathlib
 
 # Values, never speed, are tested: cheap compilation is three times as fast.
 _CHEAP_COMPILE = (
-    "--xla_backend_optimization_level=0 "
-    "--xla_llvm_disable_expensive_passes=true "
-    "--xla_force_host_platform_device_count=8"
+  "--xla_backend_optimization_level=0 "
+  "--xla_llvm_disable_expensive_passes=true "
+  "--xla_force_host_platform_device_count=8"
 )
 os.environ.setdefault("XLA_FLAGS", _CHEAP_COMPILE)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR",
-    str(pathlib.Path(__file__).parent.parent / ".cache" / "jax"),
+  "JAX_COMPILATION_CACHE_DIR",
+  str(pathlib.Path(__file__).parent.parent / ".cache" / "jax"),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 

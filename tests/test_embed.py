@@ -30,8 +30,11 @@ from unloc_jax.pretrained import weights
 from unloc_jax.state import nest
 
 SIZES = {
-  "patch": 8, "width": 16, "num_layers": 2, "num_heads": 2,
-}  # fmt: skip
+  "patch": 8,
+  "width": 16,
+  "num_layers": 2,
+  "num_heads": 2,
+}
 SIDE = 32
 
 
@@ -39,9 +42,9 @@ def tower_params(seed: int, rows: int = 1) -> dict[str, np.ndarray]:
   """Random weights of a tower of one class embedding, repeated `rows` times."""
   tower = ImageTower(**SIZES, per_frame_class=False)
   frames = jnp.zeros((1, 1, SIDE, SIDE, 3))
-  shapes = jax.eval_shape(
-    lambda: tower.init(jax.random.key(0), frames, True)
-  )["params"]
+  shapes = jax.eval_shape(lambda: tower.init(jax.random.key(0), frames, True))[
+    "params"
+  ]
   draw = np.random.default_rng(seed)
   params = {
     f"image_tower/{'/'.join(str(k.key) for k in path)}": np.asarray(
@@ -88,10 +91,13 @@ def datasets(tower, tmp_path_factory) -> dict[str, pathlib.Path]:
     lines.append(json.dumps({"video": f"{i}.mp4", "segments": segments}))
   (folder / "train.jsonl").write_text("\n".join(lines))
   flags = [
-    "--dataset=custom", f"--annotations={folder / 'train.jsonl'}",
-    f"--videos={folder / 'in'}", "--workers=1", "--frame_rate=5",
+    "--dataset=custom",
+    f"--annotations={folder / 'train.jsonl'}",
+    f"--videos={folder / 'in'}",
+    "--workers=1",
+    "--frame_rate=5",
     "--short_side=40",
-  ]  # fmt: skip
+  ]
   made = ["--extract=features", f"--checkpoint={tower}"]
   assert build.main([*flags, f"--data_dir={folder / 'a'}"]) == 0
   assert build.main([*flags, *made, f"--data_dir={folder / 'b'}"]) == 0
@@ -186,10 +192,13 @@ def test_what_cannot_be_a_checkpoint(tmp_path, capsys):
     ("nothing", "is not a folder of weights"),
   ):
     flags = [
-      "--dataset=custom", f"--annotations={tmp_path / 'a.jsonl'}",
-      f"--videos={tmp_path}", f"--data_dir={tmp_path / 'out'}",
-      "--extract=features", f"--checkpoint={tmp_path / name}",
-    ]  # fmt: skip
+      "--dataset=custom",
+      f"--annotations={tmp_path / 'a.jsonl'}",
+      f"--videos={tmp_path}",
+      f"--data_dir={tmp_path / 'out'}",
+      "--extract=features",
+      f"--checkpoint={tmp_path / name}",
+    ]
     assert build.main(flags) == 1
     said = capsys.readouterr().err
     assert words in said
@@ -267,7 +276,6 @@ def test_weights_trained_on_features_remember_their_tower(datasets, tmp_path):
   other = dataclasses.replace(manifest, tower_hash="another")
   with pytest.raises(ValueError, match="'another' in the dataset but"):
     provenance.check_weights(config, other)
-
 
 
 @pytest.mark.heavy

@@ -107,19 +107,26 @@ def write(folder: pathlib.Path, splits: dict, classes=(), width=None):
     )
   writer.close_all()
   manifest = {
-      "format": 1, "dataset": "tiny", "extract": extract,
-      "frame_rate": RATE, "short_side": HEIGHT, "jpeg_quality": 95,
-      "embedding_width": width, "tower_hash": None, "normalisation": "none",
-      "classes": list(classes), "source": {},
-      "splits": {
-          name: {
-              "videos": len(videos),
-              "queries": sum(len(v["queries"]["id"]) for v in videos),
-              "segments": sum(len(v["segments"]["start"]) for v in videos),
-          }
-          for name, videos in splits.items()
-      },
-  }  # fmt: skip
+    "format": 1,
+    "dataset": "tiny",
+    "extract": extract,
+    "frame_rate": RATE,
+    "short_side": HEIGHT,
+    "jpeg_quality": 95,
+    "embedding_width": width,
+    "tower_hash": None,
+    "normalisation": "none",
+    "classes": list(classes),
+    "source": {},
+    "splits": {
+      name: {
+        "videos": len(videos),
+        "queries": sum(len(v["queries"]["id"]) for v in videos),
+        "segments": sum(len(v["segments"]["start"]) for v in videos),
+      }
+      for name, videos in splits.items()
+    },
+  }
   (path / "manifest.json").write_text(json.dumps(manifest))
   return path
 

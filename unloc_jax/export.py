@@ -235,8 +235,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
   except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
-  print(f"{made.folder}: exported; try python -m unloc_jax.predict --export "
-        f"{made.folder} --video VIDEO --query TEXT")
+  print(
+    f"{made.folder}: exported; try python -m unloc_jax.predict --export "
+    f"{made.folder} --video VIDEO --query TEXT"
+  )
 
 
 if __name__ == "__main__":

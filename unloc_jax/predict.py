@@ -146,8 +146,12 @@ def _parser() -> argparse.ArgumentParser:
   add("--plot", metavar="PNG", help="draws timelines")
   add("--clips", metavar="DIR", help="cuts the moments out")
   add("--encoded", metavar="DIR", help="keeps encoded videos")
-  add("--beam", metavar="OPTIONS", help="asks on Apache Beam, a file a video "
-      "under --out; options of its runner, or '' for this machine")
+  add(
+    "--beam",
+    metavar="OPTIONS",
+    help="asks on Apache Beam, a file a video "
+    "under --out; options of its runner, or '' for this machine",
+  )
   return parser
 
 

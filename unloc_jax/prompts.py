@@ -44,9 +44,7 @@ def class_texts(
   )
 
 
-def _embeddings(
-  path: str, classes: tuple[str, ...], width: int
-) -> np.ndarray:
+def _embeddings(path: str, classes: tuple[str, ...], width: int) -> np.ndarray:
   """Precomputed embeddings of classes, float32 [C, D], found by name."""
   with np.load(path, allow_pickle=False) as file:
     if {"names", "embeddings"} - set(file.files):

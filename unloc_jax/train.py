@@ -150,9 +150,7 @@ def train_and_evaluate(
     for step in range(int(state.step) + 1, run.total_steps + 1):
       with jax.profiler.StepTraceAnnotation("train", step_num=step):
         batch = next(batches)
-        sharded = sharding.shard_batch(
-          batch, run.mesh, config.train.batch_size
-        )
+        sharded = sharding.shard_batch(batch, run.mesh, config.train.batch_size)
         state, metrics = step_fn(state, sharded, prompts)
       guard.add(step, batch, metrics)
       for hook in hooks:

@@ -1,23 +1,23 @@
 """Official annotation files, read into one common form."""
 
 from data_preprocessing.annotations.benchmarks import (
-    BENCHMARKS,
-    Benchmark,
-    Official,
-    benchmark,
+  BENCHMARKS,
+  Benchmark,
+  Official,
+  benchmark,
 )
 from data_preprocessing.annotations.common import (
-    AnnotationError,
-    AnnotationSet,
-    SplitNotes,
+  AnnotationError,
+  AnnotationSet,
+  SplitNotes,
 )
 
 __all__ = [
-    "BENCHMARKS",
-    "AnnotationError",
-    "AnnotationSet",
-    "Benchmark",
-    "Official",
-    "SplitNotes",
-    "benchmark",
+  "BENCHMARKS",
+  "AnnotationError",
+  "AnnotationSet",
+  "Benchmark",
+  "Official",
+  "SplitNotes",
+  "benchmark",
 ]

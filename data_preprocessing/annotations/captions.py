@@ -14,8 +14,10 @@ def read(place: pathlib.Path) -> common.AnnotationSet:
   """
   result = common.AnnotationSet()
   if place.suffix == ".jsonl" or (
-      place.is_dir() and not any(place.glob("*.json"))
-      and any(place.glob("*.jsonl"))):
+    place.is_dir()
+    and not any(place.glob("*.json"))
+    and any(place.glob("*.jsonl"))
+  ):
     return moments.read_jsonl(place)
   for path in common.files_of(place, "*.json"):
     result.merge(_read_file(path))
@@ -37,23 +39,33 @@ def _read_file(path: pathlib.Path) -> common.AnnotationSet:
   return result
 
 
-def _video(video_id: str, entry: dict[str, Any], split: str,
-           notes: common.SplitNotes, where: str) -> Any:
+def _video(
+  video_id: str,
+  entry: dict[str, Any],
+  split: str,
+  notes: common.SplitNotes,
+  where: str,
+) -> Any:
   """Reads one video. Lists beside the sentences go to their queries."""
   sentences, windows = entry["sentences"], entry["timestamps"]
   if not isinstance(sentences, list) or not isinstance(windows, list):
     raise common.AnnotationError(
-        f"{where}: sentences and timestamps must be lists")
+      f"{where}: sentences and timestamps must be lists"
+    )
   if len(sentences) != len(windows):
     notes.notes.append(
-        f"{video_id}: {len(sentences)} sentences, {len(windows)} timestamps;"
-        " those without a partner are dropped")
+      f"{video_id}: {len(sentences)} sentences, {len(windows)} timestamps;"
+      " those without a partner are dropped"
+    )
     notes.dropped["sentence or timestamp without a partner"] += abs(
-        len(sentences) - len(windows))
+      len(sentences) - len(windows)
+    )
   beside = {
-      key: value for key, value in entry.items()
-      if key not in ("sentences", "timestamps", "duration")
-      and isinstance(value, list) and len(value) == len(sentences)
+    key: value
+    for key, value in entry.items()
+    if key not in ("sentences", "timestamps", "duration")
+    and isinstance(value, list)
+    and len(value) == len(sentences)
   }
   duration = entry.get("duration")
   draft = common.VideoDraft(video_id, split, duration, notes)

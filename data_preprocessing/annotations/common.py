@@ -33,16 +33,19 @@ class SplitNotes:
   segments: int = 0
   clipped: int = 0
   dropped: collections.Counter[str] = dataclasses.field(
-      default_factory=collections.Counter
+    default_factory=collections.Counter
   )
   notes: list[str] = dataclasses.field(default_factory=list)
 
   def plus(self, other: "SplitNotes") -> "SplitNotes":
     """Returns both together."""
     return SplitNotes(
-        self.videos + other.videos, self.queries + other.queries,
-        self.segments + other.segments, self.clipped + other.clipped,
-        self.dropped + other.dropped, self.notes + other.notes,
+      self.videos + other.videos,
+      self.queries + other.queries,
+      self.segments + other.segments,
+      self.clipped + other.clipped,
+      self.dropped + other.dropped,
+      self.notes + other.notes,
     )
 
 
@@ -86,8 +89,12 @@ class AnnotationSet:
 
 
 SPLIT_NAMES = {
-    "training": "train", "validation": "val", "validate": "val",
-    "testing": "test", "val_1": "val", "val_2": "test",
+  "training": "train",
+  "validation": "val",
+  "validate": "val",
+  "testing": "test",
+  "val_1": "val",
+  "val_2": "test",
 }
 
 
@@ -100,9 +107,16 @@ def split_name(text: str) -> str:
 class VideoDraft:
   """Collects the queries and segments of one video, and checks them."""
 
-  def __init__(self, video_id: str, split: str, duration: Any,
-               notes: SplitNotes, *, path: str | None = None,
-               names: Sequence[str] = ()):
+  def __init__(
+    self,
+    video_id: str,
+    split: str,
+    duration: Any,
+    notes: SplitNotes,
+    *,
+    path: str | None = None,
+    names: Sequence[str] = (),
+  ):
     """Starts a video; its duration may be a number, a numeral or None."""
     self.video_id = video_id
     self.split = split
@@ -120,13 +134,18 @@ class VideoDraft:
     length = as_seconds(duration)
     if length is None or length <= 0:
       self._notes.notes.append(
-          f"{self.video_id}: duration {duration!r} is not a length; ignored"
+        f"{self.video_id}: duration {duration!r} is not a length; ignored"
       )
       return None
     return length
 
-  def add(self, query_id: str, text: Any, windows: Iterable[Any],
-          annotation: dict[str, Any] | None = None) -> None:
+  def add(
+    self,
+    query_id: str,
+    text: Any,
+    windows: Iterable[Any],
+    annotation: dict[str, Any] | None = None,
+  ) -> None:
     """Adds a query with its segments, clipping or dropping bad ones."""
     notes = self._notes
     notes.queries += 1
@@ -141,13 +160,10 @@ class VideoDraft:
       notes.dropped["query without a usable segment"] += 1
       return
     index = len(self._queries)
-    self._queries.append(
-        Query(query_id, text.strip(), annotation or {})
-    )
+    self._queries.append(Query(query_id, text.strip(), annotation or {}))
     self._segments += [Segment(start, end, index) for start, end in kept]
 
-  def _checked(self, query_id: str,
-               window: Any) -> tuple[float, float] | None:
+  def _checked(self, query_id: str, window: Any) -> tuple[float, float] | None:
     """Returns the usable part of a segment in seconds, or None."""
     notes = self._notes
     pair = as_window(window)
@@ -169,15 +185,19 @@ class VideoDraft:
   def _drop(self, query_id: str, window: Any, why: str) -> None:
     self._notes.dropped[why] += 1
     self._notes.notes.append(
-        f"{self.video_id}: query {query_id}, {window}: {why}"
+      f"{self.video_id}: query {query_id}, {window}: {why}"
     )
 
   def done(self) -> VideoAnnotation:
     """Returns the checked video."""
     return VideoAnnotation(
-        video_id=self.video_id, split=self.split, duration=self.duration,
-        queries=tuple(self._queries), segments=tuple(self._segments),
-        path=self.path, names=self.names,
+      video_id=self.video_id,
+      split=self.split,
+      duration=self.duration,
+      queries=tuple(self._queries),
+      segments=tuple(self._segments),
+      path=self.path,
+      names=self.names,
     )
 
 
@@ -203,9 +223,11 @@ def as_window(window: Any) -> tuple[float, float] | None:
 
 
 def class_queries(
-    draft: VideoDraft, labelled: Iterable[tuple[Any, Any]],
-    index: dict[Any, int], names: Sequence[str],
-    extra: dict[Any, dict[str, Any]] | None = None,
+  draft: VideoDraft,
+  labelled: Iterable[tuple[Any, Any]],
+  index: dict[Any, int],
+  names: Sequence[str],
+  extra: dict[Any, dict[str, Any]] | None = None,
 ) -> None:
   """Adds one query per distinct class of a video.
 
@@ -221,8 +243,10 @@ def class_queries(
     windows.setdefault(key, []).append(window)
   for key in sorted(windows, key=lambda key: index[key]):
     draft.add(
-        str(index[key]), names[index[key]], windows[key],
-        extra[key] if extra else {},
+      str(index[key]),
+      names[index[key]],
+      windows[key],
+      extra[key] if extra else {},
     )
 
 
@@ -233,12 +257,13 @@ def read_json(path: pathlib.Path) -> Any:
     AnnotationError: It cannot be read; says the line.
   """
   try:
-    return json.loads(path.read_text(encoding="utf-8-sig"),
-                      object_pairs_hook=_Object)
+    return json.loads(
+      path.read_text(encoding="utf-8-sig"), object_pairs_hook=_Object
+    )
   except json.JSONDecodeError as error:
     raise AnnotationError(
-        f"{path}, line {error.lineno}: not JSON ({error.msg}); fetch the file"
-        " again"
+      f"{path}, line {error.lineno}: not JSON ({error.msg}); fetch the file"
+      " again"
     ) from error
   except (OSError, UnicodeDecodeError) as error:
     raise AnnotationError(f"{path}: cannot be read ({error})") from error
@@ -308,7 +333,7 @@ def files_of(place: pathlib.Path, pattern: str) -> list[pathlib.Path]:
   found = sorted(place.glob(pattern)) if place.is_dir() else []
   if not found:
     raise AnnotationError(
-        f"{place}: no annotation file {pattern} there; give --annotations the"
-        " folder that holds the official files"
+      f"{place}: no annotation file {pattern} there; give --annotations the"
+      " folder that holds the official files"
     )
   return found

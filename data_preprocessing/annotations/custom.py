@@ -56,8 +56,13 @@ def _read_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
   return result
 
 
-def _video(name: str, split: str, row: dict[str, Any],
-           notes: common.SplitNotes, where: str) -> Any:
+def _video(
+  name: str,
+  split: str,
+  row: dict[str, Any],
+  notes: common.SplitNotes,
+  where: str,
+) -> Any:
   """Reads one video."""
   segments = row.get("segments")
   if not isinstance(segments, list):
@@ -70,8 +75,14 @@ def _video(name: str, split: str, row: dict[str, Any],
     common.require(segment, ("start", "end", "text"), where)
     text = segment["text"] if isinstance(segment["text"], str) else ""
     windows.setdefault(text, []).append([segment["start"], segment["end"]])
-    rests.setdefault(text, {key: value for key, value in segment.items()
-                            if key not in ("start", "end", "text")})
+    rests.setdefault(
+      text,
+      {
+        key: value
+        for key, value in segment.items()
+        if key not in ("start", "end", "text")
+      },
+    )
   for i, (text, spans) in enumerate(windows.items()):
     draft.add(f"{name}#{i}", text, spans, rests[text])
   return draft.done()
@@ -83,7 +94,8 @@ def _jsonl_rows(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
     where = f"{path}, line {number}"
     if row is None:
       raise common.AnnotationError(
-          f'{where}: not an object {{"video": ..., "segments": [...]}}')
+        f'{where}: not an object {{"video": ..., "segments": [...]}}'
+      )
     rows.append((where, row))
   return rows
 
@@ -99,10 +111,14 @@ def _csv_rows(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
       key = (split, row["video"])
       if key not in videos:
         first: dict[str, Any] = {
-            "video": row["video"], "segments": [], "split": split}
+          "video": row["video"],
+          "segments": [],
+          "split": split,
+        }
         if row.get("duration"):
           first["duration"] = row["duration"]
         videos[key] = (where, first)
       videos[key][1]["segments"].append(
-          {name: row[name] for name in ("start", "end", "text")})
+        {name: row[name] for name in ("start", "end", "text")}
+      )
   return list(videos.values())

@@ -60,20 +60,30 @@ def read_coin(place: pathlib.Path) -> common.AnnotationSet:
   for video_id, entry in database.items():
     notes = result.notes(common.split_name(str(entry["subset"])))
     draft = _draft(video_id, entry, notes)
-    pairs = [(int(item["id"]), _field(item, "segment"))
-             for item in entry["annotation"]]
-    rest: dict[str, Any] = {key: entry[key] for key in ("class", "recipe_type")
-            if key in entry}
+    pairs = [
+      (int(item["id"]), _field(item, "segment")) for item in entry["annotation"]
+    ]
+    rest: dict[str, Any] = {
+      key: entry[key] for key in ("class", "recipe_type") if key in entry
+    }
     common.class_queries(
-        draft, pairs, index, result.classes,
-        {step: {"step": step, **rest} for step, _ in pairs})
+      draft,
+      pairs,
+      index,
+      result.classes,
+      {step: {"step": step, **rest} for step, _ in pairs},
+    )
     result.videos.append(draft.done())
   common.note_repeated(record["database"], next(iter(result.splits.values())))
   return result
 
 
-def _read_labelled(database: Database, record: Any, path: pathlib.Path,
-                   result: common.AnnotationSet) -> common.AnnotationSet:
+def _read_labelled(
+  database: Database,
+  record: Any,
+  path: pathlib.Path,
+  result: common.AnnotationSet,
+) -> common.AnnotationSet:
   """Reads videos whose annotations are {"segment", "label"}."""
   index = {name: i for i, name in enumerate(result.classes)}
   bare: dict[str, int] = {}
@@ -92,15 +102,16 @@ def _read_labelled(database: Database, record: Any, path: pathlib.Path,
     result.videos.append(draft.done())
   for split, count in bare.items():
     result.notes(split).notes.append(
-        f"{count} videos have no annotations and are not built")
+      f"{count} videos have no annotations and are not built"
+    )
   for split, notes in result.splits.items():
-    notes.notes.append(_conventions(
-        v for v in result.videos if v.split == split))
+    notes.notes.append(
+      _conventions(v for v in result.videos if v.split == split)
+    )
     if not notes.videos:
       notes.notes.append("nothing of this split is annotated")
   if isinstance(record, dict) and "database" in record:
-    common.note_repeated(
-        record["database"], next(iter(result.splits.values())))
+    common.note_repeated(record["database"], next(iter(result.splits.values())))
   return result
 
 
@@ -111,15 +122,21 @@ def _conventions(videos: Iterable[VideoAnnotation]) -> str:
     count += 1
     total += len(video.segments)
     unique += len({(s.start, s.end, s.query) for s in video.segments})
-  return (f"two conventions: all {total} annotations of {count} videos (built);"
-          f" {unique} without exact duplicates")
+  return (
+    f"two conventions: all {total} annotations of {count} videos (built);"
+    f" {unique} without exact duplicates"
+  )
 
 
-def _draft(video_id: str, entry: dict[str, Any],
-           notes: common.SplitNotes) -> common.VideoDraft:
+def _draft(
+  video_id: str, entry: dict[str, Any], notes: common.SplitNotes
+) -> common.VideoDraft:
   return common.VideoDraft(
-      video_id, common.split_name(str(entry["subset"])),
-      _field(entry, "duration"), notes)
+    video_id,
+    common.split_name(str(entry["subset"])),
+    _field(entry, "duration"),
+    notes,
+  )
 
 
 def _field(record: dict[str, Any], key: str) -> Any:
@@ -131,11 +148,13 @@ def _step(item: dict[str, Any], where: str) -> int:
     return int(item["id"])
   except (TypeError, ValueError) as error:
     raise common.AnnotationError(
-        f"{where}: step id {item['id']!r} is not a number") from error
+      f"{where}: step id {item['id']!r} is not a number"
+    ) from error
 
 
-def _database(record: Any, path: pathlib.Path,
-              annotations: str = "annotations") -> Database:
+def _database(
+  record: Any, path: pathlib.Path, annotations: str = "annotations"
+) -> Database:
   """Returns the checked database of an official file."""
   common.require(record, ("database",), str(path))
   database = record["database"]
@@ -150,8 +169,12 @@ def _database(record: Any, path: pathlib.Path,
 
 def _class_names(database: Database, listed: list[str]) -> list[str]:
   """Returns the listed classes if they cover the labels, else the labels."""
-  labels = {str(item["label"]) for entry in database.values()
-            for item in entry["annotations"] if "label" in item}
+  labels = {
+    str(item["label"])
+    for entry in database.values()
+    for item in entry["annotations"]
+    if "label" in item
+  }
   return sorted(listed if labels <= set(listed) else labels)
 
 
@@ -161,17 +184,22 @@ def _leaves(record: Any) -> list[str]:
   if not isinstance(taxonomy, list):
     return []
   parents = {node["parentId"] for node in taxonomy if "parentId" in node}
-  return [node["nodeName"] for node in taxonomy
-          if "nodeName" in node and _field(node, "nodeId") not in parents]
+  return [
+    node["nodeName"]
+    for node in taxonomy
+    if "nodeName" in node and _field(node, "nodeId") not in parents
+  ]
 
 
-def _bsn_database(record: dict[str, Any], path: pathlib.Path,
-                  result: common.AnnotationSet) -> Database:
+def _bsn_database(
+  record: dict[str, Any], path: pathlib.Path, result: common.AnnotationSet
+) -> Database:
   """Returns BSN's {"v_ID": {"duration_second", ...}} in the official form."""
   info = path.parent / "video_info_new.csv"
   if not info.is_file():
     raise common.AnnotationError(
-        f"{path}: has no 'database'; BSN's form needs {info.name} beside it")
+      f"{path}: has no 'database'; BSN's form needs {info.name} beside it"
+    )
   with info.open(encoding="utf-8", newline="") as file:
     subsets = {row["video"]: row["subset"] for row in csv.DictReader(file)}
   result.files.append(info)
@@ -181,13 +209,16 @@ def _bsn_database(record: dict[str, Any], path: pathlib.Path,
     if name not in subsets:
       raise common.AnnotationError(f"{info}: no line for {name}")
     database[name.removeprefix("v_")] = {
-        "subset": subsets[name], "duration": entry["duration_second"],
-        "annotations": entry["annotations"]}
+      "subset": subsets[name],
+      "duration": entry["duration_second"],
+      "annotations": entry["annotations"],
+    }
   return database
 
 
-def _coin_taxonomy(folder: pathlib.Path,
-                   result: common.AnnotationSet) -> dict[int, str]:
+def _coin_taxonomy(
+  folder: pathlib.Path, result: common.AnnotationSet
+) -> dict[int, str]:
   """Returns step id -> label from a CSV of COIN's taxonomy, if one is there."""
   labels: dict[int, str] = {}
   for path in sorted(folder.glob("*taxonomy*.csv")):
@@ -211,6 +242,7 @@ def _database_file(place: pathlib.Path, *patterns: str) -> pathlib.Path:
   if len(found) != 1:
     names = ", ".join(p.name for p in found) or "none"
     raise common.AnnotationError(
-        f"{place}: expected one annotation file {patterns[0]}, found {names};"
-        " give --annotations the file itself")
+      f"{place}: expected one annotation file {patterns[0]}, found {names};"
+      " give --annotations the file itself"
+    )
   return found[0]

@@ -22,8 +22,9 @@ def read(place: pathlib.Path) -> common.AnnotationSet:
         split = row["split"] if row.get("split") else path.stem
         rows.append((where, common.split_name(split), row))
     result.files.append(path)
-  result.classes = sorted({row["label"].strip() for _, _, row in rows
-                           if row.get("label")})
+  result.classes = sorted(
+    {row["label"].strip() for _, _, row in rows if row.get("label")}
+  )
   index = {name: i for i, name in enumerate(result.classes)}
   seen: set[tuple[str, str]] = set()
   for where, split, row in rows:
@@ -31,9 +32,14 @@ def read(place: pathlib.Path) -> common.AnnotationSet:
   return result
 
 
-def _add(result: common.AnnotationSet, where: str, split: str,
-         row: dict[str, str], index: dict[str, int],
-         seen: set[tuple[str, str]]) -> None:
+def _add(
+  result: common.AnnotationSet,
+  where: str,
+  split: str,
+  row: dict[str, str],
+  index: dict[str, int],
+  seen: set[tuple[str, str]],
+) -> None:
   """Adds the clip of one line."""
   notes = result.notes(split)
   name = row["youtube_id"].strip()
@@ -52,5 +58,6 @@ def _add(result: common.AnnotationSet, where: str, split: str,
   seen.add((split, video_id))
   draft = common.VideoDraft(video_id, split, end - start, notes, names=(name,))
   common.class_queries(
-      draft, [(label, [0.0, end - start])], index, result.classes)
+    draft, [(label, [0.0, end - start])], index, result.classes
+  )
   result.videos.append(draft.done())

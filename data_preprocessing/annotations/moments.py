@@ -68,15 +68,17 @@ def _read_jsonl_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
       duration = row.get("duration")
       drafts[video_id] = common.VideoDraft(video_id, split, duration, notes)
     windows = row.get("relevant_windows", [])
-    rest = {key: value for key, value in row.items() if key not in
-            ("vid", "query", "qid", "duration", "relevant_windows")}
+    rest = {
+      key: value
+      for key, value in row.items()
+      if key not in ("vid", "query", "qid", "duration", "relevant_windows")
+    }
     drafts[video_id].add(query_id, row["query"], windows or [], rest)
   result.videos = [draft.done() for draft in drafts.values()]
   return result
 
 
-def _read_charades_file(path: pathlib.Path,
-                        split: str) -> common.AnnotationSet:
+def _read_charades_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
   result = common.AnnotationSet(files=[path])
   notes = result.notes(split)
   lengths = _charades_lengths(path.parent, result)
@@ -91,7 +93,8 @@ def _read_charades_file(path: pathlib.Path,
     match = _CHARADES_LINE.match(line)
     if match is None:
       raise common.AnnotationError(
-          f"{path}, line {number}: not 'VID start end##sentence'")
+        f"{path}, line {number}: not 'VID start end##sentence'"
+      )
     video_id, start, end, text = match.groups()
     if video_id not in drafts:
       length = lengths.get(video_id)
@@ -101,8 +104,9 @@ def _read_charades_file(path: pathlib.Path,
   return result
 
 
-def _charades_lengths(folder: pathlib.Path,
-                      result: common.AnnotationSet) -> dict[str, Any]:
+def _charades_lengths(
+  folder: pathlib.Path, result: common.AnnotationSet
+) -> dict[str, Any]:
   """Returns video id -> seconds from Charades_v1_*.csv, where it is there."""
   lengths: dict[str, Any] = {}
   for path in sorted(folder.glob("Charades_v1_*.csv")):

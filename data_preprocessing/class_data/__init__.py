@@ -47,7 +47,7 @@ def class_list(name: str) -> tuple[str, ...]:
 
 
 def zero_shot_splits(
-    dataset: str, unseen_percent: int
+  dataset: str, unseen_percent: int
 ) -> tuple[ClassSplit, ...]:
   """Returns the ten published class splits of a benchmark.
 
@@ -61,16 +61,16 @@ def zero_shot_splits(
   splits = _load("zero_shot_splits.json")
   if dataset not in splits or str(unseen_percent) not in splits[dataset]:
     raise ValueError(
-        f"no zero-shot splits of {dataset!r} with {unseen_percent}% unseen;"
-        f" there are {', '.join(splits)} with 25 and 50"
+      f"no zero-shot splits of {dataset!r} with {unseen_percent}% unseen;"
+      f" there are {', '.join(splits)} with 25 and 50"
     )
   names = class_list(dataset)
   return tuple(
-      ClassSplit(
-          tuple(n for i, n in enumerate(names) if i not in set(unseen)),
-          tuple(names[i] for i in unseen),
-      )
-      for unseen in splits[dataset][str(unseen_percent)]
+    ClassSplit(
+      tuple(n for i, n in enumerate(names) if i not in set(unseen)),
+      tuple(names[i] for i in unseen),
+    )
+    for unseen in splits[dataset][str(unseen_percent)]
   )
 
 

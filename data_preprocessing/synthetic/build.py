@@ -70,9 +70,7 @@ def plan_videos(plan: Plan) -> list[files.Video]:
   held_out = scenes.held_out_triples()
   everything = itertools.product(scenes.COLOURS, scenes.SHAPES, scenes.ACTIONS)
   trained = [
-    t
-    for t in everything
-    if t not in held_out and t[1:] != scenes.INVISIBLE
+    t for t in everything if t not in held_out and t[1:] != scenes.INVISIBLE
   ]
   videos = []
   for split in files.CAPTION_FILES:

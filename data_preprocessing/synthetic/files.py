@@ -27,6 +27,7 @@ SUBSETS: dict[str, str] = {
   "test": "testing",
 }
 
+
 @dataclasses.dataclass(frozen=True)
 class Video:
   """One video of the benchmark.

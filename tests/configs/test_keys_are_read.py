@@ -80,8 +80,6 @@ def test_a_key_nobody_reads_is_noticed():
 def test_unknown_keys_cannot_be_set(name):
   config = common.base()
   section, _, key = name.rpartition(".")
-  target = functools.reduce(
-    getattr, filter(None, section.split(".")), config
-  )
+  target = functools.reduce(getattr, filter(None, section.split(".")), config)
   with pytest.raises(AttributeError):
     setattr(target, key, 1)

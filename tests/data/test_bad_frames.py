@@ -40,9 +40,12 @@ def test_it_is_named_and_fatal(damaged, make):
   said = str(caught.value)
   assert "\n" not in said
   for words in (
-    "record 2 of", "tfrecord-00001", "video 'video_5'",
-    f"frame {SAMPLED} of 10 is not a JPEG", "max_corrupt_records=0",
-  ):  # fmt: skip
+    "record 2 of",
+    "tfrecord-00001",
+    "video 'video_5'",
+    f"frame {SAMPLED} of 10 is not a JPEG",
+    "max_corrupt_records=0",
+  ):
     assert words in said
 
 
@@ -77,9 +80,7 @@ def test_evaluation_sees_all_others_once(damaged):
 
 def test_an_unused_frame_is_never_decoded(tmp_path):
   path = write(tmp_path, [(5, UNUSED, b"no image at all")])
-  stream = pipeline.make_train(
-    tiny_data.settings(path), batch_size=11, seed=0
-  )
+  stream = pipeline.make_train(tiny_data.settings(path), batch_size=11, seed=0)
   assert next(stream)["example_mask"].all()
 
 
@@ -93,9 +94,7 @@ def test_an_unused_frame_is_never_decoded(tmp_path):
 )
 def test_what_is_wrong_is_said(tmp_path, frame, content, says):
   path = write(tmp_path, [(5, frame, content)])
-  stream = pipeline.make_train(
-    tiny_data.settings(path), batch_size=11, seed=0
-  )
+  stream = pipeline.make_train(tiny_data.settings(path), batch_size=11, seed=0)
   with pytest.raises(shards.CorruptDataError) as caught:
     next(stream)
   assert says in str(caught.value)

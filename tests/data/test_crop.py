@@ -34,10 +34,14 @@ def by_pillow(pixels: np.ndarray, size: int, short: int) -> np.ndarray:
 @pytest.mark.parametrize(
   ("height", "width", "size", "short"),
   [
-    (120, 200, 64, 64), (201, 120, 64, 72), (63, 90, 64, 64),
-    (48, 97, 64, 80), (64, 91, 64, 64), (300, 300, 48, 48),
+    (120, 200, 64, 64),
+    (201, 120, 64, 72),
+    (63, 90, 64, 64),
+    (48, 97, 64, 80),
+    (64, 91, 64, 64),
+    (300, 300, 48, 48),
   ],
-)  # fmt: skip
+)
 def test_decoded_frames_are_pillows(height, width, size, short):
   pixels = scene(height, width)
   ours = crop.centre(np.stack([pixels] * 2), size, short).numpy()

@@ -86,9 +86,12 @@ def test_captions_by_frame_index(tiny, tmp_path):
   video = tiny.caption_video(2)
   write(tmp_path, "train", [sequence_example(video, "index", False)])
   config = tiny.settings(
-    tmp_path, format="mediasequence", eval_split="train",
-    mediasequence_frame_rate=tiny.RATE, max_queries=4,
-  )  # fmt: skip
+    tmp_path,
+    format="mediasequence",
+    eval_split="train",
+    mediasequence_frame_rate=tiny.RATE,
+    max_queries=4,
+  )
   stream = pipeline.make_eval(config, batch_size=1)
   (batch,) = list(stream)
   # Three captions, the last of which has two segments; in half seconds.

@@ -29,8 +29,9 @@ def ramp(height=24, width=40, shift=0) -> np.ndarray:
 
 def record(count=6, seed=(3, 4), **entries) -> dict:
   return {
-    "frames": tf.constant([png_free_jpeg(ramp(shift=20 * i))
-                           for i in range(count)]),
+    "frames": tf.constant(
+      [png_free_jpeg(ramp(shift=20 * i)) for i in range(count)]
+    ),
     "duration": tf.constant(count / 2.0),
     "frame_rate": tf.constant(2.0),
     "frame_count": tf.constant(count),
@@ -41,7 +42,7 @@ def record(count=6, seed=(3, 4), **entries) -> dict:
     "query_offset": tf.constant(0),
     "seed": tf.constant(seed, tf.int32),
     **entries,
-  }  # fmt: skip
+  }
 
 
 def both(op: ops.Op, entries: dict) -> dict[str, np.ndarray]:
@@ -106,11 +107,16 @@ def test_tenths_of_a_second_are_whole_frames():
 
 def pixels(entries: dict, frames: int, decode: ops.Op) -> dict:
   return both(
-    ops.chain([
-      ops.sample_linspace(frames), ops.take_frames, decode, ops.spread_frames,
-    ]),
+    ops.chain(
+      [
+        ops.sample_linspace(frames),
+        ops.take_frames,
+        decode,
+        ops.spread_frames,
+      ]
+    ),
     entries,
-  )  # fmt: skip
+  )
 
 
 def test_centre_crop_without_resizing_is_exact():
@@ -146,12 +152,16 @@ def test_frames_not_sampled_are_never_decoded():
 
 def test_padding_frames_are_zero():
   out = both(
-    ops.chain([
-      ops.sample_rate(5, 1.0), ops.take_frames, ops.decode_crop(16, 24),
-      ops.spread_frames,
-    ]),
+    ops.chain(
+      [
+        ops.sample_rate(5, 1.0),
+        ops.take_frames,
+        ops.decode_crop(16, 24),
+        ops.spread_frames,
+      ]
+    ),
     record(),
-  )  # fmt: skip
+  )
   assert out["frames"][:3].any(axis=(1, 2, 3)).all()
   assert not out["frames"][3:].any()
 
@@ -212,10 +222,14 @@ def test_colour_happens_with_its_probability():
   op = ops.colour(0.8, 0.0)
   frames = tf.constant(ramp(4, 4)[None] + 50)
   changed = [
-    bool((op({"frames": frames, "seed": tf.constant([s, 1])})["frames"].numpy()
-          != frames.numpy()).any())
+    bool(
+      (
+        op({"frames": frames, "seed": tf.constant([s, 1])})["frames"].numpy()
+        != frames.numpy()
+      ).any()
+    )
     for s in range(200)
-  ]  # fmt: skip
+  ]
   assert 140 < sum(changed) < 180
 
 
@@ -233,9 +247,13 @@ def test_rand_augment_operations(op):
   np.testing.assert_array_equal(out[0], out[2])
   geometric = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
   if op.__name__ in geometric or op.__name__ in (
-    "posterize", "solarize_add", "saturation", "contrast", "brightness",
+    "posterize",
+    "solarize_add",
+    "saturation",
+    "contrast",
+    "brightness",
     "sharpness",
-  ):  # fmt: skip
+  ):
     still = op(tf.constant(frames), tf.constant(0.0)).numpy()
     np.testing.assert_allclose(still, frames, atol=1e-3)
 
@@ -294,10 +312,13 @@ def test_a_video_without_queries():
     segments=tf.zeros([0, 2]),
     segment_query=tf.zeros([0], tf.int32),
   )
-  op = ops.chain([
-    ops.choose_queries(2, random=True), ops.tokenize(Tokenizer(6), 2, 6),
-    ops.pad_segments(3),
-  ])  # fmt: skip
+  op = ops.chain(
+    [
+      ops.choose_queries(2, random=True),
+      ops.tokenize(Tokenizer(6), 2, 6),
+      ops.pad_segments(3),
+    ]
+  )
   out = both(op, entries)
   assert not out["query_mask"].any()
   assert not out["text_ids"].any()

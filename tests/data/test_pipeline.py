@@ -28,10 +28,13 @@ def join(parts: list[dict]) -> dict:
 AUGMENTED = {
   "image_size": 24,
   "augment": {
-    "flip": 0.5, "scale": (0.9, 1.33), "colour": 0.8, "grey": 0.1,
+    "flip": 0.5,
+    "scale": (0.9, 1.33),
+    "colour": 0.8,
+    "grey": 0.1,
     "segment_jitter": 0.1,
   },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ["captions", "classes", "embedded"])

@@ -129,11 +129,16 @@ def assert_equal(slow, texts, length=32):
 
 def repaired(text: str) -> str:
   """Curly quotes, ligatures and wide letters: what repair does, by hand."""
-  table = str.maketrans({
-    **dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"),
-    **dict.fromkeys("\u201c\u201d\u201e\u201f", '"'),
-    "\ufb01": "fi", "\ufb02": "fl", "\uff21": "A", "\u3000": " ",
-  })  # fmt: skip
+  table = str.maketrans(
+    {
+      **dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"),
+      **dict.fromkeys("\u201c\u201d\u201e\u201f", '"'),
+      "\ufb01": "fi",
+      "\ufb02": "fl",
+      "\uff21": "A",
+      "\u3000": " ",
+    }
+  )
   return unicodedata.normalize("NFC", text.translate(table))
 
 
@@ -169,10 +174,30 @@ def test_twenty_thousand_made_strings(slow):
     "😀🤖👩‍🍳½²€£©™→∑"
   )
   words = [
-    "a", "man's", "they're", "we'll", "I'd", "DON'T", "it's", "&amp;", "&lt;",
-    "&amp;amp;", "&#39;", "&quot;", "&eacute;", "1st", "3.14", "C++", "e-mail",
-    "<|endoftext|>", "supercalifragilistic", "running", "o'clock", "''", "'",
-  ]  # fmt: skip
+    "a",
+    "man's",
+    "they're",
+    "we'll",
+    "I'd",
+    "DON'T",
+    "it's",
+    "&amp;",
+    "&lt;",
+    "&amp;amp;",
+    "&#39;",
+    "&quot;",
+    "&eacute;",
+    "1st",
+    "3.14",
+    "C++",
+    "e-mail",
+    "<|endoftext|>",
+    "supercalifragilistic",
+    "running",
+    "o'clock",
+    "''",
+    "'",
+  ]
   texts = []
   for i in range(20_000):
     if i % 2:

@@ -84,8 +84,10 @@ def test_real_clipping_is_counted(shared):
   place = shared / "data" / "annotations" / "activitynet_captions"
   splits = read("anet_captions", place).splits
   assert {s: n.clipped for s, n in splits.items()} == {
-    "train": 261, "val": 134, "test": 111,
-  }  # fmt: skip
+    "train": 261,
+    "val": 134,
+    "test": 111,
+  }
   assert splits["train"].dropped["segment ends before it starts"] == 2
 
 
@@ -116,8 +118,10 @@ def test_captions_clip_drop_and_keep_lists(tmp_path):
     ("v_a#5", "été", {"kinds": "w"}),
   ]
   assert [(s.start, s.end, s.query) for s in video.segments] == [
-    (1, 2, 0), (8, 10, 1), (0, 2, 2),
-  ]  # fmt: skip
+    (1, 2, 0),
+    (8, 10, 1),
+    (0, 2, 2),
+  ]
   notes = found.splits["unseen"]
   assert (notes.queries, notes.segments, notes.clipped) == (6, 6, 2)
   assert notes.dropped == {
@@ -165,10 +169,14 @@ def test_charades_text_and_lengths(tmp_path):
 
 def test_jsonl_keeps_what_else_is_said(tmp_path):
   row = {
-    "qid": 7, "query": "a", "vid": "x_0.0_150.0", "duration": 150,
-    "relevant_windows": [[0, 2], [10, 20]], "relevant_clip_ids": [0, 5],
+    "qid": 7,
+    "query": "a",
+    "vid": "x_0.0_150.0",
+    "duration": 150,
+    "relevant_windows": [[0, 2], [10, 20]],
+    "relevant_clip_ids": [0, 5],
     "saliency_scores": [[1, 2, 3], [4, 4, 4]],
-  }  # fmt: skip
+  }
   blind = {"qid": 8, "query": "b\u2028c", "vid": "x_0.0_150.0", "duration": 150}
   path = tmp_path / "highlight_val_release.jsonl"
   path.write_text(
@@ -183,8 +191,9 @@ def test_jsonl_keeps_what_else_is_said(tmp_path):
     "saliency_scores": [[1, 2, 3], [4, 4, 4]],
   }
   assert [(s.start, s.end, s.query) for s in video.segments] == [
-    (0, 2, 0), (10, 20, 0),
-  ]  # fmt: skip
+    (0, 2, 0),
+    (10, 20, 0),
+  ]
   assert found.splits["val"].dropped["duplicate query id"] == 1
 
 
@@ -240,8 +249,9 @@ def test_anet_official_form(tmp_path):
   assert found.classes == ["Bowl", "Swim"]
   (video,) = found.videos
   assert [(q.id, q.text) for q in video.queries] == [
-    ("0", "Bowl"), ("1", "Swim"),
-  ]  # fmt: skip
+    ("0", "Bowl"),
+    ("1", "Swim"),
+  ]
   segments = [(s.start, s.query) for s in video.segments]
   assert segments == [(1, 0), (5, 1), (5, 1)]
   assert "2 without exact duplicates" in found.splits["train"].notes[-1]

@@ -77,17 +77,13 @@ def same_tree(one, two):
   comparison = filecmp.dircmp(one, two)
   names = [p.name for p in pathlib.Path(one).iterdir()]
   _, different, odd = filecmp.cmpfiles(one, two, names, shallow=False)
-  return not (
-    comparison.left_only or comparison.right_only or different or odd
-  )
+  return not (comparison.left_only or comparison.right_only or different or odd)
 
 
 def read(folder, split="train"):
   builder = tfds.builder_from_directory(folder)
   decoders = {"frames": tfds.decode.SkipDecoding()}
-  return list(
-    tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders))
-  )
+  return list(tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders)))
 
 
 def test_examples_hold_what_the_schema_says(built, read_number):
@@ -148,11 +144,16 @@ def test_other_settings_do_not_overwrite(source, built, capsys):
 
 def test_killed_and_started_again(source, built, tmp_path):
   command = [
-    sys.executable, "-m", "data_preprocessing.build", "--dataset=custom",
+    sys.executable,
+    "-m",
+    "data_preprocessing.build",
+    "--dataset=custom",
     f"--annotations={source / 'train.jsonl'}",
-    f"--videos={source / 'videos'}", f"--data_dir={tmp_path}",
-    "--short_side=32", "--workers=1",
-  ]  # fmt: skip
+    f"--videos={source / 'videos'}",
+    f"--data_dir={tmp_path}",
+    "--short_side=32",
+    "--workers=1",
+  ]
   process = subprocess.Popen(
     command, cwd=pathlib.Path(__file__).parents[2], stderr=subprocess.DEVNULL
   )
@@ -193,8 +194,9 @@ def test_threshold_must_make_sense(text):
 
 
 def test_only_broken_videos_still_finish(source, tmp_path, capsys):
-  lines = [{"video": "broken.mp4", "segments": [
-    {"start": 0, "end": 1, "text": "a"}]}]  # fmt: skip
+  lines = [
+    {"video": "broken.mp4", "segments": [{"start": 0, "end": 1, "text": "a"}]}
+  ]
   write_lines(source / "bad.jsonl", lines)
   assert run(source, tmp_path, annotations="bad.jsonl") == 0
   assert "WARNING, the dataset is empty" in capsys.readouterr().out
@@ -282,19 +284,24 @@ def test_captions_across_splits(tmp_path, film):
   for name in ("aaa", "bbb"):
     film(tmp_path / "videos" / f"v_{name}.mp4", [i / 10 for i in range(30)])
   entry = {
-    "duration": 3.0, "timestamps": [[0, 1], [2, 9]],
-    "sentences": ["one", "two"], "kinds": ["x", "y"],
-  }  # fmt: skip
+    "duration": 3.0,
+    "timestamps": [[0, 1], [2, 9]],
+    "sentences": ["one", "two"],
+    "kinds": ["x", "y"],
+  }
   (tmp_path / "notes").mkdir()
   for name, ids in (("train", "aaa bbb"), ("val_1", "aaa"), ("unseen", "bbb")):
     (tmp_path / "notes" / f"{name}.json").write_text(
       json.dumps({f"v_{i}": entry for i in ids.split()})
     )
   flags = [
-    "--dataset=anet_captions", f"--annotations={tmp_path / 'notes'}",
-    f"--videos={tmp_path / 'videos'}", f"--data_dir={tmp_path / 'out'}",
-    "--frame_rate=4", "--workers=1",
-  ]  # fmt: skip
+    "--dataset=anet_captions",
+    f"--annotations={tmp_path / 'notes'}",
+    f"--videos={tmp_path / 'videos'}",
+    f"--data_dir={tmp_path / 'out'}",
+    "--frame_rate=4",
+    "--workers=1",
+  ]
   assert build.main(flags) == 0
   folder = tmp_path / "out" / "anet_captions" / "1.0.0"
   counts = collections.Counter(

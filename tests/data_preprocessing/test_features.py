@@ -58,9 +58,13 @@ def write_torch(path, content, tensors):
 
     def __reduce__(self):
       return rebuild, (
-        self.storage, self.offset, self.shape, self.stride, False,
+        self.storage,
+        self.offset,
+        self.shape,
+        self.stride,
+        False,
         collections.OrderedDict(),
-      )  # fmt: skip
+      )
 
   class Writer(pickle.Pickler):
     def persistent_id(self, item):
@@ -169,10 +173,13 @@ def test_import_builds_a_dataset(tmp_path):
   (tmp_path / "in").mkdir()
   for i in range(3):
     np.save(tmp_path / "in" / f"clip{i}.npy", VALUES + i)
-    lines.append({
-      "video": f"some/clip{i}.mp4", "duration": 2.1,
-      "segments": [{"start": 0.5, "end": 1.5, "text": "a"}],
-    })  # fmt: skip
+    lines.append(
+      {
+        "video": f"some/clip{i}.mp4",
+        "duration": 2.1,
+        "segments": [{"start": 0.5, "end": 1.5, "text": "a"}],
+      }
+    )
   np.save(tmp_path / "in" / "wide.npy", np.zeros((4, 5)))
   np.save(tmp_path / "in" / "nan.npy", VALUES * np.nan)
   np.save(tmp_path / "in" / "long.npy", np.zeros((400, 3)))
@@ -180,11 +187,16 @@ def test_import_builds_a_dataset(tmp_path):
     lines.append({**lines[0], "video": f"{name}.mp4"})
   (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
   flags = [
-    "--dataset=custom", f"--annotations={tmp_path / 'train.jsonl'}",
-    f"--videos={tmp_path / 'in'}", f"--data_dir={tmp_path / 'out'}",
-    "--extract=features", "--frame_rate=2", "--workers=1",
-    "--tower_hash=clip", "--normalisation=l2",
-  ]  # fmt: skip
+    "--dataset=custom",
+    f"--annotations={tmp_path / 'train.jsonl'}",
+    f"--videos={tmp_path / 'in'}",
+    f"--data_dir={tmp_path / 'out'}",
+    "--extract=features",
+    "--frame_rate=2",
+    "--workers=1",
+    "--tower_hash=clip",
+    "--normalisation=l2",
+  ]
   assert build.main(flags) == 0
   folder = tmp_path / "out" / "custom" / "1.0.0"
   manifest = records.Manifest.from_json((folder / "manifest.json").read_text())
@@ -253,9 +265,7 @@ def test_a_tower_that_fails_stops_the_build(tmp_path, film, monkeypatch):
   note = VideoAnnotation(
     "a", "train", None, (Query("q", "text"),), (Segment(0, 1, 0),)
   )
-  settings = Settings(
-    "custom", "features", checkpoint="run", embedding_width=3
-  )
+  settings = Settings("custom", "features", checkpoint="run", embedding_width=3)
   job = ShardJob(
     "train", 0, str(tmp_path), (VideoJob(note, str(path), "a", 1),), settings
   )

@@ -26,10 +26,12 @@ def dataset(tmp_path_factory, film):
   ]
   (folder / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
   flags = [
-    "--dataset=custom", f"--annotations={folder / 'train.jsonl'}",
-    f"--videos={folder / 'in'}", f"--data_dir={folder / 'out'}",
+    "--dataset=custom",
+    f"--annotations={folder / 'train.jsonl'}",
+    f"--videos={folder / 'in'}",
+    f"--data_dir={folder / 'out'}",
     "--workers=1",
-  ]  # fmt: skip
+  ]
   assert build.main(flags) == 0
   return folder / "out" / "custom" / "1.0.0"
 
@@ -134,10 +136,13 @@ def test_media_sequence_of_ours(tmp_path, film, capsys):
     json.dumps({"video": "a.mp4", "segments": segments})
   )
   flags = [
-    "--dataset=custom", f"--annotations={tmp_path / 'train.jsonl'}",
-    f"--videos={tmp_path / 'in'}", f"--data_dir={tmp_path / 'out'}",
-    "--workers=1", "--tfrecord=sequence",
-  ]  # fmt: skip
+    "--dataset=custom",
+    f"--annotations={tmp_path / 'train.jsonl'}",
+    f"--videos={tmp_path / 'in'}",
+    f"--data_dir={tmp_path / 'out'}",
+    "--workers=1",
+    "--tfrecord=sequence",
+  ]
   assert build.main(flags) == 0
   folder = tmp_path / "out" / "custom_mediasequence" / "1.0.0"
   page = tmp_path / "page.html"

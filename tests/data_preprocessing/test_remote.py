@@ -58,10 +58,12 @@ def test_a_build_from_a_bucket_to_a_bucket(bucket, film, tmp_path, capsys):
   ]
   bucket.pipe("/b/notes/train.jsonl", "\n".join(lines).encode())
   flags = [
-    "--dataset=custom", "--annotations=s3://b/notes",
-    "--videos=s3://b/in", "--data_dir=s3://b/out",
+    "--dataset=custom",
+    "--annotations=s3://b/notes",
+    "--videos=s3://b/in",
+    "--data_dir=s3://b/out",
     "--beam=--runner=FnApiRunner --direct_num_workers=1",
-  ]  # fmt: skip
+  ]
   assert build.main(flags) == 0
   assert "2 videos; left out" in capsys.readouterr().out
   made = bucket.find("/b/out")
@@ -72,15 +74,19 @@ def test_a_build_from_a_bucket_to_a_bucket(bucket, film, tmp_path, capsys):
   report = json.loads(bucket.cat(f"{folder}/report.json"))["splits"]["train"]
   out = [*report["missing"], *report["broken"]]
   assert {line["video_id"] for line in out} == {
-    "cut.mp4", "none.mp4", "../../x.mp4",
-  }  # fmt: skip
+    "cut.mp4",
+    "none.mp4",
+    "../../x.mp4",
+  }
   (data,) = [path for path in made if ".tfrecord-" in path]
   # The same bytes as from local folders.
   local = [
-    "--dataset=custom", f"--annotations={tmp_path / 'train.jsonl'}",
-    f"--videos={tmp_path / 'in'}", f"--data_dir={tmp_path / 'out'}",
+    "--dataset=custom",
+    f"--annotations={tmp_path / 'train.jsonl'}",
+    f"--videos={tmp_path / 'in'}",
+    f"--data_dir={tmp_path / 'out'}",
     "--workers=1",
-  ]  # fmt: skip
+  ]
   (tmp_path / "in" / "cut.mp4").write_bytes(bucket.cat("/b/in/cut.mp4"))
   (tmp_path / "train.jsonl").write_text("\n".join(lines))
   assert build.main(local) == 0
@@ -146,10 +152,12 @@ def test_a_runner_that_is_not_there_is_said(film, tmp_path, capsys):
     json.dumps({"video": "a.mp4", "segments": segments})
   )
   flags = [
-    "--dataset=custom", f"--annotations={tmp_path / 'train.jsonl'}",
-    f"--videos={tmp_path / 'in'}", f"--data_dir={tmp_path / 'out'}",
+    "--dataset=custom",
+    f"--annotations={tmp_path / 'train.jsonl'}",
+    f"--videos={tmp_path / 'in'}",
+    f"--data_dir={tmp_path / 'out'}",
     "--beam=--runner=NoSuchRunner",
-  ]  # fmt: skip
+  ]
   assert build.main(flags) == 1
   said = capsys.readouterr().err.splitlines()[-1]
   assert said.startswith("error: --beam --runner=NoSuchRunner: ")

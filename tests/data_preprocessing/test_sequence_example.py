@@ -21,10 +21,13 @@ def written(tmp_path_factory, film):
   }
   (folder / "val.jsonl").write_text(json.dumps(line))
   flags = [
-    "--dataset=custom", f"--annotations={folder / 'val.jsonl'}",
-    f"--videos={folder / 'in'}", f"--data_dir={folder / 'out'}",
-    "--tfrecord=sequence", "--workers=1",
-  ]  # fmt: skip
+    "--dataset=custom",
+    f"--annotations={folder / 'val.jsonl'}",
+    f"--videos={folder / 'in'}",
+    f"--data_dir={folder / 'out'}",
+    "--tfrecord=sequence",
+    "--workers=1",
+  ]
   assert build.main(flags) == 0
   return folder / "out" / "custom_mediasequence" / "1.0.0"
 
@@ -63,8 +66,12 @@ def test_it_comes_with_manifest_and_report(written):
 
 def test_features_do_not_go_into_sequences(tmp_path, capsys):
   flags = [
-    "--dataset=custom", "--annotations=x", "--videos=x", "--data_dir=x",
-    "--tfrecord=sequence", "--extract=features",
-  ]  # fmt: skip
+    "--dataset=custom",
+    "--annotations=x",
+    "--videos=x",
+    "--data_dir=x",
+    "--tfrecord=sequence",
+    "--extract=features",
+  ]
   assert build.main(flags) == 1
   assert "drop --extract" in capsys.readouterr().err

@@ -109,9 +109,12 @@ def test_files_of_a_few_frames(tmp_path, film, read_number, extension, count):
 def test_an_avi_with_empty_chunks_is_whole(tmp_path, film):
   """libav's writer puts one in where sound and picture are out of step."""
   path = film(
-    tmp_path / "a.avi", [i / 25 for i in range(50)], codec="mpeg4", base=25,
+    tmp_path / "a.avi",
+    [i / 25 for i in range(50)],
+    codec="mpeg4",
+    base=25,
     sound=True,
-  )  # fmt: skip
+  )
   with av.open(str(path)) as container:
     assert container.streams.video[0].frames > 50
   assert len(list(FrameStream(path, 25, 0))) >= 50

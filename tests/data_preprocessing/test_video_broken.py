@@ -111,9 +111,7 @@ def test_a_hole_in_the_middle_is_damage(tmp_path, film, extension):
 
 def test_random_damage_never_raises_anything_else(tmp_path, film):
   whole = {
-    ext: film(
-      tmp_path / f"w.{ext}", [i / 25 for i in range(40)]
-    ).read_bytes()
+    ext: film(tmp_path / f"w.{ext}", [i / 25 for i in range(40)]).read_bytes()
     for ext in ("mp4", "mkv", "avi")
   }
   draw = random.Random(0)
@@ -170,9 +168,14 @@ def test_no_cut_file_is_a_shorter_video(
 ):
   """Also where the form alone tells: sizes of packets, lists and blocks."""
   path = film(
-    tmp_path / f"a.{extension}", [i / 25 for i in range(60)], codec=codec,
-    pix_fmt=pix_fmt, base=25, images=noise(60), sound=extension == "ts",
-  )  # fmt: skip
+    tmp_path / f"a.{extension}",
+    [i / 25 for i in range(60)],
+    codec=codec,
+    pix_fmt=pix_fmt,
+    base=25,
+    images=noise(60),
+    sound=extension == "ts",
+  )
   count = len(list(video.FrameStream(path, 25, 0)))
   assert count >= 60
   content = path.read_bytes()
@@ -196,10 +199,15 @@ def test_a_hole_does_not_end_a_video(tmp_path, film, damage, share):
   )
   for extension, codec, pix_fmt, options in cases:
     path = film(
-      tmp_path / f"a.{extension}", [i / 25 for i in range(60)], codec=codec,
-      pix_fmt=pix_fmt, base=25, images=noise(60), container_options=options,
+      tmp_path / f"a.{extension}",
+      [i / 25 for i in range(60)],
+      codec=codec,
+      pix_fmt=pix_fmt,
+      base=25,
+      images=noise(60),
+      container_options=options,
       options={"g": "6"} if options else None,
-    )  # fmt: skip
+    )
     assert len(list(video.FrameStream(path, 25, 0))) == 60
     content = bytearray(path.read_bytes())
     at = int(len(content) * share)
@@ -218,9 +226,11 @@ def test_a_hole_does_not_end_a_video(tmp_path, film, damage, share):
 def test_an_avi_may_end_with_pictures_held(tmp_path, film):
   """Empty chunks say that a picture stays; so recorders of screens do."""
   path = film(
-    tmp_path / "a.avi", [0, 0.04, 1.0, 1.04, 3.0], codec="mjpeg",
+    tmp_path / "a.avi",
+    [0, 0.04, 1.0, 1.04, 3.0],
+    codec="mjpeg",
     pix_fmt="yuvj420p",
-  )  # fmt: skip
+  )
   with av.open(str(path)) as container:
     assert container.streams.video[0].frames > 1000
   stream = video.FrameStream(path, 10, 0)

@@ -88,9 +88,13 @@ def test_position_code():
 )
 def test_impossible_fusions_are_one_error(changes, message):
   values = {
-    "kind": "fpn", "num_levels": 3, "num_layers": 4, "num_heads": 2,
-    "mlp_dim": 8, **changes,
-  }  # fmt: skip
+    "kind": "fpn",
+    "num_levels": 3,
+    "num_layers": 4,
+    "num_heads": 2,
+    "mlp_dim": 8,
+    **changes,
+  }
   with pytest.raises(ValueError, match=message):
     jax.eval_shape(
       Fusion(**values).init,

@@ -88,9 +88,12 @@ def test_gradients_are_summed_over_the_devices():
     return jnp.sum((x @ w) ** 2)
 
   program = compiled(
-    jax.grad(loss), (32, 16), (64, 32),
-    in_shardings=(whole, rows), out_shardings=whole,
-  )  # fmt: skip
+    jax.grad(loss),
+    (32, 16),
+    (64, 32),
+    in_shardings=(whole, rows),
+    out_shardings=whole,
+  )
   found = costs.count(program.as_text(), 8)
   (sum_,) = found.traffic
   assert (sum_.kind, sum_.group, sum_.count) == ("all-reduce", 8, 1)
@@ -139,18 +142,24 @@ def test_a_loop_of_the_tpu_compiler():
   [
     # Attention's logits: batch axes are windows over inserted zeros.
     (
-      "size=4x2x4 stride=3x1x3 lhs_dilate=4x2x4", "01b2f_01o2i->012bf",
-      (4, 2, 17, 4, 16), (4, 2, 17, 4, 16), (4, 2, 4, 17, 17),
+      "size=4x2x4 stride=3x1x3 lhs_dilate=4x2x4",
+      "01b2f_01o2i->012bf",
+      (4, 2, 17, 4, 16),
+      (4, 2, 17, 4, 16),
+      (4, 2, 4, 17, 17),
       2 * 4 * 2 * 4 * 17 * 17 * 16,
     ),
     # A head's outputs: one axis is a window over padding.
     (
-      "size=1x1x4 pad=0_0x0_0x3_3 rhs_reversal=0x0x1", "01bf2_i2o01->01b2f",
-      (4, 2, 16, 64, 1), (64, 4, 16, 1, 1), (4, 2, 16, 4, 16),
+      "size=1x1x4 pad=0_0x0_0x3_3 rhs_reversal=0x0x1",
+      "01bf2_i2o01->01b2f",
+      (4, 2, 16, 64, 1),
+      (64, 4, 16, 1, 1),
+      (4, 2, 16, 4, 16),
       2 * (4 * 2 * 16) * 64 * 64,
     ),
   ],
-)  # fmt: skip
+)
 def test_products_as_convolutions(window, labels, left, right, out, count):
   arrays = [hlo.Array("f32", dims) for dims in (left, right, out)]
   attributes = f", window={{{window}}}, dim_labels={labels}"

@@ -38,9 +38,11 @@ def test_a_plan_without_data(config):
   assert plan.mesh == {"data": 4, "fsdp": 1, "model": 2}
   found = json.loads(json.dumps(report.as_json(plan)))
   memory = found["memory"]
-  assert found["needed_bytes"] == sum(
-    memory[name] for name in ("arguments", "outputs", "temporaries")
-  ) - memory["reused"]
+  assert (
+    found["needed_bytes"]
+    == sum(memory[name] for name in ("arguments", "outputs", "temporaries"))
+    - memory["reused"]
+  )
   # The state is donated: of what comes out next to nothing is new.
   assert memory["outputs"] - memory["reused"] < 0.01 * memory["outputs"]
   assert found["flops_per_device"] >= found["model_flops"] / 8
@@ -134,8 +136,11 @@ def test_the_slowest_resource_bounds_a_step():
 def command(*arguments: str) -> subprocess.CompletedProcess:
   return subprocess.run(
     [sys.executable, "-m", "unloc_jax.plan", *arguments],
-    capture_output=True, text=True, check=False, cwd=ROOT,
-  )  # fmt: skip
+    capture_output=True,
+    text=True,
+    check=False,
+    cwd=ROOT,
+  )
 
 
 def test_an_unknown_topology_is_one_line():
@@ -150,11 +155,16 @@ def test_a_pod_that_is_not_there(tmp_path):
   pytest.importorskip("libtpu", reason="the TPU compiler: pip install libtpu")
   out = tmp_path / "plan.json"
   done = command(
-    "--config=configs/synthetic_mr.py", "--topology=v5e:2x2", f"--json={out}",
-    "--config.data.num_frames=8", "--config.model.text_tower.vocab_size=512",
-    "--config.model.fusion.num_layers=1", "--config.mesh.model=2",
-    "--config.train.num_videos=100", "--config.model.scan_layers",
-  )  # fmt: skip
+    "--config=configs/synthetic_mr.py",
+    "--topology=v5e:2x2",
+    f"--json={out}",
+    "--config.data.num_frames=8",
+    "--config.model.text_tower.vocab_size=512",
+    "--config.model.fusion.num_layers=1",
+    "--config.mesh.model=2",
+    "--config.train.num_videos=100",
+    "--config.model.scan_layers",
+  )
   assert done.returncode == 0, done.stderr
   found = json.loads(out.read_text())
   assert found["fits"]

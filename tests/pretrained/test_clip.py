@@ -15,9 +15,16 @@ from unloc_jax.models.clip import ImageTower, TextTower, end_tokens
 from unloc_jax.pretrained import clip, weights
 
 TINY = {
-  "image_size": 32, "patch": 16, "width": 128, "layers": 2, "text_width": 64,
-  "text_layers": 2, "vocab": 60, "length": 12, "dim": 32,
-}  # fmt: skip
+  "image_size": 32,
+  "patch": 16,
+  "width": 128,
+  "layers": 2,
+  "text_width": 64,
+  "text_layers": 2,
+  "vocab": 60,
+  "length": 12,
+  "dim": 32,
+}
 SHAPES = {
   "B/32": (32, 768, 12, 512, 12, 512),
   "B/16": (16, 768, 12, 512, 12, 512),
@@ -29,10 +36,16 @@ def full_size(name):
   """Sizes of a published model; fewer words, which changes no layer."""
   patch, width, layers, text_width, text_layers, dim = SHAPES[name]
   return {
-    "image_size": 224, "patch": patch, "width": width, "layers": layers,
-    "text_width": text_width, "text_layers": text_layers, "vocab": 1000,
-    "length": 77, "dim": dim,
-  }  # fmt: skip
+    "image_size": 224,
+    "patch": patch,
+    "width": width,
+    "layers": layers,
+    "text_width": text_width,
+    "text_layers": text_layers,
+    "vocab": 1000,
+    "length": 77,
+    "dim": dim,
+  }
 
 
 def openai_shapes(size):
@@ -232,22 +245,28 @@ def hugging_face_model(torch, transformers, size, seed=0):
   common = {"projection_dim": size["dim"], "hidden_act": "quick_gelu"}
   config = transformers.CLIPConfig(
     vision_config={
-      "image_size": size["image_size"], "patch_size": size["patch"],
-      "hidden_size": size["width"], "intermediate_size": 4 * size["width"],
+      "image_size": size["image_size"],
+      "patch_size": size["patch"],
+      "hidden_size": size["width"],
+      "intermediate_size": 4 * size["width"],
       "num_hidden_layers": size["layers"],
-      "num_attention_heads": size["width"] // 64, **common,
+      "num_attention_heads": size["width"] // 64,
+      **common,
     },
     text_config={
-      "vocab_size": size["vocab"], "hidden_size": size["text_width"],
+      "vocab_size": size["vocab"],
+      "hidden_size": size["text_width"],
       "intermediate_size": 4 * size["text_width"],
       "num_hidden_layers": size["text_layers"],
       "num_attention_heads": size["text_width"] // 64,
       "max_position_embeddings": size["length"],
-      "eos_token_id": size["vocab"] - 1, "bos_token_id": 1,
-      "pad_token_id": 0, **common,
+      "eos_token_id": size["vocab"] - 1,
+      "bos_token_id": 1,
+      "pad_token_id": 0,
+      **common,
     },
     projection_dim=size["dim"],
-  )  # fmt: skip
+  )
   with torch.device("meta"):
     model = transformers.CLIPModel(config)
   shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
@@ -292,16 +311,20 @@ def check_open_clip(torch, open_clip, size):
     model = CLIP(
       embed_dim=size["dim"],
       vision_cfg={
-        "image_size": size["image_size"], "layers": size["layers"],
-        "width": size["width"], "patch_size": size["patch"],
+        "image_size": size["image_size"],
+        "layers": size["layers"],
+        "width": size["width"],
+        "patch_size": size["patch"],
       },
       text_cfg={
-        "context_length": size["length"], "vocab_size": size["vocab"],
-        "width": size["text_width"], "heads": size["text_width"] // 64,
+        "context_length": size["length"],
+        "vocab_size": size["vocab"],
+        "width": size["text_width"],
+        "heads": size["text_width"] // 64,
         "layers": size["text_layers"],
       },
       quick_gelu=True,
-    )  # fmt: skip
+    )
   tensors = random_tensors(openai_shapes(size))
   state = {k: torch.from_numpy(v) for k, v in tensors.items()}
   model.load_state_dict(state, assign=True)
@@ -350,15 +373,21 @@ def test_sizes_are_inferred():
   sizes = clip.convert(random_tensors(openai_shapes(TINY)), {}).config
   assert sizes == {
     "image": {
-      "patch": 16, "width": 128, "num_layers": 2, "image_size": 32,
+      "patch": 16,
+      "width": 128,
+      "num_layers": 2,
+      "image_size": 32,
       "num_heads": 2,
     },
     "text": {
-      "vocab_size": 60, "max_tokens": 12, "width": 64, "num_layers": 2,
+      "vocab_size": 60,
+      "max_tokens": 12,
+      "width": 64,
+      "num_layers": 2,
       "num_heads": 1,
     },
     "width": 32,
-  }  # fmt: skip
+  }
 
 
 def test_wrapped_and_open_clip_names_give_the_same():

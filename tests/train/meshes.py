@@ -177,9 +177,7 @@ def work(flags: argparse.Namespace) -> None:
         (flags.out / flags.layout / "restored.txt").write_text(f"{count}\n")
 
 
-def compare(
-  one: pathlib.Path, other: pathlib.Path
-) -> tuple[float, float, str]:
+def compare(one: pathlib.Path, other: pathlib.Path) -> tuple[float, float, str]:
   """Largest differences of losses and of parameters; whether figures agree.
 
   Differences are relative where values are larger than 1. Figures agree when

@@ -88,9 +88,13 @@ def test_a_corrupt_record_of_any_split(captions, config, tmp_path, split):
   shard.write_bytes(flip(shard.read_bytes(), shard))
   config.data.path, config.data.verify_gib = str(path), 1.0
   check(
-    config, tmp_path / "run", "1 corrupt record", "record 1 of", files[0],
+    config,
+    tmp_path / "run",
+    "1 corrupt record",
+    "record 1 of",
+    files[0],
     "data.max_corrupt_records=0",
-  )  # fmt: skip
+  )
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -46,9 +46,9 @@ def test_warm_up_is_linear_and_the_first_step_moves(optimizer):
 
 def test_warm_up_is_in_units(optimizer):
   optimizer.warmup = 0.5
-  np.testing.assert_allclose(factors(optimizer, 10, 8.0)[:5], [
-    0.25, 0.5, 0.75, 1.0, 1.0
-  ])  # fmt: skip
+  np.testing.assert_allclose(
+    factors(optimizer, 10, 8.0)[:5], [0.25, 0.5, 0.75, 1.0, 1.0]
+  )
 
 
 def test_cosine_falls_to_zero_at_the_end(optimizer):
@@ -64,9 +64,9 @@ def test_steps_multiply(optimizer):
   optimizer.warmup, optimizer.schedule = 1, "steps"
   optimizer.decay = ((2, 0.1), (3, 0.5))
   got = factors(optimizer, total=40, unit=10.0)
-  np.testing.assert_allclose(got[[10, 19, 20, 29, 30, 39]], [
-    1, 1, 0.1, 0.1, 0.05, 0.05
-  ], rtol=1e-6)  # fmt: skip
+  np.testing.assert_allclose(
+    got[[10, 19, 20, 29, 30, 39]], [1, 1, 0.1, 0.1, 0.05, 0.05], rtol=1e-6
+  )
 
 
 @pytest.mark.parametrize("at", [4.0, 5.0, 0.5])
@@ -125,9 +125,7 @@ def test_decay_is_of_matrices_only(config):
   values = {name: jnp.full((2,), 2.0) for name in names}
   transform = optim.make_optimizer(config, names, 10, 1.0)
   zero = {name: jnp.zeros((2,)) for name in names}
-  updates, _ = transform.update(
-    zero, transform.init(values), values, norm=1.0
-  )
+  updates, _ = transform.update(zero, transform.init(values), values, norm=1.0)
   np.testing.assert_allclose(updates["a/kernel"], -0.1)
   assert not any(np.any(updates[name]) for name in names[1:])
 

@@ -111,9 +111,7 @@ def test_the_best_checkpoint_is_evaluated_by_command(finished, capsys):
   assert line.endswith("(11 of 11 examples)")
 
 
-def test_data_unlike_that_of_training_are_refused(
-  finished, captions, tmp_path
-):
+def test_data_unlike_that_of_training_are_refused(finished, captions, tmp_path):
   """By evaluation, by going on, and by a run from the weights."""
   copy = shutil.copytree(captions, tmp_path / "copy")
   manifest = json.loads((copy / "manifest.json").read_text())

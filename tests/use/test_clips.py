@@ -17,12 +17,15 @@ def shown(path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-  "name", ["real_rotate_90.mp4", "real_vfr.mp4", "real_start_time_5s.mkv",
-           "real_oddsize_321x179_yuv444.mp4"],
-)  # fmt: skip
-def test_clips_of_real_videos_show_what_the_video_shows(
-  shared, tmp_path, name
-):
+  "name",
+  [
+    "real_rotate_90.mp4",
+    "real_vfr.mp4",
+    "real_start_time_5s.mkv",
+    "real_oddsize_321x179_yuv444.mp4",
+  ],
+)
+def test_clips_of_real_videos_show_what_the_video_shows(shared, tmp_path, name):
   source = shared / "data" / "videos" / name
   cut_clip(source, tmp_path / "clip.mp4", 1.0, 2.0)
   clip, whole = shown(tmp_path / "clip.mp4"), shown(source)[5:10]

@@ -129,9 +129,7 @@ def test_broken_exports_say_what_to_do(
   assert "\n" not in str(caught.value)
 
 
-def test_weights_of_another_architecture_are_refused(
-  exported_folder, tmp_path
-):
+def test_weights_of_another_architecture_are_refused(exported_folder, tmp_path):
   shutil.copytree(exported_folder, tmp_path / "copy")
   path = tmp_path / "copy" / "config.json"
   config = json.loads(path.read_text())

@@ -114,9 +114,7 @@ def test_a_long_video_is_its_windows_merged_by_hand(short_sighted, videos):
     segments.append(np.asarray(found[0][0, 0]))
     scores.append(np.asarray(found[1][0, 0]))
   merged = _soft_nms(np.concatenate(segments), np.concatenate(scores))
-  np.testing.assert_allclose(
-    rows(answer.moments)[:20], merged[:20], atol=1e-4
-  )
+  np.testing.assert_allclose(rows(answer.moments)[:20], merged[:20], atol=1e-4)
 
 
 def _soft_nms(segments: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -311,7 +309,8 @@ def test_importing_the_package_is_light():
 
 
 def test_export_is_what_was_read(localizer, exported_folder):
-  assert localizer.export.encoder_hash == exported.read(
-    str(exported_folder)
-  ).encoder_hash
+  assert (
+    localizer.export.encoder_hash
+    == exported.read(str(exported_folder)).encoder_hash
+  )
   assert localizer.labels == ()

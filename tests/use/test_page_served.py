@@ -38,9 +38,18 @@ def served(exported_folder, tmp_path_factory):
   port = _free_port()
   log = tmp_path_factory.mktemp("served") / "log"
   command = [
-    sys.executable, "-m", "unloc_jax.demo", "--export", str(exported_folder),
-    "--port", str(port), "--max_megabytes", "1", "--max_seconds", "120",
-  ]  # fmt: skip
+    sys.executable,
+    "-m",
+    "unloc_jax.demo",
+    "--export",
+    str(exported_folder),
+    "--port",
+    str(port),
+    "--max_megabytes",
+    "1",
+    "--max_seconds",
+    "120",
+  ]
   with log.open("w") as file:
     process = subprocess.Popen(command, stdout=file, stderr=file)
   url = f"http://127.0.0.1:{port}"
@@ -145,10 +154,15 @@ def test_names_of_uploads_stay_in_their_folder(served, videos, name):
 def test_no_other_file_is_served(served, exported_folder):
   root = str(pathlib.Path(__file__).resolve())
   wanted = [
-    "/etc/passwd", root, str(exported_folder / "params.safetensors"),
-    "../../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "setup.py",
-    "file:///etc/passwd", os.path.expanduser("~/.bashrc"),
-  ]  # fmt: skip
+    "/etc/passwd",
+    root,
+    str(exported_folder / "params.safetensors"),
+    "../../../../etc/passwd",
+    "..%2f..%2fetc%2fpasswd",
+    "setup.py",
+    "file:///etc/passwd",
+    os.path.expanduser("~/.bashrc"),
+  ]
   for path in wanted:
     for quoted in (path, urllib.parse.quote(path, safe="")):
       answer = httpx.get(f"{served}/gradio_api/file={quoted}")

@@ -67,10 +67,22 @@ def test_command_gives_what_the_api_gives(
   capsys, exported_folder, videos, localizer, encoded, tmp_path
 ):
   code, out, _ = _run(
-    capsys, "--export", exported_folder, "--video", *videos[:2], "--query",
-    "a red square", "--top_k", 2, "--format", "json",
-    "--plot", tmp_path / "p.png", "--clips", tmp_path / "clips",
-  )  # fmt: skip
+    capsys,
+    "--export",
+    exported_folder,
+    "--video",
+    *videos[:2],
+    "--query",
+    "a red square",
+    "--top_k",
+    2,
+    "--format",
+    "json",
+    "--plot",
+    tmp_path / "p.png",
+    "--clips",
+    tmp_path / "clips",
+  )
   assert code == 0
   found = [Moment(**row) for row in json.loads(out)]
   wanted = [
@@ -97,9 +109,19 @@ def test_one_bad_video_does_not_stop_the_others(
   bad = tmp_path / "bad.mp4"
   bad.write_bytes(b"no video")
   code, out, err = _run(
-    capsys, "--export", exported_folder, "--video", bad, videos[0], "--query",
-    "x", "--format", "jsonl", "--encoded", tmp_path / "kept",
-  )  # fmt: skip
+    capsys,
+    "--export",
+    exported_folder,
+    "--video",
+    bad,
+    videos[0],
+    "--query",
+    "x",
+    "--format",
+    "jsonl",
+    "--encoded",
+    tmp_path / "kept",
+  )
   assert code == 1
   assert len(out.splitlines()) == 5
   lines = [line for line in err.splitlines() if line.startswith("error")]
@@ -142,8 +164,11 @@ def test_missing_files_end_in_a_line(capsys, exported_folder, tmp_path):
 def test_results_of_videos_of_one_name_are_kept_apart():
   paths = ["a/x.mp4", "b/x.mkv", "c/y.mp4", "d/x.mp4"]
   assert predict.out_names(paths, "srt") == [
-    "x.srt", "x_2.srt", "y.srt", "x_3.srt",
-  ]  # fmt: skip
+    "x.srt",
+    "x_2.srt",
+    "y.srt",
+    "x_3.srt",
+  ]
 
 
 def test_subtitles_of_many_videos_need_a_folder(
@@ -153,9 +178,16 @@ def test_subtitles_of_many_videos_need_a_folder(
     predict, "ask_all", lambda *_: pytest.fail("said before any work")
   )
   code, _, _ = _run(
-    capsys, "--export", exported_folder, "--video", *videos[:2], "--query",
-    "x", "--format", "srt",
-  )  # fmt: skip
+    capsys,
+    "--export",
+    exported_folder,
+    "--video",
+    *videos[:2],
+    "--query",
+    "x",
+    "--format",
+    "srt",
+  )
   assert "give --out FOLDER" in str(code)
 
 
@@ -166,10 +198,23 @@ def test_a_corpus_is_asked_on_beam(
   bad = tmp_path / "bad.mp4"
   bad.write_bytes(b"no video")
   code, _, err = _run(
-    capsys, "--export", exported_folder, "--video", *videos[:2], bad,
-    "--query", "a red square", "--top_k", 2, "--format", "jsonl",
-    "--out", tmp_path / "out", "--beam", "",
-  )  # fmt: skip
+    capsys,
+    "--export",
+    exported_folder,
+    "--video",
+    *videos[:2],
+    bad,
+    "--query",
+    "a red square",
+    "--top_k",
+    2,
+    "--format",
+    "jsonl",
+    "--out",
+    tmp_path / "out",
+    "--beam",
+    "",
+  )
   assert code == 1
   assert str(bad) in err
   assert "2 of 3 videos asked" in err
@@ -190,8 +235,16 @@ def test_labels_of_a_file_are_detected_and_segmented(
 ):
   labels = tmp_path / "labels.txt"
   labels.write_text("run\n\n  jump \nsit\n", encoding="utf-8")
-  asked = ("--export", exported_folder, "--video", videos[3], "--labels",
-           labels, "--format", "json")  # fmt: skip
+  asked = (
+    "--export",
+    exported_folder,
+    "--video",
+    videos[3],
+    "--labels",
+    labels,
+    "--format",
+    "json",
+  )
   for more, wanted in (
     ((), localizer.detect(encoded[3], ["run", "jump", "sit"], 5)),
     (("--segment",), localizer.segment(encoded[3], ["run", "jump", "sit"])),

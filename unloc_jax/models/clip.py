@@ -191,9 +191,9 @@ class TextTower(nn.Module):
       name="encoder",
     )
     tokens = encoder(tokens, mask, deterministic)
-    return LayerNorm(
-      epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_final"
-    )(tokens)
+    return LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_final")(
+      tokens
+    )
 
 
 def end_tokens(tokens: jax.Array, ids: jax.Array) -> jax.Array:

@@ -196,9 +196,7 @@ class UnLoc(nn.Module):
         return self._in_chunks(video, frame_mask, texts, pairs, deterministic)
       # Texts that do not divide would be fused by every device, all of them.
       texts = _pad_queries(texts, -num_queries % pieces)
-    relevance, levels = self._relevance(
-      video, frame_mask, texts, deterministic
-    )
+    relevance, levels = self._relevance(video, frame_mask, texts, deterministic)
     relevance = relevance[:, :num_queries]
     if self.displacement_head is None:
       return Predictions(relevance, None)

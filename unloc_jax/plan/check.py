@@ -160,9 +160,7 @@ def _existing(path: str) -> str:
   return str(found)
 
 
-def run(
-  config: ml_collections.ConfigDict, topology: str, workdir: str
-) -> bool:
+def run(config: ml_collections.ConfigDict, topology: str, workdir: str) -> bool:
   """Prints a line per question; returns whether nothing is wrong."""
   doctor = Doctor(config, topology, workdir)
   questions: tuple[tuple[str, Callable[[], str]], ...] = (

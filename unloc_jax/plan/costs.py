@@ -29,10 +29,22 @@ COLLECTIVES = {
   "collective-broadcast": lambda n: 1.0,
 }
 _FREE = {
-  "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
-  "call", "conditional", "after-all", "partition-id", "replica-id", "iota",
-  "opt-barrier", "add-dependency", "async-update",
-}  # fmt: skip
+  "parameter",
+  "constant",
+  "tuple",
+  "get-tuple-element",
+  "bitcast",
+  "while",
+  "call",
+  "conditional",
+  "after-all",
+  "partition-id",
+  "replica-id",
+  "iota",
+  "opt-barrier",
+  "add-dependency",
+  "async-update",
+}
 _GEMM = '"gemm_backend_config"'
 _MESH_GROUPS = re.compile(
   r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\([^{]*\))? *\{([^}]*)\}"
@@ -310,8 +322,11 @@ def convolution_flops(
 
 
 _WINDOW = {
-  "stride": "1", "pad": "0_0", "lhs_dilate": "1", "rhs_dilate": "1",
-}  # fmt: skip
+  "stride": "1",
+  "pad": "0_0",
+  "lhs_dilate": "1",
+  "rhs_dilate": "1",
+}
 
 
 def _window(attributes: str) -> dict[str, list[str]]:
@@ -327,9 +342,14 @@ def _window(attributes: str) -> dict[str, list[str]]:
 
 @functools.lru_cache(maxsize=65536)
 def _valid_positions(
-  size: int, kernel: int, out: int, stride: str, pad: str, dilate: str,
+  size: int,
+  kernel: int,
+  out: int,
+  stride: str,
+  pad: str,
+  dilate: str,
   kernel_dilate: str,
-) -> int:  # fmt: skip
+) -> int:
   """Pairs (output, tap) that meet an element of the input."""
   low = int(pad.split("_")[0])
   spread = (size - 1) * int(dilate) + 1

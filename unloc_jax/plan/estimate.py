@@ -72,9 +72,16 @@ def activations(
 
 
 def _blocks(
-  rows: float, length: int, width: int, hidden: int, heads: int, layers: int,
-  remat: str, backward: bool, item: int,
-) -> tuple[float, float]:  # fmt: skip
+  rows: float,
+  length: int,
+  width: int,
+  hidden: int,
+  heads: int,
+  layers: int,
+  remat: str,
+  backward: bool,
+  item: int,
+) -> tuple[float, float]:
   """Bytes (kept, at work) of a stack of blocks over rows x length tokens."""
 
   def size(times_width, times_hidden, weights):
@@ -93,9 +100,16 @@ def _image(config, videos: float, item: int) -> tuple[float, float]:
   length = (data.image_size // tower.patch) ** 2
   length += tower.classifier == "token"
   return _blocks(
-    videos * data.num_frames, length, tower.width, 4 * tower.width,
-    tower.num_heads, tower.num_layers, tower.remat, not tower.frozen, item,
-  )  # fmt: skip
+    videos * data.num_frames,
+    length,
+    tower.width,
+    4 * tower.width,
+    tower.num_heads,
+    tower.num_layers,
+    tower.remat,
+    not tower.frozen,
+    item,
+  )
 
 
 def num_texts(
@@ -117,10 +131,16 @@ def _texts(config, videos, num_classes, item) -> tuple[float, float]:
   if not tower.num_layers:
     return 0.0, 0.0
   return _blocks(
-    num_texts(config, num_classes)[0], config.data.max_tokens, tower.width,
-    4 * tower.width, tower.num_heads, tower.num_layers, tower.remat,
-    not tower.frozen, item,
-  )  # fmt: skip
+    num_texts(config, num_classes)[0],
+    config.data.max_tokens,
+    tower.width,
+    4 * tower.width,
+    tower.num_heads,
+    tower.num_layers,
+    tower.remat,
+    not tower.frozen,
+    item,
+  )
 
 
 def _fusion(config, videos, num_classes, item) -> tuple[float, float]:
@@ -135,9 +155,16 @@ def _fusion(config, videos, num_classes, item) -> tuple[float, float]:
   pairs = videos * (min(chunk, texts) if chunk else texts)
   length = config.data.num_frames + 1
   kept, at_work = _blocks(
-    pairs, length, width, fusion.mlp_dim, fusion.num_heads,
-    fusion.num_layers if fusion.kind != "none" else 0, fusion.remat, True, item,
-  )  # fmt: skip
+    pairs,
+    length,
+    width,
+    fusion.mlp_dim,
+    fusion.num_heads,
+    fusion.num_layers if fusion.kind != "none" else 0,
+    fusion.remat,
+    True,
+    item,
+  )
   num_levels = len(config.pyramid.ranges)
   points = sum(level_lengths(config.data.num_frames, num_levels))
   heads = pairs * points * width * item * (2 + 3 * head.num_layers)

@@ -48,8 +48,10 @@ def _inner(params: dict[str, Any]) -> Iterator[Jaxpr]:
 def _dot_general(eqn: JaxprEqn) -> float:
   (over, _), _ = eqn.params["dimension_numbers"]
   left = _shape(eqn.invars[0])
-  return 2.0 * math.prod(_shape(eqn.outvars[0])) * math.prod(
-    left[axis] for axis in over
+  return (
+    2.0
+    * math.prod(_shape(eqn.outvars[0]))
+    * math.prod(left[axis] for axis in over)
   )
 
 

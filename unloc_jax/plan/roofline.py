@@ -53,9 +53,7 @@ def roofline(
   peak = chip.peak_flops(dtype)
   compute = costs.flops / peak
   memory = costs.bytes / chip.bandwidth
-  interconnect = sum(
-    one.sent / _link(chip, one.group) for one in costs.traffic
-  )
+  interconnect = sum(one.sent / _link(chip, one.group) for one in costs.traffic)
   slowest = max(compute, memory, interconnect)
   mfu = model_flops / (num_devices * peak * slowest) if slowest else 0.0
   return Roofline(compute, memory, interconnect, mfu)

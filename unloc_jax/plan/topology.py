@@ -20,10 +20,18 @@ INSTALL = "pip install 'unloc_jax[plan]'"
 _TORUS = {
   2: ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
   3: (
-    "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8",
-    "8x8x16", "8x16x16",
+    "2x2x1",
+    "2x2x2",
+    "2x2x4",
+    "2x4x4",
+    "4x4x4",
+    "4x4x8",
+    "4x8x8",
+    "8x8x8",
+    "8x8x16",
+    "8x16x16",
   ),
-}  # fmt: skip
+}
 _AXES = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}
 # What a description has to say besides: a chip of v4 is one device, whose two
 # cores work as one; a host has four chips unless it is one chip by itself.

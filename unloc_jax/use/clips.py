@@ -36,14 +36,13 @@ def cut_clip(
   beside = out.with_name(out.name + ".tmp")
   out.parent.mkdir(parents=True, exist_ok=True)
   try:
-    with _opened(path) as source, av.open(
-      str(beside), "w", format="mp4"
-    ) as target:
+    with (
+      _opened(path) as source,
+      av.open(str(beside), "w", format="mp4") as target,
+    ):
       origin = (source.start_time or 0) / av.time_base
       source.seek(max(0, round((origin + start) * av.time_base)))
-      count = _copy(
-        source, target, _shape(path), origin + start, origin + end
-      )
+      count = _copy(source, target, _shape(path), origin + start, origin + end)
   except (av.FFmpegError, VideoError) as error:
     beside.unlink(missing_ok=True)
     raise ValueError(f"{os.fspath(path)}: cannot be cut ({error})") from error

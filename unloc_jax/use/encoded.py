@@ -88,7 +88,12 @@ class EncodedVideo:
     except FileNotFoundError as error:
       raise FileNotFoundError(f"{path}: there is no such file") from error
     except (
-      ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile
+      ValueError,
+      KeyError,
+      TypeError,
+      EOFError,
+      OSError,
+      zipfile.BadZipFile,
     ) as error:
       raise ValueError(
         f"{path} is not an encoded video ({error}); make one with "

@@ -66,7 +66,11 @@ def make(export: Export) -> dict[str, Program]:
   params = weights.load(str(export.folder)).params
   data, model = config.data, config.model
   frames: tuple[Any, ...] = (
-    "b", data.num_frames, data.image_size, data.image_size, 3
+    "b",
+    data.num_frames,
+    data.image_size,
+    data.image_size,
+    3,
   )
   inputs: Any = jnp.uint8
   if data.inputs == "embeddings":
@@ -153,9 +157,7 @@ def lower(program: Program) -> jax_export.Exported:
   return jax_export.export(function, platforms=_PLATFORMS)(params, *shapes)
 
 
-def write_stablehlo(
-  folder: pathlib.Path, programs: dict[str, Program]
-) -> None:
+def write_stablehlo(folder: pathlib.Path, programs: dict[str, Program]) -> None:
   """Writes NAME.bin of every program, and signatures.json."""
   folder.mkdir(parents=True)
   signatures = {}
@@ -172,7 +174,7 @@ def write_stablehlo(
   (folder / "README.md").write_text(_README)
 
 
-_README = '''\
+_README = """\
 # Programs
 
 Two programs in StableHLO, which JAX runs without the code of the model:
@@ -195,7 +197,7 @@ found = load("find_moments")(tokens, frame_mask, texts, steps, durations)
 Shapes and types are in signatures.json; sizes named b (videos) and q (texts)
 are free. `texts` are CLIP's token ids, `steps` the seconds between two frames
 of a video, `durations` its seconds.
-'''
+"""
 
 
 def write_saved_model(

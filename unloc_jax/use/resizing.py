@@ -13,9 +13,7 @@ _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
 
 
-def centre(
-  frames: np.ndarray, image_size: int, short_side: int
-) -> np.ndarray:
+def centre(frames: np.ndarray, image_size: int, short_side: int) -> np.ndarray:
   """Resizes and crops decoded frames as evaluation does stored ones.
 
   Args:
