@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from unloc_jax.data.config import data_config
+from unloc_jax.config.data import data_config
 
 TARGET = 0.85
 BATCHES = 8

@@ -54,7 +54,7 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
   """Compiles the step, and runs it where the devices are there."""
   import jax
 
-  from unloc_jax import sharding
+  from unloc_jax.parallel import sharding
   from unloc_jax.plan import costs, program, topology
 
   jax.config.update("jax_enable_compilation_cache", False)
@@ -90,8 +90,10 @@ def run(compiled, config, mesh, steps: int) -> float:
   import jax
   import numpy as np
 
-  from unloc_jax import sharding, state, train
   from unloc_jax.data.batch import batch_spec
+  from unloc_jax.parallel import sharding
+  from unloc_jax.training import loop as train
+  from unloc_jax.training import state
 
   parts = state.Parts.from_config(config)
   unit, total = train.run_length(config, config.train.num_videos)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import ml_collections
 
-from unloc_jax.data.config import data_config
+from unloc_jax.config.data import data_config
 
 INF = float("inf")
 RANGES_4 = ((0, 4), (4, 8), (8, 16), (16, INF))
@@ -25,7 +25,7 @@ FAST_HEADS = (
 def base() -> ml_collections.ConfigDict:
   """The common recipe of the paper (B/16, moment retrieval, 64 videos)."""
   c = ml_collections.ConfigDict()
-  # One of unloc_jax.tasks.TASKS.
+  # One of unloc_jax.task.tasks.TASKS.
   c.task = "moment_retrieval"
   # Of parameters, shuffling, augmentation and dropout.
   c.seed = 0

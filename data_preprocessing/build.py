@@ -11,12 +11,8 @@ from collections.abc import Sequence
 
 from data_preprocessing import features, places, records
 from data_preprocessing import plan as plans
-from data_preprocessing.annotations import (
-  BENCHMARKS,
-  AnnotationError,
-  benchmark,
-)
 from data_preprocessing.jobs import BuildError, Settings
+from unloc_jax.annotations import BENCHMARKS, AnnotationError, benchmark
 
 _SHORT_SIDE = Settings(dataset="").short_side
 

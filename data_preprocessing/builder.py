@@ -16,7 +16,7 @@ from data_preprocessing import report as reports
 from data_preprocessing.jobs import BuildError, Outcome
 from data_preprocessing.plan import Plan, Threshold, finished
 from data_preprocessing.progress import Progress
-from data_preprocessing.video_errors import Reason
+from unloc_jax.media.errors import Reason
 
 
 class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]

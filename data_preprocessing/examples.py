@@ -14,8 +14,8 @@ from PIL import Image
 from data_preprocessing import tfrecord
 from data_preprocessing.jobs import Outcome, Settings, VideoJob
 from data_preprocessing.records import Query, Segment, VideoAnnotation
-from data_preprocessing.video import FrameStream
-from data_preprocessing.video_errors import Reason, VideoError
+from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.media.video import FrameStream
 
 # Frames of a video beyond this wait on disk, not in memory.
 _SPOOL_BYTES = 32 << 20

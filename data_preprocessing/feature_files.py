@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from data_preprocessing.video_errors import Reason, VideoError
+from unloc_jax.media.errors import Reason, VideoError
 
 EXTENSIONS = (".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
 # Names under which extractors keep the one array of a file.

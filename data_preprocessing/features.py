@@ -17,8 +17,8 @@ from PIL import Image
 from data_preprocessing import feature_files, tfrecord
 from data_preprocessing.examples import Draft, describe, jpegs
 from data_preprocessing.jobs import BuildError, Settings, VideoJob
-from data_preprocessing.video import FrameStream
-from data_preprocessing.video_errors import Reason, VideoError
+from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.media.video import FrameStream
 
 Beat = Callable[[], None]
 # Where the image towers are; imported by name so that preprocessing can be

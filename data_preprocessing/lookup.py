@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from etils import epath
 
 from data_preprocessing.records import VideoAnnotation
-from data_preprocessing.video_errors import Reason, VideoError
+from unloc_jax.media.errors import Reason, VideoError
 
 # In order of preference, where one video is there twice.
 EXTENSIONS = (

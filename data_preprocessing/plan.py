@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from etils import epath
 
 from data_preprocessing import feature_files, features, lookup, records
-from data_preprocessing.annotations import AnnotationSet, Benchmark
 from data_preprocessing.jobs import (
   NO_QUERY,
   BuildError,
@@ -19,7 +18,8 @@ from data_preprocessing.jobs import (
   plan_shards,
 )
 from data_preprocessing.records import VideoAnnotation
-from data_preprocessing.video_errors import VideoError
+from unloc_jax.annotations import AnnotationSet, Benchmark
+from unloc_jax.media.errors import VideoError
 
 
 @dataclasses.dataclass

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from data_preprocessing import records
-from data_preprocessing.annotations import AnnotationSet, Benchmark, Official
 from data_preprocessing.jobs import NO_QUERY, Outcome
-from data_preprocessing.video_errors import Reason
+from unloc_jax.annotations import AnnotationSet, Benchmark, Official
+from unloc_jax.media.errors import Reason
 
 # A file and its annotation may disagree this much without a word: seconds, and
 # share of the annotated length.

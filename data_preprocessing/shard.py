@@ -23,7 +23,7 @@ from data_preprocessing import (
   tfrecord,
 )
 from data_preprocessing.jobs import BuildError, Outcome, ShardJob, VideoJob
-from data_preprocessing.video_errors import Reason, VideoError
+from unloc_jax.media.errors import Reason, VideoError
 
 DONE = "done"
 

@@ -13,21 +13,16 @@ import pytest
 from configs import common
 from data_preprocessing import build
 from tests import tiny_data
-from tests.train.conftest import tiny_config
+from tests.training.conftest import tiny_config
 from tests.use.conftest import film
-from unloc_jax import (
-  Localizer,
-  embed,
-  evaluate,
-  export,
-  provenance,
-  train,
-)
+from unloc_jax import Localizer, embed, evaluate, export
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline
-from unloc_jax.models.clip import ImageTower, normalise_pixels
-from unloc_jax.pretrained import weights
-from unloc_jax.state import nest
+from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
+from unloc_jax.training import loop as train
+from unloc_jax.training import provenance
+from unloc_jax.training.state import nest
+from unloc_jax.weights import folder as weights
 
 SIZES = {
   "patch": 8,

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from unloc_jax.data.config import data_config
+from unloc_jax.config.data import data_config
 
 WIDTH, HEIGHT, RATE = 40, 32, 2.0
 CLASSES = ("run", "jump", "sit", "stand")

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from unloc_jax.localizer import EncodedVideo, Localizer
+from unloc_jax.media.reader_process import Limits, read_clips
 from unloc_jax.predict import keep_programs
 from unloc_jax.use import formats, page
 from unloc_jax.use.questions import MAX_CHARACTERS
-from unloc_jax.use.reader_process import Limits, read_clips
 
 _ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 _MAX_SENTENCES = 16

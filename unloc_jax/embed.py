@@ -20,10 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unloc_jax.models.clip import ImageTower, normalise_pixels
-from unloc_jax.pretrained import weights
-from unloc_jax.state import nest
-from unloc_jax.use import exported, resizing
+from unloc_jax.media import resizing
+from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
+from unloc_jax.training.state import nest
+from unloc_jax.use import exported
+from unloc_jax.weights import folder as weights
 
 _TOWER = "image_tower/"
 _CLASS = "class_embedding"

@@ -22,9 +22,9 @@ from ml_collections import config_flags
 
 from unloc_jax.data.manifest import read_manifest
 from unloc_jax.data.tokenizer import Tokenizer
-from unloc_jax.models.clip import TextTower, end_tokens
-from unloc_jax.pretrained import weights
-from unloc_jax.state import nest
+from unloc_jax.models.towers.clip import TextTower, end_tokens
+from unloc_jax.training.state import nest
+from unloc_jax.weights import folder as weights
 
 _SIZES = ("vocab_size", "max_tokens", "width", "num_layers", "num_heads")
 _TOWER = "text_tower/"

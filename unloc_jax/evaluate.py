@@ -20,20 +20,22 @@ import tqdm
 from absl import logging
 from jax.sharding import Mesh
 
-from unloc_jax import processes, provenance, sharding, submissions
-from unloc_jax.checkpoints import Checkpoints, read_config
 from unloc_jax.data import pipeline
-from unloc_jax.detections import (
+from unloc_jax.metrics import Report, show
+from unloc_jax.models.unloc import UnLoc
+from unloc_jax.parallel import processes, sharding
+from unloc_jax.results import submissions
+from unloc_jax.results.drawing import Gallery
+from unloc_jax.task.detections import (
   DecodeSpec,
   Detections,
   detect,
   seconds_per_position,
 )
-from unloc_jax.drawing import Gallery
-from unloc_jax.metrics import Report, show
-from unloc_jax.models.unloc import UnLoc
-from unloc_jax.prompts import class_texts, encode_prompts
-from unloc_jax.state import FlatParams, Parts, nest
+from unloc_jax.task.prompts import class_texts, encode_prompts
+from unloc_jax.training import provenance
+from unloc_jax.training.checkpoints import Checkpoints, read_config
+from unloc_jax.training.state import FlatParams, Parts, nest
 from unloc_jax.use import exported
 
 

@@ -25,14 +25,15 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from unloc_jax import provenance, sharding
-from unloc_jax.checkpoints import Checkpoints, read_config
 from unloc_jax.data import pipeline
 from unloc_jax.data.manifest import Manifest
-from unloc_jax.pretrained import weights
-from unloc_jax.state import Parts
+from unloc_jax.parallel import sharding
+from unloc_jax.training import provenance
+from unloc_jax.training.checkpoints import Checkpoints, read_config
+from unloc_jax.training.state import Parts
 from unloc_jax.use import exported, model_card, programs
 from unloc_jax.use.source import Source
+from unloc_jax.weights import folder as weights
 
 _ENCODER = ("image_tower/", "image_projection/")
 # Of MediaSequence files, which do not say how their frames were compressed.

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Sequence
 import jax
 import numpy as np
 
+from unloc_jax.media import reading
 from unloc_jax.models.unloc import UnLoc
-from unloc_jax.state import nest
-from unloc_jax.use import exported, reading
+from unloc_jax.training.state import nest
+from unloc_jax.use import exported
 from unloc_jax.use.answers import Answer, Moment, rank, spans
 from unloc_jax.use.asking import Asker
 from unloc_jax.use.encoded import EncodedVideo, read_index

@@ -55,7 +55,7 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     sys.exit(f"error: unknown arguments: {' '.join(argv[1:])}")
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-  from unloc_jax import processes
+  from unloc_jax.parallel import processes
 
   try:
     if _DISTRIBUTED.value:
@@ -70,7 +70,9 @@ def main(argv: list[str]) -> None:
 
 def _run() -> None:
   # Imported here: a process of several is to say soon that it lives.
-  from unloc_jax import console, preemption, train
+  from unloc_jax.parallel import preemption
+  from unloc_jax.training import console
+  from unloc_jax.training import loop as train
 
   console.configure()
   try:

@@ -103,7 +103,7 @@ def plot(out: pathlib.Path, found: Sequence[Found]) -> list[pathlib.Path]:
 
 def clips(folder: pathlib.Path, found: Sequence[Found]) -> int:
   """Cuts all moments out of their videos; returns how many could not be."""
-  from unloc_jax.use.clips import cut_clip
+  from unloc_jax.media.clips import cut_clip
 
   wanted = [(item, moment) for item in found for moment in item.moments]
   failed = 0

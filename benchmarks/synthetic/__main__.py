@@ -18,8 +18,8 @@ from benchmarks.synthetic import (
   segmentation,
   tables,
 )
-from unloc_jax.checkpoints import read_config
-from unloc_jax.tasks import get_task
+from unloc_jax.task.tasks import get_task
+from unloc_jax.training.checkpoints import read_config
 
 # By `Task.metric`.
 TABLES: Mapping[str, Callable[[pathlib.Path], tables.Table]] = {

@@ -8,7 +8,7 @@ import ml_collections
 import pytest
 import tensorflow as tf
 
-from unloc_jax.data import config as config_lib
+from unloc_jax.config import data as config_lib
 from unloc_jax.data import manifest as manifest_lib
 from unloc_jax.data import pipeline, shards
 

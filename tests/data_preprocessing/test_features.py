@@ -14,17 +14,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_preprocessing import (
-  build,
-  feature_files,
-  features,
-  records,
-  shard,
-)
+from data_preprocessing import build, feature_files, features, records, shard
 from data_preprocessing.examples import spool_file
 from data_preprocessing.jobs import BuildError, Settings, ShardJob, VideoJob
 from data_preprocessing.records import Query, Segment, VideoAnnotation
-from data_preprocessing.video_errors import Reason, VideoError
+from unloc_jax.media.errors import Reason, VideoError
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
 

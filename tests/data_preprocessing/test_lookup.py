@@ -6,7 +6,7 @@ import pytest
 
 from data_preprocessing.lookup import VideoIndex
 from data_preprocessing.records import VideoAnnotation
-from data_preprocessing.video_errors import Reason, VideoError
+from unloc_jax.media.errors import Reason, VideoError
 
 
 def video(video_id, **more):

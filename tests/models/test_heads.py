@@ -7,7 +7,7 @@ import pytest
 from flax import traverse_util
 
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.pretrained import weights
+from unloc_jax.weights import folder as weights
 
 D = 8
 LEVELS = [

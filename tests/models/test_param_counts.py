@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unloc_jax.models.clip import ImageTower, TextTower
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.towers.clip import ImageTower, TextTower
 from unloc_jax.models.unloc import UnLoc
 
 # patch, width, layers, text width, D, parameters of CLIP less its temperature

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from unloc_jax.models.attention import attend
-from unloc_jax.models.clip import ImageTower, TextTower
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.towers.clip import ImageTower, TextTower
 from unloc_jax.models.transformer import (
   Transformer,
   stack_layers,

@@ -1,6 +1,6 @@
 """The tiny config and datasets of the training tests."""
 
-from tests.train.conftest import (  # noqa: F401
+from tests.training.conftest import (  # noqa: F401
   captions,
   classes,
   config,

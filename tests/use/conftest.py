@@ -11,9 +11,11 @@ import pytest
 
 from configs import common
 from tests import tiny_data
-from unloc_jax import Localizer, export, sharding, train
-from unloc_jax.checkpoints import Checkpoints, write_config
-from unloc_jax.state import Parts, TrainState, init_state
+from unloc_jax import Localizer, export
+from unloc_jax.parallel import sharding
+from unloc_jax.training import loop as train
+from unloc_jax.training.checkpoints import Checkpoints, write_config
+from unloc_jax.training.state import Parts, TrainState, init_state
 
 SIZES = ((64, 32), (50, 80), (33, 60), (46, 34))
 SECONDS = (3.3, 5.0, 1.2, 8.0)
@@ -55,7 +57,7 @@ def videos(tmp_path_factory) -> list[pathlib.Path]:
 def _record(path: pathlib.Path) -> dict:
   """What a build stores of a video, with two captions."""
   from data_preprocessing.examples import jpegs
-  from data_preprocessing.video import FrameStream
+  from unloc_jax.media.video import FrameStream
 
   stream = FrameStream(path, tiny_data.RATE, tiny_data.HEIGHT)
   frames = list(jpegs(stream, 95))

@@ -8,11 +8,12 @@ import ml_collections
 import numpy as np
 import pytest
 
-from unloc_jax import evaluate, export, sharding
-from unloc_jax.checkpoints import Checkpoints
-from unloc_jax.pretrained import weights
-from unloc_jax.state import Parts
+from unloc_jax import evaluate, export
+from unloc_jax.parallel import sharding
+from unloc_jax.training.checkpoints import Checkpoints
+from unloc_jax.training.state import Parts
 from unloc_jax.use import exported
+from unloc_jax.weights import folder as weights
 
 
 def test_export_says_what_it_expects(exported_folder, run):

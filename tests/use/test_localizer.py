@@ -11,7 +11,8 @@ import pytest
 
 from tests.use.conftest import TEXTS
 from unloc_jax import Localizer, evaluate
-from unloc_jax.use import exported, reading
+from unloc_jax.media import reading
+from unloc_jax.use import exported
 from unloc_jax.use.encoded import SUFFIX, EncodedVideo
 
 

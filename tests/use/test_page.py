@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from unloc_jax import demo
-from unloc_jax.use import page, reader_process
+from unloc_jax.media import reader_process
+from unloc_jax.use import page
 from unloc_jax.use.answers import Answer, Moment
 
 

@@ -14,8 +14,8 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
+from unloc_jax.config import data as config_lib
 from unloc_jax.data import batch as batch_lib
-from unloc_jax.data import config as config_lib
 from unloc_jax.data import manifest as manifest_lib
 from unloc_jax.data import mediasequence, ops, shards, sources, tfds_source
 from unloc_jax.data import table as table_lib

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unloc_jax.sharding import constrain
+from unloc_jax.parallel.sharding import constrain
 
 Dtype = Any
 Initializer = Callable[..., jax.Array]

@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import ml_collections
 
-from unloc_jax.models.clip import ImageTower, TextTower
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.towers.clip import ImageTower, TextTower
 from unloc_jax.models.unloc import READOUTS, TEXT_PARTS, UnLoc
-from unloc_jax.pyramid import PyramidSpec
-from unloc_jax.tasks import get_task
+from unloc_jax.task.pyramid import PyramidSpec
+from unloc_jax.task.tasks import get_task
 
 
 def build_pyramid(config: ml_collections.ConfigDict) -> PyramidSpec:

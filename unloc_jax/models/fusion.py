@@ -20,7 +20,7 @@ from unloc_jax.models.feature_pyramid import (
 )
 from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.transformer import Transformer, key_mask
-from unloc_jax.sharding import constrain
+from unloc_jax.parallel.sharding import constrain
 
 KINDS = ("transformer", "simple_pyramid", "fpn", "late", "none")
 # Kinds that leave the text out; the caller compares points and texts.

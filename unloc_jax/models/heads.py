@@ -9,7 +9,7 @@ from unloc_jax.models.feature_pyramid import NORM_EPSILON, Conv
 from unloc_jax.models.fusion import PAIR_AXES
 from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.transformer import rematerialised
-from unloc_jax.sharding import constrain
+from unloc_jax.parallel.sharding import constrain
 
 
 class Layer(nn.Module):

@@ -25,7 +25,7 @@ from unloc_jax.models.attention import (
   join,
 )
 from unloc_jax.models.layer_norm import LayerNorm
-from unloc_jax.sharding import constrain
+from unloc_jax.parallel.sharding import constrain
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   # CLIP's approximation of GELU.

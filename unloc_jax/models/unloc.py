@@ -16,16 +16,16 @@ import jax
 import jax.numpy as jnp
 
 from unloc_jax.models.attention import Dtype
-from unloc_jax.models.clip import (
+from unloc_jax.models.fusion import TEXTLESS, Fusion
+from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.towers.clip import (
   ImageTower,
   TextTower,
   end_tokens,
   normalise_pixels,
 )
-from unloc_jax.models.fusion import TEXTLESS, Fusion
-from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.pyramid import level_lengths
-from unloc_jax.sharding import constrain, shares
+from unloc_jax.parallel.sharding import constrain, shares
+from unloc_jax.task.pyramid import level_lengths
 
 TEXT_PARTS = ("eos", "all")
 READOUTS = ("points", "text")

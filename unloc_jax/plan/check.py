@@ -12,22 +12,18 @@ from collections.abc import Callable
 import jax
 import ml_collections
 
-from unloc_jax import (
-  evaluate,
-  optim,
-  prompts,
-  sharding,
-  state,
-  token_cache,
-  train,
-  train_step,
-)
-from unloc_jax.data import config as data_config
+from unloc_jax import evaluate
+from unloc_jax.config import data as data_config
 from unloc_jax.data import pipeline, shards
+from unloc_jax.parallel import sharding
 from unloc_jax.plan import search
 from unloc_jax.plan.report import gib
 from unloc_jax.plan.topology import open_topology
-from unloc_jax.pretrained import weights
+from unloc_jax.task import prompts
+from unloc_jax.training import loop as train
+from unloc_jax.training import optim, state, token_cache
+from unloc_jax.training import step as train_step
+from unloc_jax.weights import folder as weights
 
 
 @dataclasses.dataclass

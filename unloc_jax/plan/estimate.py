@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import ml_collections
 
-from unloc_jax import sharding
-from unloc_jax.pyramid import level_lengths
-from unloc_jax.tasks import get_task
+from unloc_jax.parallel import sharding
+from unloc_jax.task.pyramid import level_lengths
+from unloc_jax.task.tasks import get_task
 
 # Values a block keeps for its backward pass, by remat policy: times width,
 # times MLP width, and whether attention weights are among them.

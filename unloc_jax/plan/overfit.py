@@ -7,9 +7,13 @@ import jax.numpy as jnp
 import ml_collections
 import tqdm
 
-from unloc_jax import prompts, sharding, state, train, train_step
 from unloc_jax.data import pipeline
+from unloc_jax.parallel import sharding
 from unloc_jax.plan import search
+from unloc_jax.task import prompts
+from unloc_jax.training import loop as train
+from unloc_jax.training import state
+from unloc_jax.training import step as train_step
 
 # Of the first loss at most this share is to be left.
 LEFT = 0.05

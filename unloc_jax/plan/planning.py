@@ -7,11 +7,13 @@ from typing import Any
 import jax
 import ml_collections
 
-from unloc_jax import sharding, state, train_step
+from unloc_jax.parallel import sharding
 from unloc_jax.plan import program, search
 from unloc_jax.plan.report import Plan, gib
 from unloc_jax.plan.roofline import roofline
 from unloc_jax.plan.topology import open_topology
+from unloc_jax.training import state
+from unloc_jax.training import step as train_step
 
 # An estimate this many times the capacity is not worth minutes of compiling.
 HOPELESS = 1.5

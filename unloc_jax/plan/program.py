@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
-from unloc_jax import sharding, state, train, train_step
 from unloc_jax.data.batch import batch_spec
+from unloc_jax.parallel import sharding
 from unloc_jax.plan import costs, flops
 from unloc_jax.plan.topology import Topology, silent
+from unloc_jax.training import loop as train
+from unloc_jax.training import state
+from unloc_jax.training import step as train_step
 
 # Without a GPU kernels cannot be timed, and its matrix products are the
 # library's: the Triton compiler refuses shapes that it would not be chosen for.

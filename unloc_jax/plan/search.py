@@ -6,9 +6,12 @@ from typing import Any
 
 import ml_collections
 
-from unloc_jax import optim, sharding, state, train, train_step
+from unloc_jax.parallel import sharding
 from unloc_jax.plan import estimate, program
 from unloc_jax.plan.topology import Topology
+from unloc_jax.training import loop as train
+from unloc_jax.training import optim, state
+from unloc_jax.training import step as train_step
 
 # Estimates are only good to about this factor.
 MARGIN = 1.1

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unloc_jax import detections
 from unloc_jax.models.unloc import Predictions, Texts, UnLoc
-from unloc_jax.prompts import encode_prompts
-from unloc_jax.state import Parts, nest
+from unloc_jax.task import detections
+from unloc_jax.task.prompts import encode_prompts
+from unloc_jax.training.state import Parts, nest
 from unloc_jax.use import windows
 from unloc_jax.use.answers import Answer, Moment
 from unloc_jax.use.encoded import EncodedVideo

@@ -10,10 +10,10 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from unloc_jax import sharding
-from unloc_jax.pretrained import weights
-from unloc_jax.state import FlatParams, Parts, param_shapes
+from unloc_jax.parallel import sharding
+from unloc_jax.training.state import FlatParams, Parts, param_shapes
 from unloc_jax.use.source import Source
+from unloc_jax.weights import folder as weights
 
 FORMAT = 1
 EXPORT = "export.json"

@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from unloc_jax import detections
 from unloc_jax.models.unloc import UnLoc
-from unloc_jax.pretrained import weights
-from unloc_jax.state import Parts, nest
+from unloc_jax.task import detections
+from unloc_jax.training.state import Parts, nest
 from unloc_jax.use.exported import Export
+from unloc_jax.weights import folder as weights
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unloc_jax.data.tokenizer import Tokenizer
-from unloc_jax.prompts import class_texts
+from unloc_jax.task.prompts import class_texts
 from unloc_jax.use.exported import Export
 
 MAX_CHARACTERS = 1000

@@ -1,0 +1,89 @@
+"""Runs of seconds: a model 16 wide on a handful of tiny videos."""
+
+import pathlib
+
+import ml_collections
+import pytest
+
+from configs import common
+from tests import tiny_data
+from unloc_jax.task.tasks import get_task
+
+STEPS = 6
+
+
+def tiny_config(path: pathlib.Path) -> ml_collections.ConfigDict:
+  """Moment retrieval on frames of 32 pixels, six steps on one device."""
+  c = common.base().unlock()
+  c.data = tiny_data.settings(path).copy_and_resolve_references()
+  c.data.num_workers = 1
+  # Checked by the tests of the input.
+  c.data.verify_gib = 0.0
+  c.data.num_frames = 8
+  c.pyramid.ranges = ((0, 2), (2, common.INF))
+  c.model.width = 16
+  image, text = c.model.image_tower, c.model.text_tower
+  image.width, image.num_layers, image.num_heads = 16, 1, 2
+  text.width, text.num_layers, text.num_heads = 16, 1, 2
+  text.max_tokens = 8
+  c.model.fusion.num_layers, c.model.fusion.num_heads = 1, 2
+  c.model.fusion.mlp_dim, c.model.fusion.dropout = 32, 0.1
+  c.model.head.num_layers = 1
+  c.optimizer.name, c.optimizer.rates = "adamw", (("", 1e-3),)
+  c.optimizer.warmup = 2
+  c.train.unit, c.train.length, c.train.batch_size = "steps", STEPS, 8
+  c.eval.batch_size, c.eval.every, c.eval.num_drawn = 8, 0, 0
+  c.checkpoint.every = 2
+  c.log.every_steps = 1
+  return c
+
+
+def task_config(
+  task: str, captions: pathlib.Path, classes: pathlib.Path
+) -> ml_collections.ConfigDict:
+  """The tiny config of any task."""
+  of_classes = get_task(task).texts == "classes"
+  c = tiny_config(classes if of_classes else captions)
+  c.task = task
+  if of_classes:
+    c.data.texts = "classes"
+    c.checkpoint.best_metric = "mAP"
+  if not get_task(task).has_displacement:
+    c.pyramid.ranges = ((0, common.INF),)
+    c.model.fusion.kind = "transformer"
+    c.loss.relevance = "sigmoid"
+  if task == "frame_tagging":
+    c.model.fusion.kind = "none"
+    c.optimizer.rates = (("", 1e-3),)
+  return c
+
+
+@pytest.fixture(scope="session")
+def captions(tmp_path_factory) -> pathlib.Path:
+  """10 training and 5 validation videos, of 1 to 4 captions each."""
+  return tiny_data.write(
+    tmp_path_factory.mktemp("captions"),
+    {
+      "train": [tiny_data.caption_video(i) for i in range(10)],
+      "val": [tiny_data.caption_video(i) for i in range(5)],
+    },
+  )
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory) -> pathlib.Path:
+  """8 training and 4 validation videos of four classes."""
+  return tiny_data.write(
+    tmp_path_factory.mktemp("classes"),
+    {
+      "train": [tiny_data.class_video(i) for i in range(8)],
+      "val": [tiny_data.class_video(i) for i in range(4)],
+    },
+    classes=tiny_data.CLASSES,
+  )
+
+
+@pytest.fixture
+def config(captions) -> ml_collections.ConfigDict:
+  """The tiny config; unlocked for a test to change."""
+  return tiny_config(captions)

@@ -1,0 +1,95 @@
+"""A step in parts is the step at once."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.training.conftest import task_config
+from tests.training.random_batch import random_batch
+from unloc_jax.task.prompts import class_texts
+from unloc_jax.training import gradients, optim, state
+from unloc_jax.training import step as train_step
+
+
+def found(config, accumulate: int, batch, params):
+  """Gradients and losses of the batch in so many parts."""
+  config = config.copy_and_resolve_references()
+  config.train.accumulate = accumulate
+  parts = state.Parts.from_config(config)
+  prompts = None
+  if parts.task.texts == "classes":
+    names = ("run", "jump", "sit", "stand")
+    prompts = jnp.asarray(class_texts(config, names))
+  trained, frozen = optim.split_frozen(config, params)
+  find = (
+    gradients.whole_gradients if accumulate == 1 else gradients.summed_gradients
+  )
+  compute = jax.jit(
+    lambda trained: find(
+      trained, frozen, batch, prompts, jax.random.key(3), parts
+    )
+  )
+  return jax.tree.map(np.asarray, compute(trained))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+  "task",
+  ["moment_retrieval", "matched_moment_retrieval", "temporal_localization"],
+)
+def test_gradients_are_those_of_the_whole_batch(task):
+  """In-batch negatives and what the means are over, too."""
+  config = task_config(task, pathlib.Path("/"), pathlib.Path("/"))
+  config.model.fusion.dropout = 0.0
+  # Parts that count differently, which a mean of means would show.
+  batch = random_batch(config, batch_size=4)
+  batch["example_mask"][3] = False
+  parts = state.Parts.from_config(config)
+  params = jax.jit(lambda key: state.init_params(parts, key))(jax.random.key(1))
+  (want, want_losses), (have, have_losses) = (
+    found(config, n, batch, params) for n in (1, 2)
+  )
+  assert want_losses.keys() == have_losses.keys()
+  for name, value in want_losses.items():
+    np.testing.assert_allclose(have_losses[name], value, rtol=1e-6)
+  assert want.keys() == have.keys()
+  for name, value in want.items():
+    np.testing.assert_allclose(
+      have[name], value, atol=2e-6, rtol=1e-5, err_msg=name
+    )
+  assert np.abs(want["text_projection/kernel"]).max() > 1e-4
+
+
+@pytest.mark.parametrize(("accumulate", "nearest"), [(3, 2), (9, 8), (0, 1)])
+def test_parts_that_do_not_divide_the_batch(config, accumulate, nearest):
+  config.train.accumulate = accumulate
+  mesh = jax.make_mesh(
+    (1, 1, 1), ("data", "fsdp", "model"), devices=jax.devices()[:1]
+  )
+  parts = state.Parts.from_config(config)
+  with pytest.raises(ValueError, match=f"that does: {nearest}$"):
+    train_step.check_sizes(parts, mesh)
+
+
+def test_texts_of_stacked_layers_need_no_randomness():
+  """COIN with UnLoc-B: a text tower, its layers scanned, in parts."""
+  config = task_config(
+    "temporal_localization", pathlib.Path("/"), pathlib.Path("/")
+  )
+  config.model.scan_layers = True
+  config.train.accumulate = 2
+  parts = state.Parts.from_config(config)
+  prompts = jnp.asarray(class_texts(config, ("run", "jump", "sit", "stand")))
+  batch = random_batch(config, batch_size=4)
+  trained = state.param_shapes(parts)
+  grads, _ = jax.eval_shape(
+    lambda trained, key: gradients.summed_gradients(
+      trained, {}, batch, prompts, key, parts
+    ),
+    trained,
+    jax.random.key(0),
+  )
+  assert grads.keys() == trained.keys()

@@ -1,0 +1,244 @@
+"""Whole runs: figures, files, checkpoints, going on, stopping."""
+
+import json
+import os
+import shutil
+import signal
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.training.conftest import STEPS, tiny_config
+from tests.training.runs import assert_same_run, final_params, logged, losses
+from unloc_jax import embed, evaluate
+from unloc_jax.metrics import __main__ as metrics_main
+from unloc_jax.parallel import preemption, sharding
+from unloc_jax.training import checkpoints, gradients, state
+from unloc_jax.training import loop as train
+from unloc_jax.weights import folder as weights
+
+pytestmark = pytest.mark.heavy
+
+
+def scored_config(captions):
+  config = tiny_config(captions)
+  config.eval.every, config.eval.num_drawn = 2, 3
+  config.checkpoint.keep = 1
+  config.optimizer.ema = 0.9
+  return config.lock()
+
+
+@pytest.fixture(scope="module")
+def finished(captions, tmp_path_factory):
+  """A run of six steps that nothing disturbed."""
+  workdir = tmp_path_factory.mktemp("finished")
+  config = scored_config(captions)
+  reports = train.train_and_evaluate(config, str(workdir))
+  return types.SimpleNamespace(workdir=workdir, config=config, reports=reports)
+
+
+def test_losses_of_every_step_are_logged(finished):
+  found = losses(finished.workdir)
+  assert sorted(found) == ["loss/displacement", "loss/relevance", "loss/total"]
+  for values in found.values():
+    assert sorted(values) == list(range(1, STEPS + 1))
+    assert np.isfinite(list(values.values())).all()
+  assert found["loss/total"][STEPS] < found["loss/total"][1]
+
+
+def test_every_query_is_scored(finished):
+  report = finished.reports["val"]
+  assert report.seen == report.expected == 1 + 2 + 3 + 4 + 1
+
+
+def test_the_latest_and_the_best_checkpoint_are_kept(finished):
+  scores = logged(finished.workdir)["val/R1@0.5"]
+  assert sorted(scores) == [2, 4, 6]
+  # Of equals Orbax keeps one; whichever it is has the best figure.
+  kept = sorted(
+    int(p.name) for p in (finished.workdir / "checkpoints").iterdir()
+  )
+  assert kept[-1] == STEPS
+  assert len(kept) <= 2
+  assert max(scores[step] for step in kept) == max(scores.values())
+
+
+def test_the_submission_scores_the_same(finished, tmp_path):
+  folder = finished.workdir / "results" / "val"
+  out = tmp_path / "out.json"
+  metrics_main.main(
+    [
+      "--benchmark=anet_captions",
+      f"--predictions={folder / 'predictions.jsonl'}",
+      f"--ground_truth={folder / 'ground_truth.jsonl'}",
+      f"--json={out}",
+      "--resamples=0",
+    ]
+  )
+  text = out.read_text()
+  for name, value in finished.reports["val"].headline.items():
+    assert json.dumps(value)[:6] in text, (name, value)
+
+
+def test_timelines_are_drawn(finished):
+  drawn = list((finished.workdir / "results" / "val").glob("timeline_*.png"))
+  assert len(drawn) == 3
+  for path in drawn:
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) > 5000
+
+
+def test_nothing_half_written_is_left(finished):
+  assert not list(finished.workdir.rglob("*.tmp"))
+
+
+def test_the_best_checkpoint_is_evaluated_by_command(finished, capsys):
+  evaluate.main([f"--workdir={finished.workdir}", "--split", "val"])
+  line = capsys.readouterr().out.strip()
+  best = max(logged(finished.workdir)["val/R1@0.5"].values())
+  assert line.startswith("val: R1@0.3 ")
+  assert f"R1@0.5 {best:.2f} " in line
+  assert line.endswith("(11 of 11 examples)")
+
+
+def test_data_unlike_that_of_training_are_refused(finished, captions, tmp_path):
+  """By evaluation, by going on, and by a run from the weights."""
+  copy = shutil.copytree(captions, tmp_path / "copy")
+  manifest = json.loads((copy / "manifest.json").read_text())
+  manifest["frame_rate"] = 9.0
+  (copy / "manifest.json").write_text(json.dumps(manifest))
+  says = "frame_rate is 9.0 in the dataset but 2.0"
+  with pytest.raises(SystemExit, match=says):
+    evaluate.main([f"--workdir={finished.workdir}", "--data", str(copy)])
+  config = scored_config(captions).unlock()
+  config.data.path = str(copy)
+  with pytest.raises(ValueError, match=says):
+    train.train_and_evaluate(config, str(finished.workdir))
+  written = weights.load(str(finished.workdir / "weights")).config
+  assert written["source"]["frame_rate"] == 2.0
+  with pytest.raises(ValueError, match="for each of 8 frame positions"):
+    embed.load_embedder(str(finished.workdir))
+
+
+def evaluated(config, workdir):
+  mesh = sharding.make_mesh(config.mesh)
+  parts = state.Parts.from_config(config)
+  there = checkpoints.Checkpoints(str(workdir), config)
+  params = there.restore_params(parts, mesh)
+  there.close()
+  return parts, mesh, params
+
+
+def test_the_batch_size_of_evaluation_changes_nothing(finished, tmp_path):
+  """Nine rows (two captions each) in batches of 8, 16 and 24."""
+  rows = []
+  for size in (8, 16, 24):
+    config = finished.config.copy_and_resolve_references()
+    config.eval.batch_size, config.eval.num_drawn = size, 0
+    parts, mesh, params = evaluated(config, finished.workdir)
+    folder = tmp_path / str(size)
+    report = evaluate.Evaluator(parts, mesh, str(folder)).run(params, "val")
+    assert report.seen == report.expected == 11
+    lines = (folder / "results/val/predictions.jsonl").read_text().splitlines()
+    rows.append([json.loads(line) for line in lines])
+  assert len({row["qid"] for row in rows[0]}) == 11
+  for other in rows[1:]:
+    for one, two in zip(rows[0], other, strict=True):
+      assert one["qid"] == two["qid"]
+      np.testing.assert_allclose(
+        one["pred_relevant_windows"], two["pred_relevant_windows"], atol=1e-4
+      )
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(
+  captions, finished, tmp_path, monkeypatch
+):
+  """Asked to stop in step 3, which is no step of a checkpoint."""
+  add = train.nonfinite.Guard.add
+
+  def ask(guard, step, batch, metrics):
+    if step == 3:
+      os.kill(os.getpid(), signal.SIGTERM)
+    add(guard, step, batch, metrics)
+
+  monkeypatch.setattr(train.nonfinite.Guard, "add", ask)
+  before = signal.getsignal(signal.SIGTERM)
+  config = scored_config(captions)
+  with pytest.raises(preemption.PreemptedError) as stopped:
+    train.train_and_evaluate(config, str(tmp_path))
+  assert "step 3 of 6" in str(stopped.value)
+  assert "same command" in str(stopped.value)
+  assert signal.getsignal(signal.SIGTERM) == before
+  monkeypatch.undo()
+  # What a run killed in its next save would leave.
+  (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir()
+  train.train_and_evaluate(config, str(tmp_path))
+  assert_same_run(finished.workdir, tmp_path)
+
+
+def test_a_finished_run_is_only_scored_again(finished):
+  before = final_params(finished.workdir)
+  again = train.train_and_evaluate(finished.config, str(finished.workdir))
+  assert again["val"].headline == finished.reports["val"].headline
+  after = final_params(finished.workdir)
+  assert all(np.array_equal(before[k], after[k]) for k in before)
+
+
+def test_steps_that_are_not_finite_are_skipped_then_stop_the_run(
+  captions, tmp_path, monkeypatch
+):
+  """Two bad batches, then good ones, then a third bad one."""
+  config = scored_config(captions)
+  with config.unlocked():
+    config.train.max_skipped = 2
+    config.eval.every = 0
+  make, compute = train.make_batches, gradients.batch_losses
+
+  def bad_losses(params, batch, *args):
+    factor = jnp.where(batch["duration"][0] < 0, jnp.nan, 1.0)
+    return {k: v * factor for k, v in compute(params, batch, *args).items()}
+
+  def spoilt(*args):
+    for number, batch in enumerate(make(*args), start=1):
+      if number in (2, 3, 5):
+        batch = {**batch, "duration": -batch["duration"]}
+      yield batch
+
+  monkeypatch.setattr(train, "make_batches", spoilt)
+  monkeypatch.setattr(gradients, "batch_losses", bad_losses)
+  with pytest.raises(FloatingPointError) as error:
+    train.train_and_evaluate(config, str(tmp_path))
+  text = str(error.value)
+  assert "\n" not in text
+  assert text.startswith("3 steps were skipped")
+  saved = tmp_path / "nonfinite" / "step_5-0.npz"
+  assert str(saved) in text
+  with np.load(saved, allow_pickle=False) as batch:
+    assert (batch["duration"] < 0).all()
+    assert batch["frames"].shape == (8, 8, 32, 32, 3)
+  found = logged(tmp_path)
+  assert [found["skipped"][s] for s in range(1, 6)] == [0, 1, 2, 2, 3]
+  assert np.isfinite(found["loss/total"][4])
+
+
+def test_frozen_towers_have_no_optimizer_state_and_stay(captions, tmp_path):
+  config = tiny_config(captions)
+  config.model.image_tower.frozen = True
+  config.eval.splits = ()
+  parts = state.Parts.from_config(config.lock())
+  mesh = sharding.make_mesh(config.mesh)
+  optimizer = train.make_optimizer(parts, STEPS, 1.0)
+  start = state.init_state(parts, optimizer, mesh)
+  trained = {k: v for k, v in start.params.items() if "image_tower/" not in k}
+  assert len(trained) < len(start.params)
+  names = {
+    sharding.key_name(key)
+    for path, _ in jax.tree_util.tree_leaves_with_path(start.opt_state)
+    for key in path
+  }
+  assert not [name for name in names if name.startswith("image_tower/")]
+  assert names.issuperset(trained)

@@ -1,0 +1,487 @@
+"""CLIP's weights in every published form, and towers against their makers."""
+
+import functools
+import json
+import sys
+import types
+import warnings
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from unloc_jax.models.towers.clip import ImageTower, TextTower, end_tokens
+from unloc_jax.weights import clip
+from unloc_jax.weights import folder as weights
+
+TINY = {
+  "image_size": 32,
+  "patch": 16,
+  "width": 128,
+  "layers": 2,
+  "text_width": 64,
+  "text_layers": 2,
+  "vocab": 60,
+  "length": 12,
+  "dim": 32,
+}
+SHAPES = {
+  "B/32": (32, 768, 12, 512, 12, 512),
+  "B/16": (16, 768, 12, 512, 12, 512),
+  "L/14": (14, 1024, 24, 768, 12, 768),
+}
+
+
+def full_size(name):
+  """Sizes of a published model; fewer words, which changes no layer."""
+  patch, width, layers, text_width, text_layers, dim = SHAPES[name]
+  return {
+    "image_size": 224,
+    "patch": patch,
+    "width": width,
+    "layers": layers,
+    "text_width": text_width,
+    "text_layers": text_layers,
+    "vocab": 1000,
+    "length": 77,
+    "dim": dim,
+  }
+
+
+def openai_shapes(size):
+  """Shapes of OpenAI's tensors."""
+  width, patch = size["width"], size["patch"]
+  grid = (size["image_size"] // patch) ** 2
+  shapes = {
+    "visual.conv1.weight": (width, 3, patch, patch),
+    "visual.class_embedding": (width,),
+    "visual.positional_embedding": (grid + 1, width),
+    "visual.proj": (width, size["dim"]),
+    "token_embedding.weight": (size["vocab"], size["text_width"]),
+    "positional_embedding": (size["length"], size["text_width"]),
+    "text_projection": (size["text_width"], size["dim"]),
+    "logit_scale": (),
+  }
+  for name, side in (
+    ("visual.ln_pre", width),
+    ("visual.ln_post", width),
+    ("ln_final", size["text_width"]),
+  ):
+    shapes |= {f"{name}.weight": (side,), f"{name}.bias": (side,)}
+  for prefix, side, layers in (
+    ("visual.transformer", width, size["layers"]),
+    ("transformer", size["text_width"], size["text_layers"]),
+  ):
+    for i in range(layers):
+      for name, shape in (
+        ("ln_1.weight", (side,)),
+        ("ln_1.bias", (side,)),
+        ("ln_2.weight", (side,)),
+        ("ln_2.bias", (side,)),
+        ("attn.in_proj_weight", (3 * side, side)),
+        ("attn.in_proj_bias", (3 * side,)),
+        ("attn.out_proj.weight", (side, side)),
+        ("attn.out_proj.bias", (side,)),
+        ("mlp.c_fc.weight", (4 * side, side)),
+        ("mlp.c_fc.bias", (4 * side,)),
+        ("mlp.c_proj.weight", (side, 4 * side)),
+        ("mlp.c_proj.bias", (side,)),
+      ):
+        shapes[f"{prefix}.resblocks.{i}.{name}"] = shape
+  return shapes
+
+
+def random_tensors(shapes, seed=0):
+  """Values that keep every layer's outputs about 1."""
+  rng = np.random.default_rng(seed)
+  tensors = {}
+  for name, shape in shapes.items():
+    value = rng.standard_normal(shape, dtype=np.float32)
+    if len(shape) > 1:
+      value *= (np.prod(shape[1:]) if "weight" in name else shape[0]) ** -0.5
+    elif "weight" in name:
+      value = 1 + 0.1 * value
+    else:
+      value = 0.1 * value
+    tensors[name] = np.asarray(value, np.float32)
+  return tensors
+
+
+@functools.lru_cache(maxsize=4)
+def our_towers(sizes_json):
+  """Jitted (frames, ids, params) -> image embedding, all text tokens."""
+  sizes = json.loads(sizes_json)
+  image = {k: v for k, v in sizes["image"].items() if k != "image_size"}
+  image_tower = ImageTower(**image, scan=True)
+  text_tower = TextTower(**sizes["text"], scan=True)
+
+  @jax.jit
+  def run(frames, ids, image_params, text_params, projections):
+    tokens = image_tower.apply({"params": image_params}, frames, True)
+    words = text_tower.apply({"params": text_params}, ids, True)
+    words = words @ projections[1]
+    return tokens @ projections[0], words, end_tokens(words, ids)
+
+  return run
+
+
+def nested(params, tower, count):
+  """Parameters of a tower with its layers stacked."""
+  tree = {}
+  flat = {k: v for k, v in params.items() if k.startswith(f"{tower}/")}
+  layer = f"{tower}/encoder/layer_0/"
+  like = {
+    f"{tower}/encoder/layers/{k[len(layer) :]}": np.empty((count, 0))
+    for k in flat
+    if k.startswith(layer)
+  }
+  for name, value in weights.stack(flat, like).items():
+    *path, leaf = name.split("/")[1:]
+    node = tree
+    for part in path:
+      node = node.setdefault(part, {})
+    node[leaf] = value
+  return tree
+
+
+def run_ours(converted, frames, ids):
+  """Image embeddings [B, D], text tokens [Q, L, D], end tokens [Q, D]."""
+  params, sizes = converted.params, converted.config
+  run = our_towers(json.dumps(sizes))
+  out = run(
+    frames.transpose(0, 2, 3, 1)[:, None],
+    ids,
+    nested(params, "image_tower", sizes["image"]["num_layers"]),
+    nested(params, "text_tower", sizes["text"]["num_layers"]),
+    [params[f"{k}_projection/kernel"] for k in ("image", "text")],
+  )
+  image, words, ends = (np.asarray(x) for x in out)
+  return image[:, 0], words, ends
+
+
+def inputs(size, seed=1):
+  """Normalised frames [1, 3, H, W] and ids [2, L], the second padded."""
+  rng = np.random.default_rng(seed)
+  side = size["image_size"]
+  frames = rng.standard_normal((1, 3, side, side), dtype=np.float32)
+  ids = rng.integers(1, size["vocab"] - 2, (2, size["length"]))
+  ids[0, -1] = ids[1, 6] = size["vocab"] - 1
+  ids[1, 7:] = 0
+  return frames, ids.astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def torch():
+  """PyTorch."""
+  return pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+@pytest.fixture(scope="module")
+def transformers(torch):
+  """Hugging Face's transformers."""
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    module = pytest.importorskip(
+      "transformers", reason="transformers is not installed"
+    )
+    assert module.CLIPModel is not None
+  return module
+
+
+@pytest.fixture(scope="module")
+def open_clip(transformers):
+  """OpenCLIP; torchvision only prepares its images, so a stand-in will do."""
+  replaced = _stand_in_for_torchvision()
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")
+      yield pytest.importorskip(
+        "open_clip", reason="open_clip is not installed", exc_type=Exception
+      )
+  finally:
+    for name in replaced:
+      sys.modules.pop(name)
+
+
+def _stand_in_for_torchvision():
+  try:
+    import torchvision
+
+    assert torchvision
+    return []
+  except (ImportError, RuntimeError):
+    for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
+      sys.modules.pop(name)
+  names = (
+    "torchvision",
+    "torchvision.ops",
+    "torchvision.ops.misc",
+    "torchvision.transforms",
+    "torchvision.transforms.functional",
+  )
+
+  class AnyClass(type):
+    def __getattr__(cls, name):
+      return name
+
+  class Anything(types.ModuleType):
+    def __getattr__(self, name):
+      if name.startswith("__"):
+        raise AttributeError(name)
+      return AnyClass(name, (), {})
+
+  for name in names:
+    module = Anything(name)
+    module.__path__ = []
+    sys.modules[name] = module
+    if "." in name:
+      parent, _, leaf = name.rpartition(".")
+      setattr(sys.modules[parent], leaf, module)
+  return names
+
+
+def hugging_face_model(torch, transformers, size, seed=0):
+  """A CLIPModel with random values."""
+  common = {"projection_dim": size["dim"], "hidden_act": "quick_gelu"}
+  config = transformers.CLIPConfig(
+    vision_config={
+      "image_size": size["image_size"],
+      "patch_size": size["patch"],
+      "hidden_size": size["width"],
+      "intermediate_size": 4 * size["width"],
+      "num_hidden_layers": size["layers"],
+      "num_attention_heads": size["width"] // 64,
+      **common,
+    },
+    text_config={
+      "vocab_size": size["vocab"],
+      "hidden_size": size["text_width"],
+      "intermediate_size": 4 * size["text_width"],
+      "num_hidden_layers": size["text_layers"],
+      "num_attention_heads": size["text_width"] // 64,
+      "max_position_embeddings": size["length"],
+      "eos_token_id": size["vocab"] - 1,
+      "bos_token_id": 1,
+      "pad_token_id": 0,
+      **common,
+    },
+    projection_dim=size["dim"],
+  )
+  with torch.device("meta"):
+    model = transformers.CLIPModel(config)
+  shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+  tensors = random_tensors(shapes, seed)
+  state = {k: torch.from_numpy(v) for k, v in tensors.items()}
+  model.load_state_dict(state, assign=True)
+  for tower in (model.vision_model, model.text_model):
+    positions = tower.embeddings.position_ids.shape[-1]
+    tower.embeddings.position_ids = torch.arange(positions)[None]
+  return model.eval(), tensors, config
+
+
+def check_hugging_face(torch, transformers, size):
+  model, tensors, config = hugging_face_model(torch, transformers, size)
+  frames, ids = inputs(size)
+  with torch.no_grad():
+    image = model.visual_projection(
+      model.vision_model(torch.from_numpy(frames)).pooler_output
+    )
+    text = model.text_model(
+      torch.from_numpy(ids).long(), attention_mask=torch.from_numpy(ids > 0)
+    )
+    words = model.text_projection(text.last_hidden_state).numpy()
+    ends = model.text_projection(text.pooler_output).numpy()
+  del model
+  converted = clip.convert(tensors, config.to_dict())
+  ours = run_ours(converted, frames, ids)
+  np.testing.assert_allclose(ours[0], image.numpy(), atol=1e-4)
+  real = ids > 0
+  np.testing.assert_allclose(ours[1][real], words[real], atol=1e-4)
+  np.testing.assert_allclose(ours[2], ends, atol=1e-4)
+  return max(
+    np.abs(ours[0] - image.numpy()).max(),
+    np.abs(ours[1][real] - words[real]).max(),
+  )
+
+
+def check_open_clip(torch, open_clip, size):
+  from open_clip.model import CLIP
+
+  with torch.device("meta"):
+    model = CLIP(
+      embed_dim=size["dim"],
+      vision_cfg={
+        "image_size": size["image_size"],
+        "layers": size["layers"],
+        "width": size["width"],
+        "patch_size": size["patch"],
+      },
+      text_cfg={
+        "context_length": size["length"],
+        "vocab_size": size["vocab"],
+        "width": size["text_width"],
+        "heads": size["text_width"] // 64,
+        "layers": size["text_layers"],
+      },
+      quick_gelu=True,
+    )
+  tensors = random_tensors(openai_shapes(size))
+  state = {k: torch.from_numpy(v) for k, v in tensors.items()}
+  model.load_state_dict(state, assign=True)
+  length = size["length"]
+  mask = torch.full((length, length), float("-inf")).triu(1)
+  model.register_buffer("attn_mask", mask, persistent=False)
+  model.eval()
+  frames, ids = inputs(size)
+  with torch.no_grad():
+    image = model.encode_image(torch.from_numpy(frames)).numpy()
+    text = model.encode_text(torch.from_numpy(ids).long()).numpy()
+  del model
+  ours = run_ours(clip.convert(tensors, {}), frames, ids)
+  np.testing.assert_allclose(ours[0], image, atol=1e-4)
+  np.testing.assert_allclose(ours[2], text, atol=1e-4)
+  return max(np.abs(ours[0] - image).max(), np.abs(ours[2] - text).max())
+
+
+def test_tiny_towers_as_transformers(torch, transformers):
+  assert check_hugging_face(torch, transformers, TINY) < 1e-4
+
+
+def test_tiny_towers_as_open_clip(torch, open_clip):
+  assert check_open_clip(torch, open_clip, TINY) < 1e-4
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", SHAPES)
+def test_published_shapes_as_transformers(torch, transformers, name):
+  assert check_hugging_face(torch, transformers, full_size(name)) < 1e-4
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", SHAPES)
+def test_published_widths_as_open_clip(torch, open_clip, name):
+  # Four layers: transformers' towers are compared at full depth above.
+  size = {**full_size(name), "layers": 4, "text_layers": 4}
+  assert check_open_clip(torch, open_clip, size) < 1e-4
+
+
+def as_ours(tensors):
+  return clip.convert(tensors, {}).params
+
+
+def test_sizes_are_inferred():
+  sizes = clip.convert(random_tensors(openai_shapes(TINY)), {}).config
+  assert sizes == {
+    "image": {
+      "patch": 16,
+      "width": 128,
+      "num_layers": 2,
+      "image_size": 32,
+      "num_heads": 2,
+    },
+    "text": {
+      "vocab_size": 60,
+      "max_tokens": 12,
+      "width": 64,
+      "num_layers": 2,
+      "num_heads": 1,
+    },
+    "width": 32,
+  }
+
+
+def test_wrapped_and_open_clip_names_give_the_same():
+  tensors = random_tensors(openai_shapes(TINY))
+  plain = as_ours(tensors)
+  text = ("token", "positional", "text", "ln_final", "transformer")
+  renamed = {
+    f"module.text.{k}" if k.startswith(text) else f"module.{k}": v
+    for k, v in tensors.items()
+  }
+  for given in (renamed, {f"state_dict.{k}": v for k, v in tensors.items()}):
+    ours = as_ours({**given, "attn_mask": np.zeros((12, 12))})
+    assert ours.keys() == plain.keys()
+    assert all(np.array_equal(ours[k], plain[k]) for k in plain)
+
+
+def test_all_differences_are_listed():
+  tensors = random_tensors(openai_shapes(TINY))
+  del tensors["visual.ln_pre.bias"]
+  tensors["surprise"] = np.zeros(3)
+  tensors["transformer.resblocks.1.mlp.c_fc.bias"] = np.zeros(5)
+  with pytest.raises(ValueError, match="3 differences") as caught:
+    clip.convert(tensors, {})
+  lines = str(caught.value).split("\n")[1:]
+  assert [line.split()[:2] for line in lines] == [
+    ["-", "image_tower/norm_pre/bias"],
+    ["+", "surprise"],
+    ["~", "text_tower/encoder/layer_1/mlp/up/bias"],
+  ]
+
+
+@pytest.mark.parametrize(
+  ("config", "message"),
+  [
+    ({"vision_config": {"hidden_act": "gelu"}}, "quick GELU"),
+    ({"model_cfg": {"vision_cfg": {}, "text_cfg": {}}}, "quick GELU"),
+    ({"vision_config": {"num_attention_heads": 7}}, "no 7 heads"),
+  ],
+)
+def test_configs_that_are_not_ours_are_refused(config, message):
+  with pytest.raises(ValueError, match=message):
+    clip.convert(random_tensors(openai_shapes(TINY)), config)
+
+
+def test_resnet_is_refused():
+  with pytest.raises(ValueError, match="ResNet"):
+    clip.convert({"visual.layer1.0.conv1.weight": np.zeros((1, 1))}, {})
+
+
+def test_command_writes_a_folder_or_one_line(tmp_path, capsys):
+  tensors = random_tensors(openai_shapes(TINY))
+  safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
+  out = tmp_path / "out"
+  assert clip.main(["--from", str(tmp_path), "--to", str(out)]) == 0
+  loaded = weights.load(str(out))
+  assert loaded.config["clip"]["image"]["patch"] == 16
+  assert loaded.config["source"]["file"] == "model.safetensors"
+  expected = as_ours(tensors)
+  assert all(np.array_equal(loaded.params[k], v) for k, v in expected.items())
+  capsys.readouterr()
+  assert clip.main(["--from", str(tmp_path), "--to", str(out)]) == 1
+  assert "exists" in capsys.readouterr().err
+  assert clip.main(["--from", str(tmp_path / "no"), "--to", str(out)]) == 1
+  error = capsys.readouterr().err
+  assert "no such file" in error
+  assert error.count("\n") == 1
+
+
+def test_sharded_files(tmp_path):
+  tensors = random_tensors(openai_shapes(TINY))
+  files = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(tensors)}
+  for file in set(files.values()):
+    part = {k: v for k, v in tensors.items() if files[k] == file}
+    safetensors.numpy.save_file(part, tmp_path / file)
+  index = tmp_path / "model.safetensors.index.json"
+  index.write_text(json.dumps({"weight_map": files}))
+  read, _, file = clip.read(str(tmp_path))
+  assert file == index.name
+  assert read.keys() == tensors.keys()
+  index.write_text(json.dumps({"weight_map": {"a": "../part-0.safetensors"}}))
+  with pytest.raises(ValueError, match="not a file beside it"):
+    clip.read(str(tmp_path))
+
+
+def test_repository_without_internet_is_one_line(capsys, monkeypatch):
+  hub = types.ModuleType("huggingface_hub")
+
+  def offline(*_, **__):
+    raise OSError("no route to host\nmore")
+
+  hub.snapshot_download = offline
+  monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+  assert clip.main(["--from", "openai/clip-vit", "--to", "nowhere"]) == 1
+  error = capsys.readouterr().err
+  assert "no route to host" in error
+  assert error.count("\n") == 1

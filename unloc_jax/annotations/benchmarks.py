@@ -1,0 +1,149 @@
+"""The benchmarks, as values: who reads them, and what they should hold."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+
+from unloc_jax.annotations import (
+  captions,
+  common,
+  custom,
+  detection,
+  kinetics,
+  moments,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Official:
+  """Published counts of one split; (fewest, most) where sources differ.
+
+  Attributes:
+    videos: Videos, None where not published.
+    queries: Queries, None where not published or not asked.
+    note: Why another count may be right.
+  """
+
+  videos: tuple[int, int] | None = None
+  queries: tuple[int, int] | None = None
+  note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+  """One benchmark.
+
+  Attributes:
+    name: As on the command line.
+    title: As people write it.
+    read: Reads its annotation files from a folder, or from one file.
+    official: Split -> published counts.
+    class_count: Published number of classes, None for captions.
+  """
+
+  name: str
+  title: str
+  read: Callable[[pathlib.Path], common.AnnotationSet]
+  official: Mapping[str, Official] = dataclasses.field(default_factory=dict)
+  class_count: int | None = None
+
+
+def _same(count: int) -> tuple[int, int]:
+  return count, count
+
+
+_QVH_NOTE = (
+  "the paper counts 10,310 queries in all, 7,218 / 1,550 / 1,542; one less"
+  " a split is the number of newlines in files that end without one"
+)
+_MISSING_NOTE = (
+  "about a tenth of the source videos no longer exist; without these, and as"
+  " BSN's file has it, 9,649 and 4,728 are left"
+)
+
+BENCHMARKS: dict[str, Benchmark] = {
+  b.name: b
+  for b in (
+    Benchmark(
+      "anet_captions",
+      "ActivityNet Captions",
+      captions.read,
+      {
+        "train": Official(_same(10_009), _same(37_421)),
+        "val": Official(_same(4_917), _same(17_505)),
+        "test": Official(_same(4_885), _same(17_031)),
+      },
+    ),
+    Benchmark(
+      "charades_sta",
+      "Charades-STA",
+      moments.read_charades,
+      {
+        "train": Official(
+          queries=(12_404, 12_408), note="copies differ by up to four bad lines"
+        ),
+        "test": Official(queries=_same(3_720)),
+      },
+    ),
+    Benchmark(
+      "qvhighlights",
+      "QVHighlights",
+      moments.read_jsonl,
+      {
+        "train": Official(queries=(7_217, 7_218), note=_QVH_NOTE),
+        "val": Official(queries=(1_549, 1_550), note=_QVH_NOTE),
+        "test": Official(queries=(1_541, 1_542), note=_QVH_NOTE),
+      },
+    ),
+    Benchmark(
+      "anet",
+      "ActivityNet 1.3",
+      detection.read_anet,
+      {
+        "train": Official(_same(10_024), note=_MISSING_NOTE),
+        "val": Official(_same(4_926), note=_MISSING_NOTE),
+      },
+      class_count=200,
+    ),
+    Benchmark(
+      "coin",
+      "COIN",
+      detection.read_coin,
+      {
+        "train": Official(
+          (8_461, 9_030),
+          note="9,030 listed; 8,461 is what the reference still had",
+        ),
+        "test": Official(_same(2_797)),
+      },
+      class_count=778,
+    ),
+    Benchmark(
+      "thumos14",
+      "THUMOS14",
+      detection.read_thumos14,
+      {
+        "train": Official(_same(200)),
+        "test": Official(
+          (210, 213),
+          note="213 test videos; copies leave out those whose"
+          " annotations are wrong or empty",
+        ),
+      },
+      class_count=20,
+    ),
+    Benchmark("kinetics400", "Kinetics-400", kinetics.read, class_count=400),
+    Benchmark("kinetics600", "Kinetics-600", kinetics.read, class_count=600),
+    Benchmark("kinetics700", "Kinetics-700", kinetics.read, class_count=700),
+    Benchmark("custom", "your own videos", custom.read),
+  )
+}
+
+
+def benchmark(name: str) -> Benchmark:
+  """Returns a benchmark by name. Raises ValueError listing the names."""
+  if name not in BENCHMARKS:
+    raise ValueError(
+      f"--dataset {name}: not known; choose from {', '.join(BENCHMARKS)}"
+    )
+  return BENCHMARKS[name]

@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all: written beside, then renamed."""
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from etils import epath
+
+
+@contextlib.contextmanager
+def replacing(path: os.PathLike[str] | str) -> Iterator[epath.Path]:
+  """Gives a place beside `path`, which becomes `path` when the block ends.
+
+  The name is free in the same folder and keeps the ending, which some writers
+  read the format from. An error removes it and leaves `path` as it was.
+
+  Args:
+    path: A file, on any file system. Its folder is made where missing.
+  """
+  target = epath.Path(path)
+  target.parent.mkdir(parents=True, exist_ok=True)
+  beside = target.parent / f".{secrets.token_hex(6)}.part{target.suffix}"
+  try:
+    yield beside
+    beside.replace(target)
+  except BaseException:
+    beside.unlink(missing_ok=True)
+    raise
+
+
+def write_text(path: os.PathLike[str] | str, text: str) -> None:
+  """Writes text as UTF-8."""
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path: os.PathLike[str] | str, content: bytes) -> None:
+  """Writes bytes."""
+  with replacing(path) as beside:
+    beside.write_bytes(content)
+
+
+def write_json(path: os.PathLike[str] | str, value: Any) -> None:
+  """Writes readable JSON, a newline at its end."""
+  write_text(path, json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""Any video file -> frames with true times; clips. No JAX, no TensorFlow."""

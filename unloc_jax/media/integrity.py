@@ -1,0 +1,250 @@
+"""Is this the whole video? Compares what was decoded with what was promised.
+
+libav decodes a truncated file to its premature end without an error, and
+conceals damage. Nothing here stops early; `verdict` is asked at the end.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+
+from unloc_jax.media.clock import MICROSECONDS, Ticks
+from unloc_jax.media.errors import Reason, VideoError
+
+# A file that ends earlier than it says by less than this is whole: muxers
+# round, and cutters leave a frame or two behind.
+_SLACK_SECONDS = Fraction(1, 5)
+# Where a file is known to be cut, only rounding is forgiven.
+_ROUNDING_SECONDS = Fraction(1, 100)
+# Containers put less than this between packets, and lost packets leave a gap
+# in time as well.
+_HOLE_BYTES = 256
+_HOLE_SECONDS = Fraction(1, 10)
+
+
+# Share of the chunks an AVI's header may promise too many.
+_AVI_SLACK = 0.01
+
+
+class Integrity:
+  """Watches packets and frames of one video stream go by.
+
+  Attributes:
+    damaged: Ticks of the video during which no wholly decoded frame is there
+      to be shown.
+  """
+
+  def __init__(
+    self,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    ticks: Ticks,
+    whole: bool | None = None,
+  ):
+    """Watches nothing yet.
+
+    Args:
+      container: The file.
+      stream: Its video.
+      ticks: Its clock.
+      whole: Whether the file goes on to its container's end, where that is
+        known: then nothing is forgiven, or nothing is counted.
+    """
+    self._format = container.format.name
+    self._is_cut = whole is False
+    # With its index an AVI is what it is, whatever its header promises.
+    self._is_indexed = whole is True and self._format == "avi"
+    self._seek_holes = self._format.startswith("matroska")
+    self._index = stream.index
+    self._ticks = ticks
+    self._promised_frames = stream.frames
+    self._promise = promised_end(container, stream)
+    self._first_packet: int | None = None
+    self._packets = self._chunks = 0
+    self._packet_end: int | None = None
+    self._file_place: int | None = None
+    self._hole = False
+    self._hole_ticks = ticks.of_seconds(_HOLE_SECONDS)
+    self._fault = False
+    self._last_good = 0
+    self._last_packet: int | None = None
+    self._widest_gap = 0
+    self.damaged = 0
+
+  def packet(self, packet: av.Packet) -> None:
+    """Counts a packet of any stream."""
+    stamp = packet.pts
+    if stamp is not None:
+      unit = self._ticks.of(packet.stream_index)
+      start = stamp * unit
+      end = start + (packet.duration or 0) * unit
+      if self._first_packet is None or start < self._first_packet:
+        self._first_packet = start
+      if self._packet_end is None or end > self._packet_end:
+        self._packet_end = end
+    if not packet.size:
+      return
+    if self._seek_holes:
+      self._look_for_hole(packet)
+    if packet.stream_index != self._index:
+      return
+    self._packets += 1
+    # An AVI's decoding times count its chunks, empty ones included.
+    self._chunks = max(self._packets, 1 + (packet.dts or 0))
+    if packet.is_corrupt:
+      self._fault = True
+    if stamp is not None:
+      if self._last_packet is not None:
+        self._gap(start - self._last_packet)
+      self._last_packet = start
+      self._hole = False
+
+  def _gap(self, gap: int) -> None:
+    """Tells a gap in time that a hole in the file made from any other."""
+    if self._hole and gap > max(self._hole_ticks, 2 * self._widest_gap):
+      self._fault = True
+    elif gap > self._widest_gap:
+      self._widest_gap = gap
+
+  def _look_for_hole(self, packet: av.Packet) -> None:
+    """Notes bytes between packets that belong to none.
+
+    A Matroska demuxer silently goes on at the next cluster that it finds.
+    """
+    place = packet.pos
+    if place is None:
+      return
+    if self._file_place is not None:
+      self._hole |= place - self._file_place > _HOLE_BYTES
+    self._file_place = place + packet.size
+
+  def fault(self) -> None:
+    """Notes that the decoder refused a packet."""
+    self._fault = True
+
+  def frame(self, frame: av.VideoFrame, appears: int) -> None:
+    """Notes a decoded frame and when it appears, in ticks."""
+    if frame.is_corrupt:
+      self._fault = True
+      return
+    if self._fault:
+      self.damaged += max(0, appears - self._last_good)
+      self._fault = False
+    self._last_good = appears
+
+  def verdict(self, end: int, max_damaged: float) -> None:
+    """Raises VideoError unless the video was decoded whole.
+
+    Args:
+      end: When the last decoded frame stops being shown, in ticks.
+      max_damaged: Share of the length that may be damaged.
+    """
+    seconds = self._ticks.seconds
+    lacking = self._promised_frames - self._packets
+    if self._format == "avi":
+      lacking = self._promised_frames - self._chunks
+      if not self._is_cut:
+        lacking -= int(_AVI_SLACK * self._promised_frames)
+    if lacking > 0 and not self._is_indexed:
+      raise VideoError(
+        Reason.TRUNCATED,
+        f"holds {self._packets} of {self._promised_frames} frames, "
+        f"{seconds(end):.2f} s",
+      )
+    if not self._is_indexed:
+      self._check_end(end)
+    if self._fault:
+      self.damaged += max(0, end - self._last_good)
+    if self.damaged > max_damaged * end:
+      raise VideoError(
+        Reason.DAMAGED,
+        f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
+        " decoded whole",
+      )
+
+  def _check_end(self, end: int) -> None:
+    """Raises VideoError where the file stops before its declared end."""
+    if self._promise is None:
+      return
+    # A file of a few frames may be too short for libav to find its start.
+    start = self._ticks.start
+    if start is None:
+      start = self._first_packet or 0
+    declared = self._ticks.of_seconds(
+      self._promise.length(Fraction(start, self._ticks.per_second))
+    )
+    reached = end
+    if self._promise.whole_file and self._packet_end is not None:
+      # Sound may run on after the picture; both count against the file's end.
+      reached = max(end, self._packet_end - start)
+    slack = max(
+      self._ticks.of_seconds(_SLACK_SECONDS), self._widest_gap * 3 // 2
+    )
+    if self._is_cut:
+      slack = self._ticks.of_seconds(_ROUNDING_SECONDS)
+    if reached + slack < declared:
+      seconds = self._ticks.seconds
+      raise VideoError(
+        Reason.TRUNCATED,
+        f"{seconds(reached):.2f} s decoded of {seconds(declared):.2f} s"
+        " declared",
+      )
+
+
+class Promise(NamedTuple):
+  """What a file declares of its end.
+
+  Attributes:
+    seconds: The end, or the length.
+    from_zero: Counted from the zero of the file's clock, not from its start.
+    whole_file: That of the longest stream, not of the video stream itself.
+  """
+
+  seconds: Fraction
+  from_zero: bool
+  whole_file: bool
+
+  def length(self, start: Fraction) -> Fraction:
+    """Returns the length in seconds of a video whose clock starts there."""
+    return self.seconds - start if self.from_zero else self.seconds
+
+
+def promised_end(
+  container: av.container.InputContainer, stream: av.VideoStream
+) -> Promise | None:
+  """Returns what the file declares of its end, or None where it does not."""
+  if container.format.name.startswith("matroska"):
+    return _matroska_end(container, stream)
+  start = Fraction(container.start_time or 0, MICROSECONDS)
+  if stream.duration is not None and stream.time_base is not None:
+    first = (stream.start_time or 0) * Fraction(stream.time_base)
+    length = stream.duration * Fraction(stream.time_base)
+    return Promise(first + length - start, False, False)
+  if container.duration is None:
+    return None
+  return Promise(Fraction(container.duration, MICROSECONDS), False, True)
+
+
+def _matroska_end(
+  container: av.container.InputContainer, stream: av.VideoStream
+) -> Promise | None:
+  """Matroska declares where a track or the file ends, not how long it is."""
+  tag = _tagged_duration(stream.metadata)
+  if tag is not None:
+    return Promise(tag, True, False)
+  if container.duration is None:
+    return None
+  return Promise(Fraction(container.duration, MICROSECONDS), True, True)
+
+
+def _tagged_duration(metadata: dict[str, str]) -> Fraction | None:
+  """Reads the HH:MM:SS.n tag by which Matroska gives a track's end."""
+  if "DURATION" not in metadata:
+    return None
+  text = metadata["DURATION"]
+  try:
+    hours, minutes, seconds = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+  except ValueError:
+    return None

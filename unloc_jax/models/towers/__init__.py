@@ -1,0 +1,1 @@
+"""Towers: pixels or tokens -> embeddings."""

@@ -1,0 +1,1 @@
+"""What was found, as official files, tables and pictures."""

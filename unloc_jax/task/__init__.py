@@ -1,0 +1,1 @@
+"""What is asked of a video: pure functions and values."""

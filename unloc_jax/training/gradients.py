@@ -1,0 +1,177 @@
+"""Losses of a batch and their gradients, at once or part after part."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from unloc_jax.models.unloc import Texts, UnLoc
+from unloc_jax.parallel.sharding import constrain
+from unloc_jax.task.objective import (
+  Targets,
+  among,
+  compute_losses,
+  count_slots,
+  displacement_pairs,
+  make_targets,
+)
+from unloc_jax.task.prompts import draw_prompts
+from unloc_jax.training.state import Parts, nest
+
+Batch = Mapping[str, jax.Array]
+Params = Mapping[str, jax.Array]
+Losses = dict[str, jax.Array]
+
+
+@flax.struct.dataclass
+class Asked:
+  """What a batch is asked, apart from the texts; each has B as first axis.
+
+  Attributes:
+    frames: Frames or embeddings.
+    frame_mask: bool [B, T].
+    pairs: int32 [B, M], see `displacement_pairs`; or None.
+    targets: What the heads should say.
+  """
+
+  frames: jax.Array
+  frame_mask: jax.Array
+  pairs: jax.Array | None
+  targets: Targets
+
+
+def prepare(
+  batch: Batch, prompts: jax.Array | None, key: jax.Array, parts: Parts
+) -> tuple[jax.Array, Asked]:
+  """The texts that a batch meets in this step, and all else it is asked."""
+  task = parts.task
+  num_classes = 0
+  if prompts is not None:
+    prompt_key, class_key = jax.random.split(key)
+    texts = draw_prompts(prompts, prompt_key)
+    num_classes = texts.shape[0]
+    if 0 < parts.config.text.sampled < num_classes:
+      drawn = jax.random.permutation(class_key, num_classes)
+      drawn = drawn[: parts.config.text.sampled]
+      texts, num_classes = texts[drawn], len(drawn)
+      batch = among(batch, drawn)
+  elif task.train_pairing == "all":
+    texts = batch["text_ids"].reshape(-1, batch["text_ids"].shape[-1])
+  else:
+    texts = batch["text_ids"]
+  targets = make_targets(task, parts.pyramid, batch, num_classes)
+  frames = batch["frames"] if "frames" in batch else batch["embeddings"]
+  pairs = displacement_pairs(task, batch)
+  return texts, Asked(frames, batch["frame_mask"], pairs, targets)
+
+
+def batch_losses(
+  params: Params,
+  batch: Batch,
+  prompts: jax.Array | None,
+  key: jax.Array,
+  parts: Parts,
+) -> Losses:
+  """Losses of a batch in training mode."""
+  prompt_key, dropout_key = jax.random.split(key)
+  texts, asked = prepare(batch, prompts, prompt_key, parts)
+  predictions: Any = parts.model.apply(
+    nest(params),
+    asked.frames,
+    asked.frame_mask,
+    texts,
+    asked.pairs,
+    deterministic=False,
+    rngs={"dropout": dropout_key},
+  )
+  return compute_losses(parts.task, parts.loss, predictions, asked.targets)
+
+
+def whole_gradients(
+  trained: Params,
+  frozen: Params,
+  batch: Batch,
+  prompts: jax.Array | None,
+  key: jax.Array,
+  parts: Parts,
+) -> tuple[Params, Losses]:
+  """Gradients of the total loss by `trained`, and all losses."""
+
+  def loss_fn(trained):
+    losses = batch_losses({**trained, **frozen}, batch, prompts, key, parts)
+    return losses["total"], losses
+
+  return jax.grad(loss_fn, has_aux=True)(trained)
+
+
+def summed_gradients(
+  trained: Params,
+  frozen: Params,
+  batch: Batch,
+  prompts: jax.Array | None,
+  key: jax.Array,
+  parts: Parts,
+) -> tuple[Params, Losses]:
+  """As `whole_gradients`, from `train.accumulate` parts of the batch in turn.
+
+  The same sum in another order; only dropout is drawn anew. Texts are encoded
+  once, so that every video meets all texts of the batch, and the losses of a
+  part are divided by what the whole batch counts.
+  """
+  prompt_key, dropout_key = jax.random.split(key)
+  texts, asked = prepare(batch, prompts, prompt_key, parts)
+  counts = count_slots(parts.task, asked.targets)
+  number = parts.config.train.accumulate
+  own = parts.task.texts == "captions" and parts.task.train_pairing == "matched"
+
+  def encode(trained):
+    encoded: Any = parts.model.apply(
+      nest({**trained, **frozen}), texts, False, method=UnLoc.encode_text
+    )
+    return encoded.tokens, encoded.mask
+
+  tokens, pull_back, mask = jax.vjp(encode, trained, has_aux=True)
+
+  def loss_fn(trained, tokens, part, asked):
+    encoded = Texts(tokens, mask)
+    if own:
+      encoded = jax.tree.map(lambda x: split_rows(x, number)[part], encoded)
+
+    def run(model: UnLoc):
+      video = model.encode_video(asked.frames, False)
+      return model.localize(
+        video, asked.frame_mask, encoded, asked.pairs, False
+      )
+
+    predictions: Any = parts.model.apply(
+      nest({**trained, **frozen}),
+      method=run,
+      rngs={"dropout": jax.random.fold_in(dropout_key, part)},
+    )
+    losses = compute_losses(
+      parts.task, parts.loss, predictions, asked.targets, counts
+    )
+    return losses["total"], losses
+
+  differentiate = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)
+
+  def add(sums, inputs):
+    found = differentiate(trained, tokens, *inputs)
+    return jax.tree.map(jnp.add, sums, found), None
+
+  asked = jax.tree.map(lambda x: split_rows(x, number), asked)
+  one = (jnp.zeros((), jnp.int32), jax.tree.map(lambda x: x[0], asked))
+  shapes = jax.eval_shape(differentiate, trained, tokens, *one)
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+  parts_in_turn = (jnp.arange(number), asked)
+  ((grads, by_tokens), losses), _ = jax.lax.scan(add, zeros, parts_in_turn)
+  (by_texts,) = pull_back(by_tokens)
+  return jax.tree.map(jnp.add, grads, by_texts), losses
+
+
+def split_rows(x: jax.Array, number: int) -> jax.Array:
+  """[B, ...] -> [number, B / number, ...]; every device gives to every part."""
+  x = x.reshape(x.shape[0] // number, number, *x.shape[1:])
+  return constrain(jnp.moveaxis(x, 1, 0), None, "batch")

@@ -1,0 +1,315 @@
+"""The training loop, read from top to bottom."""
+
+import dataclasses
+import math
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+from absl import logging
+from clu import metric_writers, parameter_overview, periodic_actions
+from jax.sharding import Mesh
+
+from unloc_jax import evaluate
+from unloc_jax.data import pipeline
+from unloc_jax.metrics.report import Report
+from unloc_jax.parallel import preemption, sharding
+from unloc_jax.task.prompts import class_texts
+from unloc_jax.training import nonfinite, optim, provenance, token_cache
+from unloc_jax.training.checkpoints import Checkpoints, write_config
+from unloc_jax.training.state import (
+  Parts,
+  TrainState,
+  evaluated_params,
+  init_state,
+  nest,
+  param_shapes,
+  placed_shapes,
+)
+from unloc_jax.training.step import check_sizes, compile_train_step
+from unloc_jax.weights import folder as weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a run is made of, checked before anything is computed.
+
+  Attributes:
+    workdir: Folder of checkpoints, logs and results.
+    parts: Config, task and model.
+    mesh: Devices.
+    split: What is trained on.
+    evaluator: Has opened every split of `eval.splits`.
+    optimizer: Of the parameters that are trained.
+    unit_steps: Steps in one `train.unit`.
+    total_steps: Of the whole run.
+  """
+
+  workdir: str
+  parts: Parts
+  mesh: Mesh
+  split: pipeline.Split
+  evaluator: evaluate.Evaluator
+  optimizer: optax.GradientTransformation
+  unit_steps: float
+  total_steps: int
+
+  def is_due(self, step: int, every: float) -> bool:
+    """Whether it is time for what happens `every` units, and at the end."""
+    if step == self.total_steps or every <= 0:
+      return step == self.total_steps
+    steps = every * self.unit_steps
+    return math.floor(step / steps) > math.floor((step - 1) / steps)
+
+
+def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
+  """Opens data and folder of a run.
+
+  Raises:
+    ValueError: The config or the data is wrong, or the folder holds another
+      run; the message says what to change.
+  """
+  parts = Parts.from_config(config)
+  mesh = sharding.run_mesh(config)
+  check_sizes(parts, mesh)
+  if config.train.cache_frame_tokens:
+    token_cache.check(config)
+  split = pipeline.open_split(config.data, config.data.train_split)
+  unit_steps, total_steps = run_length(config, len(split.usable))
+  optimizer = make_optimizer(parts, total_steps, unit_steps)
+  evaluator = evaluate.Evaluator(parts, mesh, workdir)
+  for name in config.eval.splits:
+    evaluator.split(name)  # What is wrong with it is said now, not at the end.
+  provenance.check_start(config, workdir, split.manifest)
+  write_config(workdir, config)
+  if jax.process_index() == 0:
+    provenance.keep(workdir, split.manifest)
+  return Run(
+    workdir, parts, mesh, split, evaluator, optimizer, unit_steps, total_steps
+  )
+
+
+def start_state(run: Run, checkpoints: Checkpoints) -> TrainState:
+  """The state of the latest checkpoint, or a new one."""
+  if checkpoints.latest_step is not None:
+    shapes = placed_shapes(run.parts, run.optimizer, run.mesh)
+    return checkpoints.restore(shapes)
+  new = init_state(run.parts, run.optimizer, run.mesh)
+  return start_weights(run.parts.config, new)
+
+
+def train_and_evaluate(
+  config: ml_collections.ConfigDict, workdir: str
+) -> dict[str, Report]:
+  """Trains from the latest checkpoint on, or from scratch; then evaluates.
+
+  Returns:
+    The report of every split of `eval.splits`, by split.
+
+  Raises:
+    ValueError: The config, the data or a checkpoint is wrong; the message
+      says what to change.
+    FloatingPointError: Too many steps were not finite.
+    PreemptedError: SIGTERM came; the state was saved.
+  """
+  run = open_run(config, workdir)
+  checkpoints = Checkpoints(workdir, config)
+  state = start_state(run, checkpoints)
+  log_start(run, state)
+  prompts = None
+  if run.parts.task.texts == "classes":
+    prompts = jnp.asarray(class_texts(config, run.split.classes))
+  step_fn = compile_train_step(run.parts, run.optimizer, run.mesh, state)
+  writer = metric_writers.create_default_writer(
+    workdir, just_logging=jax.process_index() > 0
+  )
+  hooks = make_hooks(config, workdir, writer, run.total_steps)
+  batches = make_batches(run.parts, state, run.split, run.mesh, workdir)
+  guard = nonfinite.Guard(workdir, config.train.max_skipped, int(state.skipped))
+  stop = preemption.Watch()
+
+  def score(step: int, name: str) -> Report:
+    params = evaluated_params(state)
+    report = run.evaluator.run(params, name, stop.check_between)
+    writer.write_scalars(step, evaluate.scalars(report, name))
+    return report
+
+  scores: dict[str, Report] = {}
+  try:
+    for step in range(int(state.step) + 1, run.total_steps + 1):
+      with jax.profiler.StepTraceAnnotation("train", step_num=step):
+        batch = next(batches)
+        sharded = sharding.shard_batch(batch, run.mesh, config.train.batch_size)
+        state, metrics = step_fn(state, sharded, prompts)
+      guard.add(step, batch, metrics)
+      for hook in hooks:
+        hook(step)
+      if step % config.log.every_steps == 0 or step in (1, run.total_steps):
+        values = {name: float(value) for name, value in metrics.items()}
+        writer.write_scalars(step, values)
+      stop.check(step)
+      scores = {}
+      if run.is_due(step, config.eval.every):
+        scores = {name: score(step, name) for name in config.eval.splits[:1]}
+      if run.is_due(step, config.checkpoint.every):
+        writer.flush()  # Figures up to here will not be computed again.
+        checkpoints.save(state, *map(evaluate.scalars, scores.values()))
+    guard.finish()
+    write_weights(config, workdir, evaluated_params(state), run.mesh)
+    for name in config.eval.splits:
+      if name not in scores:
+        scores[name] = score(run.total_steps, name)
+  except preemption.PreemptedError:
+    checkpoints.save(state)
+    raise preemption.PreemptedError(
+      f"Stopped at step {int(state.step)} of {run.total_steps}, which is saved "
+      f"in {workdir}; the same command goes on from there."
+    ) from None
+  finally:
+    stop.close()
+    writer.close()
+    checkpoints.close()
+  logging.info("Finished: figures and drawings are in %s/results.", workdir)
+  return scores
+
+
+def log_start(run: Run, state: TrainState) -> None:
+  """Says what is trained, how long, and where results go."""
+  config, split = run.parts.config, run.split
+  trained, _ = optim.split_frozen(config, state.params)
+  count = parameter_overview.count_parameters
+  step = int(state.step)
+  logging.info(
+    "%s %s: %s parameters, %s of them trained.",
+    f"Going on from step {step} with" if step else "Training",
+    config.task,
+    f"{count(state.params):,}",
+    f"{count(trained):,}",
+  )
+  logging.info(
+    "%d steps of %d of the %d videos of %s, split %s, on %d device(s) %s.",
+    run.total_steps,
+    config.train.batch_size,
+    len(split.usable),
+    config.data.path,
+    split.name,
+    run.mesh.size,
+    dict(run.mesh.shape),
+  )
+  if len(split.usable) < config.train.num_videos:
+    logging.info(
+      "The official split has %d videos, so this is not its published setting.",
+      config.train.num_videos,
+    )
+  logging.info("Checkpoints, figures and results go to %s.", run.workdir)
+  if jax.process_index() == 0:
+    table = parameter_overview.get_parameter_overview(
+      nest(state.params)["params"]
+    )
+    (pathlib.Path(run.workdir) / "parameters.txt").write_text(table + "\n")
+
+
+def make_batches(
+  parts: Parts,
+  state: TrainState,
+  split: pipeline.Split,
+  mesh: Mesh,
+  workdir: str,
+) -> Iterator[Mapping[str, np.ndarray]]:
+  """This process's rows of the batches from `state.step` on."""
+  config = parts.config
+  options = {
+    "batch_size": config.train.batch_size,
+    "seed": config.seed,
+    "start_step": int(state.step),
+    "rows": sharding.local_rows(mesh, config.train.batch_size),
+  }
+  if not config.train.cache_frame_tokens:
+    return pipeline.make_train(config.data, split=split, **options)
+  tokens = token_cache.frame_tokens(parts, state.params, split, mesh, workdir)
+  data = config.data.copy_and_resolve_references()
+  data.inputs = "none"
+  return token_cache.supply(pipeline.make_train(data, **options), tokens)
+
+
+def run_length(
+  config: ml_collections.ConfigDict, num_videos: int
+) -> tuple[float, int]:
+  """Steps in one `train.unit`, and steps of the whole run.
+
+  Raises:
+    ValueError: The unit is not known or the run has no step.
+  """
+  train = config.train
+  if train.unit == "epochs":
+    unit_steps = float(pipeline.steps_per_epoch(num_videos, train.batch_size))
+  elif train.unit == "steps":
+    unit_steps = 1.0
+  else:
+    raise ValueError(f"train.unit: {train.unit!r} is not epochs or steps")
+  total_steps = round(train.length * unit_steps)
+  if total_steps < 1:
+    raise ValueError(f"train.length: {train.length} {train.unit} has no step")
+  return unit_steps, total_steps
+
+
+def make_optimizer(
+  parts: Parts, total_steps: int, unit_steps: float
+) -> optax.GradientTransformationExtraArgs:
+  """Optimizer of the parameters that are trained."""
+  trained, _ = optim.split_frozen(parts.config, param_shapes(parts))
+  return optim.make_optimizer(
+    parts.config, sorted(trained), total_steps, unit_steps
+  )
+
+
+def start_weights(
+  config: ml_collections.ConfigDict, state: TrainState
+) -> TrainState:
+  """Puts the weights of `config.init` into a new state.
+
+  Raises:
+    ValueError: They do not fit; every difference is listed.
+  """
+  if not config.init.weights:
+    return state
+  loaded = weights.load(config.init.weights).params
+  params = weights.merge(state.params, loaded, config.init.take)
+  average = state.average and {k: jnp.copy(params[k]) for k in state.average}
+  return dataclasses.replace(state, params=params, average=average)
+
+
+def write_weights(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  params: Mapping[str, jax.Array],
+  mesh: Mesh,
+) -> None:
+  """Writes WORKDIR/weights, a folder that `init.weights` reads."""
+  whole = sharding.gather(params, mesh)
+  folder = pathlib.Path(workdir) / "weights"
+  if jax.process_index() == 0:
+    shutil.rmtree(folder, ignore_errors=True)
+    weights.save(str(folder), whole, provenance.of_run(config, workdir))
+
+
+def make_hooks(config, workdir, writer, total_steps):
+  """Progress with ETA, and a profile on request."""
+  hooks = [
+    periodic_actions.ReportProgress(
+      num_train_steps=total_steps, writer=writer, every_secs=30.0
+    )
+  ]
+  if config.log.profile_steps:
+    first, last = config.log.profile_steps
+    hooks.append(
+      periodic_actions.Profile(
+        logdir=workdir, first_profile=first, num_profile_steps=last - first + 1
+      )
+    )
+  return hooks if jax.process_index() == 0 else []

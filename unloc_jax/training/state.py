@@ -1,0 +1,165 @@
+"""What a training run is made of: its parts, and the state it carries."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from jax.sharding import Mesh
+
+from unloc_jax.data.batch import batch_spec
+from unloc_jax.models.build import build_model, build_pyramid
+from unloc_jax.models.unloc import UnLoc
+from unloc_jax.parallel import sharding
+from unloc_jax.task.objective import LossSpec
+from unloc_jax.task.pyramid import PyramidSpec
+from unloc_jax.task.tasks import Task, get_task
+from unloc_jax.training import optim
+
+FlatParams = dict[str, jax.Array]
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything a run needs to go on, bit for bit.
+
+  Attributes:
+    step: int32, steps done.
+    params: {path: float32 array}.
+    opt_state: Of the trained parameters.
+    average: Running average of the trained parameters; None without one.
+    skipped: int32, steps left out because their loss was not finite.
+  """
+
+  step: jax.Array
+  params: FlatParams
+  opt_state: Any
+  average: FlatParams | None
+  skipped: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What a config builds; fixed for a run.
+
+  Attributes:
+    config: The whole config.
+    task: Its task.
+    pyramid: Geometry of the points.
+    model: The module.
+    loss: Kinds and weights of the losses.
+  """
+
+  config: ml_collections.ConfigDict
+  task: Task
+  pyramid: PyramidSpec
+  model: UnLoc
+  loss: LossSpec
+
+  @classmethod
+  def from_config(cls, config: ml_collections.ConfigDict) -> "Parts":
+    """Builds the parts.
+
+    Raises:
+      ValueError: A value of the config is wrong.
+    """
+    return cls(
+      config=config,
+      task=get_task(config.task),
+      pyramid=build_pyramid(config),
+      model=build_model(config),
+      loss=LossSpec(**config.loss.to_dict()),
+    )
+
+
+def nest(params: Mapping[str, Any]) -> dict[str, Any]:
+  """{path: array} -> the variables that `model.apply` takes."""
+  nested = flax.traverse_util.unflatten_dict(dict(params), sep="/")
+  return {"params": nested}
+
+
+def init_params(parts: Parts, key: jax.Array) -> FlatParams:
+  """Random parameters, {path: float32 array}."""
+  config = parts.config
+  row = batch_spec(config.data, batch_size=1)
+  inputs = row["frames" if "frames" in row else "embeddings"]
+  if config.model.text_tower.num_layers:
+    texts = jnp.ones((1, config.data.max_tokens), jnp.int32)
+  else:
+    texts = jnp.ones((1, config.model.width), jnp.float32)
+  variables = parts.model.init(
+    {"params": key, "dropout": key},
+    jnp.zeros(inputs.shape, inputs.dtype),
+    jnp.ones((1, config.data.num_frames), bool),
+    texts,
+  )
+  flat = flax.traverse_util.flatten_dict(variables["params"], sep="/")
+  # Weakly typed leaves would make the second step compile again.
+  return {name: jnp.asarray(p, jnp.float32) for name, p in flat.items()}
+
+
+def param_shapes(parts: Parts) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of the parameters, without making them."""
+  return jax.eval_shape(lambda key: init_params(parts, key), jax.random.key(0))
+
+
+def state_shapes(
+  parts: Parts, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """Shapes of a new run's state, without making it."""
+
+  def make(key):
+    return as_state(parts.config, init_params(parts, key), optimizer)
+
+  return jax.eval_shape(make, jax.random.key(parts.config.seed))
+
+
+def placed_shapes(
+  parts: Parts, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+  """As `state_shapes`, each with its sharding over the mesh."""
+  shapes = state_shapes(parts, optimizer)
+  return jax.tree.map(
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+    shapes,
+    sharding.state_shardings(shapes, mesh),
+  )
+
+
+def init_state(
+  parts: Parts, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+  """A new run's state, born sharded over the mesh."""
+
+  def make(key):
+    return as_state(parts.config, init_params(parts, key), optimizer)
+
+  shardings = sharding.state_shardings(state_shapes(parts, optimizer), mesh)
+  key = jax.random.key(parts.config.seed)
+  return jax.jit(make, out_shardings=shardings)(key)
+
+
+def as_state(
+  config: ml_collections.ConfigDict,
+  params: FlatParams,
+  optimizer: optax.GradientTransformation,
+) -> TrainState:
+  """State of a run that starts from these parameters."""
+  trained, _ = optim.split_frozen(config, params)
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    opt_state=optimizer.init(trained),
+    average=jax.tree.map(jnp.copy, trained) if config.optimizer.ema else None,
+    skipped=jnp.zeros((), jnp.int32),
+  )
+
+
+def evaluated_params(state: TrainState) -> FlatParams:
+  """The parameters that are evaluated: the average, where there is one."""
+  return {**state.params, **(state.average or {})}

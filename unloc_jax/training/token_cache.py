@@ -1,0 +1,136 @@
+"""Frame tokens of a frozen image tower: computed once, kept on disk.
+
+A frozen tower gives the same tokens of a video in every epoch, as long as
+nothing is augmented; training from kept tokens neither decodes frames nor runs
+the tower.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import jax
+import ml_collections
+import numpy as np
+import tqdm
+
+from unloc_jax.data import pipeline, shards
+from unloc_jax.models.unloc import UnLoc
+from unloc_jax.parallel import sharding
+from unloc_jax.training.state import FlatParams, Parts, nest
+
+Batch = Mapping[str, np.ndarray]
+
+_TOWER = "image_tower/"
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Raises ValueError where tokens would not be the same in every epoch."""
+  tower, augment = config.model.image_tower, config.data.augment
+  moving = (
+    augment.random_crop
+    or augment.flip
+    or augment.colour
+    or augment.grey
+    or augment.rand_layers
+    or tuple(augment.scale) != (1.0, 1.0)
+    or tower.stochastic_depth
+  )
+  if not tower.frozen or not tower.num_layers or moving:
+    raise ValueError(
+      "train.cache_frame_tokens needs a frozen image tower without "
+      "stochastic depth and no augmentation of pixels; set "
+      "model.image_tower and data.augment, or do without the cache"
+    )
+
+
+def frame_tokens(
+  parts: Parts,
+  params: FlatParams,
+  split: pipeline.Split,
+  mesh: jax.sharding.Mesh,
+  workdir: str,
+) -> np.ndarray:
+  """Tokens of every record of a split, float32 [records, T, width], mapped.
+
+  They are computed where the workdir does not hold them yet. Each process
+  keeps its own copy.
+  """
+  tower = {k: v for k, v in params.items() if k.startswith(_TOWER)}
+  tower = sharding.gather(tower, mesh)
+  name = f"{split.name}-{_fingerprint(parts.config, tower, split)}"
+  folder = pathlib.Path(workdir) / "frame_tokens"
+  path = folder / f"{name}-{jax.process_index()}.npy"
+  if not path.exists():
+    folder.mkdir(parents=True, exist_ok=True)
+    _compute(parts, params | tower, split, path)
+  return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _fingerprint(
+  config: ml_collections.ConfigDict, tower: FlatParams, split: pipeline.Split
+) -> str:
+  """Changes whenever the tokens would."""
+  digest = hashlib.sha256()
+  for record in split.records:
+    digest.update(shards.stored_checksum(record))
+  digest.update(config.model.dtype.encode())
+  digest.update(config.data.to_json(sort_keys=True).encode())
+  digest.update(config.model.image_tower.to_json(sort_keys=True).encode())
+  digest.update(json.dumps(sorted(tower)).encode())
+  for name in sorted(tower):
+    digest.update(np.ascontiguousarray(tower[name]).tobytes())
+  return digest.hexdigest()[:16]
+
+
+def _compute(parts, params, split, path: pathlib.Path) -> None:
+  config = parts.config
+  tower = {k: v for k, v in params.items() if k.startswith(_TOWER)}
+  shape = (len(split.records), config.data.num_frames)
+  beside = path.with_suffix(".tmp")
+  tokens = np.lib.format.open_memmap(
+    beside,
+    mode="w+",
+    dtype=np.float32,
+    shape=(*shape, config.model.image_tower.width),
+  )
+  encode = jax.jit(
+    lambda frames: parts.model.apply(
+      nest(tower), frames, method=UnLoc.encode_frames
+    )
+  )
+  batches = _every_video(config, split)
+  for batch in tqdm.tqdm(
+    batches,
+    total=batches.length,
+    desc="Frame tokens",
+    unit="batch",
+    disable=None,
+  ):
+    real = batch["example_mask"]
+    tokens[batch["example_index"][real]] = np.asarray(encode(batch["frames"]))[
+      real
+    ]
+  tokens.flush()
+  beside.rename(path)
+
+
+def _every_video(config, split) -> pipeline.BatchStream:
+  """Batches that hold each video once: all of its captions in one row."""
+  data = config.data.copy_and_resolve_references()
+  if data.texts == "captions":
+    queries = (len(v.query_ids) for v in split.table.videos if v is not None)
+    data.max_queries = max(queries)
+  whole = pipeline.open_split(data, split.name)
+  return pipeline.make_eval(
+    data, batch_size=config.eval.batch_size, split=whole
+  )
+
+
+def supply(
+  batches: Iterator[Batch], tokens: np.ndarray
+) -> Iterator[dict[str, np.ndarray]]:
+  """Adds the tokens, as `embeddings`, to batches made without frames."""
+  for batch in batches:
+    yield {**batch, "embeddings": tokens[batch["example_index"]]}

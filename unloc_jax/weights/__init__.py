@@ -1,0 +1,1 @@
+"""Other projects' weights -> ours."""
