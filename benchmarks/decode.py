@@ -28,7 +28,7 @@ from PIL import Image
 
 from data_preprocessing import shard
 from data_preprocessing.jobs import Settings, ShardJob, VideoJob
-from data_preprocessing.records import Query, Segment, VideoAnnotation
+from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 
 RATE, SHORT_SIDE, QUALITY = 10.0, 256, 90
 

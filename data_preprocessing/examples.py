@@ -13,7 +13,7 @@ from PIL import Image
 
 from data_preprocessing import tfrecord
 from data_preprocessing.jobs import Outcome, Settings, VideoJob
-from data_preprocessing.records import Query, Segment, VideoAnnotation
+from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.video import FrameStream
 

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from data_preprocessing import records
-from data_preprocessing.records import VideoAnnotation
+from unloc_jax.annotations.records import VideoAnnotation
 
 # One shard per so many videos, so that workers can share out a small set ...
 _VIDEOS_PER_SHARD = 16

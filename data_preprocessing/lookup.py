@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from etils import epath
 
-from data_preprocessing.records import VideoAnnotation
+from unloc_jax.annotations.records import VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
 
 # In order of preference, where one video is there twice.

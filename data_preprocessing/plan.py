@@ -17,8 +17,8 @@ from data_preprocessing.jobs import (
   fingerprint,
   plan_shards,
 )
-from data_preprocessing.records import VideoAnnotation
 from unloc_jax.annotations import AnnotationSet, Benchmark
+from unloc_jax.annotations.records import VideoAnnotation
 from unloc_jax.media.errors import VideoError
 
 

@@ -323,7 +323,7 @@ def test_captions_across_splits(tmp_path, film):
 
 def test_a_shard_cut_behind_its_log_starts_again(tmp_path, film):
   from data_preprocessing.jobs import ShardJob, VideoJob
-  from data_preprocessing.records import Query, Segment, VideoAnnotation
+  from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 
   videos = []
   for i in range(3):

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from data_preprocessing import build, feature_files, features, records, shard
 from data_preprocessing.examples import spool_file
 from data_preprocessing.jobs import BuildError, Settings, ShardJob, VideoJob
-from data_preprocessing.records import Query, Segment, VideoAnnotation
+from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3) / 7

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from data_preprocessing.lookup import VideoIndex
-from data_preprocessing.records import VideoAnnotation
+from unloc_jax.annotations.records import VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
 
 

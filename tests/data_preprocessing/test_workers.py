@@ -7,7 +7,7 @@ import pytest
 
 from data_preprocessing import shard, workers
 from data_preprocessing.jobs import BuildError, Settings, ShardJob, VideoJob
-from data_preprocessing.records import Query, Segment, VideoAnnotation
+from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 
 
 def job(tmp_path, film, names):

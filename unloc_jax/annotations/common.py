@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_preprocessing.records import Query, Segment, VideoAnnotation
+from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 
 
 class AnnotationError(ValueError):

@@ -8,8 +8,8 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from data_preprocessing.records import VideoAnnotation
 from unloc_jax.annotations import common
+from unloc_jax.annotations.records import VideoAnnotation
 
 Database = dict[str, dict[str, Any]]
 
