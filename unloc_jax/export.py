@@ -26,13 +26,12 @@ import ml_collections
 import numpy as np
 
 from unloc_jax.data import pipeline
-from unloc_jax.data.manifest import Manifest
+from unloc_jax.data.manifest import Manifest, Source
 from unloc_jax.parallel import sharding
 from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
 from unloc_jax.training.state import Parts
 from unloc_jax.use import exported, model_card, programs
-from unloc_jax.use.source import Source
 from unloc_jax.weights import folder as weights
 
 _ENCODER = ("image_tower/", "image_projection/")

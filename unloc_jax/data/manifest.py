@@ -9,6 +9,7 @@ from typing import Any
 import ml_collections
 from etils import epath
 
+NAME = "manifest.json"
 FORMAT = 1
 
 
@@ -22,20 +23,19 @@ class SplitCounts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Manifest:
-  """What a builder says of the dataset it wrote.
+class Source:
+  """What stored videos are, so that others can be made like them.
 
   Attributes:
-    dataset: name of the dataset.
+    dataset: Name of the benchmark.
     extract: "frames" (JPEG) or "features" (embeddings).
-    frame_rate: stored frames per second.
-    short_side: short side of stored frames, pixels.
-    jpeg_quality: quality of stored frames, 1 to 100.
-    embedding_width: width D_in of embeddings; None for frames.
-    tower_hash: the image tower embeddings came from; None for frames.
-    normalisation: how pixels were normalised for that tower.
-    classes: class names in index order; () for captions.
-    splits: counts by split.
+    frame_rate: Stored positions per second.
+    short_side: Shorter side of stored frames, in pixels, unless the video is
+      smaller; 0 for features that were imported and for uncut size.
+    jpeg_quality: 1 to 95; 0 for features that were imported.
+    normalisation: What was done to the pixels or features.
+    embedding_width: Channels D of a stored feature; None for frames.
+    tower_hash: Which image tower made the features; None for frames.
   """
 
   dataset: str
@@ -43,21 +43,44 @@ class Manifest:
   frame_rate: float
   short_side: int
   jpeg_quality: int
+  normalisation: str
   embedding_width: int | None
   tower_hash: str | None
-  normalisation: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest(Source):
+  """What a builder says of the dataset it wrote.
+
+  Attributes:
+    classes: Class names in index order; () for captions.
+    splits: Counts by split.
+    source: What it was built from: hashes of the annotation files, the
+      build's fingerprint, videos left out; {} where unknown.
+  """
+
   classes: tuple[str, ...]
   splits: Mapping[str, SplitCounts]
+  source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def to_json(self) -> str:
+    """Returns the text of manifest.json."""
+    return dumps({"format": FORMAT, **dataclasses.asdict(self)})
+
+
+def dumps(record: Any) -> str:
+  """Returns readable JSON with a fixed order, so equal records are equal."""
+  return json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def exists(folder: str | os.PathLike[str]) -> bool:
   """Whether the folder has a manifest; files others made have none."""
-  return (epath.Path(folder) / "manifest.json").exists()
+  return (epath.Path(folder) / NAME).exists()
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
   """Reads folder/manifest.json; raises ValueError where it is not whole."""
-  path = epath.Path(folder) / "manifest.json"
+  path = epath.Path(folder) / NAME
   if not exists(folder):
     raise FileNotFoundError(
       f"{path}: no manifest, so this is not a finished dataset; build it "
@@ -67,15 +90,11 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     raw = json.loads(path.read_text())
     if raw["format"] != FORMAT:
       raise ValueError(f"format {raw['format']}, this code reads {FORMAT}")
+    raw.setdefault("source", {})
     fields = {f.name: raw[f.name] for f in dataclasses.fields(Manifest)}
     fields["classes"] = tuple(fields["classes"])
     fields["splits"] = {
-      name: SplitCounts(
-        videos=counts["videos"],
-        queries=counts["queries"],
-        segments=counts["segments"],
-      )
-      for name, counts in fields["splits"].items()
+      name: SplitCounts(**counts) for name, counts in fields["splits"].items()
     }
     return Manifest(**fields)
   except KeyError as error:

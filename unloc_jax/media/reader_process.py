@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import ml_collections
 import numpy as np
 
+from unloc_jax.data.manifest import Source
+
 # No JAX here: the process starts in a moment.
 from unloc_jax.media import reading
-from unloc_jax.use.source import Source
 
 if TYPE_CHECKING:
   from unloc_jax.use.exported import Export

@@ -13,9 +13,9 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
+from unloc_jax.data.manifest import Source
 from unloc_jax.media import resizing
 from unloc_jax.use import windows
-from unloc_jax.use.source import Source
 
 Advance = Callable[[float], None]
 

@@ -13,8 +13,7 @@ from typing import Any
 import ml_collections
 
 from unloc_jax import embed
-from unloc_jax.data.manifest import Manifest, check_manifest
-from unloc_jax.use.source import Source
+from unloc_jax.data.manifest import Manifest, Source, check_manifest
 
 _FILE = "source.json"
 # What other videos must share; how strongly frames are compressed is left to

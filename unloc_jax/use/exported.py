@@ -10,9 +10,9 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
+from unloc_jax.data.manifest import Source
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, param_shapes
-from unloc_jax.use.source import Source
 from unloc_jax.weights import folder as weights
 
 FORMAT = 1
