@@ -1,20 +1,17 @@
 """Turns one video and its annotation into an example, in little memory."""
 
 import dataclasses
-import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import IO
-
-import numpy as np
-from PIL import Image
 
 from data_preprocessing import tfrecord
 from data_preprocessing.jobs import Outcome, Settings, VideoJob
 from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.media.jpeg import jpegs
 from unloc_jax.media.video import FrameStream
 
 # Frames of a video beyond this wait on disk, not in memory.
@@ -78,24 +75,6 @@ def frames_example(
   draft.features["frames"] = spool
   draft.outcome = dataclasses.replace(draft.outcome, damaged=stream.damaged)
   return draft
-
-
-def jpegs(stream: FrameStream, quality: int) -> Iterator[bytes]:
-  """Yields each position's JPEG; a frame shown twice is encoded once."""
-  last: np.ndarray | None = None
-  encoded = b""
-  for _, image in stream:
-    if image is not last:
-      encoded = encode_jpeg(image, quality)
-      last = image
-    yield encoded
-
-
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-  """Encodes uint8 [H, W, 3] RGB."""
-  file = io.BytesIO()
-  Image.fromarray(image).save(file, "JPEG", quality=quality)
-  return file.getvalue()
 
 
 def describe(

@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from data_preprocessing import feature_files, tfrecord
-from data_preprocessing.examples import Draft, describe, jpegs
+from data_preprocessing.examples import Draft, describe
 from data_preprocessing.jobs import BuildError, Settings, VideoJob
 from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.media.jpeg import jpegs
 from unloc_jax.media.video import FrameStream
 
 Beat = Callable[[], None]

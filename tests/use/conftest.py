@@ -56,7 +56,7 @@ def videos(tmp_path_factory) -> list[pathlib.Path]:
 
 def _record(path: pathlib.Path) -> dict:
   """What a build stores of a video, with two captions."""
-  from data_preprocessing.examples import jpegs
+  from unloc_jax.media.jpeg import jpegs
   from unloc_jax.media.video import FrameStream
 
   stream = FrameStream(path, tiny_data.RATE, tiny_data.HEIGHT)

@@ -59,19 +59,11 @@ def read_clips(
     ValueError: It is not a video that can be read; the message says why.
   """
   # Reading videos is an extra; all else works without.
-  from data_preprocessing.examples import jpegs
-  from data_preprocessing.jobs import Settings
   from unloc_jax.media.errors import Reason, VideoError
+  from unloc_jax.media.jpeg import jpegs
   from unloc_jax.media.video import FrameStream
 
-  usual = Settings(dataset="")
-  stream = FrameStream(
-    path,
-    source.frame_rate,
-    source.short_side,
-    max_damaged=usual.max_damaged,
-    need_duration=usual.need_duration,
-  )
+  stream = FrameStream(path, source.frame_rate, source.short_side)
   length = windows.length_in_frames(window_seconds, source.frame_rate)
 
   def told(frames: Iterator[bytes]) -> Iterator[bytes]:
