@@ -32,6 +32,7 @@ setuptools.setup(
     "numpy>=2.0",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
+    "pebble>=5.2",
     "safetensors>=0.5",
     "tensorboard>=2.21",  # clu needs it and TensorFlow no longer brings it.
     "tensorflow-cpu>=2.21,<2.22; platform_machine == 'x86_64'",

@@ -1,0 +1,265 @@
+"""Processes that read videos: one that hangs or crashes costs its video alone.
+
+A file from a stranger may make a decoder hang, crash or ask for all memory.
+The processes import what they are told to run and nothing else (no JAX, no
+TensorFlow), so that one starts in a moment. They end with their parent.
+"""
+
+import concurrent.futures
+import math
+import multiprocessing
+import multiprocessing.context
+import os
+import pathlib
+import queue
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import pebble
+
+from unloc_jax.media.errors import Reason, VideoError
+
+Result = TypeVar("Result")
+
+# A process that has not started by then never will; a busy machine is slow.
+_START_SECONDS = 600.0
+_LOOK_SECONDS = 0.2
+_GIB = 1 << 30
+_SWAP = threading.Lock()
+
+
+class PoolError(Exception):
+  """The processes cannot be started or are closed; no video is to blame."""
+
+
+class Pool:
+  """As many processes as asked for; whoever wants one waits for a free one.
+
+  Safe to share between threads. The processes start with the first call of
+  `run` and stay, until the pool is closed.
+  """
+
+  def __init__(self, count: int, memory_gib: float | None = None):
+    """Starts nothing yet.
+
+    Args:
+      count: Processes.
+      memory_gib: Address space a process may take beyond what its libraries
+        do; None for any.
+    """
+    context = _Context()
+    # Moments of the last signs of life; 0 before the function began.
+    self._beats = context.RawArray("d", count)
+    self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for slot in range(count):
+      self._free.put(slot)
+    self._closed = False
+    self._pool = pebble.ProcessPool(
+      count,
+      initializer=_begin,
+      initargs=(self._beats, memory_gib),
+      context=context,
+    )
+
+  def run(
+    self,
+    function: Callable[..., Result],
+    *args: Any,
+    stall_seconds: float = math.inf,
+    seconds: float = math.inf,
+  ) -> Result:
+    """Returns `function(*args)`, called in a free process.
+
+    Args:
+      function: Of a module; what it takes and returns can be pickled. It calls
+        `beat` while there is progress.
+      *args: What it is called with.
+      stall_seconds: Ended after so long without a beat.
+      seconds: Ended after so long in all.
+
+    Raises:
+      VideoError: The function raised it, or anything else but an OSError; or
+        it crashed, stalled, or took too much time or memory.
+      OSError: The function raised it.
+      PoolError: The processes cannot be started, or the pool is closed.
+    """
+    slot = self._free.get()
+    try:
+      self._beats[slot] = 0.0
+      return self._await(
+        self._schedule(slot, function, args), slot, stall_seconds, seconds
+      )
+    finally:
+      self._free.put(slot)
+
+  def _schedule(
+    self, slot: int, function: Callable[..., Result], args: tuple[Any, ...]
+  ) -> "concurrent.futures.Future[Result]":
+    try:
+      return self._pool.schedule(_call, args=(slot, function, args))
+    except RuntimeError as error:
+      raise PoolError(f"{error}") from error
+
+  def _await(
+    self,
+    future: "concurrent.futures.Future[Result]",
+    slot: int,
+    stall_seconds: float,
+    seconds: float,
+  ) -> Result:
+    """Waits for a result, or for a reason not to wait any longer."""
+    asked, started = time.monotonic(), 0.0
+    while not self._is_done(future):
+      started = started or self._beats[slot]
+      fault = self._fault(slot, asked, started, stall_seconds, seconds)
+      if fault is not None:
+        # A cancelled future is done when its process has been ended.
+        future.cancel()
+        while not self._closed and not self._is_done(future):
+          pass
+        raise fault
+    try:
+      return future.result()
+    except pebble.ProcessExpired as error:
+      raise VideoError(
+        Reason.CRASHED, f"the decoder crashed (exit {error.exitcode})"
+      ) from error
+    except concurrent.futures.BrokenExecutor as error:
+      raise PoolError(
+        "a worker ended as it started; what it printed says why"
+      ) from error
+
+  @staticmethod
+  def _is_done(future: "concurrent.futures.Future[Any]") -> bool:
+    return bool(concurrent.futures.wait([future], _LOOK_SECONDS).done)
+
+  def _fault(
+    self,
+    slot: int,
+    asked: float,
+    started: float,
+    stall_seconds: float,
+    seconds: float,
+  ) -> Exception | None:
+    """Says why a process is not worth waiting for; times are of the clock."""
+    now = time.monotonic()
+    if self._closed:
+      return PoolError("the workers were ended")
+    if not started:
+      # No video is to be blamed for how a process starts.
+      late = now - asked > _START_SECONDS
+      text = f"a worker did not start in {_START_SECONDS:g} s; use fewer"
+      return PoolError(text) if late else None
+    if now - self._beats[slot] > stall_seconds:
+      return VideoError(Reason.STALLED, f"no progress in {stall_seconds:g} s")
+    if now - started > seconds:
+      return VideoError(Reason.STALLED, f"not read within {seconds:g} s")
+    return None
+
+  def close(self) -> None:
+    """Ends every process, whatever it is doing."""
+    self._closed = True
+    self._pool.stop()
+    self._pool.join()
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self.close()
+
+
+def beat() -> None:
+  """Tells the pool, from within its process, that there is progress.
+
+  Outside a pool's process it does nothing.
+  """
+  if _Here.beats is not None:
+    _Here.beats[_Here.slot] = time.monotonic()
+
+
+class _Here:
+  """What a process of a pool knows of itself."""
+
+  beats: Any = None
+  slot = 0
+  memory_gib: float | None = None
+
+
+def _begin(beats: Any, memory_gib: float | None) -> None:
+  """Prepares a new process."""
+  _Here.beats, _Here.memory_gib = beats, memory_gib
+  # A decoder that hangs runs no Python, and so no handler of signals.
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+  """Ends this process, whatever it is decoding, when its parent is gone."""
+  parent = multiprocessing.parent_process()
+  if parent is not None:
+    parent.join()
+    os._exit(1)
+
+
+def _call(
+  slot: int, function: Callable[..., Result], args: tuple[Any, ...]
+) -> Result:
+  """Runs a function in a process of the pool."""
+  if _Here.memory_gib is not None:
+    # Only now is what the function needs imported.
+    _limit_memory(int(_Here.memory_gib * _GIB))
+    _Here.memory_gib = None
+  _Here.slot = slot
+  beat()
+  try:
+    return function(*args)
+  except (VideoError, OSError):
+    raise
+  except MemoryError as error:
+    raise VideoError(
+      Reason.TOO_LARGE, "takes too much memory; make it smaller"
+    ) from error
+  except Exception as error:
+    # No video, however odd, may stop the others.
+    raise VideoError(
+      Reason.UNDECODABLE, f"{type(error).__name__}: {error}"
+    ) from error
+
+
+def _limit_memory(more: int) -> None:
+  """Caps the address space at `more` bytes beyond what is taken now."""
+  try:
+    import resource
+
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+  except (ImportError, OSError):
+    return  # Only Linux has both; time is limited all the same.
+  limit = pages * resource.getpagesize() + more
+  resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+class _Process(multiprocessing.context.SpawnProcess):
+  """A new interpreter that does not import the command that started it.
+
+  Every start method of Python would; a command imports JAX.
+  """
+
+  @staticmethod
+  def _Popen(process_obj: Any) -> Any:  # noqa: N802
+    with _SWAP:
+      main = sys.modules["__main__"]
+      sys.modules["__main__"] = types.ModuleType("__main__")
+      try:
+        return multiprocessing.context.SpawnProcess._Popen(process_obj)
+      finally:
+        sys.modules["__main__"] = main
+
+
+class _Context(multiprocessing.context.SpawnContext):
+  Process = _Process  # type: ignore[assignment]
