@@ -18,8 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 import tqdm
 
-from unloc_jax import Localizer, export
-from unloc_jax.predict import keep_programs
+from unloc_jax import Localizer
+from unloc_jax.parallel.compilation_cache import keep_programs
+from unloc_jax.use.export_run import export_run
 
 TARGET_SECONDS = 1e-4
 
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked[entry["vid"]].append(entry)
   keep_programs()
   with tempfile.TemporaryDirectory() as folder:
-    made = export.export_run(flags.workdir, f"{folder}/export")
+    made = export_run(flags.workdir, f"{folder}/export")
     localizer = Localizer(made)
     rows = []
     for video, entries in tqdm.tqdm(asked.items(), unit="video", disable=None):

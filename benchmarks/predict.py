@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from unloc_jax import Localizer
-from unloc_jax.predict import keep_programs
+from unloc_jax.parallel.compilation_cache import keep_programs
 
 START_SECONDS = 10.0
 QUERY_MS = 50.0
@@ -73,8 +73,12 @@ def queries(localizer: Localizer, video: str, repeats: int) -> None:
   """Prints the time of one and of many queries, taken in turn."""
   encoded = localizer.encode_video(video)
   sentences = [f"sentence {i}: a red circle moves" for i in range(BATCH)]
-  ask = lambda count: localizer.localize(encoded, sentences[:count])  # noqa: E731
-  ask(1), ask(BATCH)
+
+  def ask(count: int) -> None:
+    localizer.localize(encoded, sentences[:count])
+
+  ask(1)
+  ask(BATCH)
   one, many = [], []
   for _ in range(repeats):
     one += [seconds(lambda: ask(1)) for _ in range(5)]

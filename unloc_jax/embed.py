@@ -23,7 +23,7 @@ import numpy as np
 from unloc_jax.media import resizing
 from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
 from unloc_jax.training.state import nest
-from unloc_jax.use import exported
+from unloc_jax.use import exports
 from unloc_jax.weights import folder as weights
 
 _TOWER = "image_tower/"
@@ -223,7 +223,7 @@ def _stored_side(
 
 def _source(config: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
   """The videos that a checkpoint was trained on; {} where it is unknown."""
-  if exported.is_export(checkpoint):
-    return dataclasses.asdict(exported.read(checkpoint).source)
+  if exports.is_export(checkpoint):
+    return dataclasses.asdict(exports.read(checkpoint).source)
   # CLIP's "source" is where its file came from.
   return {} if "clip" in config else config.get("source") or {}

@@ -36,7 +36,7 @@ from unloc_jax.task.prompts import class_texts, encode_prompts
 from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
 from unloc_jax.training.state import FlatParams, Parts, nest
-from unloc_jax.use import exported
+from unloc_jax.use import exports
 
 
 def eval_step(
@@ -209,9 +209,9 @@ def evaluate_run(
   mesh = sharding.run_mesh(config)
   evaluator = Evaluator(parts, mesh, workdir)
   manifest = evaluator.split(splits[0]).manifest
-  if exported.is_export(workdir):
-    provenance.check(exported.read(workdir).source, manifest)
-    params = exported.restore_params(workdir, parts, mesh)
+  if exports.is_export(workdir):
+    provenance.check(exports.read(workdir).source, manifest)
+    params = exports.restore_params(workdir, parts, mesh)
   else:
     provenance.check_run(workdir, manifest)
     params = Checkpoints(workdir, config).restore_params(parts, mesh)
@@ -238,8 +238,8 @@ def _evaluate(
   workdir: str, data: str | None, splits: Sequence[str] | None
 ) -> None:
   try:
-    if exported.is_export(workdir):
-      config = exported.read(workdir).config
+    if exports.is_export(workdir):
+      config = exports.read(workdir).config
     else:
       config = read_config(workdir)
     config.data.path = data or config.data.path

@@ -1,209 +1,13 @@
-"""A run -> one portable folder that predicts, evaluates and explains itself.
+"""Makes one portable folder of a run, which predicts and explains itself.
 
-    python -m unloc_jax.export --workdir=RUN --out=DIR
-
-DIR holds
-
-  params.safetensors  weights, the running average where the run kept one
-  config.json         the run's config
-  export.json         the videos it expects, labels, metrics, format
-  README.md           a model card
-  stablehlo/          with --stablehlo: programs that need only JAX
-  saved_model/        with --saved_model: the same for TensorFlow
+python -m unloc_jax.export --workdir=RUN --out=DIR
 """
 
 import argparse
-import dataclasses
-import hashlib
-import json
-import pathlib
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import ml_collections
-import numpy as np
-
-from unloc_jax.data import pipeline
-from unloc_jax.data.manifest import Manifest, Source
-from unloc_jax.parallel import sharding
-from unloc_jax.training import provenance
-from unloc_jax.training.checkpoints import Checkpoints, read_config
-from unloc_jax.training.state import Parts
-from unloc_jax.use import exported, model_card, programs
-from unloc_jax.weights import folder as weights
-
-_ENCODER = ("image_tower/", "image_projection/")
-# Of MediaSequence files, which do not say how their frames were compressed.
-_JPEG_QUALITY = 95
-
-
-def export_run(
-  workdir: str,
-  out: str,
-  *,
-  data: str = "",
-  window_seconds: float = 0.0,
-  stablehlo: bool = False,
-  saved_model: bool = False,
-) -> exported.Export:
-  """Exports a run's best checkpoint, else its latest; whole or not at all.
-
-  Args:
-    workdir: The run.
-    out: Folder to make.
-    data: Built dataset, where it is no longer at `config.data.path`.
-    window_seconds: Length of the windows that longer videos are seen in; 0 is
-      that of the longest
-        video of the training or evaluation splits.
-    stablehlo: Add programs for JAX alone.
-    saved_model: Add a TensorFlow SavedModel.
-
-  Raises:
-    FileExistsError: There is something at `out`.
-    FileNotFoundError: There is no run, or its dataset has gone.
-    ValueError: The run cannot be exported as asked.
-  """
-  folder = pathlib.Path(out)
-  if folder.exists():
-    raise FileExistsError(f"{folder} exists; choose another or remove it")
-  config = read_config(workdir)
-  config.data.path = data or config.data.path
-  parts = Parts.from_config(config)
-  params = run_params(workdir, parts)
-  about = describe(config, params, run_metrics(workdir), window_seconds)
-  beside = folder.with_name(folder.name + ".partial")
-  shutil.rmtree(beside, ignore_errors=True)
-  weights.save(str(beside), params, json.loads(config.to_json()))
-  if config.text.class_embeddings:
-    shutil.copy(
-      config.text.class_embeddings, beside / exported.CLASS_EMBEDDINGS
-    )
-  _write(beside / exported.EXPORT, json.dumps(about, indent=2))
-  found = exported.read(str(beside))
-  _write(beside / "README.md", model_card.text(found, params))
-  if stablehlo or saved_model:
-    made = programs.make(found)
-    if stablehlo:
-      programs.write_stablehlo(beside / "stablehlo", made)
-    if saved_model:
-      programs.write_saved_model(beside / "saved_model", made)
-  beside.rename(folder)
-  return exported.read(str(folder))
-
-
-def run_params(workdir: str, parts: Parts) -> dict[str, np.ndarray]:
-  """The parameters that are evaluated, on the host, stacked as trained."""
-  # Any number of devices will do, whatever the run had.
-  whole = ml_collections.ConfigDict({"data": -1, "fsdp": 1, "model": 1})
-  mesh = sharding.make_mesh(whole)
-  checkpoints = Checkpoints(workdir, parts.config)
-  params = checkpoints.restore_params(parts, mesh)
-  checkpoints.close()
-  return {name: np.asarray(value) for name, value in params.items()}
-
-
-def run_metrics(workdir: str) -> dict[str, dict[str, float]]:
-  """What the run last scored, {split: {name: value}}."""
-  results = pathlib.Path(workdir) / "results"
-  return {
-    path.parent.name: {
-      name: float(value)
-      for name, value in json.loads(path.read_text()).items()
-      if isinstance(value, (int, float))
-    }
-    for path in sorted(results.glob("*/metrics.json"))
-  }
-
-
-def describe(
-  config: ml_collections.ConfigDict,
-  params: Mapping[str, np.ndarray],
-  metrics: Mapping[str, Mapping[str, float]],
-  window_seconds: float,
-) -> dict[str, Any]:
-  """The contents of export.json."""
-  split = pipeline.open_split(config.data, config.data.train_split)
-  source = dataclasses.asdict(_source(config, split.manifest))
-  if not window_seconds:
-    window_seconds = _trained_seconds(config, split)
-  labels = list(split.classes)
-  recipe = {
-    "source": source,
-    "window_seconds": window_seconds,
-    "data": {key: config.data[key] for key in _RECIPE},
-  }
-  return {
-    "format": exported.FORMAT,
-    "task": config.task,
-    "source": source,
-    "window_seconds": window_seconds,
-    "labels": labels,
-    "prompts": list(config.text.prompts),
-    "metrics": metrics,
-    "encoder_hash": _encoder_hash(params, recipe),
-  }
-
-
-# What decides which pixels of a video the image tower is shown.
-_RECIPE = (
-  "num_frames",
-  "sampling",
-  "rate",
-  "image_size",
-  "short_side",
-  "inputs",
-)
-
-
-def _source(
-  config: ml_collections.ConfigDict, manifest: Manifest | None
-) -> Source:
-  """What the training data were, which other videos have to be."""
-  if manifest is None:
-    return Source(
-      dataset=pathlib.Path(config.data.path).name,
-      extract="frames",
-      frame_rate=config.data.mediasequence_frame_rate,
-      short_side=config.data.short_side,
-      jpeg_quality=_JPEG_QUALITY,
-      normalisation="none",
-      embedding_width=None,
-      tower_hash=None,
-    )
-  return provenance.of_manifest(manifest)
-
-
-def _trained_seconds(
-  config: ml_collections.ConfigDict, split: pipeline.Split
-) -> float:
-  """Length of what the model has seen at a time, seconds."""
-  if config.data.sampling == "rate":
-    return config.data.num_frames / config.data.rate
-  # The longest of those it was scored on, too: what evaluation sees whole,
-  # prediction sees whole.
-  splits = [split] + [
-    pipeline.open_split(config.data, name) for name in config.eval.splits
-  ]
-  videos = [v for split in splits for v in split.table.videos]
-  return float(max(v.duration for v in videos if v is not None))
-
-
-def _encoder_hash(
-  params: Mapping[str, np.ndarray], recipe: Mapping[str, Any]
-) -> str:
-  """Changes whenever the tokens of a video would."""
-  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-  for name in sorted(params):
-    if name.startswith(_ENCODER):
-      digest.update(name.encode())
-      digest.update(np.ascontiguousarray(params[name]).tobytes())
-  return digest.hexdigest()[:32]
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-  path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+from unloc_jax.use.export_run import export_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -211,28 +15,22 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(
     prog="python -m unloc_jax.export", description=__doc__.split("\n")[0]
   )
-  parser.add_argument("--workdir", required=True, help="folder of the run")
-  parser.add_argument("--out", required=True, help="folder to make")
-  parser.add_argument("--data", default="", help="dataset, if it has moved")
-  parser.add_argument(
+  add = parser.add_argument
+  add("--workdir", required=True, help="folder of the run")
+  add("--out", required=True, help="folder to make")
+  add("--data", default="", help="dataset, if it has moved")
+  add(
     "--window",
+    dest="window_seconds",
     type=float,
     default=0.0,
     metavar="SECONDS",
     help="windows of longer videos (the longest video's)",
   )
-  parser.add_argument("--stablehlo", action="store_true", help="add programs")
-  parser.add_argument("--saved_model", action="store_true", help="for TF")
-  flags = parser.parse_args(argv)
+  add("--stablehlo", action="store_true", help="add programs")
+  add("--saved_model", action="store_true", help="for TF")
   try:
-    made = export_run(
-      flags.workdir,
-      flags.out,
-      data=flags.data,
-      window_seconds=flags.window,
-      stablehlo=flags.stablehlo,
-      saved_model=flags.saved_model,
-    )
+    made = export_run(**vars(parser.parse_args(argv)))
   except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
   print(

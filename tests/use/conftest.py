@@ -11,11 +11,12 @@ import pytest
 
 from configs import common
 from tests import tiny_data
-from unloc_jax import Localizer, export
+from unloc_jax import Localizer
 from unloc_jax.parallel import sharding
 from unloc_jax.training import loop as train
 from unloc_jax.training.checkpoints import Checkpoints, write_config
 from unloc_jax.training.state import Parts, TrainState, init_state
+from unloc_jax.use.export_run import export_run
 
 SIZES = ((64, 32), (50, 80), (33, 60), (46, 34))
 SECONDS = (3.3, 5.0, 1.2, 8.0)
@@ -146,7 +147,7 @@ def run(dataset, tmp_path_factory) -> pathlib.Path:
 def exported_folder(run, tmp_path_factory) -> pathlib.Path:
   """That run, exported."""
   folder = tmp_path_factory.mktemp("exports") / "mr"
-  export.export_run(str(run), str(folder))
+  export_run(str(run), str(folder))
   return folder
 
 

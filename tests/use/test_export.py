@@ -12,12 +12,13 @@ from unloc_jax import evaluate, export
 from unloc_jax.parallel import sharding
 from unloc_jax.training.checkpoints import Checkpoints
 from unloc_jax.training.state import Parts
-from unloc_jax.use import exported
+from unloc_jax.use import exports
+from unloc_jax.use.export_run import export_run
 from unloc_jax.weights import folder as weights
 
 
 def test_export_says_what_it_expects(exported_folder, run):
-  found = exported.read(str(exported_folder))
+  found = exports.read(str(exported_folder))
   assert found.source.frame_rate == 2.0
   assert found.source.short_side == 32
   assert found.source.jpeg_quality == 95
@@ -33,7 +34,7 @@ def test_export_says_what_it_expects(exported_folder, run):
 
 
 def test_weights_are_the_running_average(exported_folder, run):
-  found = exported.read(str(exported_folder))
+  found = exports.read(str(exported_folder))
   parts = Parts.from_config(found.config)
   whole = ml_collections.ConfigDict({"data": -1, "fsdp": 1, "model": 1})
   mesh = sharding.make_mesh(whole)
@@ -59,20 +60,6 @@ def test_weights_may_be_read_by_whom_the_umask_says(tmp_path):
   assert modes == {weights.PARAMS: 0o640, weights.CONFIG: 0o640}
 
 
-def test_scan_layers_are_stacked_again(exported_folder, tmp_path):
-  shutil.copytree(exported_folder, tmp_path / "scan")
-  path = tmp_path / "scan" / "config.json"
-  config = json.loads(path.read_text())
-  config["model"]["scan_layers"] = True
-  path.write_text(json.dumps(config))
-  found = exported.read(str(tmp_path / "scan"))
-  params = found.params(Parts.from_config(found.config))
-  stacked = [name for name in params if "/layers/" in name]
-  assert stacked
-  flat = weights.load(str(exported_folder)).params
-  assert weights.unstack(params).keys() == flat.keys()
-
-
 @pytest.mark.heavy
 def test_evaluation_of_an_export_gives_the_same_numbers(
   exported_folder, run, capsys
@@ -89,26 +76,23 @@ def test_evaluation_of_an_export_gives_the_same_numbers(
   assert not (exported_folder / "checkpoints").exists()
 
 
-def test_an_existing_folder_is_not_touched(run, tmp_path):
+def test_what_cannot_be_exported_leaves_nothing(run, tmp_path):
   (tmp_path / "out").mkdir()
   with pytest.raises(FileExistsError, match="choose another"):
-    export.export_run(str(run), str(tmp_path / "out"))
-
-
-def test_a_folder_without_a_run(tmp_path):
+    export_run(str(run), str(tmp_path / "out"))
   with pytest.raises(SystemExit, match="there is no run"):
     export.main(["--workdir", str(tmp_path), "--out", str(tmp_path / "x")])
-  assert not (tmp_path / "x").exists()
+  assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def _broken(folder, tmp_path, change):
-  copy = tmp_path / "copy"
-  shutil.copytree(folder, copy)
-  path = copy / "export.json"
+def _changed(folder, tmp_path, name, change):
+  """A copy of an export, one of its JSON files changed."""
+  shutil.copytree(folder, tmp_path / "copy")
+  path = tmp_path / "copy" / name
   values = json.loads(path.read_text())
   change(values)
   path.write_text(json.dumps(values))
-  return str(copy)
+  return str(tmp_path / "copy")
 
 
 @pytest.mark.parametrize(
@@ -124,18 +108,31 @@ def _broken(folder, tmp_path, change):
 def test_broken_exports_say_what_to_do(
   exported_folder, tmp_path, change, message
 ):
-  folder = _broken(exported_folder, tmp_path, change)
+  folder = _changed(exported_folder, tmp_path, exports.EXPORT, change)
   with pytest.raises(ValueError, match=message) as caught:
-    exported.read(folder)
+    exports.read(folder)
   assert "\n" not in str(caught.value)
 
 
+def test_the_config_decides_how_weights_are_stacked(exported_folder, tmp_path):
+  def scan(config):
+    config["model"]["scan_layers"] = True
+
+  found = exports.read(
+    _changed(exported_folder, tmp_path, weights.CONFIG, scan)
+  )
+  params = found.params(Parts.from_config(found.config))
+  assert [name for name in params if "/layers/" in name]
+  flat = weights.load(str(exported_folder)).params
+  assert weights.unstack(params).keys() == flat.keys()
+
+
 def test_weights_of_another_architecture_are_refused(exported_folder, tmp_path):
-  shutil.copytree(exported_folder, tmp_path / "copy")
-  path = tmp_path / "copy" / "config.json"
-  config = json.loads(path.read_text())
-  config["model"]["width"] = 32
-  path.write_text(json.dumps(config))
-  found = exported.read(str(tmp_path / "copy"))
+  def widen(config):
+    config["model"]["width"] = 32
+
+  found = exports.read(
+    _changed(exported_folder, tmp_path, weights.CONFIG, widen)
+  )
   with pytest.raises(ValueError, match="do not fit"):
     found.params(Parts.from_config(found.config))

@@ -2,25 +2,19 @@
 
 import pathlib
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
-from unloc_jax import demo
-from unloc_jax.media import reader_process
 from unloc_jax.use import page
 from unloc_jax.use.answers import Answer, Moment
 
 
 @pytest.fixture
-def handler(localizer, tmp_path) -> demo.Demo:
+def handler(localizer, tmp_path) -> page.Page:
   for name in ("uploads", "out"):
     (tmp_path / name).mkdir()
-  limits = reader_process.Limits(seconds=120.0)
-  return demo.Demo(
-    localizer, [tmp_path / "uploads"], tmp_path / "out", limits, 1
-  )
+  return page.Page(localizer, [tmp_path / "uploads"], tmp_path / "out", 1)
 
 
 @pytest.mark.heavy
@@ -81,19 +75,6 @@ def test_a_page_without_video_or_sentence_says_so(handler):
     handler.answer("x.mp4", " \n ", 1)
   with pytest.raises(ValueError, match="at most 16"):
     handler.answer("x.mp4", "a\n" * 17, 1)
-
-
-def test_a_reader_that_hangs_is_ended(localizer, monkeypatch):
-  def hang(*arguments, timeout, **options):
-    raise subprocess.TimeoutExpired("reader", timeout)
-
-  monkeypatch.setattr(reader_process.subprocess, "run", hang)
-  with pytest.raises(ValueError, match=r"x\.mp4: not read within 5 s"):
-    list(
-      reader_process.read_clips(
-        "a/x.mp4", localizer.export, reader_process.Limits(seconds=5)
-      )
-    )
 
 
 def test_sentences_stay_text():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -9,11 +10,9 @@ import sys
 import av
 import pytest
 
-from tests.use.conftest import SECONDS
 from unloc_jax import predict
-from unloc_jax.use import formats
+from unloc_jax.use import formats, outputs
 from unloc_jax.use.answers import Moment
-from unloc_jax.use.requests import stated_seconds
 
 MOMENTS = [
   Moment("v", "a <b> & c\n\nd --> e", 61.5, 3723.25, 0.5),
@@ -56,78 +55,68 @@ def test_clock():
   assert formats.clock(3723.456) == "1:02:03.46"
 
 
-def _run(capsys, *arguments) -> tuple[object, str, str]:
-  with pytest.raises(SystemExit) as caught:
-    predict.main([str(a) for a in arguments])
-  out, err = capsys.readouterr()
-  return caught.value.code, out, err
+@pytest.fixture
+def ask(capsys, exported_folder):
+  """Runs the command on the export: its status, output and errors."""
+
+  def run(video, *arguments, export=exported_folder):
+    flags = ["--export", export, "--video", *video, *arguments]
+    with pytest.raises(SystemExit) as caught:
+      predict.main([str(flag) for flag in flags])
+    return caught.value.code, *capsys.readouterr()
+
+  return run
 
 
-def test_command_gives_what_the_api_gives(
-  capsys, exported_folder, videos, localizer, encoded, tmp_path
-):
-  code, out, _ = _run(
-    capsys,
-    "--export",
-    exported_folder,
-    "--video",
-    *videos[:2],
-    "--query",
-    "a red square",
-    "--top_k",
-    2,
-    "--format",
-    "json",
-    "--plot",
-    tmp_path / "p.png",
-    "--clips",
-    tmp_path / "clips",
-  )
-  assert code == 0
-  found = [Moment(**row) for row in json.loads(out)]
-  wanted = [
-    moment
-    for video in encoded[:2]
-    for moment in localizer.localize(video, ["a red square"], 2)
-  ]
-  for one, other in zip(found, wanted, strict=True):
+def _same(found: list[dict], wanted: list[Moment]) -> None:
+  for row, other in zip(found, wanted, strict=True):
+    one = Moment(**row)
     assert (one.video_id, one.query) == (other.video_id, other.query)
     assert one.start == pytest.approx(other.start, abs=1e-4)
     assert one.end == pytest.approx(other.end, abs=1e-4)
-  assert (tmp_path / "p_1.png").stat().st_size > 1000
+
+
+def test_command_gives_what_the_api_gives(
+  ask, videos, localizer, encoded, tmp_path
+):
+  outs = ("--plot", tmp_path / "p.png", "--clips", tmp_path / "clips")
+  asked = ("--query", "a red square", "--top_k", 2, "--format", "json")
+  code, out, _ = ask(videos[:2], *asked, *outs)
+  assert code == 0
+  found = json.loads(out)
+  wanted = (localizer.localize(v, ["a red square"], 2) for v in encoded[:2])
+  _same(found, [*itertools.chain(*wanted)])
+  for name in ("p_1.png", "p_2.png"):
+    assert (tmp_path / name).stat().st_size > 1000
   clips = sorted((tmp_path / "clips").glob("*.mp4"))
   assert len(clips) == 4
   with av.open(str(clips[0])) as container:
     count = sum(1 for _ in container.decode(video=0))
-  shown = 10 * (found[0].end - found[0].start)
+  shown = 10 * (found[0]["end"] - found[0]["start"])
   assert abs(count - shown) <= 1.5
 
 
-def test_one_bad_video_does_not_stop_the_others(
-  capsys, exported_folder, videos, tmp_path
-):
+def test_one_bad_video_does_not_stop_the_others(ask, videos, tmp_path):
   bad = tmp_path / "bad.mp4"
   bad.write_bytes(b"no video")
-  code, out, err = _run(
-    capsys,
-    "--export",
-    exported_folder,
-    "--video",
-    bad,
-    videos[0],
-    "--query",
-    "x",
-    "--format",
-    "jsonl",
-    "--encoded",
-    tmp_path / "kept",
-  )
+  huge = tmp_path / "huge.mp4"
+  with huge.open("wb") as file:
+    file.truncate(10 << 30)  # Sparse: it takes no room.
+  kept = tmp_path / "kept"
+  asked = ("--query", "x", "--format", "jsonl", "--encoded", kept)
+  code, out, err = ask([bad, huge, videos[0]], *asked)
   assert code == 1
   assert len(out.splitlines()) == 5
-  lines = [line for line in err.splitlines() if line.startswith("error")]
-  assert len(lines) == 1
-  assert str(bad) in lines[0]
-  assert len(list((tmp_path / "kept").glob("*.npz"))) == 1
+  lines = [line for line in err.splitlines() if line.startswith("error: ")]
+  assert [str(bad) in lines[0], str(huge) in lines[1]] == [True, True]
+  assert len(lines) == 2
+  assert "Traceback" not in err
+  assert len(list(kept.glob("*.npz"))) == 1
+  # Asked again, it is not read again.
+  (again,) = kept.glob("*.npz")
+  before = again.stat().st_mtime_ns
+  assert ask([videos[0]], *asked) == (0, out, "")
+  assert again.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -140,30 +129,26 @@ def test_one_bad_video_does_not_stop_the_others(
     (["--query", "x", "--segment"], "ask one"),
     (["--labels", "/none"], "give a text file"),
     (["--segment", "--plot", "x.png"], "--query"),
+    (["--query", "x", "--format", "srt"], "give --out FOLDER"),
+    (["--query", "x", "--beam", ""], "give --out FOLDER"),
   ],
 )
-def test_bad_questions_end_in_a_line(
-  capsys, exported_folder, videos, arguments, message
-):
-  code, _, _ = _run(
-    capsys, "--export", exported_folder, "--video", videos[0], *arguments
-  )
+def test_bad_questions_end_in_a_line(ask, videos, arguments, message):
+  code, _, _ = ask(videos[:2], *arguments)
   assert str(code).startswith("error: ")
   assert message in str(code)
   assert "\n" not in str(code)
 
 
-def test_missing_files_end_in_a_line(capsys, exported_folder, tmp_path):
-  for export, video in ((tmp_path, "x.mp4"), (exported_folder, "none/*.mp4")):
-    code, _, _ = _run(
-      capsys, "--export", export, "--video", video, "--query", "x"
-    )
+def test_missing_files_end_in_a_line(ask, exported_folder, tmp_path):
+  for export, video in ((tmp_path, __file__), (exported_folder, "none/*.mp4")):
+    code, _, _ = ask([video], "--query", "x", export=export)
     assert "there is no" in str(code)
 
 
 def test_results_of_videos_of_one_name_are_kept_apart():
   paths = ["a/x.mp4", "b/x.mkv", "c/y.mp4", "d/x.mp4"]
-  assert predict.out_names(paths, "srt") == [
+  assert outputs.names(paths, "srt") == [
     "x.srt",
     "x_2.srt",
     "y.srt",
@@ -171,105 +156,44 @@ def test_results_of_videos_of_one_name_are_kept_apart():
   ]
 
 
-def test_subtitles_of_many_videos_need_a_folder(
-  capsys, exported_folder, videos, monkeypatch
-):
-  monkeypatch.setattr(
-    predict, "ask_all", lambda *_: pytest.fail("said before any work")
-  )
-  code, _, _ = _run(
-    capsys,
-    "--export",
-    exported_folder,
-    "--video",
-    *videos[:2],
-    "--query",
-    "x",
-    "--format",
-    "srt",
-  )
-  assert "give --out FOLDER" in str(code)
-
-
 @pytest.mark.heavy
-def test_a_corpus_is_asked_on_beam(
-  capsys, exported_folder, videos, localizer, encoded, tmp_path
-):
-  bad = tmp_path / "bad.mp4"
+def test_a_corpus_is_asked_on_beam(ask, videos, localizer, encoded, tmp_path):
+  bad, out = tmp_path / "bad.mp4", tmp_path / "out"
   bad.write_bytes(b"no video")
-  code, _, err = _run(
-    capsys,
-    "--export",
-    exported_folder,
-    "--video",
-    *videos[:2],
-    bad,
-    "--query",
-    "a red square",
-    "--top_k",
-    2,
-    "--format",
-    "jsonl",
-    "--out",
-    tmp_path / "out",
-    "--beam",
-    "",
-  )
+  asked = ("--query", "a red square", "--top_k", 2, "--format", "jsonl")
+  code, _, err = ask([*videos[:2], bad], *asked, "--out", out, "--beam", "")
   assert code == 1
   assert str(bad) in err
   assert "2 of 3 videos asked" in err
-  names = {path.name for path in (tmp_path / "out").iterdir()}
+  names = {path.name for path in out.iterdir()}
   assert names == {"video_0.jsonl", "video_1.jsonl", "failed.jsonl"}
   for video in encoded[:2]:
-    lines = (tmp_path / "out" / f"{video.video_id}.jsonl").read_text()
-    found = [Moment(**json.loads(line)) for line in lines.splitlines()]
+    lines = (out / f"{video.video_id}.jsonl").read_text().splitlines()
     wanted = localizer.localize(video, ["a red square"], 2)
-    for one, other in zip(found, wanted, strict=True):
-      assert one.query == other.query
-      assert one.start == pytest.approx(other.start, abs=1e-4)
-      assert one.end == pytest.approx(other.end, abs=1e-4)
+    _same([json.loads(line) for line in lines], wanted)
+
+
+def test_subtitles_of_many_videos_are_files(ask, videos, tmp_path):
+  asked = ("--query", "x", "--format", "srt", "--out", tmp_path / "found")
+  assert ask(videos[:2], *asked)[0] == 0
+  for name in ("video_0.srt", "video_1.srt"):
+    assert (tmp_path / "found" / name).read_text().startswith("1\n00:00:")
 
 
 def test_labels_of_a_file_are_detected_and_segmented(
-  capsys, exported_folder, videos, localizer, encoded, tmp_path
+  ask, videos, localizer, encoded, tmp_path
 ):
   labels = tmp_path / "labels.txt"
   labels.write_text("run\n\n  jump \nsit\n", encoding="utf-8")
-  asked = (
-    "--export",
-    exported_folder,
-    "--video",
-    videos[3],
-    "--labels",
-    labels,
-    "--format",
-    "json",
-  )
+  asked = ("--labels", labels, "--format", "json")
+  names = ["run", "jump", "sit"]
   for more, wanted in (
-    ((), localizer.detect(encoded[3], ["run", "jump", "sit"], 5)),
-    (("--segment",), localizer.segment(encoded[3], ["run", "jump", "sit"])),
+    ((), localizer.detect(encoded[3], names, 5)),
+    (("--segment",), localizer.segment(encoded[3], names)),
   ):
-    code, out, _ = _run(capsys, *asked, *more)
+    code, out, _ = ask([videos[3]], *asked, *more)
     assert code == 0
-    found = [Moment(**row) for row in json.loads(out)]
-    assert [m.query for m in found] == [m.query for m in wanted]
-    for one, other in zip(found, wanted, strict=True):
-      assert one.start == pytest.approx(other.start, abs=1e-4)
-      assert one.end == pytest.approx(other.end, abs=1e-4)
-
-
-def test_ten_gigabytes_of_nothing_end_in_a_line(
-  capsys, exported_folder, tmp_path
-):
-  path = tmp_path / "huge.mp4"
-  with path.open("wb") as file:
-    file.truncate(10 << 30)  # Sparse: it takes no room.
-  code, _, err = _run(
-    capsys, "--export", exported_folder, "--video", path, "--query", "x"
-  )
-  assert code == 1
-  assert err.count("error: ") == 1
-  assert "Traceback" not in err
+    _same(json.loads(out), wanted)
 
 
 def test_prediction_does_without_tensorflow(exported_folder, videos):
@@ -290,11 +214,3 @@ def test_prediction_does_without_tensorflow(exported_folder, videos):
     check=True,
   )
   assert "video_0" in done.stdout
-
-
-def test_a_file_says_its_length_or_nothing_is_said(videos, tmp_path):
-  for path, seconds in zip(videos, SECONDS, strict=True):
-    assert stated_seconds(str(path)) == pytest.approx(seconds, abs=0.2)
-  (tmp_path / "text.mp4").write_text("no video")
-  assert stated_seconds(str(tmp_path / "text.mp4")) is None
-  assert stated_seconds(str(tmp_path / "missing.mp4")) is None

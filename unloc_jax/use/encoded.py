@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 
+from unloc_jax import files
+
 _FORMAT = 1
 SUFFIX = ".encoded.npz"
 _ARRAYS = ("tokens", "frame_mask", "starts", "durations", "steps")
@@ -41,14 +43,17 @@ class EncodedVideo:
     """W."""
     return len(self.starts)
 
-  def times(self, window: int) -> np.ndarray:
-    """Seconds in the video of a window's frames, float64 [frames]."""
-    places = np.flatnonzero(self.frame_mask[window])
-    return self.starts[window] + places * float(self.steps[window])
+  def times(self) -> list[np.ndarray]:
+    """Seconds in the video of every window's frames, W of float64 [frames]."""
+    return [
+      start + np.flatnonzero(mask) * float(step)
+      for start, mask, step in zip(
+        self.starts, self.frame_mask, self.steps, strict=True
+      )
+    ]
 
   def save(self, path: str) -> None:
-    """Writes a file (beside, then renamed); any name, best in `SUFFIX`."""
-    target = pathlib.Path(path)
+    """Writes a file, whole or not at all; any name, best in `SUFFIX`."""
     about = {
       "format": _FORMAT,
       "video_id": self.video_id,
@@ -56,11 +61,8 @@ class EncodedVideo:
       "encoder_hash": self.encoder_hash,
     }
     arrays = {name: getattr(self, name) for name in _ARRAYS}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(target.name + ".tmp")
-    with beside.open("wb") as file:
+    with files.replacing(path) as beside, beside.open("wb") as file:
       np.savez(file, about=np.array(json.dumps(about)), **arrays)
-    beside.rename(target)
 
   @classmethod
   def load(cls, path: str) -> "EncodedVideo":
@@ -70,6 +72,7 @@ class EncodedVideo:
       FileNotFoundError: There is none.
       ValueError: It is no such file, damaged, or of a newer version.
     """
+    broken = (ValueError, KeyError, TypeError, EOFError, OSError)
     try:
       with np.load(path, allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
@@ -78,23 +81,15 @@ class EncodedVideo:
             f"format {about['format']}, this version reads up to {_FORMAT}; "
             "upgrade unloc_jax"
           )
-        arrays = {name: file[name] for name in _ARRAYS}
-      return cls(
-        video_id=str(about["video_id"]),
-        duration=float(about["duration"]),
-        encoder_hash=str(about["encoder_hash"]),
-        **arrays,
-      )
+        return cls(
+          video_id=str(about["video_id"]),
+          duration=float(about["duration"]),
+          encoder_hash=str(about["encoder_hash"]),
+          **{name: file[name] for name in _ARRAYS},
+        )
     except FileNotFoundError as error:
       raise FileNotFoundError(f"{path}: there is no such file") from error
-    except (
-      ValueError,
-      KeyError,
-      TypeError,
-      EOFError,
-      OSError,
-      zipfile.BadZipFile,
-    ) as error:
+    except (*broken, zipfile.BadZipFile) as error:
       raise ValueError(
         f"{path} is not an encoded video ({error}); make one with "
         "encode_video(...).save(path)"

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -9,20 +10,12 @@ from collections.abc import Callable, Sequence
 from unloc_jax.metrics.table import render
 from unloc_jax.use.answers import Moment
 
-_COLUMNS = ("video_id", "query", "start", "end", "score")
-
 
 def table(moments: Sequence[Moment]) -> str:
   """Aligned columns for people."""
   rows = [
-    (
-      moment.video_id,
-      moment.query,
-      clock(moment.start),
-      clock(moment.end),
-      f"{moment.score:.3f}",
-    )
-    for moment in moments
+    (m.video_id, m.query, clock(m.start), clock(m.end), f"{m.score:.3f}")
+    for m in moments
   ]
   return render(("video", "query", "start", "end", "score"), rows)
 
@@ -35,27 +28,24 @@ def to_json(moments: Sequence[Moment]) -> str:
 
 def jsonl(moments: Sequence[Moment]) -> str:
   """One JSON object per line; times in seconds."""
-  return "".join(
-    json.dumps(dataclasses.asdict(moment), ensure_ascii=False) + "\n"
-    for moment in moments
-  )
+  rows = [dataclasses.asdict(moment) for moment in moments]
+  return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def to_csv(moments: Sequence[Moment]) -> str:
   """Comma-separated values with a header; times in seconds."""
   file = io.StringIO()
-  writer = csv.writer(file, lineterminator="\n")
-  writer.writerow(_COLUMNS)
-  for moment in moments:
-    writer.writerow([getattr(moment, name) for name in _COLUMNS])
+  names = [field.name for field in dataclasses.fields(Moment)]
+  writer = csv.DictWriter(file, names, lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(dataclasses.asdict(moment) for moment in moments)
   return file.getvalue()
 
 
 def srt(moments: Sequence[Moment]) -> str:
   """SubRip subtitles, in order of time."""
   blocks = [
-    f"{number}\n{_stamp(moment.start, ',')} --> {_stamp(moment.end, ',')}\n"
-    f"{_caption(moment)}\n"
+    f"{number}\n{_times(moment, ',')}\n{_caption(moment)}\n"
     for number, moment in enumerate(_in_time(moments), start=1)
   ]
   return "\n".join(blocks)
@@ -64,8 +54,7 @@ def srt(moments: Sequence[Moment]) -> str:
 def vtt(moments: Sequence[Moment]) -> str:
   """WebVTT subtitles, in order of time."""
   blocks = [
-    f"{_stamp(moment.start, '.')} --> {_stamp(moment.end, '.')}\n"
-    f"{_escaped(_caption(moment))}\n"
+    f"{_times(moment, '.')}\n{html.escape(_caption(moment), quote=False)}\n"
     for moment in _in_time(moments)
   ]
   return "\n".join(["WEBVTT\n", *blocks])
@@ -87,10 +76,9 @@ ENDINGS = {name: "txt" if name == "table" else name for name in FORMATS}
 
 def clock(seconds: float) -> str:
   """Minutes and seconds, with hours where there are any: 1:02:03.45."""
-  hundredths = round(seconds * 100)
-  minutes, rest = divmod(hundredths, 6000)
+  minutes, hundredths = divmod(round(seconds * 100), 6000)
   hours, minutes = divmod(minutes, 60)
-  tail = f"{rest // 100:02}.{rest % 100:02}"
+  tail = f"{hundredths // 100:02}.{hundredths % 100:02}"
   return f"{hours}:{minutes:02}:{tail}" if hours else f"{minutes}:{tail}"
 
 
@@ -104,15 +92,12 @@ def _caption(moment: Moment) -> str:
   return f"{text} ({moment.score:.2f})"
 
 
-def _escaped(text: str) -> str:
-  for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-    text = text.replace(sign, entity)
-  return text
+def _times(moment: Moment, point: str) -> str:
+  ends = (_stamp(moment.start, point), _stamp(moment.end, point))
+  return " --> ".join(ends)
 
 
 def _stamp(seconds: float, point: str) -> str:
-  milliseconds = round(seconds * 1000)
-  seconds_, milliseconds = divmod(milliseconds, 1000)
-  minutes, seconds_ = divmod(seconds_, 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours:02}:{minutes:02}:{seconds_:02}{point}{milliseconds:03}"
+  minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+  whole, rest = divmod(milliseconds, 1000)
+  return f"{minutes // 60:02}:{minutes % 60:02}:{whole:02}{point}{rest:03}"

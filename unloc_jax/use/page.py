@@ -1,20 +1,210 @@
-"""The timeline of the page: HTML whose parts make the player jump."""
+"""The page to try a model on: all that it shows, and what its button does."""
 
+import collections
 import html
+import os
+import pathlib
+import tempfile
+import threading
+import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from unloc_jax import files
+from unloc_jax.use import formats
 from unloc_jax.use.answers import Answer
+from unloc_jax.use.encoded import EncodedVideo
 from unloc_jax.use.formats import clock
+from unloc_jax.use.frames import Limits
+from unloc_jax.use.localizer import Localizer
+from unloc_jax.use.questions import MAX_CHARACTERS
 
-PLAYER = "player"
+_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
+_MAX_SENTENCES = 16
+_MAX_EXAMPLES = 12
+_KEPT_VIDEOS = 16
+_MEMORY_GIB = 2.0
+_VIDEO_SECONDS = 3600.0
+
+_PLAYER = "player"
 _WIDTH, _HEIGHT = 1000, 70
 _BUTTON = (
   "border:1px solid #e76f51;border-radius:6px;padding:2px 8px;"
   "font-size:0.8rem;font-weight:400"
 )
 _AXIS = "display:flex;justify-content:space-between;font-size:0.7rem"
+
+
+def serve(
+  export: str,
+  examples: str | None,
+  host: str,
+  port: int,
+  max_megabytes: int,
+  max_seconds: float,
+) -> None:
+  """Serves the page until interrupted; arguments as of `unloc_jax.demo`.
+
+  Raises:
+    ValueError, OSError: The model or the examples cannot be read.
+    ImportError: Gradio is not installed.
+  """
+  with tempfile.TemporaryDirectory(prefix="unloc_demo_") as root:
+    uploads = pathlib.Path(root, "uploads")
+    served = [pathlib.Path(root, "downloads")]
+    for folder in (uploads, *served):
+      folder.mkdir()
+    # Read when Gradio is imported.
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    shown = []
+    if examples:
+      shown = _videos(examples)
+      served.append(pathlib.Path(examples).resolve())
+    localizer = Localizer.from_export(
+      export, Limits(max_seconds, max_seconds, _MEMORY_GIB, _VIDEO_SECONDS)
+    )
+    page = Page(localizer, [uploads, *served], served[0], max_megabytes)
+    blocks = page.build(shown)
+    blocks.queue(max_size=32).launch(
+      server_name=host,
+      server_port=port,
+      max_file_size=f"{max_megabytes}mb",
+      allowed_paths=[str(folder) for folder in served],
+      share=False,
+    )
+
+
+def _videos(folder: str) -> list[str]:
+  """Videos of a folder to pick from, by name."""
+  paths = sorted(pathlib.Path(folder).glob("*"))
+  found = [str(path) for path in paths if path.suffix.lower() in _ENDINGS]
+  if not found:
+    raise FileNotFoundError(f"--examples {folder}: there are no videos there")
+  return found[:_MAX_EXAMPLES]
+
+
+class Page:
+  """A video, sentences, a timeline.
+
+  Args:
+    localizer: The model.
+    folders: Videos elsewhere are not read.
+    out: Where downloads are written.
+    max_megabytes: Of a video file.
+  """
+
+  def __init__(
+    self,
+    localizer: Localizer,
+    folders: Sequence[pathlib.Path],
+    out: pathlib.Path,
+    max_megabytes: int,
+  ):
+    self._localizer = localizer
+    self._folders = [folder.resolve() for folder in folders]
+    self._out = out
+    self._max_megabytes = max_megabytes
+    self._encoded: collections.OrderedDict[str, EncodedVideo] = (
+      collections.OrderedDict()
+    )
+    self._lock = threading.Lock()
+
+  def build(self, examples: Sequence[str]) -> Any:
+    """The page with its fields and buttons, a gradio.Blocks."""
+    import gradio as gr
+
+    def answer(*asked: Any) -> tuple[str, str, str]:
+      try:
+        return self.answer(*asked)
+      except ValueError as error:
+        raise gr.Error(str(error)) from error
+
+    with gr.Blocks(title="Find a moment") as blocks:
+      gr.Markdown("# Find a moment\nA video, a sentence per line, a timeline.")
+      with gr.Row():
+        video = gr.Video(
+          label="Video", sources=["upload"], elem_id=_PLAYER, height=320
+        )
+        with gr.Column():
+          sentences = gr.Textbox(
+            label="Sentences, one per line",
+            lines=4,
+            max_length=_MAX_SENTENCES * (MAX_CHARACTERS + 1),
+          )
+          top_k = gr.Slider(1, 10, value=3, step=1, label="Moments of each")
+          button = gr.Button("Find", variant="primary")
+      found = gr.HTML(label="Timeline", elem_id="timeline")
+      with gr.Row():
+        downloads = [
+          gr.File(label=label, interactive=False) for label in ("SRT", "JSON")
+        ]
+      if examples:
+        gr.Examples([[path] for path in examples], [video])
+      asked = [video, sentences, top_k]
+      button.click(answer, asked, [found, *downloads], api_name="find")
+    return blocks
+
+  def answer(
+    self, video: str | None, sentences: str, top_k: float
+  ) -> tuple[str, str, str]:
+    """Timeline as HTML, and the paths of an SRT and a JSON file.
+
+    Raises:
+      ValueError: The video or a sentence cannot be used; one line says why.
+    """
+    if not video:
+      raise ValueError("there is no video yet; upload or pick one")
+    wanted = [line.strip() for line in sentences.splitlines() if line.strip()]
+    if not wanted:
+      raise ValueError("there is no sentence yet; write one per line")
+    if len(wanted) > _MAX_SENTENCES:
+      raise ValueError(
+        f"{len(wanted)} sentences, at most {_MAX_SENTENCES} are asked at once"
+      )
+    encoded = self._encode(self._checked(video))
+    answers = self._localizer.ask(encoded, wanted, max(1, int(top_k)))
+    moments = [moment for answer in answers for moment in answer.moments]
+    stem = self._out / uuid.uuid4().hex / "moments"
+    for name in ("srt", "json"):
+      files.write_text(f"{stem}.{name}", formats.FORMATS[name](moments))
+    return timeline(answers, encoded.duration), f"{stem}.srt", f"{stem}.json"
+
+  def _checked(self, video: str) -> pathlib.Path:
+    """The real path of a video that may be read."""
+    path = pathlib.Path(video).resolve()
+    if not any(path.is_relative_to(folder) for folder in self._folders):
+      raise ValueError("the video lies outside the page's folders; upload it")
+    if path.suffix.lower() not in _ENDINGS:
+      raise ValueError(
+        f"{path.name}: its name does not end in one of {', '.join(_ENDINGS)}"
+      )
+    if not path.is_file():
+      raise ValueError(f"{path.name}: there is no such video")
+    if path.stat().st_size > self._max_megabytes << 20:
+      raise ValueError(
+        f"{path.name}: larger than {self._max_megabytes} MB; cut it"
+      )
+    return path
+
+  def _encode(self, path: pathlib.Path) -> EncodedVideo:
+    key = str(path)
+    with self._lock:
+      if key in self._encoded:
+        self._encoded.move_to_end(key)
+        return self._encoded[key]
+    try:
+      video = self._localizer.encode_video(path)
+    except ValueError as error:
+      # Nobody outside needs to know where uploads lie.
+      raise ValueError(str(error).replace(key, path.name)) from error
+    with self._lock:
+      self._encoded[key] = video
+      while len(self._encoded) > _KEPT_VIDEOS:
+        self._encoded.popitem(last=False)
+    return video
 
 
 def timeline(answers: Sequence[Answer], duration: float) -> str:
@@ -25,7 +215,7 @@ def timeline(answers: Sequence[Answer], duration: float) -> str:
 def _seek(seconds: float) -> str:
   """What a click does: the player jumps there and plays."""
   return (
-    f"const v=document.querySelector('#{PLAYER} video');"
+    f"const v=document.querySelector('#{_PLAYER} video');"
     f"if(v){{v.currentTime={seconds:.3f};v.play()}}"
   )
 

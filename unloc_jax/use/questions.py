@@ -2,48 +2,41 @@
 
 from collections.abc import Sequence
 
+import ml_collections
 import numpy as np
 
 from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.task.prompts import class_texts
-from unloc_jax.use.exported import Export
 
 MAX_CHARACTERS = 1000
 
 
-class Questions:
-  """Sentences and labels as a model takes them.
+def captions(
+  config: ml_collections.ConfigDict, sentences: Sequence[str]
+) -> np.ndarray:
+  """Token ids of sentences as they are, int32 [1, Q, L].
 
-  Args:
-    export: Of the model.
+  Raises:
+    ValueError: One is empty, too long, or the model reads no text.
   """
+  check_texts(sentences, "query")
+  if not config.model.text_tower.num_layers:
+    raise ValueError(
+      "the model has no text tower, so it only knows its own labels; use detect"
+    )
+  return Tokenizer(config.data.max_tokens)(list(sentences))[None]
 
-  def __init__(self, export: Export):
-    self._config = export.config
-    self._tokenize = Tokenizer(export.config.data.max_tokens)
 
-  def captions(self, sentences: Sequence[str]) -> np.ndarray:
-    """Token ids of sentences as they are, int32 [1, Q, L].
+def labels(
+  config: ml_collections.ConfigDict, names: Sequence[str]
+) -> np.ndarray:
+  """Prompts of labels, ids [R, C, L] or embeddings [R, C, D].
 
-    Raises:
-      ValueError: One is empty, too long, or the model reads no text.
-    """
-    check_texts(sentences, "query")
-    if not self._config.model.text_tower.num_layers:
-      raise ValueError(
-        "the model has no text tower, so it only knows its own labels; use "
-        "detect"
-      )
-    return self._tokenize(list(sentences))[None]
-
-  def labels(self, labels: Sequence[str]) -> np.ndarray:
-    """Prompts of labels, ids [R, C, L] or embeddings [R, C, D].
-
-    Raises:
-      ValueError: One is empty, too long, or unknown to precomputed embeddings.
-    """
-    check_texts(labels, "label")
-    return class_texts(self._config, tuple(labels))
+  Raises:
+    ValueError: One is empty, too long, or unknown to precomputed embeddings.
+  """
+  check_texts(names, "label")
+  return class_texts(config, tuple(names))
 
 
 def check_texts(texts: Sequence[str], what: str) -> None:

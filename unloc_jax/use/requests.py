@@ -1,20 +1,16 @@
-"""What is asked of a video file, and what was found in it."""
+"""What is asked of video files, and what was found in them."""
 
-import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-import av
 import tqdm
 
 from unloc_jax.use.answers import Answer, Moment
 from unloc_jax.use.encoded import SUFFIX, EncodedVideo
-
-if TYPE_CHECKING:
-  from unloc_jax.localizer import Localizer
+from unloc_jax.use.localizer import Localizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +31,11 @@ class Request:
   top_k: int
   encoded: pathlib.Path | None
 
+  def check(self, localizer: Localizer) -> None:
+    """Raises ValueError where no video could answer."""
+    if not self.queries:
+      localizer.known_labels(self.labels)
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
@@ -50,69 +51,65 @@ class Found:
   path: str
   duration: float
   moments: list[Moment]
-  answers: tuple[Answer, ...]
+  answers: tuple[Answer, ...] = ()
 
 
-def ask_video(localizer: "Localizer", path: str, request: Request) -> Found:
+def ask_videos(
+  localizer: Localizer, paths: Sequence[str], request: Request
+) -> Iterator[Found | ValueError]:
+  """What was found in each video, or why it could not be asked."""
+  is_few = True if len(paths) == 1 else None
+  for path in tqdm.tqdm(paths, unit="video", disable=is_few):
+    try:
+      yield ask_video(localizer, path, request)
+    except ValueError as error:
+      yield error
+
+
+def ask_video(localizer: Localizer, path: str, request: Request) -> Found:
   """Asks one video file.
 
   Raises:
     ValueError: It cannot be read, or asked that.
   """
   video = _encoded(localizer, path, request.encoded)
-  answers: list[Answer] = []
   if request.queries:
     answers = localizer.ask(video, request.queries, request.top_k)
     moments = [moment for answer in answers for moment in answer.moments]
-  elif request.segment:
+    return Found(path, video.duration, moments, tuple(answers))
+  if request.segment:
     moments = localizer.segment(video, request.labels)
   else:
     moments = localizer.detect(video, request.labels, request.top_k)
-  return Found(path, video.duration, moments, tuple(answers))
+  return Found(path, video.duration, moments)
 
 
 def _encoded(
-  localizer: "Localizer", path: str, folder: pathlib.Path | None
+  localizer: Localizer, path: str, folder: pathlib.Path | None
 ) -> EncodedVideo:
   """The encoded video, read from `folder` if it was kept there."""
-  kept = None
-  if folder is not None and os.path.exists(path):
-    stat = os.stat(path)
-    key = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
-    # Of the model, too: another one's would be refused.
-    key += localizer.export.encoder_hash
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    kept = folder / f"{pathlib.Path(path).stem}-{name}{SUFFIX}"
-    if kept.exists():
-      return EncodedVideo.load(str(kept))
-  total = stated_seconds(path)
-  left = " of {total:.0f} s of video, {remaining} to go"
-  with tqdm.tqdm(
-    desc=f"Reading {pathlib.Path(path).name}",
-    total=total,
-    bar_format="{desc}: {n:.0f}" + (left if total else " s of video"),
-    leave=False,
-    disable=None,  # Silent where nobody is watching.
-  ) as bar:
-    video = localizer.encode_video(
-      path, lambda seconds: bar.update(seconds - bar.n) or None
-    )
-  if kept is not None:
-    video.save(str(kept))
+  if folder is None or not os.path.exists(path):
+    return _encode(localizer, path)
+  stat = os.stat(path)
+  key = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
+  # Of the model, too: another one's would be refused.
+  key += localizer.export.encoder_hash
+  name = hashlib.sha256(key.encode()).hexdigest()[:16]
+  kept = folder / f"{pathlib.Path(path).stem}-{name}{SUFFIX}"
+  if kept.exists():
+    return EncodedVideo.load(str(kept))
+  video = _encode(localizer, path)
+  video.save(str(kept))
   return video
 
 
-def stated_seconds(path: str) -> float | None:
-  """The length a file says it has; None where it says none."""
-  with contextlib.suppress(av.FFmpegError, OSError), av.open(path) as container:
-    if container.duration:
-      return container.duration / av.time_base
-  return None
-
-
-def write(text: str, path: pathlib.Path) -> None:
-  """Writes beside, then renames."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  beside = path.with_name(path.name + ".tmp")
-  beside.write_text(text, encoding="utf-8")
-  beside.rename(path)
+def _encode(localizer: Localizer, path: str) -> EncodedVideo:
+  with tqdm.tqdm(
+    desc=f"Reading {pathlib.Path(path).name}",
+    bar_format="{desc}: {n:.0f} s of video",
+    leave=False,
+    disable=None,  # Silent where nobody is watching.
+  ) as bar:
+    return localizer.encode_video(
+      path, lambda seconds: bar.update(seconds - bar.n) or None
+    )

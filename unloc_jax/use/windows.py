@@ -1,32 +1,88 @@
-"""Videos of any length as windows, and the frames sampled from each.
-
-Pure NumPy; the sampling is that of `unloc_jax.data.ops`.
-"""
+"""Videos of any length as windows, each a video to the model."""
 
 import dataclasses
+import io
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
+from PIL import Image
+
+from unloc_jax.media import resizing
+from unloc_jax.use.exports import Export
 
 Item = TypeVar("Item")
 
 
 @dataclasses.dataclass(frozen=True)
-class Window(Generic[Item]):
-  """Consecutive frames of a video, to the model a video of its own.
+class Clip:
+  """What the model is shown of a window.
 
   Attributes:
-    first: Place in the video of its first frame.
-    frames: Its frames.
-    is_last: The video ends with it.
+    inputs: uint8 [T, H, W, 3] frames, or float32 [T, D] embeddings.
+    frame_mask: bool [T].
+    start: Seconds since the start of the video.
+    duration: Seconds.
+    frame_count: N, frames it was sampled from.
   """
 
-  first: int
-  frames: list[Item]
-  is_last: bool
+  inputs: np.ndarray
+  frame_mask: np.ndarray
+  start: float
+  duration: float
+  frame_count: int
+
+
+def video_clips(
+  export: Export, images: Iterable[bytes], duration: float
+) -> Iterator[Clip]:
+  """What the model is shown of a video; one window is held at a time.
+
+  Args:
+    export: The model.
+    images: The video's frames in JPEG, at the model's frame rate.
+    duration: Of the video, seconds.
+  """
+  data = export.config.data
+
+  def pixels(
+    held: list[bytes], index: np.ndarray, mask: np.ndarray
+  ) -> np.ndarray:
+    needed, place = np.unique(index, return_inverse=True)
+    shown = [Image.open(io.BytesIO(held[i])).convert("RGB") for i in needed]
+    frames = np.stack([np.asarray(image) for image in shown])
+    return resizing.centre(frames, data.image_size, data.short_side)[place]
+
+  return _clips(export, images, duration, pixels)
+
+
+def feature_clips(
+  export: Export, features: np.ndarray, duration: float
+) -> Iterator[Clip]:
+  """As `video_clips`, of features [N, D]."""
+  return _clips(
+    export,
+    features.astype(np.float32),
+    duration,
+    lambda held, index, mask: np.stack(held)[index] * mask[:, None],
+  )
+
+
+def _clips(
+  export: Export,
+  frames: Iterable[Item],
+  duration: float,
+  show: Callable[[list[Item], np.ndarray, np.ndarray], np.ndarray],
+) -> Iterator[Clip]:
+  rate, data = export.source.frame_rate, export.config.data
+  length = length_in_frames(export.window_seconds, rate)
+  for first, held, is_last in cut(frames, length):
+    start, count = first / rate, len(held)
+    end = duration if is_last else (first + count) / rate
+    index, mask = sample(count, rate, data.num_frames, data.sampling, data.rate)
+    yield Clip(show(held, index, mask), mask, start, end - start, count)
 
 
 def length_in_frames(seconds: float, rate: float) -> int:
@@ -34,7 +90,9 @@ def length_in_frames(seconds: float, rate: float) -> int:
   return max(1, math.ceil(seconds * rate - 1e-6))
 
 
-def cut(frames: Iterable[Item], length: int) -> Iterator[Window[Item]]:
+def cut(
+  frames: Iterable[Item], length: int
+) -> Iterator[tuple[int, list[Item], bool]]:
   """Windows of `length` frames, each half a window after the one before.
 
   The last one ends with the video; a video of up to `length` frames is one
@@ -43,6 +101,9 @@ def cut(frames: Iterable[Item], length: int) -> Iterator[Window[Item]]:
   Args:
     frames: Of the whole video, in order.
     length: Frames of a window, at least 1.
+
+  Yields:
+    Place of a window's first frame, its frames, and whether it is the last.
   """
   hop = max(1, length // 2)
   held: deque[Item] = deque(maxlen=length)
@@ -50,11 +111,11 @@ def cut(frames: Iterable[Item], length: int) -> Iterator[Window[Item]]:
   for frame in frames:
     # Only now is it known that the video goes on after this window.
     if count >= length and (count - length) % hop == 0:
-      yield Window(count - length, list(held), False)
+      yield count - length, list(held), False
     held.append(frame)
     count += 1
   if held:
-    yield Window(count - len(held), list(held), True)
+    yield count - len(held), list(held), True
 
 
 def sample(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from unloc_jax.use import exported, programs
+from unloc_jax.use import export_programs, exports, questions
 
 # (videos, texts): both are left open in the programs.
 _CASES = ((2, 3), (1, 1))
@@ -56,7 +56,7 @@ assert "unloc_jax" not in sys.modules
 @pytest.fixture(scope="module")
 def made(exported_folder):
   """The programs, and what they are to give in every case."""
-  return programs.make(exported.read(str(exported_folder)))
+  return export_programs.make(exports.read(str(exported_folder)))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def cases(made, localizer, tmp_path_factory):
     given = {
       "frames": rng.integers(0, 255, shape, np.uint8),
       "frame_mask": np.ones(shape[:2], bool),
-      "texts": localizer._questions.captions(names)[0],
+      "texts": questions.captions(localizer.export.config, names)[0],
       "steps": np.array([0.5, 1.0], np.float32)[:videos],
       "durations": np.array([4.0, 7.5], np.float32)[:videos],
     }
@@ -104,13 +104,13 @@ def _check(cases, export, code: str, prefix: str) -> None:
 
 @pytest.mark.heavy
 def test_stablehlo_runs_without_the_package(made, cases, exported_folder):
-  programs.write_stablehlo(cases[0] / "hlo", made)
+  export_programs.write_stablehlo(cases[0] / "hlo", made)
   _check(cases, exported_folder, _HLO_ALONE, "hlo")
 
 
 @pytest.mark.heavy
 def test_saved_model_runs_without_the_package(made, cases, exported_folder):
-  programs.write_saved_model(cases[0] / "saved", made)
+  export_programs.write_saved_model(cases[0] / "saved", made)
   _check(cases, exported_folder, _TF_ALONE, "tf")
 
 

@@ -1,4 +1,7 @@
-"""An exported model: what its folder says, and its weights."""
+"""An exported model: a folder that says what it is, and its weights.
+
+What this reads, `export_run` writes.
+"""
 
 import dataclasses
 import json
@@ -63,9 +66,8 @@ class Export:
     Raises:
       ValueError: They do not fit the config.
     """
-    return weights.merge(
-      param_shapes(parts), weights.load(str(self.folder)).params, ""
-    )
+    given = weights.load(str(self.folder)).params
+    return weights.merge(param_shapes(parts), given, "")
 
 
 def is_export(folder: str) -> bool:
@@ -88,20 +90,17 @@ def read(folder: str) -> Export:
     )
   try:
     values = json.loads(path.read_text())
-    _check_format(path, values["format"])
-    return _from_values(path.parent, values)
+    found = values["format"]
+    if isinstance(found, int) and found <= FORMAT:
+      return _from_values(path.parent, values)
   except KeyError as error:
     raise ValueError(f"{path}: key {error} is missing; export again") from error
   except (TypeError, AttributeError, json.JSONDecodeError) as error:
     raise ValueError(f"{path}: {error}; export again") from error
-
-
-def _check_format(path: pathlib.Path, found: Any) -> None:
-  if not isinstance(found, int) or found > FORMAT:
-    raise ValueError(
-      f"{path}: made by a newer version of unloc_jax (format {found}, this "
-      f"one reads up to {FORMAT}); upgrade unloc_jax"
-    )
+  raise ValueError(
+    f"{path}: made by a newer version of unloc_jax (format {found}, this one "
+    f"reads up to {FORMAT}); upgrade unloc_jax"
+  )
 
 
 def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
@@ -109,11 +108,10 @@ def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
   if config.text.class_embeddings:
     config.text.class_embeddings = str(folder / CLASS_EMBEDDINGS)
   names = [field.name for field in dataclasses.fields(Source)]
-  source = Source(**{name: values["source"][name] for name in names})
   return Export(
     folder=folder,
     config=config,
-    source=source,
+    source=Source(**{name: values["source"][name] for name in names}),
     window_seconds=float(values["window_seconds"]),
     labels=tuple(values["labels"]),
     metrics=values["metrics"],
@@ -143,11 +141,10 @@ def restore_params(folder: str, parts: Parts, mesh: Mesh) -> FlatParams:
   Raises:
     ValueError: They do not fit the config.
   """
-  params = read(folder).params(parts)
   shardings = sharding.state_shardings(param_shapes(parts), mesh)
   return {
     name: jax.make_array_from_callback(
       value.shape, shardings[name], value.__getitem__
     )
-    for name, value in params.items()
+    for name, value in read(folder).params(parts).items()
   }

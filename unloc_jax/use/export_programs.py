@@ -1,21 +1,18 @@
 """A model as programs that need none of this package: StableHLO, SavedModel.
 
-Two programs, their weights handed in by name:
-
   encode_video(params, frames [B, T, H, W, 3] uint8) -> tokens [B, T, D]
   find_moments(params, tokens [B, T, D], frame_mask [B, T] bool,
                texts [Q, L] int32, steps [B], durations [B])
     -> {"scores" [B, Q, K], "segments" [B, Q, K, 2] in seconds,
         "relevance" [B, Q, T]}
 
-B and Q are any; T, H, W, L and D are the model's. `steps` are the seconds
-between two sampled frames, `durations` the seconds of the videos.
+B and Q are any; all other sizes are the model's. What `steps` and `durations`
+are says the README.md beside the programs.
 """
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -23,10 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from unloc_jax.models.unloc import UnLoc
+from unloc_jax import files
+from unloc_jax.models.unloc import Predictions, UnLoc
 from unloc_jax.task import detections
 from unloc_jax.training.state import Parts, nest
-from unloc_jax.use.exported import Export
+from unloc_jax.use.exports import Export
 from unloc_jax.weights import folder as weights
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
@@ -38,12 +36,12 @@ class Program:
 
   Attributes:
     function: Of (params, *arguments).
-    arguments: {name: (shape, dtype)}; "b" and "q" are sizes left open.
+    arguments: By name; the sizes "b" and "q" of their shapes are left open.
     params: {path: float32 array}, layers apart.
   """
 
   function: Callable[..., Any]
-  arguments: dict[str, tuple[tuple[int | str, ...], Any]]
+  arguments: dict[str, jax.ShapeDtypeStruct]
   params: dict[str, np.ndarray]
 
 
@@ -64,69 +62,61 @@ def make(export: Export) -> dict[str, Program]:
       "that find moments, leave out --stablehlo and --saved_model"
     )
   params = weights.load(str(export.folder)).params
+  of_video = {k: v for k, v in params.items() if k.startswith("image_")}
+  rest = {k: v for k, v in params.items() if k not in of_video}
   data, model = config.data, config.model
-  frames: tuple[Any, ...] = (
-    "b",
-    data.num_frames,
-    data.image_size,
-    data.image_size,
-    3,
-  )
-  inputs: Any = jnp.uint8
+  b, q = jax_export.symbolic_shape("b, q")
+  shape = jax.ShapeDtypeStruct
+  side = data.image_size
+  frames = shape((b, data.num_frames, side, side, 3), jnp.uint8)
   if data.inputs == "embeddings":
-    frames = ("b", data.num_frames, data.embedding_width)
-    inputs = jnp.float32
-  texts: tuple[tuple[Any, ...], Any] = (("q", data.max_tokens), jnp.int32)
+    frames = shape((b, data.num_frames, data.embedding_width), jnp.float32)
+  texts = shape((q, data.max_tokens), jnp.int32)
   if not model.text_tower.num_layers:
-    texts = ("q", model.width), jnp.float32
-  encode = Program(
-    _encoder(parts), {"frames": (frames, inputs)}, _part(params, "image_")
-  )
-  find = Program(
-    _finder(parts),
-    {
-      "tokens": (("b", data.num_frames, model.width), jnp.float32),
-      "frame_mask": (("b", data.num_frames), jnp.bool_),
-      "texts": texts,
-      "steps": (("b",), jnp.float32),
-      "durations": (("b",), jnp.float32),
-    },
-    {k: v for k, v in params.items() if k not in _part(params, "image_")},
-  )
-  return {"encode_video": encode, "find_moments": find}
-
-
-def _part(params, prefix):
-  return {k: v for k, v in params.items() if k.startswith(prefix)}
+    texts = shape((q, model.width), jnp.float32)
+  arguments = {
+    "tokens": shape((b, data.num_frames, model.width), jnp.float32),
+    "frame_mask": shape((b, data.num_frames), jnp.bool_),
+    "texts": texts,
+    "steps": shape((b,), jnp.float32),
+    "durations": shape((b,), jnp.float32),
+  }
+  return {
+    "encode_video": Program(_encoder(parts), {"frames": frames}, of_video),
+    "find_moments": Program(_finder(parts), arguments, rest),
+  }
 
 
 def _encoder(parts: Parts) -> Callable[..., jax.Array]:
-  def encode_video(params, frames):
+  def encode_video(params: Mapping[str, Any], frames: jax.Array) -> jax.Array:
     tokens: Any = parts.model.apply(
       nest(params), frames, method=UnLoc.encode_video
     )
-    return tokens.astype(jnp.float32)
+    return jnp.asarray(tokens, jnp.float32)
 
   return encode_video
 
 
 def _finder(parts: Parts) -> Callable[..., dict[str, jax.Array]]:
   options = detections.DecodeSpec(**parts.config.decode.to_dict())
+  options = dataclasses.replace(options, class_agnostic=False)
 
-  def find_moments(params, tokens, frame_mask, texts, steps, durations):
-    def run(model: UnLoc):
+  def find_moments(
+    params: Mapping[str, Any],
+    tokens: jax.Array,
+    frame_mask: jax.Array,
+    texts: jax.Array,
+    steps: jax.Array,
+    durations: jax.Array,
+  ) -> dict[str, jax.Array]:
+    def run(model: UnLoc) -> Predictions:
       video = tokens.astype(model.dtype)
       return model.localize(video, frame_mask, model.encode_text(texts))
 
-    predictions: Any = parts.model.apply(nest(params), method=run)
+    said: Any = parts.model.apply(nest(params), method=run)
+    seconds = (steps, durations)
     found = detections.detect(
-      parts.task,
-      parts.pyramid,
-      dataclasses.replace(options, class_agnostic=False),
-      predictions,
-      frame_mask,
-      steps,
-      durations,
+      parts.task, parts.pyramid, options, said, frame_mask, *seconds
     )
     return {
       "scores": found.scores,
@@ -137,41 +127,29 @@ def _finder(parts: Parts) -> Callable[..., dict[str, jax.Array]]:
   return find_moments
 
 
-def lower(program: Program) -> jax_export.Exported:
-  """A program for all platforms, its open sizes symbolic."""
-  scope = jax_export.SymbolicScope()
-  shapes = [
-    jax.ShapeDtypeStruct(
-      jax_export.symbolic_shape(", ".join(map(str, shape)), scope=scope)
-      if len(shape) > 1
-      else jax_export.symbolic_shape(f"{shape[0]},", scope=scope),
-      dtype,
-    )
-    for shape, dtype in program.arguments.values()
-  ]
-  params = {
-    name: jax.ShapeDtypeStruct(value.shape, value.dtype)
-    for name, value in program.params.items()
-  }
-  function = jax.jit(program.function)
-  return jax_export.export(function, platforms=_PLATFORMS)(params, *shapes)
-
-
 def write_stablehlo(folder: pathlib.Path, programs: dict[str, Program]) -> None:
   """Writes NAME.bin of every program, and signatures.json."""
-  folder.mkdir(parents=True)
   signatures = {}
   for name, program in programs.items():
-    (folder / f"{name}.bin").write_bytes(lower(program).serialize())
+    lower = jax_export.export(jax.jit(program.function), platforms=_PLATFORMS)
+    params = {
+      k: jax.ShapeDtypeStruct(v.shape, v.dtype)
+      for k, v in program.params.items()
+    }
+    made = lower(params, *program.arguments.values())
+    files.write_bytes(folder / f"{name}.bin", bytes(made.serialize()))
     signatures[name] = {
       "params": sorted(program.params),
       "arguments": {
-        argument: {"shape": list(shape), "dtype": jnp.dtype(dtype).name}
-        for argument, (shape, dtype) in program.arguments.items()
+        argument: {
+          "shape": [n if isinstance(n, int) else str(n) for n in wanted.shape],
+          "dtype": wanted.dtype.name,
+        }
+        for argument, wanted in program.arguments.items()
       },
     }
-  (folder / "signatures.json").write_text(json.dumps(signatures, indent=2))
-  (folder / "README.md").write_text(_README)
+  files.write_json(folder / "signatures.json", signatures)
+  files.write_text(folder / "README.md", _README)
 
 
 _README = """\
@@ -205,7 +183,6 @@ def write_saved_model(
 ) -> None:
   """Writes a SavedModel whose signatures are the programs."""
   import tensorflow as tf
-  from jax.experimental import jax2tf
 
   module = tf.Module()
   signatures = {}
@@ -213,30 +190,34 @@ def write_saved_model(
     params = {k: tf.Variable(v) for k, v in program.params.items()}
     # Kept by the module, else they are not saved.
     setattr(module, f"{name}_params", list(params.values()))
-    signatures[name] = _tf_function(tf, jax2tf, program, params)
+    signatures[name] = _tf_function(program, params)
     setattr(module, name, signatures[name])
   tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
-def _tf_function(tf, jax2tf, program, params):
+def _tf_function(program: Program, params: dict[str, Any]) -> Any:
+  """A program as a tf.function of its arguments."""
+  import tensorflow as tf
+  from jax.experimental import jax2tf
+
   shapes = [
-    "(" + ", ".join(map(str, shape)) + ",)"
-    for shape, _ in program.arguments.values()
+    f"({', '.join(map(str, wanted.shape))},)"
+    for wanted in program.arguments.values()
   ]
   run = jax2tf.convert(
     program.function, polymorphic_shapes=[None, *shapes], with_gradient=False
   )
   specs = [
     tf.TensorSpec(
-      [None if isinstance(n, str) else n for n in shape],
-      tf.as_dtype(jnp.dtype(dtype).name),
+      [n if isinstance(n, int) else None for n in wanted.shape],
+      tf.as_dtype(wanted.dtype.name),
       name=name,
     )
-    for name, (shape, dtype) in program.arguments.items()
+    for name, wanted in program.arguments.items()
   ]
 
   @tf.function(input_signature=specs, autograph=False)
-  def call(*arguments):
+  def call(*arguments: Any) -> Any:
     made = run(params, *arguments)
     return made if isinstance(made, dict) else {"tokens": made}
 

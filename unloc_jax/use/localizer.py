@@ -12,21 +12,19 @@ evaluation finds: frames, model and decoding are the same code.
 import dataclasses
 import os
 import pathlib
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import numpy as np
 
-from unloc_jax.media import reading
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.training.state import nest
-from unloc_jax.use import exported
+from unloc_jax.use import exports, questions, windows
 from unloc_jax.use.answers import Answer, Moment, rank, spans
 from unloc_jax.use.asking import Asker
 from unloc_jax.use.encoded import EncodedVideo, read_index
-from unloc_jax.use.questions import Questions
-
-__all__ = ["Answer", "EncodedVideo", "Localizer", "Moment"]
+from unloc_jax.use.frames import DEFAULT_LIMITS, Decoder, Limits
 
 Progress = Callable[[float], None]
 
@@ -46,38 +44,48 @@ class Localizer:
     labels: Classes it was trained on; () for captions.
   """
 
-  def __init__(self, export: exported.Export):
+  def __init__(self, export: exports.Export, limits: Limits = DEFAULT_LIMITS):
     parts = export.parts()
     self.export = export
     self.labels = export.labels
-    self._parts = parts
     self._params = jax.device_put(export.params(parts))
-    self._questions = Questions(export)
     self._asker = Asker(parts, self._params)
     self._encode = jax.jit(
       lambda params, frames: parts.model.apply(
         nest(params), frames, method=UnLoc.encode_video
       )
     )
+    self._decoder = Decoder(export.source, limits)
+    weakref.finalize(self, self._decoder.close)
 
   @classmethod
-  def from_export(cls, folder: str | os.PathLike[str]) -> "Localizer":
+  def from_export(
+    cls,
+    folder: str | os.PathLike[str],
+    limits: Limits = DEFAULT_LIMITS,
+  ) -> "Localizer":
     """Loads what `python -m unloc_jax.export` wrote.
+
+    Args:
+      folder: The exported model.
+      limits: What decoding a video may take.
 
     Raises:
       FileNotFoundError: The folder holds no export.
       ValueError: It is broken or of a newer version.
     """
-    return cls(exported.read(os.fspath(folder)))
+    return cls(exports.read(os.fspath(folder)), limits)
 
   def encode_video(
-    self, path: str | os.PathLike[str], progress: Progress = _quiet
+    self,
+    path: str | os.PathLike[str],
+    progress: Progress = _quiet,
   ) -> EncodedVideo:
     """Reads and encodes a video of any length, a window at a time.
 
     Args:
       path: A video file.
-      progress: Called with the seconds read so far.
+      progress: Called with the seconds encoded so far.
 
     Raises:
       ValueError: It cannot be read, or the model takes features.
@@ -87,14 +95,9 @@ class Localizer:
         f"{os.fspath(path)}: this model takes features, not videos; make "
         "them with its tower and use encode_features"
       )
-    clips = reading.read_clips(
-      path,
-      self.export.source,
-      self.export.config.data,
-      self.export.window_seconds,
-      progress,
-    )
-    return self.encode_clips(pathlib.Path(path).stem, clips)
+    with self._decoder.frames(path) as (images, duration):
+      clips = windows.video_clips(self.export, images, duration)
+      return self._encoded(pathlib.Path(path).stem, clips, progress)
 
   def encode_features(
     self,
@@ -115,12 +118,11 @@ class Localizer:
     Raises:
       ValueError: They are not those of the model's tower.
     """
-    source = self.export.source
+    source, shape = self.export.source, np.shape(features)
     if source.extract != "features":
       raise ValueError(
         f"{video_id}: this model takes videos, not features; use encode_video"
       )
-    shape = np.shape(features)
     if len(shape) != 2 or shape[1] != source.embedding_width or not shape[0]:
       raise ValueError(
         f"{video_id}: features of shape {shape}, but the model wants "
@@ -139,36 +141,32 @@ class Localizer:
         f"{source.frame_rate:g} a second, but the video is {duration:.1f} s; "
         "extract them at that rate"
       )
-    clips = reading.cut_features(
-      np.asarray(features, np.float32),
-      duration,
-      source,
-      self.export.config.data,
-      self.export.window_seconds,
-    )
-    return self.encode_clips(video_id, clips)
+    length = covered if duration is None else duration
+    clips = windows.feature_clips(self.export, np.asarray(features), length)
+    return self._encoded(video_id, clips)
 
-  def encode_clips(
-    self, video_id: str, clips: Iterable[reading.Clip]
+  def _encoded(
+    self,
+    video_id: str,
+    clips: Iterable[windows.Clip],
+    progress: Progress = _quiet,
   ) -> EncodedVideo:
-    """Encodes windows that were read elsewhere; see `use.reading`."""
     tokens, seen = [], []
     for clip in clips:
       made = self._encode(self._params, clip.inputs[None])
       tokens.append(np.asarray(made, np.float32))
       # Pixels are not kept.
       seen.append(dataclasses.replace(clip, inputs=np.zeros(0)))
-    last = seen[-1]
-    rate = np.float32(self.export.source.frame_rate)
+      progress(clip.start + clip.duration)
     counts = np.array([clip.frame_count for clip in seen], np.int32)
     return EncodedVideo(
       video_id=video_id,
-      duration=last.start + last.duration,
+      duration=seen[-1].start + seen[-1].duration,
       tokens=np.concatenate(tokens),
       frame_mask=np.stack([clip.frame_mask for clip in seen]),
       starts=np.array([clip.start for clip in seen]),
       durations=np.array([clip.duration for clip in seen], np.float32),
-      steps=self._asker.steps(counts, rate),
+      steps=self._asker.steps(counts, self.export.source.frame_rate),
       encoder_hash=self.export.encoder_hash,
     )
 
@@ -190,7 +188,7 @@ class Localizer:
         another model, or the model finds no moments.
     """
     self._check(video)
-    texts = self._questions.captions(sentences)
+    texts = questions.captions(self.export.config, sentences)
     return self._asker.moments(video, sentences, texts, top_k)
 
   def localize(
@@ -219,7 +217,7 @@ class Localizer:
     """
     self._check(video)
     labels = self.known_labels(labels)
-    texts = self._questions.labels(labels)
+    texts = questions.labels(self.export.config, labels)
     answers = self._asker.moments(video, labels, texts, top_k)
     return rank((m for answer in answers for m in answer.moments), top_k)
 
@@ -242,8 +240,8 @@ class Localizer:
     """
     self._check(video)
     labels = self.known_labels(labels)
-    texts = self._questions.labels(labels)
-    times, logits = self._asker.logits(video, len(labels), texts)
+    texts = questions.labels(self.export.config, labels)
+    times, logits = self._asker.logits(video, texts)
     return spans(video.video_id, labels, times, logits, video.duration)
 
   def search(
@@ -265,12 +263,8 @@ class Localizer:
     """
     if isinstance(index, (str, os.PathLike)):
       index = read_index(os.fspath(index))
-    found = (
-      moment
-      for video in index
-      for moment in self.localize(video, [sentence], top_k)
-    )
-    return rank(found, top_k)
+    found = (self.localize(video, [sentence], top_k) for video in index)
+    return rank((m for moments in found for m in moments), top_k)
 
   def known_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
     """The labels, or those the model was trained on if there are none.

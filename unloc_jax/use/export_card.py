@@ -1,0 +1,85 @@
+"""README.md of an export: what the model is, expects and reaches."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from unloc_jax.use.exports import Export
+
+_TASKS = {
+  "temporal_localization": "finds where labelled actions begin and end",
+  "action_segmentation": "names the action of every moment",
+  "classification": "names what a whole video shows",
+  "frame_tagging": "names what a frame shows",
+}
+_MOMENTS = "finds the moments of a video that a sentence describes"
+
+_CARD = """\
+# {title} on {source.dataset}
+
+This model {does}. It is an UnLoc of {count:,} parameters ({fusion} fusion), \
+exported by unloc_jax.
+
+## Use
+
+```python
+from unloc_jax import Localizer
+localizer = Localizer.from_export("THIS FOLDER")
+video = localizer.encode_video("video.mp4")
+for moment in localizer.localize(video, ["a person waves"], top_k=3):
+  print(moment.start, moment.end, moment.score)
+```
+
+## Figures
+
+{figures}
+
+## Videos it expects
+
+| | |
+|---|---|
+| frames | {source.frame_rate:g} a second, short side {source.short_side} \
+pixels, JPEG quality {source.jpeg_quality} |
+| seen at a time | {data.num_frames} frames of {data.image_size} x \
+{data.image_size} pixels ({data.sampling}) |
+| window | {window_seconds:g} s |
+| normalisation | {source.normalisation} |
+| features | {features} |
+{labels}
+## Limits
+
+It has learnt from the videos and texts of {source.dataset} alone; scores are \
+comparable within one question, and are no probabilities.
+"""
+
+
+def text(export: Export, params: Mapping[str, np.ndarray]) -> str:
+  """The model card, Markdown."""
+  config, labels = export.config, ""
+  if export.labels:
+    names = ", ".join(export.labels)
+    labels = f"\n## Labels ({len(export.labels)})\n\n{names}\n"
+  return _CARD.format(
+    title=config.task.replace("_", " ").capitalize(),
+    does=_TASKS.get(config.task, _MOMENTS),
+    count=sum(value.size for value in params.values()),
+    fusion=config.model.fusion.kind,
+    figures=_figures(export.metrics),
+    source=export.source,
+    data=config.data,
+    window_seconds=export.window_seconds,
+    features=export.source.tower_hash or "none: the model sees frames",
+    labels=labels,
+  )
+
+
+def _figures(metrics: Mapping[str, Mapping[str, float]]) -> str:
+  if not metrics:
+    return "The run was not scored."
+  lines = [
+    f"| {split} | {name} | {value:.2f} |"
+    for split, values in metrics.items()
+    for name, value in values.items()
+  ]
+  head = ["What the run last scored.", "", "| split | metric | value |"]
+  return "\n".join([*head, "|---|---|---|", *lines])

@@ -1,0 +1,185 @@
+"""A run -> one portable folder that predicts, evaluates and explains itself.
+
+The folder holds
+
+  params.safetensors  weights, the running average where the run kept one
+  config.json         the run's config
+  export.json         the videos it expects, labels, metrics, format
+  README.md           a model card
+  stablehlo/          if asked for: programs that need only JAX
+  saved_model/        if asked for: the same for TensorFlow
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from unloc_jax import files
+from unloc_jax.data import pipeline
+from unloc_jax.data.manifest import Source
+from unloc_jax.parallel import sharding
+from unloc_jax.training import provenance
+from unloc_jax.training.checkpoints import Checkpoints, read_config
+from unloc_jax.training.state import Parts
+from unloc_jax.use import export_card, export_programs, exports
+from unloc_jax.weights import folder as weights
+
+_ENCODER = ("image_tower/", "image_projection/")
+# What decides which pixels of a video the image tower is shown.
+_RECIPE = (
+  "num_frames",
+  "sampling",
+  "rate",
+  "image_size",
+  "short_side",
+  "inputs",
+)
+# Of MediaSequence files, which do not say how their frames were compressed.
+_JPEG_QUALITY = 95
+
+
+def export_run(
+  workdir: str,
+  out: str,
+  *,
+  data: str = "",
+  window_seconds: float = 0.0,
+  stablehlo: bool = False,
+  saved_model: bool = False,
+) -> exports.Export:
+  """Exports a run's best checkpoint, else its latest; whole or not at all.
+
+  Args:
+    workdir: The run.
+    out: Folder to make.
+    data: Built dataset, where it is no longer at `config.data.path`.
+    window_seconds: Length of the windows that longer videos are seen in; 0 is
+      that of the longest video of the training or evaluation splits.
+    stablehlo: Add programs for JAX alone.
+    saved_model: Add a TensorFlow SavedModel.
+
+  Raises:
+    FileExistsError: There is something at `out`.
+    FileNotFoundError: There is no run, or its dataset has gone.
+    ValueError: The run cannot be exported as asked.
+  """
+  folder = pathlib.Path(out)
+  if folder.exists():
+    raise FileExistsError(f"{folder} exists; choose another or remove it")
+  config = read_config(workdir)
+  config.data.path = data or config.data.path
+  params = _params(workdir, Parts.from_config(config))
+  about = _about(config, params, _metrics(workdir), window_seconds)
+  beside = folder.with_name(folder.name + ".partial")
+  shutil.rmtree(beside, ignore_errors=True)
+  weights.save(str(beside), params, json.loads(config.to_json()))
+  if config.text.class_embeddings:
+    shutil.copy(config.text.class_embeddings, beside / exports.CLASS_EMBEDDINGS)
+  files.write_json(beside / exports.EXPORT, about)
+  found = exports.read(str(beside))
+  files.write_text(beside / "README.md", export_card.text(found, params))
+  if stablehlo or saved_model:
+    programs = export_programs.make(found)
+    if stablehlo:
+      export_programs.write_stablehlo(beside / "stablehlo", programs)
+    if saved_model:
+      export_programs.write_saved_model(beside / "saved_model", programs)
+  beside.rename(folder)
+  return exports.read(str(folder))
+
+
+def _params(workdir: str, parts: Parts) -> dict[str, np.ndarray]:
+  """The parameters that are evaluated, on the host, stacked as trained."""
+  # Any number of devices will do, whatever the run had.
+  whole = ml_collections.ConfigDict({"data": -1, "fsdp": 1, "model": 1})
+  checkpoints = Checkpoints(workdir, parts.config)
+  params = checkpoints.restore_params(parts, sharding.make_mesh(whole))
+  checkpoints.close()
+  return {name: np.asarray(value) for name, value in params.items()}
+
+
+def _metrics(workdir: str) -> dict[str, dict[str, float]]:
+  """What the run last scored, {split: {name: value}}."""
+  results = pathlib.Path(workdir) / "results"
+  return {
+    path.parent.name: {
+      name: float(value)
+      for name, value in json.loads(path.read_text()).items()
+      if isinstance(value, (int, float))
+    }
+    for path in sorted(results.glob("*/metrics.json"))
+  }
+
+
+def _about(
+  config: ml_collections.ConfigDict,
+  params: Mapping[str, np.ndarray],
+  metrics: Mapping[str, Mapping[str, float]],
+  window_seconds: float,
+) -> dict[str, Any]:
+  """The contents of export.json."""
+  split = pipeline.open_split(config.data, config.data.train_split)
+  seen = {
+    "source": dataclasses.asdict(_source(config, split)),
+    "window_seconds": window_seconds or _trained_seconds(config, split),
+  }
+  recipe = {**seen, "data": {key: config.data[key] for key in _RECIPE}}
+  return {
+    "format": exports.FORMAT,
+    "task": config.task,
+    **seen,
+    "labels": list(split.classes),
+    "prompts": list(config.text.prompts),
+    "metrics": metrics,
+    "encoder_hash": _encoder_hash(params, recipe),
+  }
+
+
+def _source(config: ml_collections.ConfigDict, split: pipeline.Split) -> Source:
+  """What the training data were, which other videos have to be."""
+  if split.manifest is not None:
+    return provenance.of_manifest(split.manifest)
+  return Source(
+    dataset=pathlib.Path(config.data.path).name,
+    extract="frames",
+    frame_rate=config.data.mediasequence_frame_rate,
+    short_side=config.data.short_side,
+    jpeg_quality=_JPEG_QUALITY,
+    normalisation="none",
+    embedding_width=None,
+    tower_hash=None,
+  )
+
+
+def _trained_seconds(
+  config: ml_collections.ConfigDict, split: pipeline.Split
+) -> float:
+  """Length of what the model has seen at a time, seconds."""
+  if config.data.sampling == "rate":
+    return float(config.data.num_frames / config.data.rate)
+  # The longest of those it was scored on, too: what evaluation sees whole,
+  # prediction sees whole.
+  splits = [split] + [
+    pipeline.open_split(config.data, name) for name in config.eval.splits
+  ]
+  videos = [v for split in splits for v in split.table.videos]
+  return float(max(v.duration for v in videos if v is not None))
+
+
+def _encoder_hash(
+  params: Mapping[str, np.ndarray], recipe: Mapping[str, Any]
+) -> str:
+  """Changes whenever the tokens of a video would."""
+  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+  for name in sorted(params):
+    if name.startswith(_ENCODER):
+      digest.update(name.encode())
+      digest.update(np.ascontiguousarray(params[name]).tobytes())
+  return digest.hexdigest()[:32]

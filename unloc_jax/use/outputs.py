@@ -1,0 +1,89 @@
+"""What was found in videos, as files: text, timelines, clips."""
+
+import collections
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import tqdm
+
+from unloc_jax import files
+from unloc_jax.media.clips import cut_clip
+from unloc_jax.use import formats
+from unloc_jax.use.requests import Found
+
+
+def names(paths: Sequence[str], ending: str) -> list[str]:
+  """A file name for each video's result; no two the same."""
+  made: list[str] = []
+  taken: collections.Counter[str] = collections.Counter()
+  for path in paths:
+    stem = pathlib.Path(path).stem
+    taken[stem] += 1
+    again = f"_{taken[stem]}" if taken[stem] > 1 else ""
+    made.append(f"{stem}{again}.{ending}")
+  return made
+
+
+def tell(found: Sequence[Found], form: str, out: str | None) -> None:
+  """Prints or writes what was found.
+
+  Args:
+    found: Of all videos.
+    form: Key of `formats.FORMATS`.
+    out: A file; for subtitles of several videos a folder. None prints.
+  """
+  as_text = formats.FORMATS[form]
+  if form in formats.SUBTITLES and len(found) > 1:
+    assert out is not None
+    paths = [item.path for item in found]
+    for item, name in zip(found, names(paths, form), strict=True):
+      files.write_text(pathlib.Path(out, name), as_text(item.moments))
+    return
+  text = as_text([m for item in found for m in item.moments])
+  if out is None:
+    print(text, end="" if text.endswith("\n") else "\n")
+  else:
+    files.write_text(out, text)
+
+
+def plot(found: Sequence[Found], out: pathlib.Path) -> None:
+  """Draws a timeline per video and query.
+
+  One question gives `out` itself, several OUT_1.png, OUT_2.png, ...
+  """
+  from unloc_jax.use.timelines import draw  # Matplotlib takes its time.
+
+  wanted = [(item, answer) for item in found for answer in item.answers]
+  for number, (item, answer) in enumerate(wanted, start=1):
+    path = out
+    if len(wanted) > 1:
+      path = out.with_name(f"{out.stem}_{number}{out.suffix or '.png'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(answer, item.duration, pathlib.Path(item.path).name).savefig(path)
+    print(f"{path}: drawn", file=sys.stderr)
+
+
+def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
+  """Cuts all moments out of their videos; returns how many could not be."""
+  wanted = [(item, moment) for item in found for moment in item.moments]
+  failed = 0
+  for number, (item, moment) in enumerate(
+    tqdm.tqdm(wanted, desc="Cutting", unit="clip", disable=None), start=1
+  ):
+    stem = _safe(f"{moment.video_id}_{number:03}_{moment.query}")
+    path = folder / f"{stem}.mp4"
+    try:
+      cut_clip(item.path, path, moment.start, moment.end)
+    except ValueError as error:
+      print(f"error: {error}", file=sys.stderr)
+      failed += 1
+    else:
+      print(f"{path}: cut", file=sys.stderr)
+  return failed
+
+
+def _safe(name: str) -> str:
+  """A file name: no folder, no sign that shells or systems take amiss."""
+  kept = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+  return kept[:80] or "clip"
