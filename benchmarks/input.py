@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from unloc_jax.config.data import data_config
+from unloc_jax.config.schema import base
 
 TARGET = 0.85
 BATCHES = 8
@@ -149,12 +149,12 @@ def main() -> None:
     stored = write_dataset(
       folder, flags.videos, flags.frames, flags.height, flags.width
     )
-    config = data_config()
-    config.path = str(folder)
-    config.num_frames = flags.num_frames
-    config.image_size = flags.image_size
-    config.short_side = flags.height
-    config.num_workers = flags.threads
+    config = base().unlock()
+    config.data.path = str(folder)
+    config.data.num_frames = flags.num_frames
+    config.data.image_size = flags.image_size
+    config.data.short_side = flags.height
+    config.data.num_workers = flags.threads
     split = pipeline.open_split(config, "train")
     stream = pipeline.make_train(
       config, batch_size=flags.batch, seed=0, split=split
@@ -164,7 +164,7 @@ def main() -> None:
       # What was made ahead must neither slow the one nor speed the other.
       time.sleep(flags.rest)
       loop.append(speed(lambda: bare(stored, flags.num_frames, flags.threads)))
-      for _ in range(config.prefetch + 2):
+      for _ in range(config.data.prefetch + 2):
         next(stream)
       path.append(speed(functools.partial(batches, stream)))
     # Nothing may read ahead in a folder that is gone.

@@ -102,7 +102,7 @@ def run(compiled, config, mesh, steps: int) -> float:
   rng = np.random.default_rng(0)
   batch = {
     name: rng.integers(0, 2, s.shape).astype(s.dtype)
-    for name, s in batch_spec(config.data, config.train.batch_size).items()
+    for name, s in batch_spec(config, config.train.batch_size).items()
   }
   size = batch["frames"].shape
   batch["frames"] = rng.integers(0, 256, size, dtype=np.uint8)

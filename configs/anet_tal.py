@@ -28,6 +28,7 @@ import ml_collections
 
 from configs import common
 from data_preprocessing import class_data
+from unloc_jax.config.schema import RANGES_5
 
 _TRAIN_VIDEOS = 10_024
 _SPLITS = tuple(f"{seen}-{i}" for seen in (50, 75) for i in range(10))
@@ -56,7 +57,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.data.num_frames = 160
   # In two parts it also fits eight GPUs; same gradient.
   c.train.accumulate = 2
-  c.pyramid.ranges = common.RANGES_5
+  c.pyramid.ranges = RANGES_5
   c.train.length = 30.0
   c.optimizer.rates = (("", 0.01),)
   c.optimizer.warmup = 5.0

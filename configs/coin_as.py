@@ -21,6 +21,7 @@ import ml_collections
 
 from configs import common
 from data_preprocessing import class_data
+from unloc_jax.config.keys import INF
 
 _TRAIN_VIDEOS = 8_461
 _EPOCH = _TRAIN_VIDEOS // 64
@@ -35,7 +36,7 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   c.data.num_frames = 512
   # 512 frames of 64 videos at once are too many for 8 GPUs; same gradient.
   c.train.accumulate = 8
-  c.pyramid.ranges = ((0, common.INF),)
+  c.pyramid.ranges = ((0, INF),)
   c.model.fusion.kind = "transformer"
   c.model.head.num_layers = 0
   c.model.head.relevance_bias = -6.6

@@ -22,6 +22,8 @@ import ml_collections
 
 from configs import common
 from data_preprocessing import class_data
+from unloc_jax.config.keys import INF
+from unloc_jax.config.schema import RANGES_5
 
 # About; videos vanish.
 _TRAIN_VIDEOS = {"400": 240_000, "600": 390_000, "700": 545_000}
@@ -48,7 +50,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
     c.data.num_frames = 160
     # In two parts it also fits eight GPUs; same gradient.
     c.train.accumulate = 2
-    c.pyramid.ranges = common.RANGES_5
+    c.pyramid.ranges = RANGES_5
   if chosen["fusion"] == "transformer":
-    c.pyramid.ranges = ((0, common.INF),)
+    c.pyramid.ranges = ((0, INF),)
   return c.lock()

@@ -19,10 +19,11 @@ Expected (published, test): L R1@0.5 66.1, R1@0.7 46.7.
 import ml_collections
 
 from configs import common
+from unloc_jax.config.keys import INF
 
 _RANGES = {
-  "B": ((0, 6), (6, 18), (18, 32), (32, common.INF)),
-  "L": ((0, 6), (6, 12), (12, 24), (24, common.INF)),
+  "B": ((0, 6), (6, 18), (18, 32), (32, INF)),
+  "L": ((0, 6), (6, 12), (12, 24), (24, INF)),
 }
 
 

@@ -12,7 +12,8 @@ Stage 2 after configs/synthetic_towers.py, as configs/synthetic_mr.py.
 
 import ml_collections
 
-from configs import common, synthetic_mr, synthetic_tal
+from configs import synthetic_mr, synthetic_tal
+from unloc_jax.config.keys import INF
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -20,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
   c = synthetic_mr.get_config().unlock()
   c.task = "action_segmentation"
   synthetic_tal.set_classes(c)
-  c.pyramid.ranges = ((0, common.INF),)
+  c.pyramid.ranges = ((0, INF),)
   c.model.fusion.kind = "transformer"
   # Motion shows between frames; tiny towers see single ones.
   c.model.head.num_layers = 2

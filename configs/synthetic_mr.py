@@ -9,13 +9,13 @@
 
 import ml_collections
 
-from configs import common
 from configs.synthetic_towers import set_adamw, set_tiny_model
+from unloc_jax.config.schema import base
 
 
 def get_config() -> ml_collections.ConfigDict:
   """Frozen image tower; text tower, fusion and heads are trained."""
-  c = common.base().unlock()
+  c = base().unlock()
   set_tiny_model(c)
   set_adamw(c, rate=2e-3, steps=2500)
   c.task = "matched_moment_retrieval"

@@ -22,7 +22,6 @@ from data_preprocessing.synthetic import labels
 
 def set_classes(c: ml_collections.ConfigDict) -> None:
   """Every video is asked for every class."""
-  c.data.texts = "classes"
   c.text.prompts = ("{}", "a {}")
   c.data.max_segments = 8
   c.eval.splits = ("val", "test")

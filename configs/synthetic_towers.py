@@ -10,7 +10,8 @@ what is where, which the localization of configs/synthetic_mr.py builds on.
 
 import ml_collections
 
-from configs import common
+from unloc_jax.config.keys import INF
+from unloc_jax.config.schema import base
 
 
 def set_tiny_model(c: ml_collections.ConfigDict) -> None:
@@ -41,15 +42,14 @@ def set_adamw(c: ml_collections.ConfigDict, rate: float, steps: int) -> None:
 
 def get_config() -> ml_collections.ConfigDict:
   """Contrastive pretraining of both towers on slideshows."""
-  c = common.base().unlock()
+  c = base().unlock()
   c.task = "frame_tagging"
   set_tiny_model(c)
   set_adamw(c, rate=1e-3, steps=2000)
-  c.data.texts = "classes"
   c.data.max_segments = 2688
   c.text.prompts = ("{}",)
   c.text.sampled = 256
-  c.pyramid.ranges = ((0, common.INF),)
+  c.pyramid.ranges = ((0, INF),)
   c.model.fusion.kind = "none"
   c.model.fusion.similarity = "dot"
   c.model.head.num_layers = 0

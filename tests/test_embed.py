@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common
 from data_preprocessing import build
 from tests import tiny_data
 from tests.training.conftest import tiny_config
 from tests.use.conftest import film
 from unloc_jax import Localizer, embed, evaluate, export
+from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline
 from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
@@ -215,7 +215,7 @@ def test_clip_folders_have_towers(tmp_path):
 
 def test_training_refuses_features_of_another_tower(datasets, tower, tmp_path):
   manifest = manifests.read_manifest(datasets["features"])
-  config = common.base().unlock()
+  config = base().unlock()
   config.init.weights = str(tower)
   provenance.check_weights(config, manifest)
   other = checkpoint(tmp_path / "other", seed=1)
@@ -265,7 +265,7 @@ def test_weights_trained_on_features_remember_their_tower(datasets, tmp_path):
     "source": dataclasses.asdict(provenance.of_manifest(manifest)),
   }
   weights.save(str(tmp_path / "w"), tower_params(0), about)
-  config = common.base().unlock()
+  config = base().unlock()
   config.init.weights = str(tmp_path / "w")
   provenance.check_weights(config, manifest)
   other = dataclasses.replace(manifest, tower_hash="another")

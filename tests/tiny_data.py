@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from unloc_jax.config.data import data_config
+from unloc_jax.config.schema import base
 
 WIDTH, HEIGHT, RATE = 40, 32, 2.0
 CLASSES = ("run", "jump", "sit", "stand")
@@ -131,15 +131,17 @@ def write(folder: pathlib.Path, splits: dict, classes=(), width=None):
   return path
 
 
-def settings(path: pathlib.Path, **changes):
-  """A small config.data for a written folder."""
-  config = data_config()
-  config.path = str(path)
-  config.num_frames = 4
-  config.image_size = config.short_side = HEIGHT
-  config.max_queries = 2
-  config.max_segments = 4
-  config.max_tokens = 8
-  config.num_workers = 2
-  config.update(changes)
+def settings(path: pathlib.Path, task: str = "moment_retrieval", **changes):
+  """The config of small inputs from a written folder; changes of `data`."""
+  config = base().unlock()
+  config.task = task
+  data = config.data
+  data.path = str(path)
+  data.num_frames = 4
+  data.image_size = data.short_side = HEIGHT
+  data.max_queries = 2
+  data.max_segments = 4
+  data.max_tokens = 8
+  data.num_workers = 2
+  data.update(changes)
   return config.lock()

@@ -79,11 +79,13 @@ def compile_eval_step(parts: Parts, mesh: Mesh) -> Callable[..., Detections]:
   return jax.jit(step)
 
 
-def eval_data(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """`config.data` with the classes that evaluation asks for."""
-  data = config.data.copy_and_resolve_references()
-  data.classes = config.eval.classes or data.classes
-  return data
+def eval_config(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """The config with the classes that evaluation asks for."""
+  config = config.copy_and_resolve_references()
+  config.data.classes = config.eval.classes or config.data.classes
+  return config
 
 
 class Evaluator:
@@ -105,8 +107,8 @@ class Evaluator:
   def split(self, name: str) -> pipeline.Split:
     """The opened split."""
     if name not in self._splits:
-      data = eval_data(self._parts.config)
-      self._splits[name] = pipeline.open_split(data, name)
+      config = eval_config(self._parts.config)
+      self._splits[name] = pipeline.open_split(config, name)
     return self._splits[name]
 
   def run(

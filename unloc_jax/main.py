@@ -44,7 +44,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     wrong = [arg for arg in argv if key in re.split(r"[.=\[]", arg)]
     sys.exit(
       f"error: {' '.join(wrong) or 'config'}: there is no key {key!r}; "
-      "configs/common.py lists all of them"
+      "unloc_jax/config/schema.py lists all of them"
     )
   except (flags.Error, KeyError, OSError, TypeError, ValueError) as error:
     sys.exit(f"error: {' '.join(str(error).split())}")

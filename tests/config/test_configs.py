@@ -19,10 +19,12 @@ from config_cases import (
   shapes_of,
 )
 
-from configs import anet_tal, common
+from configs import anet_tal
 from unloc_jax import evaluate
-from unloc_jax.config import data as data_config
+from unloc_jax.config.check import check
+from unloc_jax.config.schema import base
 from unloc_jax.data.batch import batch_spec
+from unloc_jax.task.tasks import get_task
 from unloc_jax.training import gradients, optim
 from unloc_jax.training import loop as train
 
@@ -34,7 +36,7 @@ def test_no_config_is_forgotten():
 
 def prompt_shapes(config):
   """Class prompts as `class_texts` makes them; None for captions."""
-  if config.data.texts == "captions":
+  if get_task(config.task).texts == "captions":
     return None
   count = num_classes(config)
   if config.model.text_tower.num_layers:
@@ -49,8 +51,8 @@ def test_locked_and_whole(name, argument):
   assert config.is_locked
   with pytest.raises(AttributeError):
     config.model.fusion.num_layer = 3
-  assert list(flat(config)) == list(flat(common.base()))
-  data_config.check(config.data)
+  assert list(flat(config)) == list(flat(base()))
+  check(config)
 
 
 def flat(config, prefix=""):
@@ -69,7 +71,7 @@ def test_losses_have_the_right_shapes(name, argument):
   losses = jax.eval_shape(
     functools.partial(gradients.batch_losses, parts=parts),
     shapes_of(name, argument),
-    batch_spec(config.data, config.train.batch_size),
+    batch_spec(config, config.train.batch_size),
     prompt_shapes(config),
     jax.eval_shape(lambda: jax.random.key(0)),
   )
@@ -153,7 +155,7 @@ def test_every_zero_shot_split_leaves_no_class_out_or_twice():
     assert len(seen) == len(config.data.classes)
     assert not seen & unseen
     assert len(seen | unseen) == 200
-    assert evaluate.eval_data(config).classes == config.eval.classes
+    assert evaluate.eval_config(config).data.classes == config.eval.classes
     assert config.data.classes != config.eval.classes
   whole = load("anet_tal", "B")
-  assert evaluate.eval_data(whole).classes == ()
+  assert evaluate.eval_config(whole).data.classes == ()

@@ -8,6 +8,7 @@ import ml_collections
 import pytest
 
 from configs import common
+from unloc_jax.config.schema import base
 from unloc_jax.parallel import sharding
 
 _PACKAGE = pathlib.Path(common.__file__).parent.parent / "unloc_jax"
@@ -60,7 +61,7 @@ def is_read(section: str, key: str) -> bool:
   return any((owner, key) in reads() for owner in owners)
 
 
-@pytest.mark.parametrize(("section", "key"), leaves(common.base()))
+@pytest.mark.parametrize(("section", "key"), leaves(base()))
 def test_every_key_is_read(section, key):
   assert is_read(section, key), (
     f"nothing in unloc_jax reads config.{section}.{key}: wire it or remove it"
@@ -68,7 +69,7 @@ def test_every_key_is_read(section, key):
 
 
 def test_a_key_nobody_reads_is_noticed():
-  config = common.base().unlock()
+  config = base().unlock()
   config.train.warp_factor = 9
   dead = [leaf for leaf in leaves(config) if not is_read(*leaf)]
   assert dead == [("train", "warp_factor")]
@@ -78,7 +79,7 @@ def test_a_key_nobody_reads_is_noticed():
   "name", ["learning_rate", "optimizer.lr", "data.augment.hue", "eval.nms"]
 )
 def test_unknown_keys_cannot_be_set(name):
-  config = common.base()
+  config = base()
   section, _, key = name.rpartition(".")
   target = functools.reduce(getattr, filter(None, section.split(".")), config)
   with pytest.raises(AttributeError):

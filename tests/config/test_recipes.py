@@ -6,12 +6,12 @@ import re
 import pytest
 from config_cases import load, shapes_of
 
-from configs import common
 from data_preprocessing import class_data
+from unloc_jax.config.keys import INF
 from unloc_jax.training import loop as train
 from unloc_jax.training import optim
 
-INF = common.INF
+INF = INF
 V4 = ((0, 4), (4, 8), (8, 16), (16, INF))
 V5 = ((0, 4), (4, 8), (8, 16), (16, 32), (32, INF))
 QVH_B = ((0, 6), (6, 18), (18, 32), (32, INF))

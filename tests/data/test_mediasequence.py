@@ -63,7 +63,10 @@ def test_the_same_batches_as_tfds(tiny, classes, tmp_path, rate):
   stored = [videos[0], videos[2], videos[1], videos[3]]
   examples = [sequence_example(v, "timestamp", rate) for v in stored]
   write(tmp_path, "val", examples)
-  changes = {"texts": "classes", "mediasequence_frame_rate": tiny.RATE}
+  changes = {
+    "task": "temporal_localization",
+    "mediasequence_frame_rate": tiny.RATE,
+  }
   theirs = pipeline.make_eval(
     tiny.settings(tmp_path, format="mediasequence", **changes), batch_size=4
   )

@@ -10,6 +10,8 @@ from unloc_jax.data import pipeline
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.data.tokenizer import Tokenizer
 
+CLASSES = {"task": "temporal_localization"}
+
 
 def take(stream, count: int) -> list[dict[str, np.ndarray]]:
   return list(itertools.islice(stream, count))
@@ -42,7 +44,7 @@ def test_batches_have_the_promised_shapes(tiny, name, request):
   path = request.getfixturevalue(name)
   config = tiny.settings(
     path,
-    texts="classes" if name == "classes" else "captions",
+    task="temporal_localization" if name == "classes" else "moment_retrieval",
     inputs="embeddings" if name == "embedded" else "frames",
     embedding_width=4,
   )
@@ -212,7 +214,7 @@ def test_the_table_knows_what_was_written(tiny, captions):
 
 
 def test_class_indices(tiny, classes):
-  config = tiny.settings(classes, texts="classes")
+  config = tiny.settings(classes, **CLASSES)
   stream = pipeline.make_eval(config, batch_size=4)
   (batch,) = list(stream)
   assert stream.split.classes == tiny.CLASSES
@@ -222,12 +224,12 @@ def test_class_indices(tiny, classes):
 
 
 def test_a_subset_of_classes_leaves_the_other_videos_out(tiny, classes):
-  config = tiny.settings(classes, texts="classes", classes=("sit", "run"))
+  config = tiny.settings(classes, **CLASSES, classes=("sit", "run"))
   split = pipeline.open_split(config, "train")
   assert split.classes == ("sit", "run")
   # Videos 1 and 5 hold jump and sit; none holds neither of the two.
   assert split.usable.tolist() == list(range(8))
-  config = tiny.settings(classes, texts="classes", classes=("run",))
+  config = tiny.settings(classes, **CLASSES, classes=("run",))
   split = pipeline.open_split(config, "train")
   assert split.usable.tolist() == [0, 3, 4, 7]
   batch = next(pipeline.make_train(config, batch_size=4, seed=0, split=split))

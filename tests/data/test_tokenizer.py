@@ -267,7 +267,7 @@ def test_too_few_tokens_is_refused():
 def test_no_tensorflow_is_imported():
   code = (
     "import sys, unloc_jax.data.tokenizer, unloc_jax.data.batch, "
-    "unloc_jax.config.data, unloc_jax.data.manifest; "
+    "unloc_jax.config.schema, unloc_jax.data.manifest; "
     "sys.exit('tensorflow' in sys.modules)"
   )
   assert (

@@ -43,7 +43,7 @@ def test_all_is_well(config, tmp_path, capsys):
     ({"mesh.model": 3}, "mesh", ["8 devices", "nearest"]),
     ({"train.batch_size": 9}, "mesh", ["train.batch_size=9", "nearest"]),
     ({"checkpoint.keep": 10**12}, "disk", ["checkpoint.keep"]),
-    ({"data.texts": "classes"}, "classes", ["class"]),
+    ({"task": "temporal_localization"}, "classes", ["class"]),
   ],
 )
 def test_what_is_wrong(config, tmp_path, capsys, changes, question, words):

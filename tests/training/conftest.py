@@ -5,8 +5,8 @@ import pathlib
 import ml_collections
 import pytest
 
-from configs import common
 from tests import tiny_data
+from unloc_jax.config.keys import INF
 from unloc_jax.task.tasks import get_task
 
 STEPS = 6
@@ -14,13 +14,12 @@ STEPS = 6
 
 def tiny_config(path: pathlib.Path) -> ml_collections.ConfigDict:
   """Moment retrieval on frames of 32 pixels, six steps on one device."""
-  c = common.base().unlock()
-  c.data = tiny_data.settings(path).copy_and_resolve_references()
+  c = tiny_data.settings(path).copy_and_resolve_references().unlock()
   c.data.num_workers = 1
   # Checked by the tests of the input.
   c.data.verify_gib = 0.0
   c.data.num_frames = 8
-  c.pyramid.ranges = ((0, 2), (2, common.INF))
+  c.pyramid.ranges = ((0, 2), (2, INF))
   c.model.width = 16
   image, text = c.model.image_tower, c.model.text_tower
   image.width, image.num_layers, image.num_heads = 16, 1, 2
@@ -46,10 +45,9 @@ def task_config(
   c = tiny_config(classes if of_classes else captions)
   c.task = task
   if of_classes:
-    c.data.texts = "classes"
     c.checkpoint.best_metric = "mAP"
   if not get_task(task).has_displacement:
-    c.pyramid.ranges = ((0, common.INF),)
+    c.pyramid.ranges = ((0, INF),)
     c.model.fusion.kind = "transformer"
     c.loss.relevance = "sigmoid"
   if task == "frame_tagging":

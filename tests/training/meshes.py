@@ -93,7 +93,7 @@ def run(task: str, mesh_shape: tuple[int, ...], out: pathlib.Path, layout: str):
   step = train_step.compile_train_step(parts, optimizer, mesh, now)
   size = config.train.batch_size
   batches = pipeline.make_train(
-    config.data,
+    config,
     batch_size=size,
     seed=0,
     rows=sharding.local_rows(mesh, size),

@@ -11,7 +11,7 @@ def random_batch(
 ) -> dict[str, np.ndarray]:
   """A batch whose last video has fewer frames and no example is padding."""
   rng = np.random.default_rng(0)
-  spec = batch_spec(config.data, batch_size)
+  spec = batch_spec(config, batch_size)
   batch = {k: np.zeros(s.shape, s.dtype) for k, s in spec.items()}
   frames = config.data.num_frames
   batch["frames"] = rng.integers(0, 255, spec["frames"].shape, np.uint8)

@@ -45,9 +45,9 @@ def check(config, workdir, *words: str) -> None:
   ("changes", "words"),
   [
     ({"data.num_frames": 9}, ["9 frames", "divisible by 2", "num_frames"]),
-    ({"pyramid.ranges": ((0, 4), (9, 9))}, ["pyramid.ranges", "level 1"]),
+    ({"pyramid.ranges": ((0, 4), (9, 9))}, ["pyramid.ranges", "low < high"]),
     ({"pyramid.ranges": ()}, ["pyramid.ranges", "at least one level"]),
-    ({"task": "moments"}, ["task: 'moments'", "moment_retrieval"]),
+    ({"task": "moments"}, ["task='moments'", "moment_retrieval"]),
     ({"data.path": ""}, ["data.path is empty"]),
     ({"data.train_split": "trian"}, ["no split 'trian'", "train"]),
     ({"eval.splits": ("val", "tset")}, ["no split 'tset'", "val"]),
@@ -55,7 +55,7 @@ def check(config, workdir, *words: str) -> None:
     ({"eval.batch_size": 3}, ["eval.batch_size=3", "nearest", "8"]),
     ({"mesh.model": 3}, ["mesh", "8 devices"]),
     ({"train.unit": "hours"}, ["train.unit", "hours"]),
-    ({"train.length": 0.0}, ["train.length", "no step"]),
+    ({"train.length": 0.0}, ["train.length", "above 0"]),
     ({"optimizer.warmup": 50}, ["optimizer.warmup", "6 steps"]),
     (
       {"optimizer.schedule": "steps", "optimizer.decay": ((7, 0.1),)},

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from configs import common
 from tests import tiny_data
 from tests.training.conftest import tiny_config
+from unloc_jax.config.keys import INF
 from unloc_jax.metrics import __main__ as command
 from unloc_jax.training import loop as train
 
@@ -26,7 +26,7 @@ def finished(request, classes, tmp_path_factory):
   config.data.texts = "classes"
   config.data.max_segments = 4
   if request.param != "temporal_localization":
-    config.pyramid.ranges = ((0, common.INF),)
+    config.pyramid.ranges = ((0, INF),)
     config.model.fusion.kind = "transformer"
     config.model.head.num_layers = 0
     config.loss.relevance = "sigmoid"

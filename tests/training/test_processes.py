@@ -1,6 +1,6 @@
 """Two processes are one run, and one process goes on with it.
 
-More of it, and at more length: tests/training/meshes.py, tests/training/kill.py.
+More of it, at more length: tests/training/meshes.py and kill.py.
 """
 
 import json

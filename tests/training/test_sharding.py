@@ -144,7 +144,7 @@ def test_one_step_is_the_same_on_every_mesh(config):
   config.optimizer.name = "sgd"
   config.optimizer.rates = (("", 0.1),)
   config.train.batch_size = 8
-  batch = next(pipeline.make_train(config.data, batch_size=8, seed=0))
+  batch = next(pipeline.make_train(config, batch_size=8, seed=0))
   expected = None
   # One more, and all tasks: tests/training/meshes.py.
   for shape in ((8, 1, 1), (2, 2, 2), (1, 1, 8)):

@@ -49,7 +49,7 @@ class Cache:
   def __init__(self, config, workdir, monkeypatch):
     self.parts = state.Parts.from_config(config)
     self.mesh = sharding.make_mesh(config.mesh)
-    self.split = pipeline.open_split(config.data, "train")
+    self.split = pipeline.open_split(config, "train")
     optimizer = train.make_optimizer(self.parts, 3, 1.0)
     made = state.init_state(self.parts, optimizer, self.mesh)
     self.params = made.params
@@ -90,9 +90,9 @@ def test_tokens_are_never_stale(captions, tmp_path, monkeypatch):
   videos = [tiny_data.caption_video(i) for i in range(10)]
   videos[0], videos[1] = videos[1], videos[0]
   rebuilt = tiny_data.write(tmp_path / "rebuilt", {"train": videos})
-  data = cache.split.config.copy_and_resolve_references()
-  data.path = str(rebuilt)
-  cache.tokens(split=pipeline.open_split(data, "train"))
+  config = cache.split.config.copy_and_resolve_references()
+  config.data.path = str(rebuilt)
+  cache.tokens(split=pipeline.open_split(config, "train"))
   assert cache.computed == 3
   # Half written: only a whole file has the name that is looked for.
   whole = sorted((tmp_path / "frame_tokens").glob("*.npy"))

@@ -9,9 +9,9 @@ import ml_collections
 import numpy as np
 import pytest
 
-from configs import common
 from tests import tiny_data
 from unloc_jax import Localizer
+from unloc_jax.config.keys import INF
 from unloc_jax.parallel import sharding
 from unloc_jax.training import loop as train
 from unloc_jax.training.checkpoints import Checkpoints, write_config
@@ -89,11 +89,11 @@ def dataset(videos, tmp_path_factory) -> pathlib.Path:
 
 def tiny_config(path: pathlib.Path) -> ml_collections.ConfigDict:
   """Moment retrieval in 8 frames of 32 pixels."""
-  c = common.base().unlock()
+  c = tiny_data.settings(path, num_frames=8).copy_and_resolve_references()
+  c.unlock()
   c.task = "matched_moment_retrieval"
-  c.data = tiny_data.settings(path, num_frames=8).copy_and_resolve_references()
   c.data.num_workers = 1
-  c.pyramid.ranges = ((0, 2), (2, common.INF))
+  c.pyramid.ranges = ((0, 2), (2, INF))
   c.model.width = 16
   image, text = c.model.image_tower, c.model.text_tower
   image.width, image.num_layers, image.num_heads = 16, 1, 2

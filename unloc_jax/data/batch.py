@@ -33,26 +33,29 @@ import jax
 import ml_collections
 import numpy as np
 
+from unloc_jax.task.tasks import get_task
+
 Batch: TypeAlias = dict[str, np.ndarray]
 
 
 def row_spec(
   config: ml_collections.ConfigDict,
 ) -> dict[str, tuple[tuple[int, ...], type]]:
-  """Shape (without B) and dtype of every entry, from `config.data`."""
-  frames, size = config.num_frames, config.image_size
+  """Shape (without B) and dtype of every entry."""
+  data = config.data
+  frames, size = data.num_frames, data.image_size
   spec: dict[str, tuple[tuple[int, ...], type]] = {}
-  if config.inputs == "frames":
+  if data.inputs == "frames":
     spec["frames"] = ((frames, size, size, 3), np.uint8)
-  elif config.inputs == "embeddings":
-    spec["embeddings"] = ((frames, config.embedding_width), np.float32)
+  elif data.inputs == "embeddings":
+    spec["embeddings"] = ((frames, data.embedding_width), np.float32)
   spec["frame_mask"] = ((frames,), np.bool_)
-  if config.texts == "captions":
-    spec["text_ids"] = ((config.max_queries, config.max_tokens), np.int32)
-    spec["query_mask"] = ((config.max_queries,), np.bool_)
+  if get_task(config.task).texts == "captions":
+    spec["text_ids"] = ((data.max_queries, data.max_tokens), np.int32)
+    spec["query_mask"] = ((data.max_queries,), np.bool_)
     spec["query_offset"] = ((), np.int32)
-  spec["segments"] = ((config.max_segments, 2), np.float32)
-  spec["segment_query"] = ((config.max_segments,), np.int32)
+  spec["segments"] = ((data.max_segments, 2), np.float32)
+  spec["segment_query"] = ((data.max_segments,), np.int32)
   spec["duration"] = ((), np.float32)
   spec["frame_rate"] = ((), np.float32)
   spec["frame_count"] = ((), np.int32)

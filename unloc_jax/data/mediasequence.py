@@ -12,19 +12,20 @@ import tensorflow as tf
 
 from unloc_jax.data import shards
 from unloc_jax.data.sources import Video, read_small, texts
+from unloc_jax.task.tasks import get_task
 
 
 class MediaSequenceSource:
   """tf.train.SequenceExample files: context of the clip, list of its frames."""
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
-    if config.inputs == "embeddings":
+    if config.data.inputs == "embeddings":
       raise ValueError(
         "data.format='mediasequence' holds frames; set data.inputs='frames'"
       )
-    self._rate = config.mediasequence_frame_rate
-    self._captions = config.texts == "captions"
-    paths = _split_files(config.path, split)
+    self._rate = config.data.mediasequence_frame_rate
+    self._captions = get_task(config.task).texts == "captions"
+    paths = _split_files(config.data.path, split)
     self.records = [
       record
       for shard in shards.map_threads(shards.shard_records, paths)

@@ -14,13 +14,14 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.config import data as config_lib
+from unloc_jax.config.check import check
 from unloc_jax.data import batch as batch_lib
 from unloc_jax.data import manifest as manifest_lib
 from unloc_jax.data import mediasequence, ops, shards, sources, tfds_source
 from unloc_jax.data import table as table_lib
 from unloc_jax.data import tokenizer as tokenizer_lib
 from unloc_jax.data.stream import BatchStream
+from unloc_jax.task.tasks import get_task
 
 _GIB = 2**30
 
@@ -30,7 +31,7 @@ class Split:
   """An opened split.
 
   Attributes:
-    config: config.data.
+    config: of the run.
     name: of the split.
     source: reads its records.
     records: their places, in stored order.
@@ -66,9 +67,9 @@ class Split:
   @property
   def classes(self) -> tuple[str, ...]:
     """Class names in the order of segment_query; () for captions."""
-    if self.config.texts != "classes":
+    if get_task(self.config.task).texts != "classes":
       return ()
-    return tuple(self.config.classes) or self.all_classes
+    return tuple(self.config.data.classes) or self.all_classes
 
   @functools.cached_property
   def class_index(self) -> tuple[int, ...]:
@@ -77,7 +78,7 @@ class Split:
     unknown = [name for name in self.classes if name not in places]
     if unknown or not self.classes:
       raise ValueError(
-        f"{self.config.path}: the dataset has no class {unknown}; correct "
+        f"{self.config.data.path}: the dataset has no class {unknown}; correct "
         f"data.classes (it has {len(places)} classes)"
       )
     return tuple(places[name] for name in self.classes)
@@ -85,7 +86,7 @@ class Split:
   @functools.cached_property
   def usable(self) -> np.ndarray:
     """Records with something to learn from: int64 indices, stored order."""
-    if not self.config.classes:
+    if not self.config.data.classes:
       return np.arange(len(self.records))
     wanted = {str(i) for i in self.class_index}
     kept = [
@@ -95,8 +96,8 @@ class Split:
     ]
     if not kept:
       raise ValueError(
-        f"{self.config.path}: no video of split {self.name!r} holds one of "
-        f"the {len(wanted)} data.classes; choose others"
+        f"{self.config.data.path}: no video of split {self.name!r} holds "
+        f"one of the {len(wanted)} data.classes; choose others"
       )
     return np.asarray(kept)
 
@@ -105,30 +106,40 @@ def open_source(
   config: ml_collections.ConfigDict, split: str
 ) -> sources.Source:
   """The source `config.data.format` names."""
-  if config.format == "tfds":
+  if config.data.format == "tfds":
     return tfds_source.TfdsSource(config, split)
   return mediasequence.MediaSequenceSource(config, split)
 
 
 def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   """Finds a split's records and checks that its shards are whole."""
-  config_lib.check(config)
+  check(config)
+  _check_classes(config)
   _hide_accelerators()
   source = open_source(config, split)
   if not source.records:
-    raise ValueError(f"{config.path}: split {split!r} is empty")
+    raise ValueError(f"{config.data.path}: split {split!r} is empty")
   manifest = None
-  if config.format == "tfds" or manifest_lib.exists(config.path):
-    manifest = manifest_lib.read_manifest(config.path)
-    expected = manifest_lib.expected_manifest(config)
+  data = config.data
+  if data.format == "tfds" or manifest_lib.exists(data.path):
+    manifest = manifest_lib.read_manifest(data.path)
+    expected = manifest_lib.expected_manifest(data)
     manifest_lib.check_manifest(manifest, expected)
-  corrupt = shards.CorruptRecords(config.max_corrupt_records)
-  verified = shards.total_bytes(source.records) <= config.verify_gib * _GIB
+  corrupt = shards.CorruptRecords(data.max_corrupt_records)
+  verified = shards.total_bytes(source.records) <= data.verify_gib * _GIB
   if verified:
     shards.verify(source.records, corrupt)
   return Split(
     config, split, source, source.records, manifest, corrupt, verified
   )
+
+
+def _check_classes(config: ml_collections.ConfigDict) -> None:
+  if config.data.classes and get_task(config.task).texts != "classes":
+    raise ValueError(
+      f"data.classes selects classes, but task={config.task!r} asks captions; "
+      "choose a task of classes or leave data.classes empty"
+    )
 
 
 def _hide_accelerators() -> None:
@@ -176,9 +187,9 @@ Plan = Callable[[int], RowPlan]
 
 def _processing(split: Split, training: bool) -> ops.Op:
   """The recipe from a record dictionary to a row."""
-  c = split.config
+  c = split.config.data
   steps = [ops.sample(c.sampling, c.num_frames, c.rate)]
-  if c.texts == "captions":
+  if get_task(split.config.task).texts == "captions":
     steps.append(ops.choose_queries(c.max_queries, random=training))
     tokenizer = tokenizer_lib.Tokenizer(c.max_tokens)
     steps.append(ops.tokenize(tokenizer, c.max_queries, c.max_tokens))
@@ -215,11 +226,11 @@ def _pixels(c: ml_collections.ConfigDict, training: bool) -> list[ops.Op]:
   return [*steps, ops.spread_frames]
 
 
-def _empty_row(c: ml_collections.ConfigDict) -> dict[str, tf.Tensor]:
+def _empty_row(config: ml_collections.ConfigDict) -> dict[str, tf.Tensor]:
   """The row of no example; see batch.py."""
   row = {
     key: tf.zeros(shape, tf.as_dtype(dtype))
-    for key, (shape, dtype) in batch_lib.row_spec(c).items()
+    for key, (shape, dtype) in batch_lib.row_spec(config).items()
   }
   row["segment_query"] -= 1
   return row
@@ -229,9 +240,9 @@ def _rows(
   split: Split, plan: Plan, training: bool
 ) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
   """Numbers -> rows of the plan's entries, in order, many made at once."""
-  c = split.config
+  workers = split.config.data.num_workers
   process = _processing(split, training)
-  empty = _empty_row(c)
+  empty = _empty_row(split.config)
   names = list(empty)
 
   def read(number: np.ndarray) -> tuple:
@@ -259,7 +270,7 @@ def _rows(
       lambda: empty,
     )
 
-  return lambda numbers: numbers.map(make, num_parallel_calls=c.num_workers)
+  return lambda numbers: numbers.map(make, num_parallel_calls=workers)
 
 
 def _read_allowed(split: Split, index: int) -> bytes:
@@ -312,7 +323,7 @@ def make_train(
   """Endless training batches, from that of `start_step` on.
 
   Args:
-    config: config.data.
+    config: of the run.
     batch_size: rows of the global batch; a multiple of host_count.
     seed: of order and augmentation.
     start_step: first step; nothing before it is read.
@@ -320,9 +331,9 @@ def make_train(
     host_count: how many hosts share a global batch.
     rows: rows of each global batch to make, in place of a host's even share;
       hosts whose devices share videos make the same rows.
-    split: an opened split; by default config.train_split is opened.
+    split: an opened split; by default config.data.train_split is opened.
   """
-  split = _as_split(config, split or config.train_split)
+  split = _as_split(config, split or config.data.train_split)
   mine = _host_rows(batch_size, host_index, host_count, rows)
   usable = split.usable
   order = GlobalOrder(seed, len(usable), batch_size)
@@ -353,12 +364,12 @@ def eval_rows(split: Split) -> list[tuple[int, int]]:
   Captions: every query is in exactly one row; a video without any has none.
   Classes: every video is one row.
   """
-  if split.config.texts == "classes":
+  if get_task(split.config.task).texts == "classes":
     corrupt = split.corrupt
     return [
       (int(i), 0) for i in split.usable if split.records[i] not in corrupt
     ]
-  step = split.config.max_queries
+  step = split.config.data.max_queries
   return [
     (i, first)
     for i, video in enumerate(split.table.videos)
@@ -382,14 +393,14 @@ def make_eval(
   every host makes the same number of batches.
 
   Args:
-    config: config.data.
+    config: of the run.
     batch_size: rows of the global batch; a multiple of host_count.
-    split: name or an opened split; by default config.eval_split.
+    split: name or an opened split; by default config.data.eval_split.
     host_index: which rows of each global batch are this host's.
     host_count: how many hosts share a global batch.
     rows: as of `make_train`.
   """
-  split = _as_split(config, split or config.eval_split)
+  split = _as_split(config, split or config.data.eval_split)
   mine = _host_rows(batch_size, host_index, host_count, rows)
   places = eval_rows(split)
   batches = -(-len(places) // batch_size)

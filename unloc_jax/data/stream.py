@@ -61,7 +61,7 @@ class BatchStream:
 
   def _read(self) -> Iterator[Batch]:
     """Batches of the rows that are left."""
-    config = self.split.config
+    config = self.split.config.data
     options = tf.data.Options()
     options.deterministic = True
     if config.num_workers > 0:
@@ -112,7 +112,7 @@ class BatchStream:
         found = True
     if not found:
       raise ValueError(
-        f"{self.split.config.path}, split {self.split.name!r}: "
+        f"{self.split.config.data.path}, split {self.split.name!r}: "
         f"{_first_line(error)}"
       ) from error
     corrupt.check()
@@ -136,7 +136,7 @@ def _explained(
   except (tf.errors.OpError, ValueError) as error:
     return shards.CorruptDataError(f"{record}: {_first_line(error)}")
   wrong = None
-  if split.config.inputs == "frames":
+  if split.config.data.inputs == "frames":
     wrong = _wrong_frame(split, data)
   return shards.CorruptDataError(
     f"{record}, {video}: {wrong or _first_line(fault)}"
@@ -145,7 +145,7 @@ def _explained(
 
 def _wrong_frame(split: Split, data: ops.Record) -> str | None:
   """The first sampled frame that cannot be decoded, and why; or None."""
-  config, images = split.config, data["frames"]
+  config, images = split.config.data, data["frames"]
   count = int(tf.size(images))
   if not count:
     return "holds no frame"

@@ -21,12 +21,12 @@ class TfdsSource:
   _FRAMES = frozenset({"frames", "embeddings", "timestamps"})
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
-    self._inputs = config.inputs
-    self._width = config.embedding_width
+    self._inputs = config.data.inputs
+    self._width = config.data.embedding_width
     self.records = [
       record
       for shard in shards.map_threads(
-        self._shard, _file_instructions(config.path, split)
+        self._shard, _file_instructions(config.data.path, split)
       )
       for record in shard
     ]

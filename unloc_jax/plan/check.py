@@ -13,13 +13,14 @@ import jax
 import ml_collections
 
 from unloc_jax import evaluate
-from unloc_jax.config import data as data_config
+from unloc_jax.config.check import check
 from unloc_jax.data import pipeline, shards
 from unloc_jax.parallel import sharding
 from unloc_jax.plan import search
 from unloc_jax.plan.report import gib
 from unloc_jax.plan.topology import open_topology
 from unloc_jax.task import prompts
+from unloc_jax.task.tasks import get_task
 from unloc_jax.training import loop as train
 from unloc_jax.training import optim, state, token_cache
 from unloc_jax.training import step as train_step
@@ -43,7 +44,8 @@ class Doctor:
   splits: dict[str, pipeline.Split] = dataclasses.field(default_factory=dict)
 
   def model(self) -> str:
-    """Values of the config that modules refuse."""
+    """Values of the config that the schema or modules refuse."""
+    check(self.config)
     parts = state.Parts.from_config(self.config)
     shapes = state.param_shapes(parts)
     trained, _ = optim.split_frozen(self.config, shapes)
@@ -55,18 +57,19 @@ class Doctor:
 
   def data(self) -> str:
     """Values of config.data, manifest, shards of the training split."""
-    return self._open(self.config.data, self.config.data.train_split)
+    return self._open(self.config, self.config.data.train_split)
 
   def evaluation(self) -> str:
     """The same of the splits that are scored."""
-    data = evaluate.eval_data(self.config)
-    return "; ".join(self._open(data, name) for name in self.config.eval.splits)
+    config = evaluate.eval_config(self.config)
+    return "; ".join(
+      self._open(config, name) for name in self.config.eval.splits
+    )
 
-  def _open(self, data: ml_collections.ConfigDict, name: str) -> str:
-    data_config.check(data)
-    if not data.path:
+  def _open(self, config: ml_collections.ConfigDict, name: str) -> str:
+    if not config.data.path:
       raise ValueError("data.path is empty; give --config.data.path")
-    split = pipeline.open_split(data, name)
+    split = pipeline.open_split(config, name)
     self.splits[name] = split
     size = shards.total_bytes(split.records)
     return f"{name}: {len(split.usable)} videos, {gib(size)}, shards whole"
@@ -82,7 +85,7 @@ class Doctor:
 
   def classes(self) -> str:
     """Class prompts or embeddings."""
-    if self.config.data.texts != "classes":
+    if get_task(self.config.task).texts != "classes":
       return "captions"
     names: tuple[str, ...] = ()
     for split in self.splits.values():
@@ -123,7 +126,7 @@ class Doctor:
     """An estimate; a plan is exact, and takes minutes."""
     topology = open_topology(self.topology)
     config = self.config
-    if config.data.texts == "classes" and self.splits:
+    if get_task(config.task).texts == "classes" and self.splits:
       count = len(next(iter(self.splits.values())).classes)
       config = search.with_settings(config, {"train.num_classes": count})
     needed = search.Estimator(config, topology)(config).peak

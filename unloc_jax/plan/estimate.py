@@ -117,7 +117,7 @@ def num_texts(
 ) -> tuple[int, int]:
   """(texts that are encoded, texts that each video is fused with)."""
   captions = config.train.batch_size * config.data.max_queries
-  if config.data.texts == "classes":
+  if get_task(config.task).texts == "classes":
     sampled = config.text.sampled
     count = min(num_classes, sampled) if sampled else num_classes
     return count, count

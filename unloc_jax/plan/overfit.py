@@ -66,7 +66,7 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   parts = state.Parts.from_config(config)
   mesh = sharding.run_mesh(config)
   train_step.check_sizes(parts, mesh)
-  split = pipeline.open_split(config.data, config.data.train_split)
+  split = pipeline.open_split(config, config.data.train_split)
   texts = None
   if parts.task.texts == "classes":
     texts = jnp.asarray(prompts.class_texts(config, split.classes))

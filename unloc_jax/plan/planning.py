@@ -12,6 +12,7 @@ from unloc_jax.plan import program, search
 from unloc_jax.plan.report import Plan, gib
 from unloc_jax.plan.roofline import roofline
 from unloc_jax.plan.topology import open_topology
+from unloc_jax.task.tasks import get_task
 from unloc_jax.training import state
 from unloc_jax.training import step as train_step
 
@@ -110,7 +111,7 @@ def _settings(name: str, config: Any) -> dict[str, Any]:
     "query_chunk": model.fusion.query_chunk,
     "accumulate": config.train.accumulate,
   }
-  if config.data.texts == "classes":
+  if get_task(config.task).texts == "classes":
     found["classes"] = program.num_classes(config)
   return found
 

@@ -13,6 +13,7 @@ from unloc_jax.data.batch import batch_spec
 from unloc_jax.parallel import sharding
 from unloc_jax.plan import costs, flops
 from unloc_jax.plan.topology import Topology, silent
+from unloc_jax.task.tasks import get_task
 from unloc_jax.training import loop as train
 from unloc_jax.training import state
 from unloc_jax.training import step as train_step
@@ -84,7 +85,7 @@ def prompt_spec(
   config: ml_collections.ConfigDict,
 ) -> jax.ShapeDtypeStruct | None:
   """Class prompts as `prompts.class_texts` makes them; None for captions."""
-  if config.data.texts != "classes":
+  if get_task(config.task).texts != "classes":
     return None
   count = num_classes(config)
   if not config.model.text_tower.num_layers:
@@ -111,7 +112,7 @@ def batch_shapes(
   config: ml_collections.ConfigDict, mesh: Mesh
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """The global batch of training, split over a mesh."""
-  spec = batch_spec(config.data, config.train.batch_size)
+  spec = batch_spec(config, config.train.batch_size)
   return {
     name: jax.ShapeDtypeStruct(
       spec[name].shape, spec[name].dtype, sharding=where

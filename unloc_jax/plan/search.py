@@ -9,6 +9,7 @@ import ml_collections
 from unloc_jax.parallel import sharding
 from unloc_jax.plan import estimate, program
 from unloc_jax.plan.topology import Topology
+from unloc_jax.task.tasks import get_task
 from unloc_jax.training import loop as train
 from unloc_jax.training import optim, state
 from unloc_jax.training import step as train_step
@@ -49,7 +50,9 @@ class Estimator:
     self._shapes = state.state_shapes(parts, optimizer)
     self._trained = _trained(config, self._shapes.params)
     self._classes = (
-      program.num_classes(config) if config.data.texts == "classes" else 0
+      program.num_classes(config)
+      if get_task(config.task).texts == "classes"
+      else 0
     )
     self._factor = 1.0
 

@@ -11,6 +11,7 @@ from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
+from unloc_jax.config import stored
 from unloc_jax.parallel import sharding
 from unloc_jax.training import optim
 from unloc_jax.training.state import FlatParams, Parts, TrainState, param_shapes
@@ -209,14 +210,4 @@ def read_config(workdir: str) -> ml_collections.ConfigDict:
   path = pathlib.Path(workdir) / _CONFIG
   if not path.exists():
     raise FileNotFoundError(f"{path}: there is no run in this folder")
-  values = json.loads(path.read_text())
-  return ml_collections.ConfigDict(_tuples(values)).lock()
-
-
-def _tuples(value: Any) -> Any:
-  """Lists, which JSON made of tuples, back to tuples."""
-  if isinstance(value, dict):
-    return {key: _tuples(item) for key, item in value.items()}
-  if isinstance(value, list):
-    return tuple(_tuples(item) for item in value)
-  return value
+  return stored.read(path)

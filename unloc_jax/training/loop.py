@@ -16,6 +16,7 @@ from clu import metric_writers, parameter_overview, periodic_actions
 from jax.sharding import Mesh
 
 from unloc_jax import evaluate
+from unloc_jax.config.check import check
 from unloc_jax.data import pipeline
 from unloc_jax.metrics.report import Report
 from unloc_jax.parallel import preemption, sharding
@@ -74,12 +75,13 @@ def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
     ValueError: The config or the data is wrong, or the folder holds another
       run; the message says what to change.
   """
+  check(config)
   parts = Parts.from_config(config)
   mesh = sharding.run_mesh(config)
   check_sizes(parts, mesh)
   if config.train.cache_frame_tokens:
     token_cache.check(config)
-  split = pipeline.open_split(config.data, config.data.train_split)
+  split = pipeline.open_split(config, config.data.train_split)
   unit_steps, total_steps = run_length(config, len(split.usable))
   optimizer = make_optimizer(parts, total_steps, unit_steps)
   evaluator = evaluate.Evaluator(parts, mesh, workdir)
@@ -230,11 +232,11 @@ def make_batches(
     "rows": sharding.local_rows(mesh, config.train.batch_size),
   }
   if not config.train.cache_frame_tokens:
-    return pipeline.make_train(config.data, split=split, **options)
+    return pipeline.make_train(config, split=split, **options)
   tokens = token_cache.frame_tokens(parts, state.params, split, mesh, workdir)
-  data = config.data.copy_and_resolve_references()
-  data.inputs = "none"
-  return token_cache.supply(pipeline.make_train(data, **options), tokens)
+  config = config.copy_and_resolve_references()
+  config.data.inputs = "none"
+  return token_cache.supply(pipeline.make_train(config, **options), tokens)
 
 
 def run_length(

@@ -86,7 +86,7 @@ def nest(params: Mapping[str, Any]) -> dict[str, Any]:
 def init_params(parts: Parts, key: jax.Array) -> FlatParams:
   """Random parameters, {path: float32 array}."""
   config = parts.config
-  row = batch_spec(config.data, batch_size=1)
+  row = batch_spec(config, batch_size=1)
   inputs = row["frames" if "frames" in row else "embeddings"]
   if config.model.text_tower.num_layers:
     texts = jnp.ones((1, config.data.max_tokens), jnp.int32)

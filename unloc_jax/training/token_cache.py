@@ -18,6 +18,7 @@ import tqdm
 from unloc_jax.data import pipeline, shards
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
+from unloc_jax.task.tasks import get_task
 from unloc_jax.training.state import FlatParams, Parts, nest
 
 Batch = Mapping[str, np.ndarray]
@@ -118,13 +119,13 @@ def _compute(parts, params, split, path: pathlib.Path) -> None:
 
 def _every_video(config, split) -> pipeline.BatchStream:
   """Batches that hold each video once: all of its captions in one row."""
-  data = config.data.copy_and_resolve_references()
-  if data.texts == "captions":
+  config = config.copy_and_resolve_references()
+  if get_task(config.task).texts == "captions":
     queries = (len(v.query_ids) for v in split.table.videos if v is not None)
-    data.max_queries = max(queries)
-  whole = pipeline.open_split(data, split.name)
+    config.data.max_queries = max(queries)
+  whole = pipeline.open_split(config, split.name)
   return pipeline.make_eval(
-    data, batch_size=config.eval.batch_size, split=whole
+    config, batch_size=config.eval.batch_size, split=whole
   )
 
 

@@ -125,7 +125,7 @@ def _about(
   window_seconds: float,
 ) -> dict[str, Any]:
   """The contents of export.json."""
-  split = pipeline.open_split(config.data, config.data.train_split)
+  split = pipeline.open_split(config, config.data.train_split)
   seen = {
     "source": dataclasses.asdict(_source(config, split)),
     "window_seconds": window_seconds or _trained_seconds(config, split),
@@ -167,7 +167,7 @@ def _trained_seconds(
   # The longest of those it was scored on, too: what evaluation sees whole,
   # prediction sees whole.
   splits = [split] + [
-    pipeline.open_split(config.data, name) for name in config.eval.splits
+    pipeline.open_split(config, name) for name in config.eval.splits
   ]
   videos = [v for split in splits for v in split.table.videos]
   return float(max(v.duration for v in videos if v is not None))

@@ -13,6 +13,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
+from unloc_jax.config import stored
 from unloc_jax.data.manifest import Source
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, param_shapes
@@ -121,18 +122,7 @@ def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
 
 def _config(folder: pathlib.Path) -> ml_collections.ConfigDict:
   """The run's config, which stands beside the weights."""
-  values = json.loads((folder / weights.CONFIG).read_text())
-  del values["format"]
-  return ml_collections.ConfigDict(_tuples(values)).lock()
-
-
-def _tuples(value: Any) -> Any:
-  """Lists, which JSON made of tuples, back to tuples."""
-  if isinstance(value, dict):
-    return {key: _tuples(item) for key, item in value.items()}
-  if isinstance(value, list):
-    return tuple(_tuples(item) for item in value)
-  return value
+  return stored.read(folder / weights.CONFIG).unlock()
 
 
 def restore_params(folder: str, parts: Parts, mesh: Mesh) -> FlatParams:

@@ -1,0 +1,517 @@
+"""Every key of a config, declared once: default, meaning, what is allowed.
+
+`configs/` start from `base()` and change values; a key that is not here cannot
+be set. Lengths of training (`length`, `warmup`, `decay`, `every`) are in
+`train.unit`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import ml_collections
+
+from unloc_jax.config.keys import (
+  INF,
+  Key,
+  choice,
+  flag,
+  is_number,
+  is_pair,
+  is_pattern,
+  is_text,
+  is_whole,
+  matching,
+  names,
+  pattern,
+  real,
+  several,
+  text,
+  whole,
+)
+
+Section: TypeAlias = Mapping[str, "Key | Section"]
+
+RANGES_4 = ((0, 4), (4, 8), (8, 16), (16, INF))
+RANGES_5 = ((0, 4), (4, 8), (8, 16), (16, 32), (32, INF))
+
+# Fusion and heads learn ten times as fast as the pretrained towers.
+FAST_HEADS = (
+  ("(fusion|relevance_head|displacement_head)/", 0.1),
+  ("", 0.01),
+)
+
+_TERM = r"(\d+\.?\d*\s*\*\s*)?(iou|l1|center)"
+
+
+def _remat() -> Key:
+  return choice(
+    "none", "What the backward pass computes again.", "full", "dots"
+  )
+
+
+def _share(default: float, meaning: str) -> Key:
+  return real(default, meaning, 0.0, 1.0)
+
+
+def _dropped(meaning: str) -> Key:
+  return real(0.0, meaning, 0.0, 1.0, open_high=True)
+
+
+_AUGMENT: Section = {
+  "random_crop": flag(True, "Random place of the crop; else the centre."),
+  "flip": _share(
+    0.0,
+    "Probability of mirroring; 0 where captions say 'left' and 'right'.",
+  ),
+  "scale": Key(
+    (1.0, 1.0),
+    "The short side is multiplied by a uniform draw from this range.",
+    "(low, high), both above 0 and low at most high",
+    lambda value: (
+      is_pair(is_number, is_number)(value) and 0 < value[0] <= value[1]
+    ),
+  ),
+  "colour": _share(
+    0.0, "Probability of changing brightness, contrast, saturation and hue."
+  ),
+  "grey": _share(0.0, "Probability of dropping colour."),
+  "rand_layers": whole(0, "RandAugment: operations in a row."),
+  "rand_magnitude": real(10, "RandAugment: their strength.", 0, 10),
+  "segment_jitter": real(
+    0.0,
+    "Start and end move by up to this fraction of the segment's length.",
+    0.0,
+  ),
+}
+
+_DATA: Section = {
+  "path": text("", "A built folder: <data_dir>/<dataset>/<version>."),
+  "format": choice(
+    "tfds",
+    "'tfds' is what data_preprocessing builds; 'mediasequence' are"
+    " tf.train.SequenceExample files as DMVR and Scenic write them.",
+    "mediasequence",
+  ),
+  "train_split": text(
+    "train",
+    "TFDS split, slices such as 'train[:10%]' included; of MediaSequence the"
+    " part of the file names that tells splits apart.",
+  ),
+  "eval_split": text("val", "The same, to look at while training."),
+  "mediasequence_frame_rate": real(
+    10.0,
+    "Frames per second of records that do not state it.",
+    0.0,
+    open_low=True,
+  ),
+  "inputs": choice(
+    "frames",
+    "What a video is to the model: 'frames' (JPEG), 'embeddings', or 'none'"
+    " where something else supplies it.",
+    "embeddings",
+    "none",
+  ),
+  "embedding_width": whole(
+    512, "Width D_in of embeddings; read only for inputs='embeddings'.", 1
+  ),
+  "num_frames": whole(128, "Frames T fed per video.", 1),
+  "sampling": choice(
+    "linspace",
+    "'linspace': T positions spread over the whole video; 'rate': one frame"
+    " per 1/rate seconds, the first T of them, the rest padding.",
+    "rate",
+  ),
+  "rate": real(
+    1.0, "Frames per second of sampling='rate'.", 0.0, open_low=True
+  ),
+  "image_size": whole(224, "Side of the square crop, pixels.", 1),
+  "short_side": whole(
+    224, "Short side that frames are brought to before the crop, pixels.", 1
+  ),
+  "classes": names(
+    (), "Classes kept, by name, in this order (zero-shot); () keeps all."
+  ),
+  "max_queries": whole(
+    8,
+    "Captions per video Qv; training draws as many of longer lists,"
+    " evaluation gives a video several rows.",
+    1,
+  ),
+  "max_segments": whole(
+    32, "Segments per video S; training keeps the first S.", 1
+  ),
+  "max_tokens": whole(
+    32, "Tokens per caption L, the start and end tokens included.", 3
+  ),
+  "augment": _AUGMENT,
+  "num_workers": whole(
+    -1, "Parallel readers and decoders; -1 lets tf.data choose.", 1, (-1,)
+  ),
+  "prefetch": whole(2, "Batches made ahead of the step that takes them.", 1),
+  "verify_gib": real(
+    4.0,
+    "Splits of up to this size have every record's checksum verified before"
+    " the first step; records of larger ones are verified when read.",
+    0.0,
+  ),
+  "max_corrupt_records": whole(
+    0, "Corrupt records that are skipped (and counted) before a run stops."
+  ),
+}
+
+_TEXT: Section = {
+  "prompts": several(
+    ("a video of {}",),
+    "Templates for class names; training draws one a step, evaluation averages"
+    " the embeddings of all.",
+    "a tuple of at least one text with one {} each",
+    lambda value: is_text(value) and value.count("{}") == 1,
+    least=1,
+  ),
+  "sampled": whole(0, "Classes drawn a training step; 0 = all."),
+  "class_embeddings": text(
+    "", ".npz of class embeddings to use in place of a text tower."
+  ),
+}
+
+_PYRAMID: Section = {
+  "ranges": several(
+    RANGES_4,
+    "Per level, finest first: [low, high) of the larger displacement, in"
+    " frames, of the segments it is in charge of. As many levels as ranges.",
+    "a tuple of at least one level (low, high), 0 <= low < high",
+    lambda value: (
+      is_pair(is_number, lambda high: is_number(high) or high == INF)(value)
+      and 0 <= value[0] < value[1]
+    ),
+    least=1,
+  ),
+  "radius": real(
+    3.0,
+    "Positive points lie within this many strides of a segment's centre.",
+    0.0,
+    open_low=True,
+  ),
+}
+
+_IMAGE_TOWER: Section = {
+  "patch": whole(16, "Side of a patch, pixels.", 1),
+  "width": whole(768, "Channels.", 1),
+  "num_layers": whole(12, "0: no tower; batches carry precomputed embeddings."),
+  "num_heads": whole(12, "Attention heads.", 1),
+  "classifier": choice(
+    "token", "'token': a class embedding per frame; 'gap': the mean.", "gap"
+  ),
+  "per_frame_class": flag(
+    True,
+    "A class embedding per frame position; else one for all, as in CLIP.",
+  ),
+  "frozen": flag(False, "No gradient, no optimizer state."),
+  "stochastic_depth": _dropped("Probability of skipping the last block."),
+  "remat": _remat(),
+}
+
+_TEXT_TOWER: Section = {
+  "vocab_size": whole(49408, "Tokens known.", 1),
+  "max_tokens": whole(
+    77, "Rows of the positional embedding; data.max_tokens may be fewer.", 3
+  ),
+  "width": whole(512, "Channels.", 1),
+  "num_layers": whole(
+    12, "0: no tower; texts are precomputed embeddings of width D."
+  ),
+  "num_heads": whole(8, "Attention heads.", 1),
+  "frozen": flag(False, "No gradient, no optimizer state."),
+  "remat": _remat(),
+}
+
+_FUSION: Section = {
+  "kind": choice(
+    "simple_pyramid",
+    "How texts and frames meet; 'late' compares the text with the points and"
+    " 'none' with the frame tokens.",
+    "transformer",
+    "fpn",
+    "late",
+    "none",
+  ),
+  "num_layers": whole(6, "Transformer blocks."),
+  "num_heads": whole(8, "Attention heads.", 1),
+  "mlp_dim": whole(2048, "Hidden channels of a block's MLP.", 1),
+  "downsampling": choice(
+    "max_pool",
+    "Between the levels of 'fpn'.",
+    "avg_pool",
+    "subsample",
+    "strided_conv",
+    "strided_depthwise_conv",
+  ),
+  "pyramid_init": choice(
+    "lecun_normal",
+    "How the pyramid's depthwise kernels start: as in the reference, or near"
+    " the identity, from where tiny models learn twice as fast.",
+    "identity",
+  ),
+  "similarity": choice("cosine", "How 'late' and 'none' compare.", "dot"),
+  "dropout": _dropped("Of features."),
+  "attention_dropout": _dropped("Of attention weights."),
+  "stochastic_depth": _dropped("Probability of skipping the last block."),
+  "remat": _remat(),
+  "query_chunk": whole(
+    0,
+    "Texts that a device fuses with its videos at a time, so that memory stays"
+    " flat as texts or devices grow; 0 = all at once.",
+  ),
+}
+
+_HEAD: Section = {
+  "num_layers": whole(3, "Convolutions before the linear map; 0 = linear."),
+  "shared_across_levels": flag(False, "One head for all levels."),
+  "relevance_bias": real(0.0, "Initial bias of the relevance logit."),
+  "displacement_bias": real(2.0, "Initial bias of the displacement."),
+}
+
+_MODEL: Section = {
+  "width": whole(512, "Fusion width D.", 1),
+  "text_part": choice(
+    "eos", "The text that is fused: the end token, or all L tokens.", "all"
+  ),
+  "dtype": choice(
+    "float32", "Of computation; parameters are float32.", "bfloat16"
+  ),
+  "scan_layers": flag(
+    False,
+    "One traced body for all layers of a tower, of fusion, of a head's branch.",
+  ),
+  "image_tower": _IMAGE_TOWER,
+  "text_tower": _TEXT_TOWER,
+  "fusion": _FUSION,
+  "head": _HEAD,
+}
+
+_LOSS: Section = {
+  "relevance": choice(
+    "focal", "'softmax' is over the texts.", "sigmoid", "softmax"
+  ),
+  "displacement": matching(
+    "iou",
+    "Of start and end.",
+    rf"\s*{_TERM}(\s*\+\s*{_TERM})*\s*",
+    "'iou', 'l1', 'center' or a weighted sum such as '0.5*l1+1.0*iou'",
+  ),
+  "relevance_weight": real(10.0, "Of the relevance loss in the total.", 0.0),
+  "focal_gamma": real(2.0, "Focusing exponent.", 0.0),
+  "focal_alpha": _share(0.25, "Weight of positives."),
+}
+
+_OPTIMIZER: Section = {
+  "name": choice("sgd", "The update.", "adamw"),
+  "momentum": real(0.9, "Of sgd; beta1 of adamw.", 0.0, 1.0, open_high=True),
+  "beta2": real(
+    0.999, "Second-moment decay of adamw.", 0.0, 1.0, open_high=True
+  ),
+  "weight_decay": real(
+    0.0, "Decoupled, of matrices (not biases, norms, embeddings).", 0.0
+  ),
+  "clip_norm": real(
+    1.0,
+    "Largest norm of the gradient of all trained parameters; 0 = none.",
+    0.0,
+  ),
+  "rates": several(
+    FAST_HEADS,
+    "(regular expression, base rate): the first that a parameter's path"
+    " matches counts. Every parameter is covered and every pattern used.",
+    "a tuple of (regular expression, rate of at least 0)",
+    is_pair(is_pattern, lambda rate: is_number(rate) and rate >= 0),
+    least=1,
+  ),
+  "warmup": real(2.5, "Linear warm-up from 0.", 0.0),
+  "schedule": choice(
+    "constant", "'cosine' falls to 0 at the end.", "cosine", "steps"
+  ),
+  "decay": several(
+    (),
+    "Of schedule 'steps': the rate is multiplied by a factor from a time on.",
+    "a tuple of (time, factor), both above 0",
+    is_pair(
+      lambda at: is_number(at) and at > 0,
+      lambda factor: is_number(factor) and factor > 0,
+    ),
+  ),
+  "ema": real(
+    0.0,
+    "Decay of the running average of parameters that is evaluated; 0 = none.",
+    0.0,
+    1.0,
+    open_high=True,
+  ),
+}
+
+_TRAIN: Section = {
+  "batch_size": whole(64, "Videos of a global batch.", 1),
+  "accumulate": whole(
+    1,
+    "Parts of the batch that a step computes one after another, for less"
+    " memory; the same gradient, as every video meets all texts of the batch.",
+    1,
+  ),
+  "unit": choice("epochs", "Of lengths of training.", "steps"),
+  "length": real(20.0, "Of the run.", 0.0, open_low=True),
+  "cache_frame_tokens": flag(
+    False,
+    "Tokens of a frozen image tower are computed once per video and kept on"
+    " disk under the workdir; not with augmentation.",
+  ),
+  "max_skipped": whole(
+    10, "Steps whose loss is not finite that are skipped before a run stops."
+  ),
+  "num_videos": whole(
+    0,
+    "Training videos of the official split: epochs can be counted before any"
+    " data is there, and a run says when its data is not whole; 0 = unknown.",
+  ),
+  "num_classes": whole(
+    0,
+    "Classes of the official dataset, for plans before any data is there; 0 ="
+    " unknown, or no classes.",
+  ),
+}
+
+_INIT: Section = {
+  "weights": text(
+    "",
+    "Folder of weights to start from, as `python -m unloc_jax.weights`, a run"
+    " or an export writes it; '' = random.",
+  ),
+  "take": pattern(
+    "(image|text)_(tower|projection)/",
+    "Regular expression of the parameters taken from it.",
+  ),
+}
+
+_DECODE: Section = {
+  "sigma": real(
+    0.3, "Soft-NMS: width of the Gaussian; 0 = hard NMS at tIoU 0.5.", 0.0
+  ),
+  "score_threshold": _share(0.001, "Detections below it are dropped."),
+  "max_detections": whole(100, "Of one query, or of one video.", 1),
+  "class_agnostic": flag(
+    False, "Soft-NMS over all classes of a video together."
+  ),
+}
+
+_EVAL: Section = {
+  "batch_size": whole(
+    16,
+    "Rows of a global batch; a video with many captions takes several rows.",
+    1,
+  ),
+  "every": real(1.0, "Between evaluations; 0 = only at the end.", 0.0),
+  "splits": names(
+    ("val",),
+    "Scored at the end; the first is the one scored in between.",
+  ),
+  "classes": names(
+    (),
+    "Classes asked for, by name, where they are not those of training"
+    " (zero-shot: the unseen ones); () = data.classes.",
+  ),
+  "num_drawn": whole(8, "Timelines drawn of each split."),
+}
+
+_CHECKPOINT: Section = {
+  "every": real(1.0, "Between checkpoints; 0 = only at the end.", 0.0),
+  "keep": whole(2, "Latest checkpoints kept, besides the best.", 1),
+  "best_metric": text(
+    "R1@0.5",
+    "Figure of eval.splits[0] that says which is best, the higher the better.",
+  ),
+}
+
+_MESH: Section = {
+  "data": whole(
+    -1,
+    "Copies of the model, each with its share of the batch. -1: all devices"
+    " that are left, or, where they are more than the videos of a batch, as"
+    " many as divide those; fsdp takes the others.",
+    1,
+    (-1,),
+  ),
+  "fsdp": whole(
+    1,
+    "Shares of parameters and optimizer state; also splits the batch.",
+    1,
+    (-1,),
+  ),
+  "model": whole(1, "Shares of attention heads and MLPs.", 1, (-1,)),
+}
+
+_LOG: Section = {
+  "every_steps": whole(50, "Steps between logged losses.", 1),
+  "profile_steps": Key(
+    (),
+    "First and last step to profile into the workdir; () = none.",
+    "() or (first, last), whole numbers, 1 <= first <= last",
+    lambda value: (
+      isinstance(value, tuple | list)
+      and (
+        len(value) == 0
+        or (is_pair(is_whole, is_whole)(value) and 1 <= value[0] <= value[1])
+      )
+    ),
+  ),
+}
+
+SCHEMA: Section = {
+  "task": choice(
+    "moment_retrieval",
+    "What is asked of a video; see unloc_jax.task.tasks.",
+    "matched_moment_retrieval",
+    "highlight_retrieval",
+    "temporal_localization",
+    "action_segmentation",
+    "frame_tagging",
+    "classification",
+  ),
+  "seed": whole(0, "Of parameters, shuffling, augmentation and dropout."),
+  "data": _DATA,
+  "text": _TEXT,
+  "pyramid": _PYRAMID,
+  "model": _MODEL,
+  "loss": _LOSS,
+  "optimizer": _OPTIMIZER,
+  "train": _TRAIN,
+  "init": _INIT,
+  "decode": _DECODE,
+  "eval": _EVAL,
+  "checkpoint": _CHECKPOINT,
+  "mesh": _MESH,
+  "log": _LOG,
+}
+
+
+def base() -> ml_collections.ConfigDict:
+  """The common recipe of the paper (B/16, moment retrieval, 64 videos)."""
+  return section(SCHEMA).lock()
+
+
+def section(declared: Section) -> ml_collections.ConfigDict:
+  """The defaults of a section, unlocked."""
+  return ml_collections.ConfigDict(
+    {
+      name: key.default if isinstance(key, Key) else section(key)
+      for name, key in declared.items()
+    }
+  )
+
+
+def leaves(
+  declared: Section = SCHEMA, above: str = ""
+) -> Iterator[tuple[str, Key]]:
+  """(path such as "data.rate", key) of all keys of a section."""
+  for name, key in declared.items():
+    if isinstance(key, Key):
+      yield above + name, key
+    else:
+      yield from leaves(key, f"{above}{name}.")

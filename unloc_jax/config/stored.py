@@ -1,0 +1,67 @@
+"""Configs as JSON beside runs and exports, of this version and earlier ones."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+from etils import epath
+
+from unloc_jax.config import schema
+from unloc_jax.config.keys import Key
+
+# Said elsewhere: the version of an export, and what follows from the task.
+_GONE = ("format", "data.texts")
+
+
+def read(path: os.PathLike[str] | str) -> ml_collections.ConfigDict:
+  """The locked config of a JSON file.
+
+  A key that an earlier version did not have gets its default, which always
+  means what that version did.
+
+  Raises:
+    FileNotFoundError: There is no such file.
+    ValueError: It is not a config, or one of a later version.
+  """
+  path = epath.Path(path)
+  try:
+    values = _flat(json.loads(path.read_text()))
+  except (ValueError, AttributeError, UnicodeDecodeError) as error:
+    raise ValueError(f"{path}: not a config ({error}); restore it") from error
+  config = schema.base().unlock()
+  known = dict(schema.leaves())
+  for name, value in values.items():
+    if name in _GONE:
+      continue
+    if name not in known:
+      raise ValueError(
+        f"{path}: key {name!r} is of another version of unloc_jax; open it"
+        " with that version"
+      )
+    config.update_from_flattened_dict({name: _like(known[name], value)})
+  return config.lock()
+
+
+def _like(key: Key, value: Any) -> Any:
+  """A value in the type of its key: JSON has no tuples, and 1 for 1.0."""
+  if isinstance(key.default, float) and isinstance(value, int):
+    return value if isinstance(value, bool) else float(value)
+  return _tuples(value)
+
+
+def _tuples(value: Any) -> Any:
+  if isinstance(value, list):
+    return tuple(_tuples(item) for item in value)
+  return value
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+  flat: dict[str, Any] = {}
+  for name, value in values.items():
+    if isinstance(value, dict):
+      flat.update(_flat(value, f"{above}{name}."))
+    else:
+      flat[above + name] = value
+  return flat
