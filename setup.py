@@ -18,8 +18,11 @@ setuptools.setup(
     include=["unloc_jax*", "configs*", "data_preprocessing*"]
   ),
   package_data={
-    "unloc_jax": ["data/assets/*", "plan/*.txtpb"],
-    "data_preprocessing": ["class_data/*"],
+    "unloc_jax": [
+      "annotations/class_data/*",
+      "data/assets/*",
+      "plan/*.txtpb",
+    ],
   },
   install_requires=[
     "absl-py",

@@ -27,7 +27,7 @@ Expected (published, val): mAP@0.5 L 59.3; zero-shot 50/50 B 36.9, L 43.2,
 import ml_collections
 
 from configs import common
-from data_preprocessing import class_data
+from unloc_jax.annotations import class_lists
 from unloc_jax.config.schema import RANGES_5
 
 _TRAIN_VIDEOS = 10_024
@@ -38,7 +38,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   """Sizes B and L, zero-shot splits."""
   c, chosen = common.start(argument, split=("", *_SPLITS))
   c.task = "temporal_localization"
-  common.set_classes(c, class_data.prompt_templates("action"), chunk=25)
+  common.set_classes(c, class_lists.prompt_templates("action"), chunk=25)
   common.set_augmentation(c)
   c.model.head.num_layers = 4
   c.model.head.shared_across_levels = True
@@ -67,7 +67,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
 def _set_split(c: ml_collections.ConfigDict, name: str) -> None:
   """Trains on the seen classes of a split, evaluates on the unseen."""
   seen, number = map(int, name.split("-"))
-  split = class_data.zero_shot_splits("anet", 100 - seen)[number]
+  split = class_lists.zero_shot_splits("anet", 100 - seen)[number]
   c.data.classes = split.seen
   c.eval.classes = split.unseen
   # Classes have about as many videos each.

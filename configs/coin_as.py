@@ -20,7 +20,7 @@ Expected (published, test): L frame mAP 47.7.
 import ml_collections
 
 from configs import common
-from data_preprocessing import class_data
+from unloc_jax.annotations import class_lists
 from unloc_jax.config.keys import INF
 
 _TRAIN_VIDEOS = 8_461
@@ -31,7 +31,7 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   """Sizes B and L."""
   c, chosen = common.start(argument, size=("L", "B"))
   c.task = "action_segmentation"
-  common.set_classes(c, class_data.prompt_templates("step"), chunk=8)
+  common.set_classes(c, class_lists.prompt_templates("step"), chunk=8)
   common.set_augmentation(c)
   c.data.num_frames = 512
   # 512 frames of 64 videos at once are too many for 8 GPUs; same gradient.

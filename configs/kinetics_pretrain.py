@@ -21,7 +21,7 @@ open.
 import ml_collections
 
 from configs import common
-from data_preprocessing import class_data
+from unloc_jax.annotations import class_lists
 from unloc_jax.config.keys import INF
 from unloc_jax.config.schema import RANGES_5
 
@@ -37,7 +37,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
     fusion=("simple_pyramid", "fpn", "transformer"),
   )
   c.task = "classification"
-  common.set_classes(c, class_data.prompt_templates("action"), chunk=25)
+  common.set_classes(c, class_lists.prompt_templates("action"), chunk=25)
   c.data.max_segments = 1
   c.model.fusion.kind = chosen["fusion"]
   c.model.head.num_layers = 0

@@ -6,7 +6,7 @@ import re
 import pytest
 from config_cases import load, shapes_of
 
-from data_preprocessing import class_data
+from unloc_jax.annotations import class_lists
 from unloc_jax.config.keys import INF
 from unloc_jax.training import loop as train
 from unloc_jax.training import optim
@@ -376,7 +376,7 @@ def test_pretraining_matches_what_it_is_for(classes):
     assert source.pyramid == config.pyramid
     assert source.model.text_tower.frozen
     assert source.model.head.num_layers == 0
-    assert source.text.prompts == class_data.prompt_templates("action")
+    assert source.text.prompts == class_lists.prompt_templates("action")
 
 
 def test_weights_taken():

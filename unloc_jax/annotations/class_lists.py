@@ -10,10 +10,9 @@ import dataclasses
 import functools
 import json
 import pathlib
-import re
 from typing import Any
 
-_HERE = pathlib.Path(__file__).parent
+_FOLDER = pathlib.Path(__file__).parent / "class_data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +30,7 @@ class ClassSplit:
 
 @functools.cache
 def _load(name: str) -> Any:
-  return json.loads((_HERE / name).read_text(encoding="utf-8"))
+  return json.loads((_FOLDER / name).read_text(encoding="utf-8"))
 
 
 def class_list(name: str) -> tuple[str, ...]:
@@ -87,13 +86,3 @@ def prompt_templates(kind: str) -> tuple[str, ...]:
   if kind not in prompts:
     raise ValueError(f"no prompts {kind!r}; there are {', '.join(prompts)}")
   return tuple(prompts[kind])
-
-
-def readable(name: str) -> str:
-  """Returns a class name as a person writes it: `CleanAndJerk`, `brush_hair`.
-
-  Names that are words already are left alone, but for case.
-  """
-  words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
-  words = " ".join(words.replace("_", " ").split())
-  return " ".join(w if w.isupper() else w.lower() for w in words.split(" "))
