@@ -3,7 +3,7 @@
 Measures, on the same videos in the same run and turn by turn,
 
 * the bare loop: PyAV decode, resize, JPEG encode of the frames to store;
-* the builder's work on a shard: the same plus timing, checks, records;
+* the builder's work: the same plus timing, checks, examples;
 * the whole command with one and with two workers, if asked to.
 
 Targets: the builder's frames per second at least 85% of the bare loop's; two
@@ -26,8 +26,9 @@ import av
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from data_preprocessing import shard
-from data_preprocessing.jobs import Settings, ShardJob, VideoJob
+from data_preprocessing import cache
+from data_preprocessing.lookup import VideoJob
+from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 
 RATE, SHORT_SIDE, QUALITY = 10.0, 256, 90
@@ -62,28 +63,21 @@ def bare(paths: Sequence[pathlib.Path]) -> int:
 
 
 def built(paths: Sequence[pathlib.Path]) -> int:
-  """Writes the same videos as one shard; counts frames."""
-  note = (Query("0", "all of it"),), (Segment(0.0, 1e9, 0),)
-  videos = tuple(
-    VideoJob(
-      VideoAnnotation(path.name, "train", None, *note),
-      str(path),
-      path.name,
-      path.stat().st_size,
-    )
-    for path in paths
-  )
+  """Makes the examples of the same videos; counts frames."""
+  query, whole = Query("0", "all of it"), Segment(0.0, 1e9, 0)
   settings = Settings(
     "custom", frame_rate=RATE, short_side=SHORT_SIDE, jpeg_quality=QUALITY
   )
+  count = 0
   with tempfile.TemporaryDirectory() as folder:
-    job = ShardJob("train", 0, folder, videos, settings)
-    shard.write_shard(job, lambda: None)
-    outcomes = shard.read_log(job).outcomes
-  broken = [o.name for o in outcomes if o.reason]
-  if broken:
-    raise SystemExit(f"cannot be built, leave them out: {', '.join(broken)}")
-  return sum(o.frames for o in outcomes)
+    for path in paths:
+      note = VideoAnnotation(path.name, "train", None, (query,), (whole,))
+      job = VideoJob(note, str(path), path.name, path.stat().st_size)
+      made = cache.make(job, settings, folder)
+      if isinstance(made, BuildError):
+        raise made
+      count += made.frames
+  return count
 
 
 def command(paths: Sequence[pathlib.Path], workers: int) -> float:

@@ -14,7 +14,6 @@ import argparse
 import concurrent.futures
 import functools
 import io
-import json
 import pathlib
 import tempfile
 import time
@@ -24,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from unloc_jax.config.schema import base
+from unloc_jax.data import manifest as manifests
 
 TARGET = 0.85
 BATCHES = 8
@@ -48,13 +48,13 @@ def write_dataset(
   """Writes a split "train"; returns every video's encoded frames."""
   import tensorflow_datasets as tfds
 
-  from data_preprocessing import records
+  from data_preprocessing import schema
 
   info = tfds.core.DatasetInfo(
     builder=tfds.core.DatasetIdentity(
       name="speed", version="1.0.0", data_dir=folder, module_name=__name__
     ),
-    features=records.features("frames"),
+    features=schema.features("frames"),
   )
   writer = tfds.core.SequentialWriter(info, max_examples_per_shard=8)
   writer.initialize_splits(["train"])
@@ -66,23 +66,19 @@ def write_dataset(
     stored.append(images)
     writer.add_examples({"train": [_example(i, images)]})
   writer.close_all()
-  manifest = {
-    "format": 1,
-    "dataset": "speed",
-    "extract": "frames",
-    "frame_rate": 10.0,
-    "short_side": min(height, width),
-    "jpeg_quality": 90,
-    "embedding_width": None,
-    "tower_hash": None,
-    "normalisation": "none",
-    "classes": [],
-    "source": {},
-    "splits": {
-      "train": {"videos": videos, "queries": videos, "segments": videos}
-    },
-  }
-  (folder / "manifest.json").write_text(json.dumps(manifest))
+  manifest = manifests.Manifest(
+    dataset="speed",
+    extract="frames",
+    frame_rate=10.0,
+    short_side=min(height, width),
+    jpeg_quality=90,
+    embedding_width=None,
+    tower_hash=None,
+    normalisation="none",
+    classes=(),
+    splits={"train": manifests.SplitCounts(videos, videos, videos)},
+  )
+  (folder / manifests.NAME).write_text(manifest.to_json())
   return stored
 
 

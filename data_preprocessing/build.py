@@ -9,9 +9,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from data_preprocessing import features, places, records
+from data_preprocessing import features, places, schema
 from data_preprocessing import plan as plans
-from data_preprocessing.jobs import BuildError, Settings
+from data_preprocessing import report as reports
+from data_preprocessing.settings import BuildError, Settings, Threshold
 from unloc_jax.annotations import BENCHMARKS, AnnotationError, benchmark
 
 _SHORT_SIDE = Settings(dataset="").short_side
@@ -43,12 +44,12 @@ def parser() -> argparse.ArgumentParser:
   add(
     "--data_dir",
     required=True,
-    help="the dataset is written to DATA_DIR/NAME/" + records.VERSION,
+    help="the dataset is written to DATA_DIR/NAME/" + schema.VERSION,
   )
   add(
     "--extract",
-    default=records.FRAMES,
-    choices=(records.FRAMES, records.FEATURES),
+    default=schema.FRAMES,
+    choices=(schema.FRAMES, schema.FEATURES),
   )
   add(
     "--checkpoint",
@@ -123,12 +124,6 @@ def parser() -> argparse.ArgumentParser:
     help="give a video up after so long without progress (%(default)s)",
   )
   add(
-    "--tfrecord",
-    default="example",
-    choices=("example", "sequence"),
-    help="sequence writes MediaSequence, tf.train.SequenceExample",
-  )
-  add(
     "--overwrite",
     action="store_true",
     help="build again a dataset that was built from other input",
@@ -138,9 +133,7 @@ def parser() -> argparse.ArgumentParser:
 
 def settings_of(args: argparse.Namespace) -> Settings:
   """Returns the checked settings. Raises BuildError."""
-  if args.tfrecord == "sequence" and args.extract != records.FRAMES:
-    raise BuildError("--tfrecord sequence: holds frames; drop --extract")
-  if args.checkpoint and args.extract != records.FEATURES:
+  if args.checkpoint and args.extract != schema.FEATURES:
     raise BuildError("--checkpoint: makes features; add --extract features")
   if args.workers < 1:
     raise BuildError(f"--workers {args.workers}: at least 1")
@@ -160,7 +153,6 @@ def settings_of(args: argparse.Namespace) -> Settings:
     normalisation=args.normalisation,
     checkpoint=args.checkpoint,
     tower_hash=args.tower_hash,
-    tfrecord=args.tfrecord,
   )
 
 
@@ -175,7 +167,7 @@ def run(args: argparse.Namespace) -> str:
 def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
   chosen = benchmark(args.dataset)
   settings = settings_of(args)
-  threshold = plans.Threshold.parse(args.max_missing)
+  threshold = Threshold.parse(args.max_missing)
   plan = plans.make(
     chosen,
     chosen.read(annotations),
@@ -201,9 +193,8 @@ def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
     plan, args.workers, args.beam, threshold, args.stall_seconds
   )
   folder = builders.build(builder)
-  assert builder.report is not None
   made = sum(p["built"]["videos"] for p in builder.report["splits"].values())
-  reasons = builders.left_out_reasons(builder.report)
+  reasons = reports.left_out_reasons(builder.report)
   out = ", ".join(f"{n} {why}" for why, n in sorted(reasons.items()))
   warning = "" if made else "WARNING, the dataset is empty. "
   return (

@@ -1,8 +1,18 @@
-"""The TFDS builder: one class for every benchmark, frames and features."""
+"""The TFDS builder: one class for every benchmark, frames and features.
 
+Beam is handed videos. A process makes the example of each, in a file beside
+the output, and hands back nothing; TFDS's writer is then handed the names of
+these files, and they are read as they are written to their shard. So memory
+does not grow with the data, and a build that was killed finds what it made.
+"""
+
+import concurrent.futures
 import contextlib
+import dataclasses
 import fcntl
+import os
 import re
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +21,19 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
-from data_preprocessing import pipeline, records, shard
+from data_preprocessing import cache, pipeline, schema, shards
+from data_preprocessing import plan as plans
 from data_preprocessing import report as reports
-from data_preprocessing.jobs import BuildError, Outcome
-from data_preprocessing.plan import Plan, Threshold, finished
-from data_preprocessing.progress import Progress
-from unloc_jax.media.errors import Reason
+from data_preprocessing.examples import Outcome
+from data_preprocessing.lookup import VideoJob
+from data_preprocessing.plan import Plan
+from data_preprocessing.settings import BuildError, Threshold
+from unloc_jax import files
+from unloc_jax.data import manifest as manifests
+
+_THREADS = 32
+# Split -> (file of the example, what became of it), of the videos opened.
+Made = dict[str, list[tuple[epath.Path, Outcome]]]
 
 
 class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -26,10 +43,10 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
 
   Attributes:
     plan: What is built.
-    report: What became of every video; None before it is built.
+    report: What became of every video; {} before it is built.
   """
 
-  VERSION = tfds.core.Version(records.VERSION)
+  VERSION = tfds.core.Version(schema.VERSION)
 
   def __init__(
     self,
@@ -50,7 +67,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     """
     self.name = plan.final.parent.name
     self.plan = plan
-    self.report: dict[str, Any] | None = None
+    self.report: dict[str, Any] = {}
     self._worker_count = worker_count
     self._beam_options = beam_options
     self._max_missing = max_missing or Threshold()
@@ -62,7 +79,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     return tfds.core.DatasetInfo(
       builder=self,
       description=f"{self.plan.benchmark.title}, one example a video.",
-      features=records.features(
+      features=schema.features(
         settings.extract, settings.embedding_width or None
       ),
       disable_shuffling=False,
@@ -73,7 +90,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     return types.SimpleNamespace(downloaded_size=0)
 
   def _log_download_bytes(self) -> None:
-    """Says nothing of downloads; progress is shown by `Progress`."""
+    """Says nothing of downloads."""
 
   def _log_download_done(self) -> None:
     """Says nothing of downloads."""
@@ -81,89 +98,96 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
   def _download_and_prepare(
     self, dl_manager: Any, download_config: Any
   ) -> None:
-    """Writes every shard, then the report, then the names of the splits."""
-    outcomes = self.write_shards()
-    folder = epath.Path(self.data_dir)
-    splits = []
-    for split in sorted(outcomes):
-      lengths, size = self._place(split, folder)
-      if lengths:
-        splits.append(
-          tfds.core.SplitInfo(
-            name=split,
-            shard_lengths=lengths,
-            num_bytes=size,
-            filename_template=self._template(split, folder),
-          )
-        )
-    self.info.set_splits(tfds.core.SplitDict(splits))
-    finish(self, folder)
-
-  def write_shards(self) -> dict[str, list[Outcome]]:
-    """Runs the pipeline and judges what it left out.
-
-    Returns:
-      Split -> what became of its videos.
-
-    Raises:
-      BuildError: More videos are left out than allowed, or a shard cannot be
-        written.
-    """
-    plan = self.plan
-    plan.work.mkdir(parents=True, exist_ok=True)
-    total = sum(len(s.videos) for s in plan.shards) + sum(
-      len(gone) for gone in plan.absent.values()
-    )
+    """Makes the examples, judges what is left out, writes the shards."""
+    absent = self.plan.absent
     # What cannot become true later is said before the long work.
-    self._judge(dict(plan.absent), total)
-    if plan.shards:
-      with Progress(plan.shards):
-        pipeline.run(
-          plan.shards,
-          self._worker_count,
-          self._beam_options,
-          self._stall_seconds,
-        )
-    outcomes = {split: list(gone) for split, gone in plan.absent.items()}
-    for job in plan.shards:
-      log = shard.read_log(job)
-      if not log.done:
-        raise BuildError(
-          f"{job.folder}: shard {job.stem} is not finished; run the same"
-          " command again to go on"
-        )
-      outcomes[job.split] += log.outcomes
-    self._judge(outcomes, total)
-    return outcomes
+    self._judge(absent)
+    self._make_examples()
+    made = self._made()
+    self._judge(
+      {s: [*absent[s], *(o for _, o in found)] for s, found in made.items()}
+    )
+    folder = epath.Path(self.data_dir)
+    self.info.set_splits(tfds.core.SplitDict(self._write(folder, made)))
+    self._finish(folder)
 
-  def _judge(self, outcomes: dict[str, list[Outcome]], total: int) -> None:
+  def _pipeline(self, what: str, total: int) -> Any:
+    return pipeline.opened(what, total, self._worker_count, self._beam_options)
+
+  def _make_examples(self) -> None:
+    """Makes the examples that are not there yet, a file each."""
+    jobs = [job for split in self.plan.jobs.values() for job in split]
+    if not jobs:
+      return
+    make = pipeline.MakeExample(
+      self.plan.settings, str(self.plan.work), self._stall_seconds
+    )
+    with self._pipeline("decoded", len(jobs)) as to:
+      pipeline.make_examples(to, jobs, make)
+
+  def _made(self) -> Made:
+    """Returns what became of the videos that were opened."""
+    plan = self.plan
+
+    def read(job: VideoJob) -> tuple[epath.Path, Outcome]:
+      path = cache.example_file(str(plan.work), job, plan.settings)
+      outcome = cache.outcome(path)
+      if outcome is None:
+        raise BuildError(
+          f"{path}: the example of {job.name} is not there; run the same"
+          " command to go on"
+        )
+      return path, outcome
+
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+      return {
+        split: list(threads.map(read, jobs))
+        for split, jobs in sorted(plan.jobs.items())
+      }
+
+  def _judge(self, outcomes: dict[str, list[Outcome]]) -> None:
     """Writes the report so far, and stops the build where it must."""
-    for split in outcomes:
-      outcomes[split].sort(key=lambda outcome: outcome.video_id)
     plan = self.plan
     self.report = reports.build_report(
-      plan.benchmark, plan.annotations, outcomes
+      plan.benchmark,
+      plan.annotations,
+      {
+        split: sorted(found, key=lambda outcome: outcome.video_id)
+        for split, found in outcomes.items()
+      },
     )
     reports.write(plan.work, self.report)
     self._max_missing.check(
-      reports.left_out(self.report), total, str(plan.work / "report.md")
+      reports.left_out(self.report), plan.total, str(plan.work / "report.md")
     )
 
-  def _place(self, split: str, folder: epath.Path) -> tuple[list[int], int]:
-    """Moves the shards of a split to their names; returns lengths, bytes."""
-    full = []
-    for job in self.plan.shards:
-      if job.split != split:
-        continue
-      built = [o for o in shard.read_log(job).outcomes if not o.reason]
-      if built:
-        full.append((job, built))
-    names = self._template(split, folder).sharded_filepaths(len(full))
-    for (job, _), name in zip(full, names, strict=True):
-      shard.data_path(job).rename(name)
-    return [len(built) for _, built in full], sum(
-      o.bytes for _, built in full for o in built
+  def _write(self, folder: epath.Path, made: Made) -> list[tfds.core.SplitInfo]:
+    """Writes the shards of the splits that hold something."""
+    examples = {
+      split: {
+        outcome.video_id: shards.Waiting(os.fspath(path), outcome.bytes)
+        for path, outcome in found
+        if not outcome.reason
+      }
+      for split, found in made.items()
+    }
+    examples = {split: found for split, found in examples.items() if found}
+    if not examples:
+      return []
+    settings = self.plan.settings
+    write = shards.ExampleWriter(
+      settings.extract, settings.embedding_width or None
     )
+    total = sum(map(len, examples.values()))
+    with self._pipeline("written", total) as to:
+      writers = [
+        shards.add(to, self._template(split, folder), found, write)
+        for split, found in examples.items()
+      ]
+    return [
+      shards.split_info(self._template(split, folder), writer.finalize()[0])
+      for split, writer in zip(examples, writers, strict=True)
+    ]
 
   def _template(
     self, split: str, folder: epath.Path
@@ -175,31 +199,25 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
       data_dir=folder,
     )
 
-  def manifest(self) -> records.Manifest:
-    """Returns what the dataset was made of. It must have been built."""
-    assert self.report is not None
-    settings = self.plan.settings
-    frames = settings.extract == records.FRAMES
-    return records.Manifest(
-      dataset=settings.dataset,
-      extract=settings.extract,
-      frame_rate=settings.frame_rate,
-      short_side=settings.short_side if settings.decodes else 0,
-      jpeg_quality=settings.jpeg_quality if settings.decodes else 0,
-      embedding_width=None if frames else settings.embedding_width,
-      tower_hash=settings.tower_hash or None,
-      normalisation=settings.normalisation,
-      classes=list(self.plan.annotations.classes),
+  def _finish(self, folder: epath.Path) -> None:
+    """Puts the report and the manifest beside the shards."""
+    plan = self.plan
+    reports.write(folder, self.report)
+    manifest = manifests.Manifest(
+      **dataclasses.asdict(plans.source(plan.settings)),
+      classes=tuple(plan.annotations.classes),
       splits={
-        split: part["built"] for split, part in self.report["splits"].items()
+        split: manifests.SplitCounts(**part["built"])
+        for split, part in self.report["splits"].items()
       },
       source={
-        "annotations": self.plan.sources(),
-        "fingerprint": self.plan.key,
-        "stride_seconds": 1 / settings.frame_rate,
+        "annotations": plan.sources(),
+        "fingerprint": plan.key,
+        "stride_seconds": 1 / plan.settings.frame_rate,
         "videos_left_out": reports.left_out(self.report),
       },
     )
+    files.write_text(folder / manifests.NAME, manifest.to_json())
 
 
 def build(builder: VideoDataset) -> epath.Path:
@@ -209,35 +227,13 @@ def build(builder: VideoDataset) -> epath.Path:
     BuildError: It cannot be built, or another dataset is in its place.
   """
   plan = builder.plan
-  if finished(plan):
+  if plans.finished(plan):
     return plan.final
   with _locked(plan.work):
     _clean(plan)
-    if plan.settings.tfrecord == "sequence":
-      _prepare_sequence(builder)
-    else:
-      builder.download_and_prepare()
+    builder.download_and_prepare()
   plan.work.rmtree()
   return plan.final
-
-
-def _prepare_sequence(builder: VideoDataset) -> None:
-  """Builds MediaSequence TFRecords, which TFDS can neither write nor read."""
-  plan = builder.plan
-  outcomes = builder.write_shards()
-  beside = plan.final.parent / f"{plan.final.name}.incomplete_sequence"
-  beside.mkdir(parents=True)
-  for split in sorted(outcomes):
-    builder._place(split, beside)
-  finish(builder, beside)
-  beside.rename(plan.final)
-
-
-def finish(builder: VideoDataset, folder: epath.Path) -> None:
-  """Puts the report and the manifest beside the shards."""
-  assert builder.report is not None
-  reports.write(folder, builder.report)
-  (folder / "manifest.json").write_text(builder.manifest().to_json())
 
 
 @contextlib.contextmanager
@@ -260,26 +256,27 @@ def _locked(work: epath.Path) -> Iterator[None]:
 def _clean(plan: Plan) -> None:
   """Removes what a killed build left and this one does not go on from."""
   mine = {
-    name
-    for job in plan.shards
-    for name in (shard.data_path(job).name, shard.log_path(job).name)
+    cache.example_file("", job, plan.settings).stem
+    for jobs in plan.jobs.values()
+    for job in jobs
   }
+  before = False
   for path in plan.work.iterdir():
-    if path.suffix in (".tfrecord", ".log") and path.name not in mine:
+    if path.is_dir():
+      for file in path.iterdir():
+        if file.stem not in mine:
+          file.unlink()
+    elif path.suffix in (".tfrecord", ".log"):
       path.unlink()
-  # The first name is TFDS's, the second ours.
-  name = re.escape(plan.final.name)
-  unfinished = re.compile(rf"incomplete\..*_{name}$|{name}\.incomplete_")
+      before = True
+  if before:
+    print(
+      f"{plan.work}: an earlier version began this build; its videos are"
+      " decoded again",
+      file=sys.stderr,
+    )
+  # So TFDS names what it is writing.
+  unfinished = re.compile(rf"incomplete\..*_{re.escape(plan.final.name)}$")
   for path in plan.final.parent.iterdir():
     if unfinished.match(path.name):
       path.rmtree()
-
-
-def left_out_reasons(report: dict[str, Any]) -> dict[str, int]:
-  """Returns reason -> videos left out for it."""
-  counts: dict[str, int] = {}
-  for part in report["splits"].values():
-    for line in (*part["missing"], *part["broken"]):
-      reason = str(Reason(line["reason"]))
-      counts[reason] = counts.setdefault(reason, 0) + 1
-  return counts

@@ -1,10 +1,11 @@
 """An HTML page of frames with their segments drawn on one time axis."""
 
 import base64
+import dataclasses
 import html
 from collections.abc import Iterator, Mapping, Sequence
 
-from data_preprocessing.tfrecord_reading import Stored
+from unloc_jax.data.sources import Video
 
 _COLOURS = ("#1b7f79", "#c8553d", "#3d5a98", "#b08900", "#7a3e9d", "#4f7f1b")
 _STYLE = """
@@ -18,8 +19,21 @@ pre { background: #f4f4f2; padding: 1em; overflow: auto; }
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class Shown:
+  """A video to draw.
+
+  Attributes:
+    video: Its queries and segments.
+    strip: (seconds, JPEG) of some frames, ascending; [] for features.
+  """
+
+  video: Video
+  strip: list[tuple[float, bytes]]
+
+
 def page(
-  title: str, shown: Mapping[str, Sequence[Stored]], summary: str, frames: int
+  title: str, shown: Mapping[str, Sequence[Shown]], summary: str
 ) -> Iterator[str]:
   """Yields the page in pieces.
 
@@ -27,7 +41,6 @@ def page(
     title: Name of the dataset.
     shown: Split -> the examples to draw.
     summary: Counts, as text.
-    frames: Frames of each example.
   """
   name = html.escape(title)
   yield (
@@ -38,45 +51,32 @@ def page(
   for split, examples in shown.items():
     yield f"<h2>{html.escape(split)}</h2>\n"
     for example in examples:
-      yield from _video(example, frames)
+      yield from _video(example)
   yield "</html>\n"
 
 
-def _video(example: Stored, frames: int) -> Iterator[str]:
+def _video(shown: Shown) -> Iterator[str]:
   """Yields one video: a strip of frames over a bar for each query."""
-  duration = example.doubles("duration")[0]
-  video_id = html.escape(example.text("video_id")[0])
-  yield f"<h3>{video_id} <span class=note>{duration:.2f} s</span></h3>\n"
-  if "frames" in example.large:
+  video = shown.video
+  video_id = html.escape(video.video_id)
+  note = f"<span class=note>{video.duration:.2f} s</span>"
+  yield f"<h3>{video_id} {note}</h3>\n"
+  if shown.strip:
     yield '<div class="strip">'
-    yield from _strip(example, frames, duration)
+    for seconds, jpeg in shown.strip:
+      data = base64.b64encode(jpeg).decode()
+      yield (
+        f'<img src="data:image/jpeg;base64,{data}" alt=""'
+        f' title="{seconds:.2f} s">'
+      )
     yield "</div>\n"
-  starts = example.doubles("segments/start")
-  ends = example.doubles("segments/end")
-  owners = example.values["segments/query"]
-  for query, text in enumerate(example.text("queries/text")):
-    spans = [
-      (s, e) for s, e, q in zip(starts, ends, owners, strict=True) if q == query
-    ]
-    yield _bar(text, spans, duration, _COLOURS[query % len(_COLOURS)])
-
-
-def _strip(example: Stored, frames: int, duration: float) -> Iterator[str]:
-  """Yields images: each shows the middle of its share of the time axis."""
-  count = example.values["frame_count"][0]
-  rate = example.doubles("frame_rate")[0]
-  for i in range(frames):
-    seconds = duration * (i + 0.5) / frames
-    index = min(count - 1, int(seconds * rate))
-    jpeg = base64.b64encode(example.frames([index])[0]).decode()
-    yield (
-      f'<img src="data:image/jpeg;base64,{jpeg}" alt=""'
-      f' title="{index / rate:.2f} s">'
-    )
+  for query, text in enumerate(video.texts):
+    spans = video.segments[video.segment_query == query].tolist()
+    yield _bar(text, spans, video.duration, _COLOURS[query % len(_COLOURS)])
 
 
 def _bar(
-  text: str, spans: Sequence[tuple[float, float]], duration: float, colour: str
+  text: str, spans: Sequence[Sequence[float]], duration: float, colour: str
 ) -> str:
   """Returns a query and the part of the time axis it is about."""
   marks = "".join(

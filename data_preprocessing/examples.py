@@ -2,63 +2,107 @@
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Callable
 from fractions import Fraction
-from typing import IO
+from typing import Any
 
-from data_preprocessing import tfrecord
-from data_preprocessing.jobs import Outcome, Settings, VideoJob
+from data_preprocessing.lookup import VideoJob
+from data_preprocessing.settings import Settings
 from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.jpeg import jpegs
+from unloc_jax.media.pool import beat
 from unloc_jax.media.video import FrameStream
 
-# Frames of a video beyond this wait on disk, not in memory.
-_SPOOL_BYTES = 32 << 20
+# Why a video is left out for which nothing is asked; no fault of the video.
+NO_QUERY = "no usable query"
+# A protocol buffer may not be longer; a mebibyte is left for the annotation.
+_MAX_BYTES = (1 << 31) - (1 << 20)
 
-Beat = Callable[[], None]
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of one video.
+
+  Attributes:
+    video_id: The video.
+    name: Its file, relative to the folder of videos; "" if not found.
+    reason: "" if it was built, else why it was left out.
+    detail: More about the reason.
+    size: Bytes of the source file.
+    duration: Decoded seconds.
+    annotated: Annotated seconds, None where not annotated.
+    frames: Stored positions.
+    queries: Stored queries.
+    segments: Stored segments.
+    clipped: Segments cut at the end of the decoded video.
+    dropped: Segments that begin after the end of the decoded video.
+    damaged: Seconds without a wholly decoded frame.
+    bytes: Length of the file that holds its example until shards are written.
+  """
+
+  video_id: str
+  name: str = ""
+  reason: str = ""
+  detail: str = ""
+  size: int = 0
+  duration: float = 0.0
+  annotated: float | None = None
+  frames: int = 0
+  queries: int = 0
+  segments: int = 0
+  clipped: int = 0
+  dropped: int = 0
+  damaged: float = 0.0
+  bytes: int = 0
 
 
 @dataclasses.dataclass
 class Draft:
-  """One encoded example, and what became of its video.
+  """An example of everything but frames or embeddings.
 
   Attributes:
-    features: Encoded features by key.
-    outcome: Its line in the log, but for its place in the file.
-    cut: The queries and segments stored.
+    example: Values by the keys of `schema.features`; JSON.
+    outcome: What became of its video.
   """
 
-  features: dict[str, tfrecord.Payload]
+  example: dict[str, Any]
   outcome: Outcome
-  cut: "Cut"
-
-
-def spool_file(folder: str) -> IO[bytes]:
-  """Opens where a video's frames wait until their number is known.
-
-  Short videos stay in memory; long ones go to a nameless file in `folder`.
-  """
-  return tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=folder)
 
 
 def frames_example(
-  job: VideoJob, settings: Settings, file: IO[bytes], beat: Beat
+  job: VideoJob, settings: Settings, keep: Callable[[bytes], None]
 ) -> Draft:
   """Decodes a video into an example of JPEG frames.
 
   Args:
     job: The video.
     settings: Rate, size and quality.
-    file: Where frames wait, see `spool_file`; read when the example is
-      written.
-    beat: Called at every frame, so that a hung decoder can be told.
+    keep: Is given the JPEG of every position, in order.
 
   Raises:
     VideoError: The video cannot be used.
   """
-  stream = FrameStream(
+  stream = open_stream(job, settings)
+  size = 0
+  for jpeg in jpegs(stream, settings.jpeg_quality):
+    size += len(jpeg) + 8
+    if size > _MAX_BYTES:
+      raise VideoError(
+        Reason.TOO_LONG,
+        f"2.14 GB is the most a record may hold, reached at {stream.duration}"
+        " s; lower the frame rate, short side or quality",
+      )
+    keep(jpeg)
+    beat()
+  draft = describe(job, settings, stream.duration, stream.frame_count)
+  draft.outcome = dataclasses.replace(draft.outcome, damaged=stream.damaged)
+  return draft
+
+
+def open_stream(job: VideoJob, settings: Settings) -> FrameStream:
+  """Returns the frames of a video at the settings' rate and size."""
+  return FrameStream(
     job.path,
     settings.frame_rate,
     settings.short_side,
@@ -67,14 +111,6 @@ def frames_example(
     need_duration=settings.need_duration,
     hold_until=job.annotation.duration or 0.0,
   )
-  spool = tfrecord.Spool(file)
-  for jpeg in jpegs(stream, settings.jpeg_quality):
-    spool.append(jpeg)
-    beat()
-  draft = describe(job, settings, stream.duration, stream.frame_count)
-  draft.features["frames"] = spool
-  draft.outcome = dataclasses.replace(draft.outcome, damaged=stream.damaged)
-  return draft
 
 
 def describe(
@@ -87,25 +123,32 @@ def describe(
     settings: For the rate of positions.
     duration: Decoded seconds.
     count: Stored positions N.
+
+  Raises:
+    VideoError: No query is left within `duration`.
   """
   annotation = job.annotation
   cut = within(annotation, duration)
   rate = Fraction(str(settings.frame_rate)).limit_denominator(1_000_000)
-  features: dict[str, tfrecord.Payload] = {
-    "video_id": tfrecord.texts([annotation.video_id]),
-    "duration": tfrecord.doubles([duration]),
-    "frame_rate": tfrecord.doubles([settings.frame_rate]),
-    "frame_count": tfrecord.integers([count]),
-    "timestamps": tfrecord.doubles(float(i / rate) for i in range(count)),
-    "queries/id": tfrecord.texts(q.id for q in cut.queries),
-    "queries/text": tfrecord.texts(q.text for q in cut.queries),
-    "queries/annotation": tfrecord.texts(
-      json.dumps(q.annotation, sort_keys=True, ensure_ascii=False)
-      for q in cut.queries
-    ),
-    "segments/start": tfrecord.doubles(s.start for s in cut.segments),
-    "segments/end": tfrecord.doubles(s.end for s in cut.segments),
-    "segments/query": tfrecord.integers(s.query for s in cut.segments),
+  example = {
+    "video_id": annotation.video_id,
+    "duration": duration,
+    "frame_rate": settings.frame_rate,
+    "frame_count": count,
+    "timestamps": [float(i / rate) for i in range(count)],
+    "queries": {
+      "id": [q.id for q in cut.queries],
+      "text": [q.text for q in cut.queries],
+      "annotation": [
+        json.dumps(q.annotation, sort_keys=True, ensure_ascii=False)
+        for q in cut.queries
+      ],
+    },
+    "segments": {
+      "start": [float(s.start) for s in cut.segments],
+      "end": [float(s.end) for s in cut.segments],
+      "query": [s.query for s in cut.segments],
+    },
   }
   outcome = Outcome(
     annotation.video_id,
@@ -119,7 +162,21 @@ def describe(
     clipped=cut.clipped,
     dropped=cut.dropped,
   )
-  return Draft(features, outcome, cut)
+  return Draft(example, outcome)
+
+
+def left_out(job: VideoJob, error: VideoError) -> Outcome:
+  """Returns the outcome of a video that cannot be used."""
+  # Reports are the same wherever the videos lie.
+  detail = error.detail.replace(job.path, job.name)
+  return Outcome(
+    job.annotation.video_id,
+    job.name,
+    str(error.reason),
+    "" if detail == job.name else detail,
+    size=job.size,
+    annotated=job.annotation.duration,
+  )
 
 
 @dataclasses.dataclass

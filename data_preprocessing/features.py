@@ -5,106 +5,60 @@ Files others made are read without running anything they hold: `.npy` and
 """
 
 import dataclasses
-import importlib
+import functools
 import io
+import itertools
 import os
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from data_preprocessing import feature_files, tfrecord
-from data_preprocessing.examples import Draft, describe
-from data_preprocessing.jobs import BuildError, Settings, VideoJob
+from data_preprocessing import feature_files
+from data_preprocessing.examples import Draft, describe, open_stream
+from data_preprocessing.lookup import VideoJob
+from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.jpeg import jpegs
+from unloc_jax.media.pool import beat
 from unloc_jax.media.video import FrameStream
 
-Beat = Callable[[], None]
-# Where the image towers are; imported by name so that preprocessing can be
-# installed and run without the models.
-_TOWERS = "unloc_jax.embed"
+if TYPE_CHECKING:
+  from unloc_jax.embed import TowerEmbedder
 
 
-class Embedder(Protocol):
-  """An image tower that turns frames into vectors.
-
-  Attributes:
-    width: Channels D of a vector.
-    short_side: Shorter side of the frames it wants, in pixels.
-    batch: Frames of a call to `embed`.
-    tower_hash: Names the architecture and the weights.
-    normalisation: What it does to pixels and vectors, for the manifest.
-  """
-
-  @property
-  def width(self) -> int: ...
-
-  @property
-  def short_side(self) -> int: ...
-
-  @property
-  def batch(self) -> int: ...
-
-  @property
-  def tower_hash(self) -> str: ...
-
-  @property
-  def normalisation(self) -> str: ...
-
-  def embed(self, frames: np.ndarray) -> np.ndarray:
-    """Maps uint8 [B, H, W, 3] RGB to float32 [B, D].
-
-    B is `batch` in every call but the last of a video; H and W are those of
-    the video.
-    """
-
-
-_LOADED: dict[str, Embedder] = {}
-
-
-def embedder(checkpoint: str) -> Embedder:
+@functools.cache
+def embedder(checkpoint: str) -> "TowerEmbedder":
   """Returns the tower of a checkpoint, loaded once in this process.
 
   Raises:
-    BuildError: No tower can be loaded.
+    BuildError: It cannot be loaded.
   """
-  if checkpoint not in _LOADED:
-    # Several workers share a device: none may take all of its memory.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    try:
-      module = importlib.import_module(_TOWERS)
-    except ImportError as error:
-      raise BuildError(
-        f"--checkpoint {checkpoint}: {_TOWERS} cannot be imported ({error});"
-        " install unloc_jax, or import features others made"
-      ) from error
-    try:
-      _LOADED[checkpoint] = module.load_embedder(checkpoint)
-    except (ValueError, OSError) as error:
-      raise BuildError(f"--checkpoint {error}") from error
-  return _LOADED[checkpoint]
+  # Several workers share a device: none may take all of its memory.
+  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+  # Decoding needs no JAX, and its processes start faster without.
+  from unloc_jax.embed import load_embedder
+
+  try:
+    return load_embedder(checkpoint)
+  except (ValueError, OSError) as error:
+    raise BuildError(f"--checkpoint {error}") from error
 
 
-def features_example(job: VideoJob, settings: Settings, beat: Beat) -> Draft:
-  """Returns an example of embeddings [N, D], one a position.
+def features_example(
+  job: VideoJob, settings: Settings
+) -> tuple[Draft, np.ndarray]:
+  """Returns an example and its embeddings, float32 [N, D], one a position.
 
   Raises:
     VideoError: The video or its file of features cannot be used.
+    BuildError: The tower fails.
   """
   damaged = 0.0
   if settings.checkpoint:
-    stream = FrameStream(
-      job.path,
-      settings.frame_rate,
-      settings.short_side,
-      threads=1,
-      max_damaged=settings.max_damaged,
-      need_duration=settings.need_duration,
-      hold_until=job.annotation.duration or 0.0,
-    )
-    values = _embedded(stream, settings, beat)
+    stream = open_stream(job, settings)
+    values = _embedded(stream, settings)
     duration, damaged = stream.duration, stream.damaged
   else:
     values = feature_files.read(job.path)
@@ -118,11 +72,8 @@ def features_example(job: VideoJob, settings: Settings, beat: Beat) -> Draft:
   if not np.isfinite(values).all():
     raise VideoError(Reason.FEATURES, "not all numbers are finite")
   draft = describe(job, settings, duration, len(values))
-  draft.features["embeddings"] = tfrecord.floats(values)
-  draft.outcome = dataclasses.replace(
-    draft.outcome, width=values.shape[1], damaged=damaged
-  )
-  return draft
+  draft.outcome = dataclasses.replace(draft.outcome, damaged=damaged)
+  return draft, values
 
 
 def _duration(job: VideoJob, settings: Settings, count: int) -> float:
@@ -142,9 +93,7 @@ def _duration(job: VideoJob, settings: Settings, count: int) -> float:
   return annotated
 
 
-def _embedded(
-  stream: FrameStream, settings: Settings, beat: Beat
-) -> np.ndarray:
+def _embedded(stream: FrameStream, settings: Settings) -> np.ndarray:
   """Runs the tower over a video; returns float32 [N, D].
 
   It sees frames as they would have been stored, JPEG and all, so that it
@@ -153,13 +102,9 @@ def _embedded(
   """
   tower = embedder(settings.checkpoint)
   vectors: list[np.ndarray] = []
-  batch: list[np.ndarray] = []
   shown: list[int] = []
-  last = b""
-
-  def flush() -> None:
-    if not batch:
-      return
+  images = _distinct(stream, settings.jpeg_quality, shown)
+  while batch := list(itertools.islice(images, tower.batch)):
     try:
       vectors.append(np.asarray(tower.embed(np.stack(batch)), np.float32))
     except RuntimeError as error:
@@ -169,21 +114,26 @@ def _embedded(
         f" {np.stack(batch).shape} ({str(error).splitlines()[0]}); give fewer"
         " --workers"
       ) from error
-    batch.clear()
+  return np.concatenate(vectors)[shown]
 
-  count = 0
-  for jpeg in jpegs(stream, settings.jpeg_quality):
+
+def _distinct(
+  stream: FrameStream, quality: int, shown: list[int]
+) -> Iterator[np.ndarray]:
+  """Yields frames, uint8 [H, W, 3], each once.
+
+  Args:
+    stream: The video.
+    quality: Of JPEG.
+    shown: Is given, for every position, which of the frames it shows.
+  """
+  last, count = b"", 0
+  for jpeg in jpegs(stream, quality):
     beat()
     if jpeg is not last:
-      last = jpeg
-      batch.append(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")))
-      count += 1
-      if len(batch) == tower.batch:
-        flush()
+      last, count = jpeg, count + 1
+      yield np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
     shown.append(count - 1)
-  flush()
-  made = np.concatenate(vectors)
-  return made if count == len(shown) else made[shown]
 
 
 def width(jobs: Sequence[VideoJob], settings: Settings) -> int:

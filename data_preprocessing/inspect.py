@@ -6,114 +6,108 @@ sees whether segments and frames line up.
 """
 
 import argparse
-import functools
-import itertools
 import json
+import os
 import pathlib
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from data_preprocessing import (
-  contact_sheet,
-  records,
-  sequence_reading,
-  tfrecord_reading,
-)
-from data_preprocessing.tfrecord_reading import Stored
+from data_preprocessing import contact_sheet
+from unloc_jax import files
+from unloc_jax.config.data import data_config
+from unloc_jax.data import manifest as manifests
+from unloc_jax.data import pipeline, shards, sources
 
 _BINS = 12
 _BAR = 40
 # What lies beside the files of a dataset.
 _BESIDE = (".json", ".md", ".html", ".txt", ".csv", ".labels", ".pbtxt")
+_NUMBERS = re.compile(r"([-_.]?tfrecords?)?[-_.]?\d+-of-\d+|@\d+|\.tfrecords?")
 
 
 class InspectError(RuntimeError):
   """A folder that is not a built dataset, and what is wrong with it."""
 
 
-def shards(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-  """Returns split -> the files of its shards, as TFDS counts them.
+def splits(folder: pathlib.Path) -> tuple[str, list[str]]:
+  """Returns the format of a dataset, and its splits.
 
   Raises:
-    InspectError: Some are missing.
+    InspectError: It is none.
   """
-  found: dict[str, list[pathlib.Path]] = {}
-  info = json.loads((folder / "dataset_info.json").read_text())
-  for split in info["splits"]:
-    name = split["name"]
-    count = len(split["shardLengths"])
-    found[name] = sorted(folder.glob(f"*-{name}.tfrecord-*-of-{count:05d}"))
-    if len(found[name]) != count:
-      raise InspectError(
-        f"{folder}: {len(found[name])} of {count} shards of {name}; copy the"
-        " dataset again"
-      )
-  return found
-
-
-def sequences(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-  """Returns split -> MediaSequence files, as their names tell.
-
-  Raises:
-    InspectError: There is none.
-  """
-  found: dict[str, list[pathlib.Path]] = {}
-  # An unfinished build of ours has files like theirs, and a log of them.
+  info = folder / "dataset_info.json"
+  if info.is_file():
+    return "tfds", [s["name"] for s in json.loads(info.read_text())["splits"]]
+  found: list[str] = []
+  # A build that an earlier version did not finish has files like these.
   if folder.is_dir() and not any(folder.glob("*.log")):
     for path in sorted(folder.iterdir()):
       whole = path.is_file() and path.stat().st_size
       if whole and path.suffix not in _BESIDE:
-        found.setdefault(sequence_reading.split_of(path.name), []).append(path)
+        found.append(split_of(path.name))
   if not found:
     raise InspectError(
       f"{folder}: no manifest.json and no TFRecord, so not a finished"
       " dataset; give the folder DATA_DIR/NAME/VERSION, or one of"
       " MediaSequence files"
     )
-  return found
+  return "mediasequence", list(dict.fromkeys(found))
 
 
-def contents(
-  folder: pathlib.Path, frame_rate: float
-) -> tuple[str, str, dict[str, Iterator[Stored]]]:
-  """Returns the name of a dataset, a line about it, and its examples.
+def split_of(name: str) -> str:
+  """Returns the split that a file's name tells: all but its numbering.
 
-  Args:
-    folder: The dataset.
-    frame_rate: Of MediaSequence records that do not say theirs.
+  Raises:
+    InspectError: It tells none.
   """
-  name, about = folder.name, "MediaSequence"
-  if (folder / "manifest.json").is_file():
-    manifest = records.Manifest.from_json(
-      (folder / "manifest.json").read_text()
+  split = _NUMBERS.sub("", name).strip("-_.")
+  if not split:
+    raise InspectError(
+      f"{name}: does not name its split; rename it, e.g. to train-{name}"
     )
-    name = manifest.dataset
-    about = (
-      f"{manifest.extract} at {manifest.frame_rate:g} a second, short"
-      f" side {manifest.short_side}, {len(manifest.classes)} classes"
-    )
-    if (folder / "dataset_info.json").is_file():
-      return (
-        name,
-        about,
-        {
-          split: _chained(map(tfrecord_reading.examples, paths))
-          for split, paths in shards(folder).items()
-        },
-      )
-  read = functools.partial(sequence_reading.examples, frame_rate=frame_rate)
-  return (
-    name,
-    about,
-    {
-      split: _chained(map(read, paths))
-      for split, paths in sequences(folder).items()
-    },
+  return split
+
+
+def about(folder: pathlib.Path) -> tuple[str, str]:
+  """Returns the name of a dataset, and a line about it."""
+  if not manifests.exists(folder):
+    return folder.name, "MediaSequence"
+  manifest = manifests.read_manifest(folder)
+  return manifest.dataset, (
+    f"{manifest.extract} at {manifest.frame_rate:g} a second, short"
+    f" side {manifest.short_side}, {len(manifest.classes)} classes"
   )
 
 
-def _chained(parts: Iterable[Iterable[Stored]]) -> Iterator[Stored]:
-  return itertools.chain.from_iterable(parts)
+def strip(
+  record: shards.Record, video: sources.Video, count: int
+) -> Iterator[tuple[float, bytes]]:
+  """Yields (seconds, JPEG): the middles of equal parts of a video.
+
+  Args:
+    record: Where the video is.
+    video: What the record says of it.
+    count: How many; none come of a dataset of features.
+  """
+  stored = _frames(shards.read_record(record))
+  for i in range(count if stored else 0):
+    seconds = video.duration * (i + 0.5) / count
+    index = min(video.frame_count - 1, int(seconds * video.frame_rate))
+    yield index / video.frame_rate, stored[index]
+
+
+def _frames(payload: bytes) -> Sequence[bytes]:
+  """Returns the JPEGs of an example, ours or MediaSequence."""
+  import tensorflow as tf
+
+  # Context and features are the same field of either message.
+  example = tf.train.SequenceExample.FromString(payload)
+  lists = example.feature_lists.feature_list
+  if "image/encoded" in lists:
+    feature = lists["image/encoded"].feature
+    return [image.bytes_list.value[0] for image in feature]
+  return example.context.feature["frames"].bytes_list.value
 
 
 def histogram(title: str, unit: str, values: Sequence[float]) -> str:
@@ -146,19 +140,14 @@ class Summary:
     self.queries = 0
     self.frames = 0
 
-  def add(self, example: Stored) -> None:
+  def add(self, video: sources.Video) -> None:
     """Counts one example."""
-    duration = example.doubles("duration")[0]
-    self.durations.append(duration)
-    self.queries += len(example.values["queries/id"])
-    self.frames += example.values["frame_count"][0]
-    for start, end in zip(
-      example.doubles("segments/start"),
-      example.doubles("segments/end"),
-      strict=True,
-    ):
-      self.lengths.append(end - start)
-      self.shares.append(100 * (end - start) / duration)
+    self.durations.append(video.duration)
+    self.queries += len(video.query_ids)
+    self.frames += video.frame_count
+    lengths = video.segments[:, 1] - video.segments[:, 0]
+    self.lengths += lengths.tolist()
+    self.shares += (100 * lengths / video.duration).tolist()
 
   def text(self, split: str) -> str:
     """Returns what a person reads."""
@@ -193,21 +182,26 @@ def inspect(
   Returns:
     Counts and histograms.
   """
-  name, about, splits = contents(folder, frame_rate)
-  texts = [f"{name}: {about}"]
-  shown: dict[str, list[Stored]] = {}
-  for split, examples in splits.items():
+  kind, names = splits(folder)
+  config = data_config()
+  config.path, config.format = os.fspath(folder), kind
+  config.mediasequence_frame_rate = frame_rate
+  name, line = about(folder)
+  texts = [f"{name}: {line}"]
+  shown: dict[str, list[contact_sheet.Shown]] = {}
+  for split in names:
+    source = pipeline.open_source(config, split)
     summary = Summary()
     shown[split] = []
-    for example in examples:
-      summary.add(example)
+    for record in source.records:
+      video = source.video(record)
+      summary.add(video)
       if len(shown[split]) < videos:
-        shown[split].append(example)
+        images = list(strip(record, video, frames))
+        shown[split].append(contact_sheet.Shown(video, images))
     texts.append(summary.text(split))
-  beside = page.with_name(page.name + ".new")
-  with beside.open("w", encoding="utf-8") as out:
-    out.writelines(contact_sheet.page(name, shown, "\n\n".join(texts), frames))
-  beside.replace(page)
+  sheet = contact_sheet.page(name, shown, "\n\n".join(texts))
+  files.write_text(page, "".join(sheet))
   return "\n\n".join(texts)
 
 
@@ -246,6 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     help="of MediaSequence records that do not say theirs (%(default)s)",
   )
   args = flags.parse_args(argv)
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   try:
     print(
       inspect(args.folder, args.html, args.videos, args.frames, args.frame_rate)

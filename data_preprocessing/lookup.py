@@ -31,15 +31,17 @@ EXTENSIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-  """A file.
+class VideoJob:
+  """One video to turn into an example.
 
   Attributes:
-    path: Where it is.
+    annotation: What is known of it.
+    path: The file to read.
     name: The same, relative to the folder of videos, with forward slashes.
-    size: Bytes.
+    size: Bytes of the file.
   """
 
+  annotation: VideoAnnotation
   path: str
   name: str
   size: int
@@ -75,25 +77,25 @@ class VideoIndex:
         best[stem] = key
     self._by_stem = {stem: name for stem, (_, _, name) in best.items()}
 
-  def find(self, video: VideoAnnotation) -> Found:
-    """Returns the file of a video.
+  def find(self, video: VideoAnnotation) -> VideoJob:
+    """Returns a video with its file.
 
     Raises:
       VideoError: There is none, or its path leads outside the folder.
     """
     if video.path is not None:
-      return self._at(video.path)
+      return self._at(video.path, video)
     tried = _names(video)
     for name in tried:
       if name in self._by_stem:
-        return self._at(self._by_stem[name])
+        return self._at(self._by_stem[name], video)
     raise VideoError(
       Reason.MISSING,
       f"no file named {' or '.join(tried)} with the extension of a video",
     )
 
-  def _at(self, name: str) -> Found:
-    """Returns the file at a relative, or where allowed absolute, path."""
+  def _at(self, name: str, video: VideoAnnotation) -> VideoJob:
+    """Returns a video whose path is relative, or absolute where allowed."""
     outside = _leads_outside(name)
     if outside and not self._allow_absolute:
       raise VideoError(
@@ -108,7 +110,7 @@ class VideoIndex:
       size = int(epath.Path(path).stat().length)
     except (OSError, ValueError) as error:
       raise VideoError(Reason.MISSING, name) from error
-    return Found(path, name, size)
+    return VideoJob(video, path, name, size)
 
 
 def _names(video: VideoAnnotation) -> list[str]:

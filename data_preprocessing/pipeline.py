@@ -1,129 +1,188 @@
-"""The one Beam pipeline: shards in, TFRecord files out.
-
-Workers write to the folder they share and hand nothing back, so that the same
-pipeline runs in threads here and on machines elsewhere, and memory does not
-grow with the data.
-"""
+"""Beam's part: the same pipelines run in threads here or on other machines."""
 
 import contextlib
+import dataclasses
 import logging
-import pickle
-import secrets
 import shlex
-import zlib
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
+import tqdm
 from apache_beam.options import pipeline_options
 
-from data_preprocessing import shard, workers
-from data_preprocessing.jobs import BuildError, ShardJob
+from data_preprocessing import cache, examples
+from data_preprocessing.examples import Outcome
+from data_preprocessing.lookup import VideoJob
+from data_preprocessing.settings import BuildError, Settings
+from unloc_jax.media.errors import VideoError
+from unloc_jax.media.pool import Pool, PoolError
 
-# Pools of this process, by token: a DoFn is copied before it runs, and a pool
-# of processes cannot be.
-_POOLS: dict[str, workers.Pool] = {}
+
+@dataclasses.dataclass
+class Here:
+  """What the threads of a build in this process share.
+
+  Attributes:
+    pool: The processes that decode.
+    bar: Shows progress.
+    failure: What stops the build; threads that see it do no more.
+    left_out: Videos that could not be used.
+  """
+
+  pool: Pool
+  bar: "tqdm.tqdm[None]"
+  failure: BuildError | None = None
+  left_out: int = 0
+  lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+  def advance(self, outcome: Outcome | None = None) -> None:
+    """Counts a video."""
+    with self.lock:
+      if outcome is not None and outcome.reason:
+        self.left_out += 1
+        self.bar.set_postfix_str(f"{self.left_out} left out", refresh=False)
+      self.bar.update()
 
 
-class WriteShard(beam.DoFn):
-  """Writes one shard; in a local pool if there is one, else right here."""
+# A DoFn is copied before it runs, and processes cannot be. None in processes
+# that a runner starts, here or elsewhere.
+_here: Here | None = None
 
-  def __init__(self, token: str):
-    """Names the local pool, or "" for a runner with machines of its own."""
+
+class MakeExample(beam.DoFn):
+  """Makes the example of a video in a process that may hang or crash."""
+
+  def __init__(self, settings: Settings, folder: str, stall_seconds: float):
     super().__init__()
-    self._token = token
+    self._settings = settings
+    self._folder = folder
+    self._stall_seconds = stall_seconds
 
-  def process(self, packed: bytes) -> Iterator[str]:
-    """Yields the shard's name when it is complete."""
-    job = _unpack(packed)
-    if self._token:
-      _POOLS[self._token].write(job)
-    else:
-      shard.write_shard(job, lambda: None)
-    yield job.stem
+  def setup(self) -> None:
+    """Starts a process, unless there are some to share."""
+    self._pool = Pool(1) if _here is None else _here.pool
+
+  def teardown(self) -> None:
+    """Ends what `setup` started."""
+    if _here is None:
+      self._pool.close()
+
+  def process(self, job: VideoJob) -> None:
+    """Makes an example, if it is not there yet; hands on nothing."""
+    if _here is None:
+      self._outcome(job)
+    elif _here.failure is None:
+      try:
+        _here.advance(self._outcome(job))
+      except BuildError as error:
+        # Runners print what is raised inside them, at length.
+        _here.failure = _here.failure or error
+
+  def _outcome(self, job: VideoJob) -> Outcome:
+    """Says what became of a video. Raises BuildError."""
+    path = cache.example_file(self._folder, job, self._settings)
+    outcome = cache.outcome(path)
+    if outcome is not None:
+      return outcome
+    made: Outcome | BuildError
+    try:
+      made = self._pool.run(
+        cache.make,
+        job,
+        self._settings,
+        self._folder,
+        stall_seconds=self._stall_seconds,
+      )
+    except VideoError as error:
+      made = examples.left_out(job, error)
+    except PoolError as error:
+      raise BuildError(f"{error}; give fewer --workers") from error
+    if isinstance(made, BuildError):
+      raise made
+    cache.keep(path, made)
+    return made
 
 
-def _pack(job: ShardJob) -> bytes:
-  """A job as bytes: runners copy elements often, and annotations are many."""
-  return zlib.compress(pickle.dumps(job), 1)
+def advance() -> None:
+  """Counts one more, where progress is shown by this process."""
+  if _here is not None:
+    _here.advance()
 
 
-def _unpack(packed: bytes) -> ShardJob:
-  # Only ever what `_pack` made, in this very pipeline.
-  return pickle.loads(zlib.decompress(packed))
-
-
-def run(
-  jobs: Sequence[ShardJob],
-  worker_count: int,
-  options: str,
-  stall_seconds: float,
-) -> None:
-  """Writes all shards.
+@contextlib.contextmanager
+def opened(
+  what: str, total: int, worker_count: int, options: str
+) -> Iterator[beam.Pipeline]:
+  """Gives a pipeline that runs when the block ends.
 
   Args:
-    jobs: The shards.
+    what: Is being done; shown with the progress, where it runs here.
+    total: How often it is to be done.
     worker_count: Local worker processes.
     options: Beam pipeline options, as on a command line; "" runs here.
-    stall_seconds: After how long without progress a video is given up.
 
   Raises:
-    BuildError: A shard cannot be written, or an option is not known.
+    BuildError: Something in it cannot be done, or an option is not known.
   """
-  flags = shlex.split(options)
-  token = "" if flags else secrets.token_hex(8)
-  if not flags:
-    flags = [
-      "--runner=FnApiRunner",
-      "--direct_running_mode=multi_threading",
-      f"--direct_num_workers={worker_count}",
-    ]
-  with _quiet(), _pool(token, worker_count, stall_seconds) as pool:
-    try:
-      parsed = pipeline_options.PipelineOptions(flags)
-      with beam.Pipeline(options=parsed) as pipeline:
-        _ = (
-          pipeline
-          | "Shards" >> beam.Create([_pack(job) for job in jobs])
-          | "Spread" >> beam.Reshuffle()
-          | "Write" >> beam.ParDo(WriteShard(token))
-        )
-    except Exception as error:
-      cause = _cause(error)
-      if cause is None and token:
-        raise
-      line = (str(error).splitlines() or [""])[0]
-      raise BuildError(
-        cause or f"--beam {options}: {type(error).__name__}: {line}"
-      ) from error
-    if pool is not None and pool.failure is not None:
-      raise pool.failure
-
-
-@contextlib.contextmanager
-def _pool(
-  token: str, count: int, stall_seconds: float
-) -> Iterator[workers.Pool | None]:
-  """Keeps a pool of workers while the pipeline runs."""
-  if not token:
-    yield None
-    return
-  _POOLS[token] = workers.Pool(count, stall_seconds)
-  try:
-    yield _POOLS[token]
-  finally:
-    _POOLS.pop(token).close()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Keeps Beam from printing the tracebacks of errors we explain ourselves."""
+  flags = shlex.split(options) or [
+    "--runner=FnApiRunner",
+    "--direct_running_mode=multi_threading",
+    f"--direct_num_workers={worker_count}",
+  ]
+  # Beam prints the tracebacks of errors that are explained here.
   logger = logging.getLogger("apache_beam")
   before = logger.level
   logger.setLevel(logging.CRITICAL)
   try:
-    yield
+    with contextlib.ExitStack() as stack:
+      if not options:
+        here = stack.enter_context(_shared(what, total, worker_count))
+      parsed = pipeline_options.PipelineOptions(flags)
+      # Some of TFDS's transforms take values of several types.
+      types = parsed.view_as(pipeline_options.TypeOptions)
+      types.pipeline_type_check = False
+      with beam.Pipeline(options=parsed) as pipeline:
+        yield pipeline
+    if not options and here.failure is not None:
+      raise here.failure
+  except Exception as error:
+    cause = _cause(error)
+    if cause is None and not options:
+      raise
+    line = (str(error).splitlines() or [""])[0]
+    raise BuildError(
+      cause or f"--beam {options}: {type(error).__name__}: {line}"
+    ) from error
   finally:
     logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _shared(what: str, total: int, worker_count: int) -> Iterator[Here]:
+  """Keeps processes, and shows progress, while a pipeline runs here."""
+  global _here
+  every = 1.0 if sys.stderr.isatty() else 15.0
+  bar = tqdm.tqdm(desc=what, total=total, unit=" videos", mininterval=every)
+  with Pool(worker_count) as pool, bar:
+    _here = Here(pool, bar)
+    try:
+      yield _here
+    finally:
+      _here = None
+
+
+def make_examples(
+  pipeline: beam.Pipeline, jobs: Iterable[VideoJob], make: MakeExample
+) -> None:
+  """Adds to a pipeline that it makes the examples of some videos."""
+  _ = (
+    pipeline
+    | "Videos" >> beam.Create(jobs)
+    | "Spread" >> beam.Reshuffle()
+    | "Make" >> beam.ParDo(make)
+  )
 
 
 def _cause(error: BaseException) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from data_preprocessing.jobs import BuildError
+from data_preprocessing.settings import BuildError
 
 # Scheme -> the package by which fsspec reads it, where TensorFlow cannot.
 _SCHEMES = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs", "hf": "huggingface_hub"}

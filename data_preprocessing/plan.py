@@ -2,23 +2,16 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
 
 from etils import epath
 
-from data_preprocessing import feature_files, features, lookup, records
-from data_preprocessing.jobs import (
-  NO_QUERY,
-  BuildError,
-  Outcome,
-  Settings,
-  ShardJob,
-  VideoJob,
-  fingerprint,
-  plan_shards,
-)
+from data_preprocessing import cache, feature_files, features, lookup, schema
+from data_preprocessing.examples import NO_QUERY, Outcome
+from data_preprocessing.lookup import VideoJob
+from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations import AnnotationSet, Benchmark
 from unloc_jax.annotations.records import VideoAnnotation
+from unloc_jax.data import manifest as manifests
 from unloc_jax.media.errors import VideoError
 
 
@@ -30,34 +23,56 @@ class Plan:
     benchmark: What is built.
     annotations: What its annotation files say.
     settings: How videos become examples.
-    shards: The work, by shard.
+    jobs: Split -> the videos to open.
     absent: Split -> videos that are left out before any is opened.
-    work: Folder of shards under way.
     final: Folder of the finished dataset.
   """
 
   benchmark: Benchmark
   annotations: AnnotationSet
   settings: Settings
-  shards: list[ShardJob]
+  jobs: dict[str, list[VideoJob]]
   absent: dict[str, list[Outcome]]
-  work: epath.Path
   final: epath.Path
 
   @property
+  def work(self) -> epath.Path:
+    """Folder of what is under way."""
+    return self.final.parent / f"{self.final.name}.partial"
+
+  @property
+  def total(self) -> int:
+    """Annotated videos."""
+    parts = (*self.jobs.values(), *self.absent.values())
+    return sum(map(len, parts))
+
+  @property
   def key(self) -> str:
-    """Hash of all that the dataset's bytes depend on."""
-    return fingerprint(
-      [
-        records.MANIFEST_FORMAT,
-        self.settings,
-        self.annotations.classes,
-        [shard.key for shard in self.shards],
-        {
-          split: sorted(o.video_id for o in gone)
-          for split, gone in sorted(self.absent.items())
-        },
+    """Hash of all that the dataset holds.
+
+    Videos are hashed in groups, as they once were stored, so that datasets
+    finished then are still known to be finished.
+    """
+    groups = []
+    for split in sorted(self.jobs):
+      ordered = sorted(
+        self.jobs[split],
+        key=lambda job: hashlib.sha256(
+          job.annotation.video_id.encode()
+        ).digest(),
+      )
+      count = min(1024, -(-len(ordered) // 16))
+      groups += [
+        cache.fingerprint([self.settings, ordered[i::count]])
+        for i in range(count)
       ]
+    absent = {
+      split: sorted(o.video_id for o in self.absent[split])
+      for split in sorted(self.absent)
+    }
+    classes = self.annotations.classes
+    return cache.fingerprint(
+      [manifests.FORMAT, self.settings, classes, groups, absent]
     )
 
   def sources(self) -> dict[str, str]:
@@ -66,11 +81,6 @@ class Plan:
       path.name: hashlib.sha256(path.read_bytes()).hexdigest()
       for path in self.annotations.files
     }
-
-  def videos(self) -> Iterator[VideoJob]:
-    """Yields every video that will be opened."""
-    for shard in self.shards:
-      yield from shard.videos
 
 
 def make(
@@ -81,7 +91,7 @@ def make(
   settings: Settings,
   allow_absolute_paths: bool = False,
 ) -> Plan:
-  """Finds every video's file and deals them out to shards.
+  """Finds every video's file.
 
   Args:
     benchmark: What is built.
@@ -91,9 +101,7 @@ def make(
     settings: How videos become examples.
     allow_absolute_paths: Whether annotations may name files elsewhere.
   """
-  home = epath.Path(data_dir) / dataset_folder(settings)
-  work = home / f"{records.VERSION}.partial"
-  importing = settings.extract == records.FEATURES and not settings.checkpoint
+  importing = not settings.decodes
   kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
   try:
     index = lookup.VideoIndex(videos, kinds, allow_absolute_paths)
@@ -103,35 +111,16 @@ def make(
   absent: dict[str, list[Outcome]] = {}
   for video in annotations.videos:
     jobs.setdefault(video.split, [])
-    gone = absent.setdefault(video.split, [])
+    absent.setdefault(video.split, [])
     found = _find(video, index, importing)
     if isinstance(found, Outcome):
-      gone.append(found)
+      absent[video.split].append(found)
     else:
       jobs[video.split].append(found)
-  if settings.extract == records.FEATURES:
+  if settings.extract == schema.FEATURES:
     settings = _with_tower(settings, [j for s in jobs.values() for j in s])
-  shards = [
-    shard
-    for split in sorted(jobs)
-    for shard in plan_shards(split, jobs[split], str(work), settings)
-  ]
-  return Plan(
-    benchmark,
-    annotations,
-    settings,
-    shards,
-    absent,
-    work,
-    home / records.VERSION,
-  )
-
-
-def dataset_folder(settings: Settings) -> str:
-  """Returns the name of the dataset's folder."""
-  if settings.tfrecord == "sequence":
-    return f"{settings.dataset}_mediasequence"
-  return settings.dataset
+  final = epath.Path(data_dir) / settings.dataset / schema.VERSION
+  return Plan(benchmark, annotations, settings, jobs, absent, final)
 
 
 def _find(
@@ -145,7 +134,7 @@ def _find(
     stem = epath.Path(video.path).stem
     video = dataclasses.replace(video, path=None, names=(stem, *video.names))
   try:
-    found = index.find(video)
+    return index.find(video)
   except VideoError as error:
     return Outcome(
       video.video_id,
@@ -154,7 +143,6 @@ def _find(
       detail=error.detail,
       annotated=video.duration,
     )
-  return VideoJob(video, found.path, found.name, found.size)
 
 
 def _with_tower(settings: Settings, jobs: list[VideoJob]) -> Settings:
@@ -170,44 +158,19 @@ def _with_tower(settings: Settings, jobs: list[VideoJob]) -> Settings:
   return settings
 
 
-@dataclasses.dataclass(frozen=True)
-class Threshold:
-  """How many annotated videos may be left out.
-
-  Attributes:
-    count: Videos; None for no limit.
-    share: Share of the annotated videos; None for no limit.
-  """
-
-  count: int | None = None
-  share: float | None = None
-
-  @classmethod
-  def parse(cls, text: str) -> "Threshold":
-    """Reads `12`, `5%` or "". Raises BuildError on anything else."""
-    if not text:
-      return cls()
-    try:
-      if text.endswith("%"):
-        share = float(text[:-1]) / 100
-        if 0 <= share <= 1:
-          return cls(share=share)
-      elif int(text) >= 0:
-        return cls(count=int(text))
-    except ValueError:
-      pass
-    raise BuildError(f"--max-missing {text}: give a number, or e.g. 5%")
-
-  def check(self, out: int, total: int, where: str) -> None:
-    """Raises BuildError where more videos are left out than allowed."""
-    limit = self.count
-    if self.share is not None:
-      limit = int(self.share * total)
-    if limit is not None and out > limit:
-      raise BuildError(
-        f"{out} of {total} videos are missing or broken, --max-missing allows"
-        f" {limit}; see {where}"
-      )
+def source(settings: Settings) -> manifests.Source:
+  """Returns what the stored videos will be."""
+  frames = settings.extract == schema.FRAMES
+  return manifests.Source(
+    dataset=settings.dataset,
+    extract=settings.extract,
+    frame_rate=settings.frame_rate,
+    short_side=settings.short_side * settings.decodes,
+    jpeg_quality=settings.jpeg_quality * settings.decodes,
+    embedding_width=None if frames else settings.embedding_width,
+    tower_hash=settings.tower_hash or None,
+    normalisation=settings.normalisation,
+  )
 
 
 def finished(plan: Plan) -> bool:
@@ -215,34 +178,19 @@ def finished(plan: Plan) -> bool:
   if not plan.final.exists():
     return False
   try:
-    text = (plan.final / "manifest.json").read_text()
-    made = records.Manifest.from_json(text)
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    made = manifests.read_manifest(plan.final)
+    fingerprint = made.source["fingerprint"]
+  except (OSError, ValueError, KeyError) as error:
     raise BuildError(
       f"{plan.final}: holds something that is not a dataset of ours"
       f" ({error}); give another --data_dir"
     ) from error
-  if made.source["fingerprint"] == plan.key:
+  if fingerprint == plan.key:
     return True
   changed = [
-    f"{name} {old} -> {new}"
-    for name, old, new in (
-      ("frame_rate", made.frame_rate, plan.settings.frame_rate),
-      (
-        "short_side",
-        made.short_side,
-        plan.settings.short_side * plan.settings.decodes,
-      ),
-      (
-        "jpeg_quality",
-        made.jpeg_quality,
-        plan.settings.jpeg_quality * plan.settings.decodes,
-      ),
-      ("extract", made.extract, plan.settings.extract),
-      ("tower_hash", made.tower_hash, plan.settings.tower_hash or None),
-      ("normalisation", made.normalisation, plan.settings.normalisation),
-    )
-    if old != new
+    f"{name} {getattr(made, name)} -> {new}"
+    for name, new in dataclasses.asdict(source(plan.settings)).items()
+    if getattr(made, name) != new
   ] or ["the annotations or the videos there"]
   raise BuildError(
     f"{plan.final}: was built from other input ({', '.join(changed)}); give"

@@ -3,14 +3,17 @@
 Nothing in a report depends on when, where or by how many workers it was built.
 """
 
+import collections
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_preprocessing import records
-from data_preprocessing.jobs import NO_QUERY, Outcome
+from etils import epath
+
+from data_preprocessing.examples import NO_QUERY, Outcome
+from unloc_jax import files
 from unloc_jax.annotations import AnnotationSet, Benchmark, Official
+from unloc_jax.data.manifest import dumps
 from unloc_jax.media.errors import Reason
 
 # A file and its annotation may disagree this much without a word: seconds, and
@@ -175,15 +178,18 @@ def left_out(report: Mapping[str, Any]) -> int:
   )
 
 
-def write(folder: pathlib.Path, report: Mapping[str, Any]) -> None:
+def left_out_reasons(report: Mapping[str, Any]) -> dict[str, int]:
+  """Returns reason -> videos left out for it."""
+  counts: collections.Counter[str] = collections.Counter()
+  for part in report["splits"].values():
+    counts.update(o["reason"] for o in (*part["missing"], *part["broken"]))
+  return dict(counts)
+
+
+def write(folder: epath.Path, report: Mapping[str, Any]) -> None:
   """Writes report.json and report.md."""
-  for name, text in (
-    ("report.json", records.dumps(report)),
-    ("report.md", markdown(report)),
-  ):
-    beside = folder / f"{name}.new"
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(folder / name)
+  files.write_text(folder / "report.json", dumps(report))
+  files.write_text(folder / "report.md", markdown(report))
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from unloc_jax.config.schema import base
+from unloc_jax.data import manifest as manifests
 
 WIDTH, HEIGHT, RATE = 40, 32, 2.0
 CLASSES = ("run", "jump", "sit", "stand")
@@ -81,7 +82,7 @@ def write(folder: pathlib.Path, splits: dict, classes=(), width=None):
   """Writes a finished dataset folder, three videos a shard."""
   import tensorflow_datasets as tfds
 
-  from data_preprocessing import records
+  from data_preprocessing import schema
 
   extract = "frames" if width is None else "features"
   path = folder / "tiny" / "1.0.0"
@@ -90,7 +91,7 @@ def write(folder: pathlib.Path, splits: dict, classes=(), width=None):
     name="tiny", version="1.0.0", data_dir=path, module_name=__name__
   )
   info = tfds.core.DatasetInfo(
-    builder=identity, features=records.features(extract, width)
+    builder=identity, features=schema.features(extract, width)
   )
   writer = tfds.core.SequentialWriter(info, max_examples_per_shard=3)
   writer.initialize_splits(list(splits))
@@ -106,28 +107,26 @@ def write(folder: pathlib.Path, splits: dict, classes=(), width=None):
       }
     )
   writer.close_all()
-  manifest = {
-    "format": 1,
-    "dataset": "tiny",
-    "extract": extract,
-    "frame_rate": RATE,
-    "short_side": HEIGHT,
-    "jpeg_quality": 95,
-    "embedding_width": width,
-    "tower_hash": None,
-    "normalisation": "none",
-    "classes": list(classes),
-    "source": {},
-    "splits": {
-      name: {
-        "videos": len(videos),
-        "queries": sum(len(v["queries"]["id"]) for v in videos),
-        "segments": sum(len(v["segments"]["start"]) for v in videos),
-      }
+  manifest = manifests.Manifest(
+    dataset="tiny",
+    extract=extract,
+    frame_rate=RATE,
+    short_side=HEIGHT,
+    jpeg_quality=95,
+    embedding_width=width,
+    tower_hash=None,
+    normalisation="none",
+    classes=tuple(classes),
+    splits={
+      name: manifests.SplitCounts(
+        videos=len(videos),
+        queries=sum(len(v["queries"]["id"]) for v in videos),
+        segments=sum(len(v["segments"]["start"]) for v in videos),
+      )
       for name, videos in splits.items()
     },
-  }
-  (path / "manifest.json").write_text(json.dumps(manifest))
+  )
+  (path / "manifest.json").write_text(manifest.to_json())
   return path
 
 

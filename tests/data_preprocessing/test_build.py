@@ -3,6 +3,7 @@
 import collections
 import errno
 import filecmp
+import importlib
 import io
 import json
 import pathlib
@@ -18,9 +19,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_preprocessing import build, records, shard
-from data_preprocessing.jobs import BuildError, Settings
-from data_preprocessing.plan import Threshold
+from data_preprocessing import build, builder, cache
+from data_preprocessing.settings import BuildError, Threshold
+from unloc_jax.data import manifest as manifests
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +121,9 @@ def test_report_and_manifest(built):
   assert train["segments_clipped"]["at_decoded_end"] > 0
   text = (built / "report.md").read_text()
   assert "broken.mp4 (broken.mp4): not a video" in text
-  manifest = records.Manifest.from_json((built / "manifest.json").read_text())
-  assert manifest.splits == {"train": train["built"]}
+  manifest = manifests.read_manifest(built)
+  counts = manifests.SplitCounts(**train["built"])
+  assert manifest.splits == {"train": counts}
   assert (manifest.extract, manifest.frame_rate) == ("frames", 10.0)
 
 
@@ -157,19 +159,82 @@ def test_killed_and_started_again(source, built, tmp_path):
   process = subprocess.Popen(
     command, cwd=pathlib.Path(__file__).parents[2], stderr=subprocess.DEVNULL
   )
-  log = tmp_path / "custom" / "1.0.0.partial" / "train-00000.log"
+  home = tmp_path / "custom"
   for _ in range(1200):
-    if log.exists() and len(log.read_text().splitlines()) > 3:
+    done = list((home / "1.0.0.partial").glob("??/*.json"))
+    if len(done) > 3:
       break
     time.sleep(0.05)
   process.send_signal(signal.SIGKILL)
   process.wait()
-  assert not (tmp_path / "custom" / "1.0.0").exists()
-  done = len(log.read_text().splitlines())
-  assert done > 3
+  assert not (home / "1.0.0").exists()
+  assert 3 < len(done) < 20
+  # What is found is believed: this build does not decode it again.
+  kept = json.loads(done[0].read_text())
+  done[0].write_text(json.dumps({**kept, "damaged": 12.5}))
+  # What a kill leaves at other moments, or with other settings.
+  done[1].with_suffix(".zip").rename(done[1].with_name(".ab12.part.zip"))
+  done[1].unlink()
+  (done[2].parent / "of_other_settings.zip").write_text("")
+  (home / "incomplete.AB12CD_1.0.0").mkdir()
   assert run(source, tmp_path, "--workers=2") == 0
-  assert same_tree(built, tmp_path / "custom" / "1.0.0")
-  assert [p.name for p in (tmp_path / "custom").iterdir()] == ["1.0.0"]
+  assert [p.name for p in home.iterdir()] == ["1.0.0"]
+  (data,) = built.glob("*.tfrecord*")
+  assert filecmp.cmp(data, home / "1.0.0" / data.name, shallow=False)
+  report = json.loads((home / "1.0.0" / "report.json").read_text())
+  (damaged,) = report["splits"]["train"]["damaged"]
+  assert damaged == {"video_id": kept["video_id"], "seconds": 12.5}
+
+
+BAD_DECODER = """
+import os, time
+from data_preprocessing.cache import make as whole
+
+def make(job, *rest):
+  if "1/" in job.name:
+    os._exit(11)
+  if "17" in job.name:
+    time.sleep(600)
+  return whole(job, *rest)
+"""
+
+
+def test_what_crashes_or_hangs_costs_its_video_alone(
+  source, built, tmp_path, monkeypatch
+):
+  # In a module of its own: a new process imports what it is to run.
+  (tmp_path / "bad_decoder.py").write_text(BAD_DECODER)
+  monkeypatch.syspath_prepend(tmp_path)
+  bad = importlib.import_module("bad_decoder")
+  monkeypatch.setattr(cache, "make", bad.make)
+  assert run(source, tmp_path, "--workers=2", "--stall_seconds=6") == 0
+  folder = tmp_path / "custom" / "1.0.0"
+  report = json.loads((folder / "report.json").read_text())
+  broken = {
+    line["video_id"]: (line["reason"], line["detail"])
+    for line in report["splits"]["train"]["broken"]
+    if "clip" in line["video_id"]
+  }
+  crash = ("crashed the decoder", "the decoder crashed (exit 11)")
+  assert broken == {
+    **{f"sub 1/clip é {i}.mp4": crash for i in range(1, 20, 3)},
+    "sub 2/clip é 17.mp4": ("stalled the decoder", "no progress in 6 s"),
+  }
+  whole = {e["video_id"]: e["duration"] for e in read(built)}
+  for example in read(folder):
+    assert whole[example["video_id"]] == example["duration"]
+  del sys.modules["bad_decoder"]
+
+
+def test_what_an_earlier_version_left_unfinished(source, tmp_path, capsys):
+  work = tmp_path / "custom" / "1.0.0.partial"
+  work.mkdir(parents=True)
+  (work / "train-00000.log").write_text("key")
+  (work / "train-00000.tfrecord").write_text("records")
+  write_lines(source / "none.jsonl", [{"video": "gone.mp4", "segments": []}])
+  assert run(source, tmp_path, annotations="none.jsonl") == 0
+  assert "an earlier version began this build" in capsys.readouterr().err
+  assert [p.name for p in work.parent.iterdir()] == ["1.0.0"]
 
 
 @pytest.mark.parametrize(
@@ -224,12 +289,14 @@ def test_bad_flags_are_said_at_once(source, tmp_path, capsys, flags, says):
   assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize("limit", [1_000, 30_000])
 def test_a_full_disk_is_said_and_nothing_looks_finished(
-  source, tmp_path, capsys
+  source, tmp_path, capsys, limit
 ):
-  # A limit on file sizes fails as a full disk does, with another errno.
+  # A limit on file sizes fails as a full disk does, with another errno: the
+  # first in examples, the second in shards.
   soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+  resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
   try:
     assert run(source, tmp_path, "--workers=1") == 1
   finally:
@@ -252,12 +319,10 @@ def test_a_folder_that_cannot_be_made_is_said(source, tmp_path, capsys):
 def test_a_disk_that_is_full_at_the_very_end(
   source, tmp_path, capsys, monkeypatch
 ):
-  from data_preprocessing import builder
-
   def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device", "manifest.json")
 
-  monkeypatch.setattr(builder, "finish", full)
+  monkeypatch.setattr(builder.VideoDataset, "_finish", full)
   assert run(source, tmp_path, "--workers=1") == 1
   said = capsys.readouterr().err.splitlines()[-1]
   assert said.startswith("error: manifest.json: No space left on device;")
@@ -319,29 +384,3 @@ def test_captions_across_splits(tmp_path, film):
   info = json.loads((folder / "manifest.json").read_text())
   assert info["splits"]["train"] == {"videos": 2, "queries": 4, "segments": 4}
   shutil.rmtree(folder)
-
-
-def test_a_shard_cut_behind_its_log_starts_again(tmp_path, film):
-  from data_preprocessing.jobs import ShardJob, VideoJob
-  from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
-
-  videos = []
-  for i in range(3):
-    path = film(tmp_path / f"{i}.mp4", [k / 10 for k in range(10)])
-    note = VideoAnnotation(
-      str(i), "train", None, (Query("q", "text"),), (Segment(0, 1, 0),)
-    )
-    videos.append(VideoJob(note, str(path), path.name, path.stat().st_size))
-  settings = Settings("custom", frame_rate=5.0)
-  job = ShardJob("train", 0, str(tmp_path / "work"), tuple(videos), settings)
-  shard.write_shard(job, lambda: None)
-  whole = shard.data_path(job).read_bytes()
-  assert shard.read_log(job).done
-
-  log = shard.log_path(job).read_text().splitlines(keepends=True)
-  for lines, size in ((2, len(whole)), (3, len(whole) // 2), (1, 0)):
-    shard.log_path(job).write_text("".join(log[:lines]) + '{"half')
-    shard.data_path(job).write_bytes(whole[:size])
-    shard.write_shard(job, lambda: None)
-    assert shard.data_path(job).read_bytes() == whole
-    assert shard.read_log(job).done

@@ -9,6 +9,7 @@ from etils.epath import backend, gpath
 from fsspec.implementations import memory
 
 from data_preprocessing import build
+from data_preprocessing import pipeline as builds
 from tests import tiny_data
 from unloc_jax.data import pipeline, shards
 
@@ -28,6 +29,19 @@ class Store(memory.MemoryFileSystem):
     return self.mv(path1, path2, **options)
 
 
+class NoPool:
+  """Runs here what a pool runs in a process, which has another memory."""
+
+  def __init__(self, count):
+    assert count == 1
+
+  def run(self, function, *args, stall_seconds):
+    return function(*args)
+
+  def close(self):
+    pass
+
+
 @pytest.fixture
 def bucket(monkeypatch):
   """s3:// in memory, read as it is without TensorFlow."""
@@ -44,7 +58,9 @@ def bucket(monkeypatch):
   backend.fsspec_backend._get_filesystem.cache_clear()
 
 
-def test_a_build_from_a_bucket_to_a_bucket(bucket, film, tmp_path, capsys):
+def test_a_build_from_a_bucket_to_a_bucket(
+  bucket, film, tmp_path, capsys, monkeypatch
+):
   segments = [{"start": 0.5, "end": 1.0, "text": "it happens"}]
   lines = []
   for name in ("deep/a b.mp4", "ü.mkv"):
@@ -64,7 +80,9 @@ def test_a_build_from_a_bucket_to_a_bucket(bucket, film, tmp_path, capsys):
     "--data_dir=s3://b/out",
     "--beam=--runner=FnApiRunner --direct_num_workers=1",
   ]
-  assert build.main(flags) == 0
+  with monkeypatch.context() as patch:
+    patch.setattr(builds, "Pool", NoPool)
+    assert build.main(flags) == 0
   assert "2 videos; left out" in capsys.readouterr().out
   made = bucket.find("/b/out")
   folder = "/b/out/custom/1.0.0"

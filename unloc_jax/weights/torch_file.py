@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
+from etils import epath
 
 _STORAGES: dict[str, Any] = {
   "DoubleStorage": np.float64,
@@ -64,11 +65,11 @@ def read(path: str) -> dict[str, np.ndarray]:
       tensors.
   """
   try:
-    if zipfile.is_zipfile(path):
-      with zipfile.ZipFile(path) as archive:
-        tree = _read_zip(archive)
-    else:
-      with open(path, "rb") as file:
+    with epath.Path(path).open("rb") as file:
+      if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+          tree = _read_zip(archive)
+      else:
         tree = _read_old(file)
   except _BROKEN as error:
     reason = str(error).split("\n")[0] or type(error).__name__

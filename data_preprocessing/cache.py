@@ -1,0 +1,163 @@
+"""The folder where examples wait for their shards: a file and a line a video.
+
+`ab/abcd....json` says what became of a video. `ab/abcd....zip` holds its
+example: `example.json`, and frames as `0000000.jpg`, ... or `embeddings.npy`.
+The name is a hash of all that the content depends on, and a file is there
+whole or not at all: whatever is found was made by this build, or one like it.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from data_preprocessing import examples, features, schema
+from data_preprocessing.examples import Draft, Outcome
+from data_preprocessing.lookup import VideoJob
+from data_preprocessing.settings import BuildError, Settings
+from unloc_jax import files
+
+_EXAMPLE = "example.json"
+_EMBEDDINGS = "embeddings.npy"
+
+
+def fingerprint(record: Any) -> str:
+  """Returns a hash of plain values and dataclasses, the same on any machine.
+
+  Absolute paths are left out: a moved folder holds the same videos, and a
+  tower is named by its hash, wherever it lies.
+  """
+  text = json.dumps(record, default=_plain, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, VideoJob):
+    return [value.annotation, value.name, value.size]
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Settings):
+      del fields["checkpoint"]
+      # There were other formats, and hashes of finished datasets name theirs.
+      fields["tfrecord"] = "example"
+    return fields
+  raise TypeError(f"{type(value).__name__} has no fingerprint")
+
+
+def example_file(folder: str, job: VideoJob, settings: Settings) -> epath.Path:
+  """Returns where the example of a video is, or will be."""
+  key = fingerprint([settings, job])
+  return epath.Path(folder) / key[:2] / f"{key}.zip"
+
+
+def outcome(example: epath.Path) -> Outcome | None:
+  """Returns what became of a video, None where it is not through."""
+  line = example.with_suffix(".json")
+  try:
+    return Outcome(**json.loads(line.read_text(encoding="utf-8")))
+  except FileNotFoundError:
+    return None
+
+
+def keep(example: epath.Path, made: Outcome) -> None:
+  """Writes what became of a video. Raises BuildError where it cannot."""
+  with explained(example):
+    line = json.dumps(dataclasses.asdict(made), sort_keys=True)
+    files.write_text(example.with_suffix(".json"), line)
+
+
+def make(
+  job: VideoJob, settings: Settings, folder: str
+) -> Outcome | BuildError:
+  """Makes the example of a video; runs in a process of its own.
+
+  Returns:
+    What became of the video; or why the build cannot go on, which is not to
+    be taken for a fault of the video.
+
+  Raises:
+    VideoError: The video cannot be used.
+  """
+  example = example_file(folder, job, settings)
+  try:
+    with explained(example), _written(example) as path:
+      with zipfile.ZipFile(path, "w") as archive:
+        draft = _fill(archive, job, settings)
+        text = json.dumps(draft.example, ensure_ascii=False)
+        archive.writestr(_EXAMPLE, text)
+      size = os.path.getsize(path)
+  except BuildError as error:
+    return error
+  return dataclasses.replace(draft.outcome, bytes=size)
+
+
+@contextlib.contextmanager
+def _written(path: epath.Path) -> Iterator[str]:
+  """Gives a local file that becomes `path`, on any file system, when whole."""
+  with files.replacing(path) as beside, local(beside) as here:
+    yield here
+
+
+def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
+  """Writes the frames or embeddings of a video."""
+  if settings.extract == schema.FRAMES:
+
+    def add(jpeg: bytes) -> None:
+      archive.writestr(f"{len(archive.filelist):07d}.jpg", jpeg)
+
+    return examples.frames_example(job, settings, add)
+  draft, embeddings = features.features_example(job, settings)
+  with archive.open(_EMBEDDINGS, "w", force_zip64=True) as file:
+    np.save(file, embeddings)
+  return draft
+
+
+def read(path: str) -> dict[str, Any]:
+  """Returns an example as `schema.features` encodes it."""
+  with epath.Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+    names = archive.namelist()
+    example: dict[str, Any] = json.loads(archive.read(_EXAMPLE))
+    if _EMBEDDINGS in names:
+      content = io.BytesIO(archive.read(_EMBEDDINGS))
+      example["embeddings"] = np.load(content, allow_pickle=False)
+    else:
+      jpegs = [name for name in names if name != _EXAMPLE]
+      example["frames"] = [io.BytesIO(archive.read(name)) for name in jpegs]
+  return example
+
+
+@contextlib.contextmanager
+def local(path: epath.Path) -> Iterator[str]:
+  """Gives a file of this machine that becomes `path`, wherever that is."""
+  if "://" not in os.fspath(path):
+    yield os.fspath(path)
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    here = epath.Path(folder) / path.name
+    yield os.fspath(here)
+    try:
+      here.copy(path, overwrite=True)
+    except Exception as error:
+      # Every file system has errors of its own.
+      raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def explained(path: epath.Path) -> Iterator[None]:
+  """Turns errors of the disk into a line that says what to do."""
+  try:
+    yield
+  except OSError as error:
+    raise BuildError(
+      f"{path}: {error.strerror or error}; make room or give another"
+      " --data_dir, then run the same command to go on"
+    ) from error

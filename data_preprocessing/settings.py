@@ -1,0 +1,98 @@
+"""What a build is told: how videos become examples, how many may fail."""
+
+import dataclasses
+
+from data_preprocessing import schema
+
+
+class BuildError(RuntimeError):
+  """A build cannot go on; the message says what, where and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How videos are turned into examples.
+
+  Attributes:
+    dataset: Name of the benchmark.
+    extract: schema.FRAMES or schema.FEATURES.
+    frame_rate: Stored positions per second.
+    short_side: Shorter side of stored frames in pixels; smaller videos are not
+      enlarged, 0 keeps every size.
+    jpeg_quality: 1 to 95.
+    max_damaged: Share of a video that may be undecodable.
+    need_duration: Leave out files that declare no duration.
+    normalisation: What was done to imported features.
+    checkpoint: Folder of the tower that makes features; "" to import them.
+    tower_hash: Which tower made the features; "" for frames.
+    embedding_width: Channels of the features; 0 for frames.
+  """
+
+  dataset: str
+  extract: str = schema.FRAMES
+  frame_rate: float = 10.0
+  short_side: int = 256
+  jpeg_quality: int = 90
+  max_damaged: float = 0.01
+  need_duration: bool = True
+  normalisation: str = "none"
+  checkpoint: str = ""
+  tower_hash: str = ""
+  embedding_width: int = 0
+
+  @property
+  def decodes(self) -> bool:
+    """Whether videos are decoded, not features of others imported."""
+    return self.extract == schema.FRAMES or bool(self.checkpoint)
+
+  def __post_init__(self) -> None:
+    if self.extract not in (schema.FRAMES, schema.FEATURES):
+      raise BuildError(f"--extract {self.extract}: frames or features")
+    if not self.frame_rate > 0:
+      raise BuildError(f"--frame_rate {self.frame_rate}: must be positive")
+    if self.short_side < 0:
+      raise BuildError(f"--short_side {self.short_side}: pixels, or 0")
+    if not 1 <= self.jpeg_quality <= 95:
+      raise BuildError(f"--jpeg_quality {self.jpeg_quality}: from 1 to 95")
+    if not 0 <= self.max_damaged <= 1:
+      raise BuildError(f"--max_damaged {self.max_damaged}: a share, 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+  """How many annotated videos may be left out.
+
+  Attributes:
+    count: Videos; None for no limit.
+    share: Share of the annotated videos; None for no limit.
+  """
+
+  count: int | None = None
+  share: float | None = None
+
+  @classmethod
+  def parse(cls, text: str) -> "Threshold":
+    """Reads `12`, `5%` or "". Raises BuildError on anything else."""
+    if not text:
+      return cls()
+    try:
+      if text.endswith("%"):
+        share = float(text[:-1]) / 100
+        if 0 <= share <= 1:
+          return cls(share=share)
+      elif int(text) >= 0:
+        return cls(count=int(text))
+    except ValueError:
+      pass
+    raise BuildError(f"--max-missing {text}: give a number, or e.g. 5%")
+
+  def check(self, out: int, total: int, where: str) -> None:
+    """Raises BuildError where more videos are left out than allowed."""
+    limit = self.count
+    if self.share is not None:
+      limit = int(self.share * total)
+    if limit is not None and out > limit:
+      raise BuildError(
+        f"{out} of {total} videos are missing or broken, --max-missing allows"
+        f" {limit}; see {where}"
+      )
