@@ -52,7 +52,6 @@ setuptools.setup(
     "data": [
       "apache-beam>=2.77",
       "av>=17",
-      "google-crc32c",
       "h5py",
       "pillow",
     ],

@@ -1,9 +1,9 @@
 """The TFDS builder: one class for every benchmark, frames and features.
 
-Beam is handed videos. A process makes the example of each, in a file beside
-the output, and hands back nothing; TFDS's writer is then handed the names of
-these files, and they are read as they are written to their shard. So memory
-does not grow with the data, and a build that was killed finds what it made.
+Beam deals out videos. A process makes the example of each, in a file beside
+the output, and hands back nothing; then Beam deals out shards, for which these
+files are read one by one. So memory does not grow with the data, and a build
+that was killed finds what it made.
 """
 
 import concurrent.futures
@@ -17,6 +17,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import apache_beam as beam
 import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_builder
@@ -111,19 +112,28 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     self.info.set_splits(tfds.core.SplitDict(self._write(folder, made)))
     self._finish(folder)
 
-  def _pipeline(self, what: str, total: int) -> Any:
-    return pipeline.opened(what, total, self._worker_count, self._beam_options)
+  def _run(
+    self, what: str, total: int, elements: list[Any], *transforms: Any
+  ) -> None:
+    pipeline.run(
+      what, total, elements, transforms, self._worker_count, self._beam_options
+    )
 
   def _make_examples(self) -> None:
     """Makes the examples that are not there yet, a file each."""
-    jobs = [job for split in self.plan.jobs.values() for job in split]
-    if not jobs:
-      return
-    make = pipeline.MakeExample(
-      self.plan.settings, str(self.plan.work), self._stall_seconds
-    )
-    with self._pipeline("decoded", len(jobs)) as to:
-      pipeline.make_examples(to, jobs, make)
+    plan = self.plan
+    jobs = [job for split in plan.jobs.values() for job in split]
+    if jobs:
+      make = pipeline.MakeExample(
+        plan.settings, os.fspath(plan.work), self._stall_seconds
+      )
+      self._run(
+        "decoded",
+        len(jobs),
+        cache.list_jobs(plan.work / "lists", jobs),
+        "Videos" >> beam.FlatMap(cache.listed_jobs),
+        "Make" >> beam.ParDo(make),
+      )
 
   def _made(self) -> Made:
     """Returns what became of the videos that were opened."""
@@ -163,30 +173,29 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
 
   def _write(self, folder: epath.Path, made: Made) -> list[tfds.core.SplitInfo]:
     """Writes the shards of the splits that hold something."""
-    examples = {
-      split: {
-        outcome.video_id: shards.Waiting(os.fspath(path), outcome.bytes)
-        for path, outcome in found
-        if not outcome.reason
-      }
-      for split, found in made.items()
-    }
-    examples = {split: found for split, found in examples.items() if found}
-    if not examples:
-      return []
-    settings = self.plan.settings
-    write = shards.ExampleWriter(
-      settings.extract, settings.embedding_width or None
-    )
-    total = sum(map(len, examples.values()))
-    with self._pipeline("written", total) as to:
-      writers = [
-        shards.add(to, self._template(split, folder), found, write)
-        for split, found in examples.items()
-      ]
+    lists = self.plan.work / "lists"
+    lengths: dict[str, list[int]] = {}
+    work: list[tuple[str, str]] = []
+    for split, found in made.items():
+      built = {path: outcome for path, outcome in found if not outcome.reason}
+      if not built:
+        continue
+      dealt = shards.deal(split, built)
+      lengths[split] = [len(examples) for examples in dealt]
+      paths = self._template(split, folder).sharded_filepaths(len(dealt))
+      for path, examples in zip(paths, dealt, strict=True):
+        place = lists / f"{path.name}.list"
+        work.append((os.fspath(path), shards.list_examples(place, examples)))
+    if work:
+      settings = self.plan.settings
+      write = shards.WriteShard(
+        settings.extract, settings.embedding_width or None
+      )
+      total = sum(map(sum, lengths.values()))
+      self._run("written", total, work, "Write" >> beam.ParDo(write))
     return [
-      shards.split_info(self._template(split, folder), writer.finalize()[0])
-      for split, writer in zip(examples, writers, strict=True)
+      shards.split_info(self._template(split, folder), counts)
+      for split, counts in lengths.items()
     ]
 
   def _template(

@@ -14,7 +14,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,13 @@ from data_preprocessing.examples import Draft, Outcome
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax import files
+from unloc_jax.annotations.records import VideoAnnotation
 
 _EXAMPLE = "example.json"
 _EMBEDDINGS = "embeddings.npy"
+# Workers share out lists of videos: so many, and no longer than this.
+_LISTS = 1024
+_MOST_IN_A_LIST = 64
 
 
 def fingerprint(record: Any) -> str:
@@ -51,6 +55,31 @@ def _plain(value: Any) -> Any:
       fields["tfrecord"] = "example"
     return fields
   raise TypeError(f"{type(value).__name__} has no fingerprint")
+
+
+def list_jobs(folder: epath.Path, jobs: Sequence[VideoJob]) -> list[str]:
+  """Writes lists of videos; returns the names of the lists."""
+  size = max(1, min(_MOST_IN_A_LIST, len(jobs) // _LISTS))
+  names = []
+  for start in range(0, len(jobs), size):
+    records = [dataclasses.asdict(job) for job in jobs[start : start + size]]
+    place = folder / f"videos-{start // size:06d}.list"
+    files.write_text(place, json.dumps(records))
+    names.append(os.fspath(place))
+  return names
+
+
+def listed_jobs(name: str) -> list[VideoJob]:
+  """Reads what `list_jobs` wrote."""
+  return [
+    VideoJob(
+      **{
+        **record,
+        "annotation": VideoAnnotation.from_json(record["annotation"]),
+      }
+    )
+    for record in json.loads(epath.Path(name).read_text())
+  ]
 
 
 def example_file(folder: str, job: VideoJob, settings: Settings) -> epath.Path:
@@ -89,7 +118,7 @@ def make(
   """
   example = example_file(folder, job, settings)
   try:
-    with explained(example), _written(example) as path:
+    with written(example) as path:
       with zipfile.ZipFile(path, "w") as archive:
         draft = _fill(archive, job, settings)
         text = json.dumps(draft.example, ensure_ascii=False)
@@ -98,13 +127,6 @@ def make(
   except BuildError as error:
     return error
   return dataclasses.replace(draft.outcome, bytes=size)
-
-
-@contextlib.contextmanager
-def _written(path: epath.Path) -> Iterator[str]:
-  """Gives a local file that becomes `path`, on any file system, when whole."""
-  with files.replacing(path) as beside, local(beside) as here:
-    yield here
 
 
 def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
@@ -136,19 +158,24 @@ def read(path: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def local(path: epath.Path) -> Iterator[str]:
-  """Gives a file of this machine that becomes `path`, wherever that is."""
-  if "://" not in os.fspath(path):
-    yield os.fspath(path)
-    return
-  with tempfile.TemporaryDirectory() as folder:
-    here = epath.Path(folder) / path.name
-    yield os.fspath(here)
-    try:
-      here.copy(path, overwrite=True)
-    except Exception as error:
-      # Every file system has errors of its own.
-      raise OSError(f"{type(error).__name__}: {error}") from error
+def written(path: epath.Path) -> Iterator[str]:
+  """Gives a file of this machine that becomes `path`, wherever that is.
+
+  Raises:
+    BuildError: The disk does not let it.
+  """
+  with explained(path), files.replacing(path) as beside:
+    if "://" not in os.fspath(path):
+      yield os.fspath(beside)
+      return
+    with tempfile.TemporaryDirectory() as folder:
+      here = epath.Path(folder) / path.name
+      yield os.fspath(here)
+      try:
+        here.copy(beside, overwrite=True)
+      except Exception as error:
+        # Every file system has errors of its own.
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ NO_QUERY = "no usable query"
 _MAX_BYTES = (1 << 31) - (1 << 20)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
   """What became of one video.
 

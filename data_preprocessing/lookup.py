@@ -30,7 +30,7 @@ EXTENSIONS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class VideoJob:
   """One video to turn into an example.
 

@@ -1,4 +1,8 @@
-"""Beam's part: the same pipelines run in threads here or on other machines."""
+"""Beam's part: the same pipeline runs in threads here or on other machines.
+
+What a runner is handed are names of files with lists of work, for some keep
+many copies of what they are handed in memory. Nothing is handed back.
+"""
 
 import contextlib
 import dataclasses
@@ -6,7 +10,8 @@ import logging
 import shlex
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import tqdm
@@ -111,15 +116,21 @@ def advance() -> None:
     _here.advance()
 
 
-@contextlib.contextmanager
-def opened(
-  what: str, total: int, worker_count: int, options: str
-) -> Iterator[beam.Pipeline]:
-  """Gives a pipeline that runs when the block ends.
+def run(
+  what: str,
+  total: int,
+  elements: Sequence[Any],
+  transforms: Sequence[beam.PTransform],
+  worker_count: int,
+  options: str,
+) -> None:
+  """Does something to all elements, in any order.
 
   Args:
     what: Is being done; shown with the progress, where it runs here.
-    total: How often it is to be done.
+    total: Videos that it is done to.
+    elements: A few thousand at most, and small.
+    transforms: What is done, one after the other.
     worker_count: Local worker processes.
     options: Beam pipeline options, as on a command line; "" runs here.
 
@@ -131,22 +142,17 @@ def opened(
     "--direct_running_mode=multi_threading",
     f"--direct_num_workers={worker_count}",
   ]
-  # Beam prints the tracebacks of errors that are explained here.
-  logger = logging.getLogger("apache_beam")
-  before = logger.level
-  logger.setLevel(logging.CRITICAL)
+  sharing: contextlib.AbstractContextManager[Here | None]
+  sharing = contextlib.nullcontext()
+  if not options:
+    sharing = _shared(what, total, worker_count)
   try:
-    with contextlib.ExitStack() as stack:
-      if not options:
-        here = stack.enter_context(_shared(what, total, worker_count))
+    with _quiet(), sharing as here:
       parsed = pipeline_options.PipelineOptions(flags)
-      # Some of TFDS's transforms take values of several types.
-      types = parsed.view_as(pipeline_options.TypeOptions)
-      types.pipeline_type_check = False
       with beam.Pipeline(options=parsed) as pipeline:
-        yield pipeline
-    if not options and here.failure is not None:
-      raise here.failure
+        work = pipeline | beam.Create(elements) | beam.Reshuffle()
+        for transform in transforms:
+          work |= transform
   except Exception as error:
     cause = _cause(error)
     if cause is None and not options:
@@ -155,6 +161,18 @@ def opened(
     raise BuildError(
       cause or f"--beam {options}: {type(error).__name__}: {line}"
     ) from error
+  if here is not None and here.failure is not None:
+    raise here.failure
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Keeps Beam from printing the tracebacks of errors we explain ourselves."""
+  logger = logging.getLogger("apache_beam")
+  before = logger.level
+  logger.setLevel(logging.CRITICAL)
+  try:
+    yield
   finally:
     logger.setLevel(before)
 
@@ -171,18 +189,6 @@ def _shared(what: str, total: int, worker_count: int) -> Iterator[Here]:
       yield _here
     finally:
       _here = None
-
-
-def make_examples(
-  pipeline: beam.Pipeline, jobs: Iterable[VideoJob], make: MakeExample
-) -> None:
-  """Adds to a pipeline that it makes the examples of some videos."""
-  _ = (
-    pipeline
-    | "Videos" >> beam.Create(jobs)
-    | "Spread" >> beam.Reshuffle()
-    | "Make" >> beam.ParDo(make)
-  )
 
 
 def _cause(error: BaseException) -> str | None:

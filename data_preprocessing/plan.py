@@ -43,8 +43,8 @@ class Plan:
   @property
   def total(self) -> int:
     """Annotated videos."""
-    parts = (*self.jobs.values(), *self.absent.values())
-    return sum(map(len, parts))
+    opened = sum(len(jobs) for jobs in self.jobs.values())
+    return opened + sum(len(gone) for gone in self.absent.values())
 
   @property
   def key(self) -> str:

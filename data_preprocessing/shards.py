@@ -1,13 +1,12 @@
-"""Examples that wait in files -> shards, by TFDS's writer for Beam.
+"""Examples that wait in files -> shards, as TFDS shuffles and writes them.
 
-The writer shuffles by key, deals the examples out to shards and sorts them
-there. It holds the examples of a shard in memory; so it is given the names of
-their files, and what they hold is read as it is written.
+TFDS's own writer for Beam has runners shuffle the examples and then holds a
+shard in memory. Here the names of their files are shuffled; an example is read
+when it is written.
 """
 
-import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -16,109 +15,80 @@ from etils import epath
 from tensorflow_datasets.core import (
   example_serializer,
   file_adapters,
+  hashing,
   writer,
 )
+from tensorflow_datasets.core.utils import shard_utils
 
 from data_preprocessing import cache, pipeline, schema
+from data_preprocessing.examples import Outcome
+from unloc_jax import files
 
 # What a record of a TFRecord takes beside its message.
 _FRAMING_BYTES = 16
 
 
-@dataclasses.dataclass(frozen=True)
-class Waiting:
-  """An example in its file. As long as that: the writer asks for bytes."""
+def deal(
+  split: str, made: Mapping[epath.Path, Outcome]
+) -> list[list[epath.Path]]:
+  """Deals the examples of a split out to shards, as TFDS does.
 
-  path: str
-  size: int
+  Args:
+    split: Its name.
+    made: Where each example waits -> what became of its video.
+  """
+  hasher = hashing.Hasher(split)
+  ordered = sorted(made, key=lambda p: hasher.hash_key(made[p].video_id))
+  count = shard_utils.ShardConfig().get_number_shards(
+    sum(outcome.bytes for outcome in made.values()), len(made)
+  )
+  ends = shard_utils.get_shard_boundaries(len(made), count)
+  starts = [0, *ends[:-1]]
+  return [ordered[a:b] for a, b in zip(starts, ends, strict=True)]
 
-  def __len__(self) -> int:
-    return self.size
+
+def list_examples(place: epath.Path, examples: Sequence[epath.Path]) -> str:
+  """Writes where the examples of a shard wait; returns the list's name."""
+  files.write_text(place, "\n".join(map(os.fspath, examples)))
+  return os.fspath(place)
 
 
-class _AsTheyAre(example_serializer.Serializer):
-  """Leaves examples where they wait."""
-
-  def serialize_example(self, example: Waiting) -> Waiting:
-    return example
-
-
-class ExampleWriter(writer.ExampleWriter):
-  """Reads examples from where they wait, one by one, into a shard."""
+class WriteShard(beam.DoFn):
+  """Writes a shard, reading its examples one by one."""
 
   def __init__(self, extract: str, embedding_width: int | None):
-    super().__init__(file_adapters.FileFormat.TFRECORD)
+    super().__init__()
     self._extract = extract
     self._embedding_width = embedding_width
 
-  def write(
-    self, path: epath.PathLike, examples: Iterable[tuple[Any, Waiting]]
-  ) -> None:
-    """Writes one shard. Raises BuildError where the disk does not let it."""
-    target = epath.Path(path)
-    with cache.explained(target), cache.local(target) as here:
+  def process(self, shard: tuple[str, str]) -> None:
+    """Writes (shard, list of its examples). Raises BuildError."""
+    path, examples = shard
+    adapter = writer.ExampleWriter(file_adapters.FileFormat.TFRECORD)
+    with cache.written(epath.Path(path)) as here:
+      names = epath.Path(examples).read_text().splitlines()
       try:
-        super().write(here, self._serialised(examples))
+        adapter.write(here, self._serialised(names))
       except tf.errors.OpError as error:
         raise OSError(error.message) from error
 
-  def _serialised(
-    self, examples: Iterable[tuple[Any, Waiting]]
-  ) -> Iterator[tuple[Any, bytes]]:
+  def _serialised(self, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
     features = schema.features(self._extract, self._embedding_width)
     serializer = example_serializer.ExampleSerializer(
       features.get_serialized_info()
     )
-    for key, waiting in examples:
-      example = features.encode_example(cache.read(waiting.path))
+    for key, name in enumerate(names):
+      example = features.encode_example(cache.read(name))
       message = serializer.get_tf_example(example)
       # Equal examples are equal bytes.
       yield key, message.SerializeToString(deterministic=True)
       pipeline.advance()
 
 
-def add(
-  to: beam.Pipeline,
-  template: tfds.core.ShardedFileTemplate,
-  examples: Mapping[str, Waiting],
-  example_writer: ExampleWriter,
-) -> writer.BeamWriter:
-  """Adds to a pipeline that it writes the shards of a split.
-
-  Args:
-    to: The pipeline.
-    template: Names the shards.
-    examples: Of the split, by key; at least one.
-    example_writer: Writes a shard.
-
-  Returns:
-    The writer, which knows the shards once the pipeline ran.
-  """
-  split = template.split
-  beam_writer = writer.BeamWriter(
-    serializer=_AsTheyAre({}),
-    filename_template=template,
-    hash_salt=split,
-    disable_shuffling=False,
-    example_writer=example_writer,
-  )
-
-  @beam.ptransform_fn
-  def write(waiting: Any) -> Any:
-    return beam_writer.write_from_pcollection(waiting)
-
-  _ = (
-    to
-    | f"Examples of {split}" >> beam.Create(list(examples.items()))
-    | f"Shards of {split}" >> write()
-  )
-  return beam_writer
-
-
 def split_info(
   template: tfds.core.ShardedFileTemplate, lengths: Sequence[int]
 ) -> tfds.core.SplitInfo:
-  """Describes a split that has been written."""
+  """Describes a split whose shards, of so many examples, are written."""
   paths = template.sharded_filepaths(len(lengths))
   size = sum(int(path.stat().length) for path in paths)
   return tfds.core.SplitInfo(

@@ -40,7 +40,7 @@ _BATCH, _BATCH_ON_CPU = 32, 8
 
 @dataclasses.dataclass(frozen=True)
 class TowerEmbedder:
-  """`data_preprocessing.features.Embedder` of one image tower.
+  """One image tower, as `data_preprocessing.features` uses it.
 
   No device is touched before the first frame: other processes may need it.
 

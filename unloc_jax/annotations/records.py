@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Query:
   """A sentence, or the name of a class, asked of one video.
 
@@ -19,7 +19,7 @@ class Query:
   annotation: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Segment:
   """A stretch of video that answers a query.
 
@@ -34,7 +34,7 @@ class Segment:
   query: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class VideoAnnotation:
   """What an annotation file says of one video.
 
@@ -55,3 +55,15 @@ class VideoAnnotation:
   segments: tuple[Segment, ...]
   path: str | None = None
   names: tuple[str, ...] = ()
+
+  @classmethod
+  def from_json(cls, record: dict[str, Any]) -> "VideoAnnotation":
+    """Reads `dataclasses.asdict` of an annotation, once it was JSON."""
+    return cls(
+      **{
+        **record,
+        "queries": tuple(Query(**query) for query in record["queries"]),
+        "segments": tuple(Segment(**one) for one in record["segments"]),
+        "names": tuple(record["names"]),
+      }
+    )
