@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from data_preprocessing import contact_sheet
 from unloc_jax import files
-from unloc_jax.config.data import data_config
+from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline, shards, sources
 
@@ -183,9 +183,11 @@ def inspect(
     Counts and histograms.
   """
   kind, names = splits(folder)
-  config = data_config()
-  config.path, config.format = os.fspath(folder), kind
-  config.mediasequence_frame_rate = frame_rate
+  config = base()
+  # Captions are told apart by number and text, and so are classes.
+  config.task = "moment_retrieval"
+  config.data.path, config.data.format = os.fspath(folder), kind
+  config.data.mediasequence_frame_rate = frame_rate
   name, line = about(folder)
   texts = [f"{name}: {line}"]
   shown: dict[str, list[contact_sheet.Shown]] = {}
