@@ -33,19 +33,9 @@ def seconds(action: Callable[[], object]) -> float:
 
 def command(export: str, video: str) -> list[str]:
   """The command that asks a video one sentence."""
-  return [
-    sys.executable,
-    "-m",
-    "unloc_jax.predict",
-    "--export",
-    export,
-    "--video",
-    video,
-    "--query",
-    "a red circle moves",
-    "--format",
-    "jsonl",
-  ]
+  start = [sys.executable, "-m", "unloc_jax.predict", "--format", "jsonl"]
+  asked = ["--video", video, "--query", "a red circle moves"]
+  return [*start, "--export", export, *asked]
 
 
 def run(export: str, video: str) -> None:

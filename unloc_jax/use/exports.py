@@ -47,20 +47,6 @@ class Export:
   metrics: dict[str, dict[str, float]]
   encoder_hash: str
 
-  def parts(self) -> Parts:
-    """What the config builds.
-
-    Raises:
-      ValueError: The config is of another version of unloc_jax.
-    """
-    try:
-      return Parts.from_config(self.config)
-    except (AttributeError, KeyError, TypeError) as error:
-      raise ValueError(
-        f"{self.folder}: its config is of another version of unloc_jax "
-        f"({str(error).splitlines()[0]}); export the run again"
-      ) from error
-
   def params(self, parts: Parts) -> dict[str, np.ndarray]:
     """The weights, {path: float32 array}, stacked as the model wants them.
 
@@ -105,7 +91,7 @@ def read(folder: str) -> Export:
 
 
 def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
-  config = _config(folder)
+  config = stored.read(folder / weights.CONFIG)
   if config.text.class_embeddings:
     config.text.class_embeddings = str(folder / CLASS_EMBEDDINGS)
   names = [field.name for field in dataclasses.fields(Source)]
@@ -118,11 +104,6 @@ def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
     metrics=values["metrics"],
     encoder_hash=values["encoder_hash"],
   )
-
-
-def _config(folder: pathlib.Path) -> ml_collections.ConfigDict:
-  """The run's config, which stands beside the weights."""
-  return stored.read(folder / weights.CONFIG).unlock()
 
 
 def restore_params(folder: str, parts: Parts, mesh: Mesh) -> FlatParams:

@@ -19,14 +19,14 @@ import jax
 import numpy as np
 
 from unloc_jax.models.unloc import UnLoc
-from unloc_jax.training.state import nest
+from unloc_jax.training.state import Parts, nest
 from unloc_jax.use import exports, questions, windows
 from unloc_jax.use.answers import Answer, Moment, rank, spans
 from unloc_jax.use.asking import Asker
 from unloc_jax.use.encoded import EncodedVideo, read_index
 from unloc_jax.use.frames import DEFAULT_LIMITS, Decoder, Limits
 
-Progress = Callable[[float], None]
+Progress = Callable[[float], object]
 
 
 def _quiet(seconds: float) -> None:
@@ -45,7 +45,7 @@ class Localizer:
   """
 
   def __init__(self, export: exports.Export, limits: Limits = DEFAULT_LIMITS):
-    parts = export.parts()
+    parts = Parts.from_config(export.config)
     self.export = export
     self.labels = export.labels
     self._params = jax.device_put(export.params(parts))

@@ -110,6 +110,4 @@ def _encode(localizer: Localizer, path: str) -> EncodedVideo:
     leave=False,
     disable=None,  # Silent where nobody is watching.
   ) as bar:
-    return localizer.encode_video(
-      path, lambda seconds: bar.update(seconds - bar.n) or None
-    )
+    return localizer.encode_video(path, lambda now: bar.update(now - bar.n))
