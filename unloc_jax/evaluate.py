@@ -25,7 +25,7 @@ from unloc_jax.metrics import Report, show
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import processes, sharding
 from unloc_jax.results import submissions
-from unloc_jax.results.drawing import Gallery
+from unloc_jax.results.drawing.gallery import Gallery
 from unloc_jax.task.detections import (
   DecodeSpec,
   Detections,

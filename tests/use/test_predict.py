@@ -79,7 +79,7 @@ def _same(found: list[dict], wanted: list[Moment]) -> None:
 def test_command_gives_what_the_api_gives(
   ask, videos, localizer, encoded, tmp_path
 ):
-  outs = ("--plot", tmp_path / "p.png", "--clips", tmp_path / "clips")
+  outs = ("--plot", tmp_path / "p", "--clips", tmp_path / "clips")
   asked = ("--query", "a red square", "--top_k", 2, "--format", "json")
   code, out, _ = ask(videos[:2], *asked, *outs)
   assert code == 0
@@ -196,7 +196,7 @@ def test_labels_of_a_file_are_detected_and_segmented(
     _same(json.loads(out), wanted)
 
 
-def test_prediction_does_without_tensorflow(exported_folder, videos):
+def test_prediction_does_without_tensorflow(exported_folder, videos, tmp_path):
   code = (
     "import sys\n"
     "from unloc_jax import predict\n"
@@ -207,6 +207,7 @@ def test_prediction_does_without_tensorflow(exported_folder, videos):
     "assert not {'tensorflow', 'apache_beam', 'orbax'} & set(sys.modules)\n"
   )
   arguments = ["--export", str(exported_folder), "--video", str(videos[0])]
+  arguments += ["--plot", str(tmp_path / "p.png")]
   done = subprocess.run(
     [sys.executable, "-c", code, *arguments, "--query", "x"],
     capture_output=True,

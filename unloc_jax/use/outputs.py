@@ -5,12 +5,15 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+import numpy as np
 import tqdm
 
 from unloc_jax import files
 from unloc_jax.media.clips import cut_clip
 from unloc_jax.use import formats
 from unloc_jax.use.requests import Found
+
+_DRAWN = 5  # Moments of a query.
 
 
 def names(paths: Sequence[str], ending: str) -> list[str]:
@@ -52,15 +55,27 @@ def plot(found: Sequence[Found], out: pathlib.Path) -> None:
 
   One question gives `out` itself, several OUT_1.png, OUT_2.png, ...
   """
-  from unloc_jax.use.timelines import draw  # Matplotlib takes its time.
+  from unloc_jax.results.drawing import figures  # Matplotlib takes its time.
 
+  out = out.with_suffix(out.suffix or ".png")
   wanted = [(item, answer) for item in found for answer in item.answers]
   for number, (item, answer) in enumerate(wanted, start=1):
     path = out
     if len(wanted) > 1:
-      path = out.with_name(f"{out.stem}_{number}{out.suffix or '.png'}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw(answer, item.duration, pathlib.Path(item.path).name).savefig(path)
+      path = out.with_name(f"{out.stem}_{number}{out.suffix}")
+    shown = [(m.start, m.end, m.score) for m in answer.moments[:_DRAWN]]
+    best = np.array(shown).reshape(-1, 3)
+    figure = figures.timeline(
+      f"“{answer.query}”  —  {pathlib.Path(item.path).name}",
+      item.duration,
+      None,
+      best[:, :2],
+      best[:, 2],
+      answer.times,
+      answer.relevance,
+    )
+    with files.replacing(path) as beside:
+      figure.savefig(beside)
     print(f"{path}: drawn", file=sys.stderr)
 
 

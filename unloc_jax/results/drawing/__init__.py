@@ -1,3 +1,1 @@
-"""Pictures of what evaluation found."""
-
-from unloc_jax.results.drawing.gallery import Gallery as Gallery
+"""Pictures of what was found."""

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 _TRUTH, _FOUND, _CURVE = "#2a9d8f", "#e76f51", "#264653"
 _THUMBNAILS = 12
-_SHOWN_DETECTIONS = 3
 
 
 class Event(NamedTuple):
@@ -41,7 +40,7 @@ def _figure(
 def timeline(
   title: str,
   duration: float,
-  truth: np.ndarray,
+  truth: np.ndarray | None,
   segments: np.ndarray,
   scores: np.ndarray,
   times: np.ndarray,
@@ -53,8 +52,8 @@ def timeline(
   Args:
     title: What was asked.
     duration: Seconds.
-    truth: [S, 2], true segments in seconds.
-    segments: [K, 2], found segments in seconds, best first.
+    truth: [S, 2], true segments in seconds; None where nobody knows.
+    segments: [K, 2], found segments in seconds, best first; all are drawn.
     scores: [K].
     times: [T], seconds of the sampled frames.
     curve: [T], their relevance, 0 to 1.
@@ -88,22 +87,24 @@ def _draw_strip(axis, frames, seconds) -> None:
 
 def _draw_segments(axis, truth, segments, scores) -> None:
   """True segments above, the best found ones below."""
-  for start, end in truth:
-    axis.barh(0, end - start, left=start, color=_TRUTH, height=0.7)
-  shown = segments[:_SHOWN_DETECTIONS]
-  for row, (start, end) in enumerate(shown, start=1):
+  names = []
+  if truth is not None:
+    names = ["true"]
+    for start, end in truth:
+      axis.barh(0, end - start, left=start, color=_TRUTH, height=0.7)
+  for rank, (start, end) in enumerate(segments):
     axis.barh(
-      row,
+      len(names),
       end - start,
       left=start,
       color=_FOUND,
       height=0.7,
-      alpha=1.0 if row == 1 else 0.45,
+      alpha=0.45 if rank else 1.0,
     )
-    axis.text(end, row, f" {scores[row - 1]:.2f}", va="center", fontsize=8)
-  axis.set_yticks(
-    range(len(shown) + 1), ["true", *(f"#{i + 1}" for i in range(len(shown)))]
-  )
+    said = f" {scores[rank]:.2f}"
+    axis.text(end, len(names), said, va="center", fontsize=8)
+    names.append(f"#{rank + 1}")
+  axis.set_yticks(range(len(names)), names)
   axis.invert_yaxis()
 
 

@@ -14,6 +14,7 @@ from unloc_jax.results.submissions.base import caption_rows, video_rows
 from unloc_jax.task.detections import Detections, listed, seconds_per_position
 from unloc_jax.training.state import Parts
 
+_BEST = 3  # Moments shown of a query.
 _RANKED = 5  # Classes shown of a classified video.
 
 Batch = Mapping[str, np.ndarray]
@@ -63,14 +64,14 @@ class Gallery:
 
   def _asked(self, batch, found, b, q, index, query) -> Figure:
     video = self._split.table[index]
-    keep = found.scores[b, q] > 0
+    best = np.flatnonzero(found.scores[b, q] > 0)[:_BEST]
     shown, times, frames = self._seen(batch, b)
     return figures.timeline(
       f"“{video.texts[query]}”  —  {video.video_id}",
       video.duration,
       self._split.table.segments_of(index, query),
-      found.segments[b, q][keep],
-      found.scores[b, q][keep],
+      found.segments[b, q][best],
+      found.scores[b, q][best],
       times,
       found.curve[b, q][shown],
       frames,
