@@ -30,9 +30,9 @@ from unloc_jax.task.detections import (
   DecodeSpec,
   Detections,
   detect,
-  seconds_per_position,
 )
 from unloc_jax.task.prompts import class_texts, encode_prompts
+from unloc_jax.task.sampling import Sampling
 from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
 from unloc_jax.training.state import FlatParams, Parts, nest
@@ -58,13 +58,14 @@ def eval_step(
     return model.localize(video, batch["frame_mask"], texts)
 
   predictions: Any = parts.model.apply(nest(dict(params)), method=run)
+  sampling = Sampling.from_config(parts.config)
   return detect(
     parts.task,
     parts.pyramid,
     DecodeSpec(**parts.config.decode.to_dict()),
     predictions,
     batch["frame_mask"],
-    seconds_per_position(parts.config.data, batch),
+    sampling.seconds_per_position(batch["frame_count"], batch["frame_rate"]),
     batch["duration"],
   )
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from unloc_jax.data import ops, rand_augment
 from unloc_jax.data.tokenizer import Tokenizer
+from unloc_jax.task.sampling import Sampling
 
 
 def png_free_jpeg(pixels: np.ndarray) -> bytes:
@@ -56,60 +57,22 @@ def both(op: ops.Op, entries: dict) -> dict[str, np.ndarray]:
   return eager
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 5000), st.integers(1, 300), st.floats(0.5, 60))
-def test_linspace_positions_and_segments(count, frames, rate):
-  entries = {
-    "frame_count": tf.constant(count),
-    "frame_rate": tf.constant(rate, tf.float32),
-    "segments": tf.constant([[1.0, 2.0]]),
-  }
-  out = ops.sample_linspace(frames)(entries)
-  index = out["frame_index"].numpy()
-  exact = [i * (count - 1) // max(frames - 1, 1) for i in range(frames)]
-  assert index.tolist() == exact
-  assert out["frame_mask"].numpy().all()
-  # A segment end that is stored frame n lands at n (T-1) / (N-1).
-  expected = np.array([[1.0, 2.0]]) * rate * (frames - 1) / max(count - 1, 1)
-  np.testing.assert_allclose(out["segments"], expected, rtol=1e-5)
-
-
-def test_linspace_is_the_rule_of_the_paper():
-  out = both(ops.sample_linspace(7), record(count=20))
-  np.testing.assert_array_equal(
-    out["frame_index"], np.floor(np.linspace(0, 19, 7)).astype(int)
-  )
-
-
-@pytest.mark.parametrize(
-  ("rate", "stored", "index", "mask"),
-  [
-    (1.0, 2.0, [0, 2, 4, 5, 5], [1, 1, 1, 0, 0]),
-    (2.0, 2.0, [0, 1, 2, 3, 4], [1, 1, 1, 1, 1]),
-    (0.3, 0.1, [0, 0, 0, 1, 1], [1, 1, 1, 1, 1]),
-  ],
-)
-def test_rate_sampling(rate, stored, index, mask):
-  entries = record(frame_rate=tf.constant(stored))
-  out = both(ops.sample_rate(5, rate), entries)
-  assert out["frame_index"].tolist() == index
-  assert out["frame_mask"].tolist() == [bool(m) for m in mask]
+def test_sampling_in_a_graph_is_that_of_numpy():
+  sampling = Sampling("linspace", 7, 1.0)
+  out = both(ops.sample(sampling), record(count=20))
+  index, mask = sampling.frames(20, 2.0)
+  np.testing.assert_array_equal(out["frame_index"], index)
+  np.testing.assert_array_equal(out["frame_mask"], mask)
   np.testing.assert_allclose(
-    out["segments"], np.asarray(entries["segments"]) * rate
+    out["segments"], np.asarray(record()["segments"]) * 2 * 6 / 19, rtol=1e-6
   )
-
-
-def test_tenths_of_a_second_are_whole_frames():
-  entries = record(frame_rate=tf.constant(30.0), frame_count=tf.constant(999))
-  out = both(ops.sample_rate(100, 10.0), entries)
-  assert out["frame_index"].tolist() == list(range(0, 300, 3))
 
 
 def pixels(entries: dict, frames: int, decode: ops.Op) -> dict:
   return both(
     ops.chain(
       [
-        ops.sample_linspace(frames),
+        ops.sample(Sampling("linspace", frames, 1.0)),
         ops.take_frames,
         decode,
         ops.spread_frames,
@@ -133,7 +96,9 @@ def test_centre_crop_without_resizing_is_exact():
 
 
 def test_a_short_video_repeats_frames_and_decodes_each_once():
-  sampled = ops.chain([ops.sample_linspace(9), ops.take_frames])(record(4))
+  sampled = ops.chain(
+    [ops.sample(Sampling("linspace", 9, 1.0)), ops.take_frames]
+  )(record(4))
   assert sampled["frames"].shape == (4,)
   out = pixels(record(4), 9, ops.decode_crop(16, 24))["frames"]
   blue = out[:, 0, 0, 2].astype(int)
@@ -154,7 +119,7 @@ def test_padding_frames_are_zero():
   out = both(
     ops.chain(
       [
-        ops.sample_rate(5, 1.0),
+        ops.sample(Sampling("rate", 5, 1.0)),
         ops.take_frames,
         ops.decode_crop(16, 24),
         ops.spread_frames,
@@ -345,7 +310,7 @@ def test_tokens_and_padding():
 
 def test_embeddings_of_sampled_frames():
   table = np.arange(12, dtype=np.float32).reshape(6, 2)
-  op = ops.chain([ops.sample_rate(5, 1.0), ops.take_embeddings])
+  op = ops.chain([ops.sample(Sampling("rate", 5, 1.0)), ops.take_embeddings])
   out = both(op, record(embeddings=tf.constant(table)))
   np.testing.assert_array_equal(out["embeddings"][:3], table[[0, 2, 4]])
   assert not out["embeddings"][3:].any()

@@ -24,7 +24,7 @@ import numpy as np
 from tests.parity.golden import Golden
 from tests.parity.reference import from_reference
 from unloc_jax.models.unloc import UnLoc
-from unloc_jax.task import decode
+from unloc_jax.task import decode, sampling
 from unloc_jax.task.objective import compute_losses, make_targets
 
 OUTPUT_TOLERANCE = (5e-5, 1e-5)  # absolute or relative
@@ -284,7 +284,7 @@ def _decoded(golden: Golden) -> tuple[np.ndarray, np.ndarray]:
     away = spec.positions * (stride - 1) + first[:, None]
     segments = segments + away[:, None, :, None]
     seconds_per_position = np.full_like(total, step)
-  seconds = decode.to_seconds(
+  seconds = sampling.to_seconds(
     segments,
     jnp.asarray(seconds_per_position, jnp.float32),
     jnp.asarray(total * step, jnp.float32),

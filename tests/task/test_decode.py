@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unloc_jax.task import decode
+from unloc_jax.task import decode, sampling
 from unloc_jax.task.pyramid import PyramidSpec
 
 CASES, BOXES = 1500, 20
@@ -120,6 +120,6 @@ def test_points_to_seconds():
     segments[0, 0],
     [[-1.5, 1.5], [-0.5, 2.5], [0.5, 3.5], [1.5, 4.5], [-3, 3], [-1, 5]],
   )
-  seconds = decode.to_seconds(segments, jnp.array([2.0]), jnp.array([7.0]))
+  seconds = sampling.to_seconds(segments, jnp.array([2.0]), jnp.array([7.0]))
   np.testing.assert_array_equal(seconds[0, 0, 3], [3, 7])
   np.testing.assert_array_equal(seconds[0, 0, 4], [0, 6])

@@ -1,12 +1,10 @@
-"""Windows cover videos; sampling is that of the input pipeline."""
+"""Windows cover videos; what overlaps is blended."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from unloc_jax.data import ops
 from unloc_jax.use import windows
 
 
@@ -43,32 +41,6 @@ def test_no_more_than_a_window_is_held():
     most = max(most, alive)
     del window
   assert most <= 12
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-  count=st.integers(1, 300),
-  num_frames=st.integers(1, 40),
-  frame_rate=st.sampled_from([1.0, 2.0, 5.0, 10.0, 29.97]),
-  rate=st.sampled_from([0.5, 1.0, 2.0, 10.0]),
-  sampling=st.sampled_from(["linspace", "rate"]),
-)
-def test_sampling_is_that_of_the_pipeline(
-  count, num_frames, frame_rate, rate, sampling
-):
-  op = ops.sample_linspace(num_frames)
-  if sampling == "rate":
-    op = ops.sample_rate(num_frames, rate)
-  record = op(
-    {
-      "frame_count": tf.constant(count),
-      "frame_rate": tf.constant(frame_rate, tf.float32),
-      "segments": tf.zeros([0, 2]),
-    }
-  )
-  index, mask = windows.sample(count, frame_rate, num_frames, sampling, rate)
-  np.testing.assert_array_equal(index, record["frame_index"])
-  np.testing.assert_array_equal(mask, record["frame_mask"])
 
 
 def test_blend_of_one_window_is_itself():

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from unloc_jax.data import crop, rand_augment
+from unloc_jax.task.sampling import Sampling
 
 Record = dict[str, Any]
 Op = Callable[[Record], Record]
@@ -57,57 +58,34 @@ def chain(ops: Sequence[Op]) -> Op:
   return apply
 
 
-def sample_linspace(num_frames: int) -> Op:
-  """Positions of T frames spread over all N, the first and last included.
+def sample(sampling: Sampling) -> Op:
+  """Adds frame_index int32 [T], frame_mask bool [T], see `Sampling.frames`.
 
-  Position i is frame floor(i (N-1) / (T-1)), in integers: float32 rounding
-  must not turn a whole number into the frame before. Adds frame_index [T],
-  frame_mask [T]; segments turn from seconds to sampled positions.
+  Segments turn from seconds to sampled positions.
   """
+  length = sampling.num_frames
+
+  def places(
+    count: np.ndarray, rate: np.ndarray, segments: np.ndarray
+  ) -> tuple[np.ndarray, ...]:
+    index, mask = sampling.frames(int(count), float(rate))
+    return index, mask, sampling.to_positions(segments, int(count), float(rate))
 
   def apply(record: Record) -> Record:
-    last = record["frame_count"] - 1
-    steps = max(num_frames - 1, 1)
-    index = tf.range(num_frames, dtype=tf.int64) * tf.cast(last, tf.int64)
-    scale = tf.cast(num_frames - 1, tf.float32) / tf.cast(
-      tf.maximum(last, 1), tf.float32
+    index, mask, segments = tf.numpy_function(
+      places,
+      [record["frame_count"], record["frame_rate"], record["segments"]],
+      (tf.int32, tf.bool, tf.float32),
+      stateful=False,
     )
     return {
       **record,
-      "frame_index": tf.cast(index // steps, tf.int32),
-      "frame_mask": tf.ones([num_frames], tf.bool),
-      "segments": record["segments"] * record["frame_rate"] * scale,
+      "frame_index": tf.ensure_shape(index, [length]),
+      "frame_mask": tf.ensure_shape(mask, [length]),
+      "segments": tf.ensure_shape(segments, [None, 2]),
     }
 
   return apply
-
-
-def sample_rate(num_frames: int, rate: float) -> Op:
-  """Positions of one frame per 1/rate seconds, the first T of them.
-
-  Adds frame_index [T], frame_mask [T]; segments turn from seconds to sampled
-  positions.
-  """
-
-  def apply(record: Record) -> Record:
-    times = tf.range(num_frames, dtype=tf.float32) / rate
-    # Half a thousandth of a frame: 0.1 s at 10 fps is frame 1, not 0.99999.
-    index = tf.cast(tf.floor(times * record["frame_rate"] + 5e-4), tf.int32)
-    return {
-      **record,
-      "frame_index": tf.minimum(index, record["frame_count"] - 1),
-      "frame_mask": index < record["frame_count"],
-      "segments": record["segments"] * rate,
-    }
-
-  return apply
-
-
-def sample(sampling: str, num_frames: int, rate: float) -> Op:
-  """The op of `config.data.sampling`."""
-  if sampling == "linspace":
-    return sample_linspace(num_frames)
-  return sample_rate(num_frames, rate)
 
 
 def take_embeddings(record: Record) -> Record:

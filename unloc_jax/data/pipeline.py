@@ -21,6 +21,7 @@ from unloc_jax.data import mediasequence, ops, shards, sources, tfds_source
 from unloc_jax.data import table as table_lib
 from unloc_jax.data import tokenizer as tokenizer_lib
 from unloc_jax.data.stream import BatchStream
+from unloc_jax.task.sampling import Sampling
 from unloc_jax.task.tasks import get_task
 
 _GIB = 2**30
@@ -188,7 +189,7 @@ Plan = Callable[[int], RowPlan]
 def _processing(split: Split, training: bool) -> ops.Op:
   """The recipe from a record dictionary to a row."""
   c = split.config.data
-  steps = [ops.sample(c.sampling, c.num_frames, c.rate)]
+  steps = [ops.sample(Sampling.from_config(split.config))]
   if get_task(split.config.task).texts == "captions":
     steps.append(ops.choose_queries(c.max_queries, random=training))
     tokenizer = tokenizer_lib.Tokenizer(c.max_tokens)

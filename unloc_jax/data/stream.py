@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from unloc_jax.data import ops, shards
 from unloc_jax.data.batch import Batch
+from unloc_jax.task.sampling import Sampling
 
 if TYPE_CHECKING:
   from unloc_jax.data.pipeline import Split
@@ -145,11 +146,11 @@ def _explained(
 
 def _wrong_frame(split: Split, data: ops.Record) -> str | None:
   """The first sampled frame that cannot be decoded, and why; or None."""
-  config, images = split.config.data, data["frames"]
+  images = data["frames"]
   count = int(tf.size(images))
   if not count:
     return "holds no frame"
-  sampled = ops.sample(config.sampling, config.num_frames, config.rate)(data)
+  sampled = ops.sample(Sampling.from_config(split.config))(data)
   size = None
   for i in sorted({0, *sampled["frame_index"].numpy().tolist()}):
     if i >= count:

@@ -23,21 +23,6 @@ def decode_segments(spec: PyramidSpec, displacement: jax.Array) -> jax.Array:
   return jnp.asarray(spec.positions)[:, None] + sign * distance
 
 
-def to_seconds(
-  segments: jax.Array, seconds_per_position: jax.Array, duration: jax.Array
-) -> jax.Array:
-  """Segments [B, ..., 2] in sampled frames -> seconds, clipped to the video.
-
-  Args:
-    segments: float32 [B, ..., 2].
-    seconds_per_position: float32 [B], seconds between two sampled frames.
-    duration: float32 [B], seconds.
-  """
-  shape = (-1,) + (1,) * (segments.ndim - 1)
-  seconds = segments * seconds_per_position.reshape(shape)
-  return jnp.clip(seconds, 0.0, duration.reshape(shape))
-
-
 def tiou(segment: jax.Array, segments: jax.Array) -> jax.Array:
   """Temporal IoU of one segment [2] with many [N, 2]; 0 for empty ones."""
   overlap = jnp.minimum(segment[1], segments[:, 1]) - jnp.maximum(

@@ -4,18 +4,17 @@ Evaluation and prediction both go through here, so they agree.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
 from unloc_jax.models.unloc import Predictions
 from unloc_jax.task import decode
 from unloc_jax.task.pyramid import PyramidSpec
+from unloc_jax.task.sampling import to_seconds
 from unloc_jax.task.tasks import Task
 
 # On the devices, or NumPy once gathered on the host.
@@ -59,16 +58,6 @@ class Detections:
   curve: Array
 
 
-def seconds_per_position(
-  data: ml_collections.ConfigDict, batch: Mapping[str, jax.Array]
-) -> jax.Array:
-  """Seconds between two sampled frames of each video, float32 [B]."""
-  if data.sampling == "rate":
-    return jnp.full_like(batch["frame_rate"], 1.0 / data.rate)
-  span = (batch["frame_count"] - 1) / batch["frame_rate"]
-  return span / max(data.num_frames - 1, 1)
-
-
 def detect(
   task: Task,
   spec: PyramidSpec,
@@ -86,7 +75,7 @@ def detect(
     options: Of soft-NMS.
     predictions: Relevance [B, Q, P], displacement [B, Q, P, 2].
     frame_mask: bool [B, T].
-    seconds: float32 [B], see `seconds_per_position`.
+    seconds: float32 [B], see `Sampling`.
     duration: float32 [B], seconds.
   """
   scores = jax.nn.sigmoid(predictions.relevance)
@@ -118,7 +107,7 @@ def candidates(
   scores = jnp.where(spec.point_mask(frame_mask)[:, None], scores, 0.0)
   assert predictions.displacement is not None
   frames = decode.decode_segments(spec, predictions.displacement)
-  return decode.to_seconds(frames, seconds, duration), scores
+  return to_seconds(frames, seconds, duration), scores
 
 
 def suppress(

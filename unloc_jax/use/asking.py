@@ -13,12 +13,12 @@ from concurrent import futures
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from unloc_jax.models.unloc import Texts, UnLoc
 from unloc_jax.task import detections
 from unloc_jax.task.prompts import encode_prompts
+from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts, nest
 from unloc_jax.use import windows
 from unloc_jax.use.answers import Answer, Moment
@@ -54,12 +54,9 @@ class Asker:
 
   def steps(self, counts: np.ndarray, rate: float) -> np.ndarray:
     """Seconds between sampled frames of windows of N frames, float32 [W]."""
-    data = self._parts.config.data
-    batch = {
-      "frame_count": jnp.asarray(counts),
-      "frame_rate": jnp.full(counts.shape, rate, jnp.float32),
-    }
-    return np.asarray(detections.seconds_per_position(data, batch))
+    sampling = Sampling.from_config(self._parts.config)
+    rates = np.full(counts.shape, rate, np.float32)
+    return np.asarray(sampling.seconds_per_position(counts, rates))
 
   def moments(
     self,

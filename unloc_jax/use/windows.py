@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from unloc_jax.media import resizing
+from unloc_jax.task.sampling import Sampling
 from unloc_jax.use.exports import Export
 
 Item = TypeVar("Item")
@@ -76,12 +77,13 @@ def _clips(
   duration: float,
   show: Callable[[list[Item], np.ndarray, np.ndarray], np.ndarray],
 ) -> Iterator[Clip]:
-  rate, data = export.source.frame_rate, export.config.data
+  rate = export.source.frame_rate
+  sampling = Sampling.from_config(export.config)
   length = length_in_frames(export.window_seconds, rate)
   for first, held, is_last in cut(frames, length):
     start, count = first / rate, len(held)
     end = duration if is_last else (first + count) / rate
-    index, mask = sample(count, rate, data.num_frames, data.sampling, data.rate)
+    index, mask = sampling.frames(count, rate)
     yield Clip(show(held, index, mask), mask, start, end - start, count)
 
 
@@ -116,30 +118,6 @@ def cut(
     count += 1
   if held:
     yield count - len(held), list(held), True
-
-
-def sample(
-  count: int, frame_rate: float, num_frames: int, sampling: str, rate: float
-) -> tuple[np.ndarray, np.ndarray]:
-  """Which frames of a window the model sees.
-
-  Args:
-    count: N, frames of the window.
-    frame_rate: Of those frames, per second.
-    num_frames: T.
-    sampling: "linspace" or "rate", see `config.data`.
-    rate: Frames per second of sampling "rate".
-
-  Returns:
-    int64 [T], indices of frames, and bool [T], False where there is none.
-  """
-  if sampling == "linspace":
-    index = np.arange(num_frames) * (count - 1) // max(num_frames - 1, 1)
-    return index, np.ones(num_frames, bool)
-  times = np.arange(num_frames, dtype=np.float32) / np.float32(rate)
-  index = np.floor(times * np.float32(frame_rate) + np.float32(5e-4))
-  index = index.astype(np.int64)
-  return np.minimum(index, count - 1), index < count
 
 
 def blend(

@@ -11,7 +11,8 @@ from unloc_jax.metrics import segmentation
 from unloc_jax.results.drawing import figures
 from unloc_jax.results.drawing.figures import Event
 from unloc_jax.results.submissions.base import caption_rows, video_rows
-from unloc_jax.task.detections import Detections, listed, seconds_per_position
+from unloc_jax.task.detections import Detections, listed
+from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts
 
 _BEST = 3  # Moments shown of a query.
@@ -24,7 +25,7 @@ class Gallery:
   """Draws evenly spread videos of a split: of captions, the first asked."""
 
   def __init__(self, parts: Parts, split: Split):
-    self._data = parts.config.data
+    self._sampling = Sampling.from_config(parts.config)
     self._split = split
     count = min(parts.config.eval.num_drawn, len(split.table))
     if parts.task.targets == "tags":
@@ -57,10 +58,11 @@ class Gallery:
   def _seen(self, batch: Batch, b: int):
     """Indices, times and pictures of the sampled frames of a row."""
     shown = np.flatnonzero(batch["frame_mask"][b])
-    row = {key: batch[key][b] for key in ("frame_count", "frame_rate")}
-    seconds = float(seconds_per_position(self._data, row))
+    seconds = self._sampling.seconds_per_position(
+      batch["frame_count"][b], batch["frame_rate"][b]
+    )
     frames = batch["frames"][b][shown] if "frames" in batch else None
-    return shown, shown * seconds, frames
+    return shown, shown * float(seconds), frames
 
   def _asked(self, batch, found, b, q, index, query) -> Figure:
     video = self._split.table[index]

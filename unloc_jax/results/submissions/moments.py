@@ -10,6 +10,7 @@ from unloc_jax.data.pipeline import Split
 from unloc_jax.metrics import Report, qvhighlights, recall
 from unloc_jax.results.submissions.base import Batch, Submission, caption_rows
 from unloc_jax.task.detections import Detections
+from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts
 
 _CLIP_SECONDS = 2.0  # QVHighlights scores saliency per clip of this length.
@@ -90,15 +91,13 @@ class Highlights(Moments):
     self, index: int, curve: np.ndarray, mask: np.ndarray
   ) -> dict[str, Any]:
     """Saliency: the relevance of the frames at the clips' centres."""
-    data = self.parts.config.data
-    duration = self.split.table[index].duration
-    centres = np.arange(_CLIP_SECONDS / 2, duration, _CLIP_SECONDS)
+    video = self.split.table[index]
+    step = Sampling.from_config(self.parts.config).seconds_per_position(
+      video.frame_count, video.frame_rate
+    )
+    centres = np.arange(_CLIP_SECONDS / 2, video.duration, _CLIP_SECONDS)
     valid = np.flatnonzero(mask)
-    if data.sampling == "rate":
-      times = valid / data.rate
-    else:
-      times = np.linspace(0, duration, data.num_frames)[valid]
-    saliency = np.interp(centres, times, curve[valid])
+    saliency = np.interp(centres, valid * float(step), curve[valid])
     return {"pred_saliency_scores": saliency.astype(float).tolist()}
 
   def score(self) -> Report:
