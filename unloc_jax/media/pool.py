@@ -164,7 +164,7 @@ class Pool:
   def close(self) -> None:
     """Ends every process, whatever it is doing."""
     self._closed = True
-    self._pool.stop()
+    self._pool.stop()  # type: ignore[no-untyped-call]
     self._pool.join()
 
   def __enter__(self) -> Self:
@@ -262,4 +262,4 @@ class _Process(multiprocessing.context.SpawnProcess):
 
 
 class _Context(multiprocessing.context.SpawnContext):
-  Process = _Process  # type: ignore[assignment]
+  Process = _Process
