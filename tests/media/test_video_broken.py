@@ -25,22 +25,25 @@ EXPECTED = {
 }
 
 
+CUT = (
+  Reason.TRUNCATED,
+  Reason.DAMAGED,
+  Reason.UNDECODABLE,
+  Reason.NO_VIDEO_STREAM,
+)
+
+
 def fault(path, **options) -> VideoError:
   with pytest.raises(VideoError) as caught:
     list(video.FrameStream(path, 10, 64, **options))
   return caught.value
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_malformed_files(shared, name):
-  error = fault(shared / "data" / "malformed" / name)
-  assert error.reason == EXPECTED[name]
-  assert "\n" not in str(error)
-
-
-def test_no_malformed_file_is_forgotten(shared):
-  found = {p.name for p in (shared / "data" / "malformed").iterdir()}
-  assert found == set(EXPECTED)
+def test_malformed_files(shared):
+  folder = shared / "data" / "malformed"
+  errors = {path.name: fault(path) for path in folder.iterdir()}
+  assert {name: error.reason for name, error in errors.items()} == EXPECTED
+  assert not any("\n" in str(error) for error in errors.values())
 
 
 def test_a_file_without_duration_can_be_allowed(shared):
@@ -71,23 +74,6 @@ def noise(count, seed=0):
   """Frames that no codec makes small."""
   draw = np.random.default_rng(seed)
   return draw.integers(0, 255, (count, 48, 64, 3), np.uint8)
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("extension", ["mp4", "mkv", "avi"])
-def test_truncated_at_any_place(tmp_path, film, extension, share):
-  path = film(
-    tmp_path / f"a.{extension}", [i / 25 for i in range(125)], images=noise(125)
-  )
-  content = path.read_bytes()
-  path.write_bytes(content[: int(len(content) * share)])
-  error = fault(path)
-  assert error.reason in (
-    Reason.TRUNCATED,
-    Reason.UNDECODABLE,
-    Reason.DAMAGED,
-    Reason.NO_VIDEO_STREAM,
-  )
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
@@ -156,6 +142,7 @@ def test_errors_survive_pickling():
 @pytest.mark.parametrize(
   ("extension", "codec", "pix_fmt"),
   [
+    ("mp4", "libx264", "yuv420p"),
     ("ts", "libx264", "yuv420p"),
     ("gif", "gif", "rgb8"),
     ("avi", "mpeg4", "yuv420p"),
@@ -184,9 +171,11 @@ def test_no_cut_file_is_a_shorter_video(
   try:
     shown = len(list(video.FrameStream(path, 25, 0)))
   except VideoError:
+    assert fault(path).reason in CUT
     return
   # All pictures are there; only what follows them is cut.
   assert shown == count
+  assert share > 0.9
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])

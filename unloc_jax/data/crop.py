@@ -10,8 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# Source pixels on each side that a bicubic kernel reads at scale 1.
-_SUPPORT = 2.0
+from unloc_jax.media.resizing import SUPPORT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +55,7 @@ def window(
   # One pixel more even where nothing is resized: libjpeg blends colours
   # across a crop's sides only where it sees beyond them.
   margin = tf.where(
-    changed, tf.math.ceil(_SUPPORT * tf.maximum(1.0 / scale, 1.0)), 1.0
+    changed, tf.math.ceil(SUPPORT * tf.maximum(1.0 / scale, 1.0)), 1.0
   )
   first = tf.maximum(tf.floor(offset / scale) - margin, 0.0)
   last = tf.minimum(tf.math.ceil((offset + image_size) / scale) + margin, size)

@@ -1,15 +1,18 @@
 """Cuts moments out of a video file, picture and sound, as they are shown."""
 
+import math
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import av
 import numpy as np
 
+from unloc_jax import files
+from unloc_jax.media.container import opened, pixel_aspect, video_stream
 from unloc_jax.media.display import Display
 from unloc_jax.media.errors import VideoError
-from unloc_jax.media.video import pixel_aspect, video_stream
 
 _SOUND = "aac"
 _PICTURE = "libx264"
@@ -33,42 +36,35 @@ def cut_clip(
   Raises:
     ValueError: The part holds no frame, or the video cannot be read.
   """
-  beside = out.with_name(out.name + ".tmp")
-  out.parent.mkdir(parents=True, exist_ok=True)
+  name = os.fspath(path)
   try:
     with (
-      _opened(path) as source,
+      files.replacing(out) as beside,
+      opened(name) as (source, _),
       av.open(str(beside), "w", format="mp4") as target,
     ):
       origin = (source.start_time or 0) / av.time_base
       source.seek(max(0, round((origin + start) * av.time_base)))
-      count = _copy(source, target, _shape(path), origin + start, origin + end)
+      shape = _shape(name)
+      if not _copy(source, target, shape, origin + start, origin + end):
+        raise ValueError(
+          f"{name}: no frame is shown from {start:.2f} to {end:.2f} s"
+        )
   except (av.FFmpegError, VideoError) as error:
-    beside.unlink(missing_ok=True)
-    raise ValueError(f"{os.fspath(path)}: cannot be cut ({error})") from error
-  if not count:
-    beside.unlink(missing_ok=True)
-    raise ValueError(
-      f"{os.fspath(path)}: no frame is shown from {start:.2f} to {end:.2f} s"
-    )
-  beside.rename(out)
+    text = getattr(error, "strerror", None) or str(error)
+    raise ValueError(f"{name}: cannot be cut ({text})") from error
 
 
-def _opened(path: str | os.PathLike[str]) -> av.container.InputContainer:
-  # A playlist would make libav open whatever files it names.
-  return av.open(
-    f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"}
-  )
-
-
-def _shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+def _shape(path: str) -> tuple[int, int]:
   """Height and width of the pictures of a clip, even."""
-  with _opened(path) as source:
+  with opened(path) as (source, _):
     video = video_stream(source)
-    for frame in _frames(source, [video], float("inf")):
-      assert isinstance(frame, av.VideoFrame)
-      return _even(Display(0).image(frame, pixel_aspect(video))).shape[:2]
-  raise ValueError(f"{os.fspath(path)}: cannot be cut (it shows nothing)")
+    display = Display(pixel_aspect(video), 0)
+    for frame in _frames(source, [video], math.inf):
+      if isinstance(frame, av.VideoFrame):
+        height, width, _ = _even(display.image(frame)).shape
+        return height, width
+  raise ValueError(f"{path}: cannot be cut (it shows nothing)")
 
 
 def _even(image: np.ndarray) -> np.ndarray:
@@ -79,47 +75,49 @@ def _even(image: np.ndarray) -> np.ndarray:
 
 
 def _copy(
-  source, target, shape: tuple[int, int], start: float, end: float
+  source: av.container.InputContainer,
+  target: av.container.OutputContainer,
+  shape: tuple[int, int],
+  start: float,
+  end: float,
 ) -> int:
   """Encodes what is shown and heard in [start, end); counts the pictures."""
   video = video_stream(source)
-  picture = target.add_stream(_PICTURE, rate=video.average_rate or 25)
+  picture: Any = target.add_stream(_PICTURE, rate=video.average_rate or 25)
   picture.height, picture.width = shape
   picture.pix_fmt = "yuv420p"
   picture.time_base = picture.codec_context.time_base = video.time_base
-  streams = [video]
-  sound = None
-  if source.streams.audio:
-    streams.append(source.streams.audio[0])
-    sound = target.add_stream(_SOUND, rate=streams[1].rate)
-  display, aspect = Display(0), pixel_aspect(video)
+  streams: list[Any] = [video, *source.streams.audio[:1]]
+  # In the clip, for each stream of the video.
+  encoders = [picture]
+  encoders += [target.add_stream(_SOUND, rate=s.rate) for s in streams[1:]]
+  display = Display(pixel_aspect(video), 0)
   count = 0
   for frame in _frames(source, streams, end):
     if frame.time is None or not start <= frame.time < end:
       continue
-    assert frame.pts is not None
-    assert frame.time_base is not None
-    shift = round(start / frame.time_base)
+    moment = frame.pts - round(start / frame.time_base)
     if isinstance(frame, av.VideoFrame):
       count += 1
       shown = av.VideoFrame.from_ndarray(
-        _even(display.image(frame, aspect)), format="rgb24"
+        _even(display.image(frame)), format="rgb24"
       )
-      shown.pts, shown.time_base = frame.pts - shift, frame.time_base
+      shown.pts, shown.time_base = moment, frame.time_base
       target.mux(picture.encode(shown))
-    elif sound is not None:
-      frame.pts -= shift
-      target.mux(sound.encode(frame))
-  for stream in filter(None, (picture, sound)):
-    # A clip of no frame never began to encode.
-    if count:
-      target.mux(stream.encode(None))
+    else:
+      frame.pts = moment
+      target.mux(encoders[1].encode(frame))
+  # A clip of no frame never began to encode.
+  for encoder in encoders if count else ():
+    target.mux(encoder.encode(None))
   return count
 
 
-def _frames(source, streams, end: float) -> Iterator[av.frame.Frame]:
+def _frames(
+  source: av.container.InputContainer, streams: Sequence[Any], end: float
+) -> Iterator[Any]:
   """Frames of the streams as they come, until all are past `end`."""
-  over = set()
+  over: set[int] = set()
   for packet in source.demux(streams):
     try:
       frames = packet.decode()

@@ -31,11 +31,8 @@ class Ticks:
       for index, base in bases.items()
     }
     self._default = self.per_second // MICROSECONDS
-    self.start = (
-      None
-      if container.start_time is None
-      else (container.start_time * self._default)
-    )
+    start = container.start_time
+    self.start = None if start is None else start * self._default
 
   def of(self, stream_index: int) -> int:
     """Returns the ticks in one unit of a stream's time stamps."""
@@ -73,13 +70,12 @@ class Clock:
     # out of order wherever there are B-frames. Its decoding times count the
     # frames, which is all the file knows.
     self._by_decoding_time = container.format.name == "avi"
-    self._origin: int | None = None
-    if not self._by_decoding_time and ticks.start is not None:
-      self._origin = ticks.start
-      first = stream.start_time
+    self._origin = None if self._by_decoding_time else ticks.start
+    first = stream.start_time
+    if self._origin is not None and first is not None:
       # The container's start is the stream's own, rounded to microseconds.
       near = 2 * ticks.per_second // MICROSECONDS
-      if first is not None and abs(first * self._unit - ticks.start) <= near:
+      if abs(first * self._unit - self._origin) <= near:
         self._origin = first * self._unit
     rate = stream.average_rate or stream.guessed_rate or 25
     self._step = ticks.of_seconds(1 / Fraction(rate))
@@ -89,18 +85,16 @@ class Clock:
   def appearance(self, frame: av.VideoFrame) -> int:
     """Returns when the next frame appears, in ticks; never goes back."""
     stamp = frame.dts if self._by_decoding_time else frame.pts
-    last = self._last
     if stamp is None:
-      shown = 0 if last is None else last + self._step
+      shown = 0 if self._last is None else self._last + self._step
     else:
       if self._origin is None:
         self._origin = stamp * self._unit
       shown = stamp * self._unit - self._origin
-    if last is not None:
-      if shown > last:
-        self._step = shown - last
-      else:
-        shown = last
+    if self._last is not None:
+      if shown > self._last:
+        self._step = shown - self._last
+      shown = max(shown, self._last)
     self._last = shown
     self.end = shown + ((frame.duration or 0) * self._unit or self._step)
     return shown

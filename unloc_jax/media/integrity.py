@@ -21,175 +21,8 @@ _ROUNDING_SECONDS = Fraction(1, 100)
 # in time as well.
 _HOLE_BYTES = 256
 _HOLE_SECONDS = Fraction(1, 10)
-
-
 # Share of the chunks an AVI's header may promise too many.
 _AVI_SLACK = 0.01
-
-
-class Integrity:
-  """Watches packets and frames of one video stream go by.
-
-  Attributes:
-    damaged: Ticks of the video during which no wholly decoded frame is there
-      to be shown.
-  """
-
-  def __init__(
-    self,
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    ticks: Ticks,
-    whole: bool | None = None,
-  ):
-    """Watches nothing yet.
-
-    Args:
-      container: The file.
-      stream: Its video.
-      ticks: Its clock.
-      whole: Whether the file goes on to its container's end, where that is
-        known: then nothing is forgiven, or nothing is counted.
-    """
-    self._format = container.format.name
-    self._is_cut = whole is False
-    # With its index an AVI is what it is, whatever its header promises.
-    self._is_indexed = whole is True and self._format == "avi"
-    self._seek_holes = self._format.startswith("matroska")
-    self._index = stream.index
-    self._ticks = ticks
-    self._promised_frames = stream.frames
-    self._promise = promised_end(container, stream)
-    self._first_packet: int | None = None
-    self._packets = self._chunks = 0
-    self._packet_end: int | None = None
-    self._file_place: int | None = None
-    self._hole = False
-    self._hole_ticks = ticks.of_seconds(_HOLE_SECONDS)
-    self._fault = False
-    self._last_good = 0
-    self._last_packet: int | None = None
-    self._widest_gap = 0
-    self.damaged = 0
-
-  def packet(self, packet: av.Packet) -> None:
-    """Counts a packet of any stream."""
-    stamp = packet.pts
-    if stamp is not None:
-      unit = self._ticks.of(packet.stream_index)
-      start = stamp * unit
-      end = start + (packet.duration or 0) * unit
-      if self._first_packet is None or start < self._first_packet:
-        self._first_packet = start
-      if self._packet_end is None or end > self._packet_end:
-        self._packet_end = end
-    if not packet.size:
-      return
-    if self._seek_holes:
-      self._look_for_hole(packet)
-    if packet.stream_index != self._index:
-      return
-    self._packets += 1
-    # An AVI's decoding times count its chunks, empty ones included.
-    self._chunks = max(self._packets, 1 + (packet.dts or 0))
-    if packet.is_corrupt:
-      self._fault = True
-    if stamp is not None:
-      if self._last_packet is not None:
-        self._gap(start - self._last_packet)
-      self._last_packet = start
-      self._hole = False
-
-  def _gap(self, gap: int) -> None:
-    """Tells a gap in time that a hole in the file made from any other."""
-    if self._hole and gap > max(self._hole_ticks, 2 * self._widest_gap):
-      self._fault = True
-    elif gap > self._widest_gap:
-      self._widest_gap = gap
-
-  def _look_for_hole(self, packet: av.Packet) -> None:
-    """Notes bytes between packets that belong to none.
-
-    A Matroska demuxer silently goes on at the next cluster that it finds.
-    """
-    place = packet.pos
-    if place is None:
-      return
-    if self._file_place is not None:
-      self._hole |= place - self._file_place > _HOLE_BYTES
-    self._file_place = place + packet.size
-
-  def fault(self) -> None:
-    """Notes that the decoder refused a packet."""
-    self._fault = True
-
-  def frame(self, frame: av.VideoFrame, appears: int) -> None:
-    """Notes a decoded frame and when it appears, in ticks."""
-    if frame.is_corrupt:
-      self._fault = True
-      return
-    if self._fault:
-      self.damaged += max(0, appears - self._last_good)
-      self._fault = False
-    self._last_good = appears
-
-  def verdict(self, end: int, max_damaged: float) -> None:
-    """Raises VideoError unless the video was decoded whole.
-
-    Args:
-      end: When the last decoded frame stops being shown, in ticks.
-      max_damaged: Share of the length that may be damaged.
-    """
-    seconds = self._ticks.seconds
-    lacking = self._promised_frames - self._packets
-    if self._format == "avi":
-      lacking = self._promised_frames - self._chunks
-      if not self._is_cut:
-        lacking -= int(_AVI_SLACK * self._promised_frames)
-    if lacking > 0 and not self._is_indexed:
-      raise VideoError(
-        Reason.TRUNCATED,
-        f"holds {self._packets} of {self._promised_frames} frames, "
-        f"{seconds(end):.2f} s",
-      )
-    if not self._is_indexed:
-      self._check_end(end)
-    if self._fault:
-      self.damaged += max(0, end - self._last_good)
-    if self.damaged > max_damaged * end:
-      raise VideoError(
-        Reason.DAMAGED,
-        f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
-        " decoded whole",
-      )
-
-  def _check_end(self, end: int) -> None:
-    """Raises VideoError where the file stops before its declared end."""
-    if self._promise is None:
-      return
-    # A file of a few frames may be too short for libav to find its start.
-    start = self._ticks.start
-    if start is None:
-      start = self._first_packet or 0
-    declared = self._ticks.of_seconds(
-      self._promise.length(Fraction(start, self._ticks.per_second))
-    )
-    reached = end
-    if self._promise.whole_file and self._packet_end is not None:
-      # Sound may run on after the picture; both count against the file's end.
-      reached = max(end, self._packet_end - start)
-    slack = max(
-      self._ticks.of_seconds(_SLACK_SECONDS), self._widest_gap * 3 // 2
-    )
-    if self._is_cut:
-      slack = self._ticks.of_seconds(_ROUNDING_SECONDS)
-    if reached + slack < declared:
-      seconds = self._ticks.seconds
-      raise VideoError(
-        Reason.TRUNCATED,
-        f"{seconds(reached):.2f} s decoded of {seconds(declared):.2f} s"
-        " declared",
-      )
 
 
 class Promise(NamedTuple):
@@ -214,37 +47,183 @@ def promised_end(
   container: av.container.InputContainer, stream: av.VideoStream
 ) -> Promise | None:
   """Returns what the file declares of its end, or None where it does not."""
-  if container.format.name.startswith("matroska"):
-    return _matroska_end(container, stream)
-  start = Fraction(container.start_time or 0, MICROSECONDS)
-  if stream.duration is not None and stream.time_base is not None:
-    first = (stream.start_time or 0) * Fraction(stream.time_base)
-    length = stream.duration * Fraction(stream.time_base)
-    return Promise(first + length - start, False, False)
+  # Matroska declares where a track or the file ends, not how long it is.
+  from_zero = container.format.name.startswith("matroska")
+  if from_zero:
+    tag = _tagged_duration(stream.metadata)
+    if tag is not None:
+      return Promise(tag, from_zero, False)
+  elif stream.duration is not None and stream.time_base is not None:
+    end = (stream.start_time or 0) + stream.duration
+    start = Fraction(container.start_time or 0, MICROSECONDS)
+    return Promise(end * Fraction(stream.time_base) - start, from_zero, False)
   if container.duration is None:
     return None
-  return Promise(Fraction(container.duration, MICROSECONDS), False, True)
-
-
-def _matroska_end(
-  container: av.container.InputContainer, stream: av.VideoStream
-) -> Promise | None:
-  """Matroska declares where a track or the file ends, not how long it is."""
-  tag = _tagged_duration(stream.metadata)
-  if tag is not None:
-    return Promise(tag, True, False)
-  if container.duration is None:
-    return None
-  return Promise(Fraction(container.duration, MICROSECONDS), True, True)
+  length = Fraction(container.duration, MICROSECONDS)
+  return Promise(length, from_zero, True)
 
 
 def _tagged_duration(metadata: dict[str, str]) -> Fraction | None:
   """Reads the HH:MM:SS.n tag by which Matroska gives a track's end."""
-  if "DURATION" not in metadata:
-    return None
-  text = metadata["DURATION"]
   try:
-    hours, minutes, seconds = text.split(":")
+    hours, minutes, seconds = metadata["DURATION"].split(":")
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-  except ValueError:
+  except (KeyError, ValueError):
     return None
+
+
+class Integrity:
+  """Watches packets and frames of one video stream go by.
+
+  Attributes:
+    damaged: Ticks of the video during which no wholly decoded frame is there
+      to be shown.
+  """
+
+  def __init__(
+    self,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    ticks: Ticks,
+    promise: Promise | None,
+    whole: bool | None,
+  ):
+    """Watches nothing yet.
+
+    Args:
+      container: The file.
+      stream: Its video.
+      ticks: Its clock.
+      promise: What it declares of its end.
+      whole: Whether the file goes on to its container's end, where that is
+        known: then nothing is forgiven, or nothing is counted.
+    """
+    self._is_avi = container.format.name == "avi"
+    self._is_matroska = container.format.name.startswith("matroska")
+    self._is_cut = whole is False
+    # With its index an AVI is what it is, whatever its header promises.
+    self._is_indexed = whole is True and self._is_avi
+    self._index = stream.index
+    self._ticks = ticks
+    self._promised_frames = stream.frames
+    self._promise = promise
+    # In ticks: of all streams, and of the video alone.
+    self._start: int | None = None
+    self._end: int | None = None
+    self._last_packet: int | None = None
+    self._widest_gap = 0
+    self._packets = self._chunks = 0
+    self._place: int | None = None  # Byte at which the last packet ends.
+    self._hole = False
+    self._fault = False
+    self._last_good = 0
+    self.damaged = 0
+
+  def packet(self, packet: av.Packet) -> None:
+    """Counts a packet of any stream."""
+    begin: int | None = None
+    if packet.pts is not None:
+      unit = self._ticks.of(packet.stream_index)
+      begin = packet.pts * unit
+      end = begin + (packet.duration or 0) * unit
+      self._start = begin if self._start is None else min(self._start, begin)
+      self._end = end if self._end is None else max(self._end, end)
+    if not packet.size:
+      return
+    if self._is_matroska and packet.pos is not None:
+      # A demuxer silently goes on at the next cluster that it finds.
+      if self._place is not None:
+        self._hole |= packet.pos - self._place > _HOLE_BYTES
+      self._place = packet.pos + packet.size
+    if packet.stream_index != self._index:
+      return
+    self._packets += 1
+    # An AVI's decoding times count its chunks, empty ones included.
+    self._chunks = max(self._packets, 1 + (packet.dts or 0))
+    self._fault |= packet.is_corrupt
+    if begin is not None:
+      if self._last_packet is not None:
+        self._gap(begin - self._last_packet)
+      self._last_packet = begin
+      self._hole = False
+
+  def _gap(self, gap: int) -> None:
+    """Tells a gap in time that a hole in the file made from any other."""
+    wide = max(self._ticks.of_seconds(_HOLE_SECONDS), 2 * self._widest_gap)
+    if self._hole and gap > wide:
+      self._fault = True
+    else:
+      self._widest_gap = max(self._widest_gap, gap)
+
+  def fault(self) -> None:
+    """Notes that the decoder refused a packet."""
+    self._fault = True
+
+  def frame(self, frame: av.VideoFrame, appears: int) -> None:
+    """Notes a decoded frame and when it appears, in ticks."""
+    self._fault |= frame.is_corrupt
+    if frame.is_corrupt:
+      return
+    if self._fault:
+      self.damaged += max(0, appears - self._last_good)
+      self._fault = False
+    self._last_good = appears
+
+  def verdict(self, end: int, max_damaged: float) -> None:
+    """Raises VideoError unless the video was decoded whole.
+
+    Args:
+      end: When the last decoded frame stops being shown, in ticks.
+      max_damaged: Share of the length that may be damaged.
+    """
+    seconds = self._ticks.seconds
+    if not self._is_indexed:
+      self._check_count(end)
+      self._check_end(end)
+    if self._fault:
+      self.damaged += max(0, end - self._last_good)
+    if self.damaged > max_damaged * end:
+      raise VideoError(
+        Reason.DAMAGED,
+        f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
+        " decoded whole",
+      )
+
+  def _check_count(self, end: int) -> None:
+    """Raises VideoError where frames are missing that the header counts."""
+    lacking = self._promised_frames - self._packets
+    if self._is_avi:
+      lacking = self._promised_frames - self._chunks
+      if not self._is_cut:
+        lacking -= int(_AVI_SLACK * self._promised_frames)
+    if lacking > 0:
+      raise VideoError(
+        Reason.TRUNCATED,
+        f"holds {self._packets} of {self._promised_frames} frames, "
+        f"{self._ticks.seconds(end):.2f} s",
+      )
+
+  def _check_end(self, end: int) -> None:
+    """Raises VideoError where the file stops before its declared end."""
+    if self._promise is None:
+      return
+    # A file of a few frames may be too short for libav to find its start.
+    start = self._ticks.start
+    if start is None:
+      start = self._start or 0
+    declared = self._ticks.of_seconds(
+      self._promise.length(Fraction(start, self._ticks.per_second))
+    )
+    if self._promise.whole_file and self._end is not None:
+      # Sound may run on after the picture; both count against the file's end.
+      end = max(end, self._end - start)
+    slack = self._ticks.of_seconds(_ROUNDING_SECONDS)
+    if not self._is_cut:
+      usual = self._ticks.of_seconds(_SLACK_SECONDS)
+      slack = max(usual, self._widest_gap * 3 // 2)
+    if end + slack < declared:
+      seconds = self._ticks.seconds
+      raise VideoError(
+        Reason.TRUNCATED,
+        f"{seconds(end):.2f} s decoded of {seconds(declared):.2f} s declared",
+      )

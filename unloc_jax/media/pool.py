@@ -59,7 +59,7 @@ class Pool:
     for slot in range(count):
       self._free.put(slot)
     self._closed = False
-    self._pool = pebble.ProcessPool(
+    self._pool: Any = pebble.ProcessPool(
       count,
       initializer=_begin,
       initargs=(self._beats, memory_gib),
@@ -101,9 +101,12 @@ class Pool:
     self, slot: int, function: Callable[..., Result], args: tuple[Any, ...]
   ) -> "concurrent.futures.Future[Result]":
     try:
-      return self._pool.schedule(_call, args=(slot, function, args))
+      future: concurrent.futures.Future[Result] = self._pool.schedule(
+        _call, args=(slot, function, args)
+      )
     except RuntimeError as error:
-      raise PoolError(f"{error}") from error
+      raise PoolError(str(error)) from error
+    return future
 
   def _await(
     self,
@@ -164,7 +167,7 @@ class Pool:
   def close(self) -> None:
     """Ends every process, whatever it is doing."""
     self._closed = True
-    self._pool.stop()  # type: ignore[no-untyped-call]
+    self._pool.stop()
     self._pool.join()
 
   def __enter__(self) -> Self:

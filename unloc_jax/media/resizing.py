@@ -8,7 +8,7 @@ products in the order of the source pixels, rows before columns; so does this.
 import numpy as np
 
 # Source pixels on each side that a bicubic kernel reads at scale 1.
-_SUPPORT = 2.0
+SUPPORT = 2.0
 _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
 
@@ -31,7 +31,7 @@ def centre(frames: np.ndarray, image_size: int, short_side: int) -> np.ndarray:
     top, left = offset.astype(int)
     return frames[:, top : top + image_size, left : left + image_size]
   scale = resized / size
-  margin = np.ceil(_SUPPORT * np.maximum(1.0 / scale, 1.0))
+  margin = np.ceil(SUPPORT * np.maximum(1.0 / scale, 1.0))
   first = np.maximum(np.floor(offset / scale) - margin, 0.0).astype(int)
   last = np.ceil((offset + image_size) / scale) + margin
   last = np.minimum(last, size).astype(int)
@@ -65,7 +65,7 @@ def _taps(
   """
   inverse = np.float32(1.0 / float(scale))
   widening = max(inverse, _ONE)
-  reach = np.float32(_SUPPORT) * widening
+  reach = np.float32(SUPPORT) * widening
   middles = np.arange(size, dtype=np.float32) + _HALF
   middles = middles * inverse - inverse * shift
   first = np.clip(np.ceil(middles - reach - _HALF), 0, length - 1)
@@ -73,20 +73,20 @@ def _taps(
   count = int((last - first).max()) + 1
   index = first.astype(np.int64) + np.arange(count)[:, None]
   distance = index.astype(np.float32) + _HALF - middles
-  weights = _kernel(np.abs(distance * (_ONE / widening)))
-  weights = np.where(index <= last, weights, np.float32(0.0))
+  weights = cubic(distance * (_ONE / widening))
+  weights = np.where(index <= last, weights, np.float32(0))
   total = np.zeros(size, np.float32)
   for row in weights:
     total += row
   return np.minimum(index, length - 1), weights * (_ONE / total)
 
 
-def _kernel(x: np.ndarray) -> np.ndarray:
-  """Keys' cubic of distances, float32 >= 0 (Keys, 1981, with a = -1/2)."""
-  a, b, c, d, e = map(np.float32, (0.5, 1.5, 2.5, 4.0, 2.0))
-  near = ((b * x - c) * x) * x + _ONE
-  far = ((-a * x + c) * x - d) * x + e
-  return np.where(x >= e, np.float32(0.0), np.where(x >= _ONE, far, near))
+def cubic(x: np.ndarray) -> np.ndarray:
+  """Keys' cubic of distances, of their precision (Keys, 1981, a = -1/2)."""
+  x = np.abs(x)
+  near = ((1.5 * x - 2.5) * x) * x + 1.0
+  far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+  return np.where(x >= 2.0, 0.0, np.where(x >= 1.0, far, near)).astype(x.dtype)
 
 
 def _resize(

@@ -6,17 +6,8 @@ bicubic resize of the short side, a centre crop and normalised pixels.
 
 import numpy as np
 
+from unloc_jax.media.resizing import cubic
 from unloc_jax.models.towers.clip import PIXEL_MEAN, PIXEL_STD
-
-_SHARPNESS = -0.5  # Of the cubic kernel, as in Pillow.
-
-
-def _cubic(x: np.ndarray) -> np.ndarray:
-  """Cubic convolution kernel (Keys, 1981)."""
-  x, a = np.abs(x), _SHARPNESS
-  near = ((a + 2) * x - (a + 3)) * x**2 + 1
-  far = ((x - 5) * x + 8) * x * a - 4 * a
-  return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 def _resize_axis(pixels: np.ndarray, length: int) -> np.ndarray:
@@ -25,7 +16,7 @@ def _resize_axis(pixels: np.ndarray, length: int) -> np.ndarray:
   support = max(ratio, 1.0)
   centre = (np.arange(length) + 0.5)[:, None] * ratio
   at = np.arange(len(pixels)) + 0.5
-  weights = _cubic((at - centre) / support)
+  weights = cubic((at - centre) / support)
   weights /= weights.sum(axis=1, keepdims=True)
   out = np.tensordot(weights, pixels.astype(np.float64), axes=1)
   return np.clip(np.floor(out + 0.5), 0, 255).astype(np.uint8)
