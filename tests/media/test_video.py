@@ -101,9 +101,10 @@ def test_files_of_a_few_frames(tmp_path, film, read_number, extension, count):
     base=25,
   )
   assert [read_number(i) for i in images(path, 25)] == list(range(count))
-  # libav finds no start time in a Matroska file of a few frames.
-  path = film(path, [5 + i / 50 for i in range(count)], codec=codec)
-  assert len(images(path, 1)) == 1
+  if extension == "mkv":
+    # libav finds no start time in one of a few frames.
+    path = film(path, [5 + i / 50 for i in range(count)])
+    assert len(images(path, 1)) == 1
 
 
 def test_an_avi_with_empty_chunks_is_whole(tmp_path, film):

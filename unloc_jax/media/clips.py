@@ -120,7 +120,7 @@ def _frames(
   over: set[int] = set()
   for packet in source.demux(streams):
     try:
-      frames = packet.decode()
+      frames: list[Any] = list(packet.decode())
     except av.FFmpegError:
       continue  # What is damaged is left out.
     for frame in frames:

@@ -5,7 +5,7 @@ conceals damage. Nothing here stops early; `verdict` is asked at the end.
 """
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 
@@ -119,7 +119,7 @@ class Integrity:
     self._last_good = 0
     self.damaged = 0
 
-  def packet(self, packet: av.Packet) -> None:
+  def packet(self, packet: "av.Packet[Any]") -> None:
     """Counts a packet of any stream."""
     begin: int | None = None
     if packet.pts is not None:
