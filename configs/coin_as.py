@@ -2,7 +2,7 @@
 
     python -m data_preprocessing.build --dataset coin \
       --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
-    python -m unloc_jax.weights.clip --from ViT-L-14.pt --to clip_l14
+    python -m unloc_jax.weights --from ViT-L-14.pt --to clip_l14
     python -m unloc_jax.embed_classes --config=configs/coin_as.py:L \
       --config.data.path=DATA/coin/1.0.0 --config.init.weights=clip_l14 \
       --out=coin_l14.npz

@@ -2,7 +2,7 @@
 
     python -m data_preprocessing.build --dataset kinetics400 \
       --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
-    python -m unloc_jax.weights.clip --from ViT-B-16.pt --to clip_b16
+    python -m unloc_jax.weights --from ViT-B-16.pt --to clip_b16
     python -m unloc_jax.main \
       --config=configs/kinetics_pretrain.py:B,classes=400 \
       --config.data.path=DATA/kinetics400/1.0.0 \

@@ -2,7 +2,7 @@
 
     python -m data_preprocessing.build --dataset qvhighlights \
       --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
-    python -m unloc_jax.weights.clip --from ViT-B-16.pt --to clip_b16
+    python -m unloc_jax.weights --from ViT-B-16.pt --to clip_b16
     python -m unloc_jax.main --config=configs/qvhighlights_mr.py:B \
       --config.data.path=DATA/qvhighlights/1.0.0 \
       --config.init.weights=clip_b16 --workdir=runs/qvhighlights_mr

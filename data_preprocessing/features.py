@@ -25,7 +25,7 @@ from unloc_jax.media.pool import beat
 from unloc_jax.media.video import FrameStream
 
 if TYPE_CHECKING:
-  from unloc_jax.embed import TowerEmbedder
+  from unloc_jax.weights.image_embedder import TowerEmbedder
 
 
 @functools.cache
@@ -38,7 +38,7 @@ def embedder(checkpoint: str) -> "TowerEmbedder":
   # Several workers share a device: none may take all of its memory.
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
   # Decoding needs no JAX, and its processes start faster without.
-  from unloc_jax.embed import load_embedder
+  from unloc_jax.weights.image_embedder import load_embedder
 
   try:
     return load_embedder(checkpoint)

@@ -8,31 +8,31 @@ Every class of the dataset is put into every template of `text.prompts`; its
 embedding is their mean, as evaluation would take it.
 """
 
-import os
-import pathlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import app, flags
-from ml_collections import config_flags
 
+from unloc_jax.config import flags as config_flags
 from unloc_jax.data.manifest import read_manifest
 from unloc_jax.data.tokenizer import Tokenizer
+from unloc_jax.files import replacing
 from unloc_jax.models.towers.clip import TextTower, end_tokens
-from unloc_jax.training.state import nest
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights
+
+_OUT = flags.DEFINE_string("out", None, "File to write, .npz.")
 
 _SIZES = ("vocab_size", "max_tokens", "width", "num_layers", "num_heads")
-_TOWER = "text_tower/"
-_PROJECTION = "text_projection/kernel"
 _ROWS = 128  # Prompts encoded at a time.
 
 
-def text_sizes(config: dict[str, Any]) -> dict[str, int]:
+def text_sizes(config: Mapping[str, Any]) -> dict[str, int]:
   """Sizes of the text tower that a folder of weights holds.
 
   Raises:
@@ -57,22 +57,20 @@ def embed(
     folder: Weights with a text tower and its projection.
     names: C class names.
     templates: With one {} for the name; the result is the mean over them.
-    length: Tokens per prompt.
+    length: Tokens L per prompt.
 
   Raises:
     ValueError: The folder holds no text tower.
   """
-  loaded = weights.load(folder)
+  loaded = load_weights(folder)
   sizes: Any = text_sizes(loaded.config)
   tower = TextTower(**sizes)
-  params = {k: v for k, v in loaded.params.items() if k.startswith(_TOWER)}
-  variables = {"params": nest(params)["params"][_TOWER.rstrip("/")]}
-  projection = loaded.params[_PROJECTION]
+  params = flax.traverse_util.unflatten_dict(loaded.params, sep="/")
 
   @jax.jit
-  def encode(ids):
-    tokens: Any = tower.apply(variables, ids, True)
-    return end_tokens(tokens, ids) @ projection
+  def encode(ids: jax.Array) -> jax.Array:
+    tokens: Any = tower.apply({"params": params["text_tower"]}, ids, True)
+    return end_tokens(tokens, ids) @ params["text_projection"]["kernel"]
 
   texts = [template.format(name) for name in names for template in templates]
   ids = np.asarray(Tokenizer(length)(texts))
@@ -83,11 +81,9 @@ def embed(
 
 
 def save(path: str, names: tuple[str, ...], embeddings: np.ndarray) -> None:
-  """Writes names [C] and embeddings [C, D] beside, then renames."""
-  beside = pathlib.Path(path).with_suffix(".tmp.npz")
-  beside.parent.mkdir(parents=True, exist_ok=True)
-  np.savez(beside, names=np.array(names), embeddings=embeddings)
-  os.replace(beside, path)
+  """Writes names [C] and embeddings [C, D], whole or not at all."""
+  with replacing(path) as beside, beside.open("wb") as file:
+    np.savez(file, names=np.array(names), embeddings=embeddings)
 
 
 def run(config: ml_collections.ConfigDict, out: str) -> str:
@@ -107,18 +103,14 @@ def run(config: ml_collections.ConfigDict, out: str) -> str:
   return f"{out}: {len(names)} classes, {count} templates, {embeddings.shape}"
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
   """Runs; what is wrong is said in one line."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   try:
-    print(run(flags.FLAGS.config, flags.FLAGS.out))
+    print(run(config_flags.config(), str(_OUT.value)))
   except (ValueError, FileNotFoundError) as error:
     sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-  config_flags.DEFINE_config_file("config", None, "Config file.")
-  flags.DEFINE_string("out", None, "File to write, .npz.")
   flags.mark_flags_as_required(["config", "out"])
-  app.run(main)
+  app.run(main, flags_parser=config_flags.parse)

@@ -5,18 +5,12 @@
 """
 
 import os
-import re
 import sys
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file, with its argument after a colon."
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder of the run: checkpoints, logs, results."
-)
+from unloc_jax.config import flags as config_flags
+
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
@@ -33,27 +27,8 @@ _PROCESS_ID = flags.DEFINE_integer(
 )
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-  """Parses the command line; a config or key that is not there is one line."""
-  try:
-    rest = flags.FLAGS(argv)
-    _CONFIG.value.lock()  # A file that cannot be loaded is noticed only now.
-    return rest
-  except AttributeError as error:
-    key = str(error).strip("\"'")
-    wrong = [arg for arg in argv if key in re.split(r"[.=\[]", arg)]
-    sys.exit(
-      f"error: {' '.join(wrong) or 'config'}: there is no key {key!r}; "
-      "unloc_jax/config/schema.py lists all of them"
-    )
-  except (flags.Error, KeyError, OSError, TypeError, ValueError) as error:
-    sys.exit(f"error: {' '.join(str(error).split())}")
-
-
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
   """Runs `train_and_evaluate`; what is wrong is said in one line."""
-  if len(argv) > 1:
-    sys.exit(f"error: unknown arguments: {' '.join(argv[1:])}")
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
   from unloc_jax.parallel import processes
 
@@ -76,7 +51,7 @@ def _run() -> None:
 
   console.configure()
   try:
-    train.train_and_evaluate(_CONFIG.value.lock(), str(_WORKDIR.value))
+    train.train_and_evaluate(config_flags.config(), str(config_flags.workdir()))
   except preemption.PreemptedError as error:
     print(error)
   except (ValueError, FileNotFoundError, FloatingPointError) as error:
@@ -87,4 +62,4 @@ def _run() -> None:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main, flags_parser=parse_flags)
+  app.run(main, flags_parser=config_flags.parse)

@@ -8,7 +8,7 @@ from unloc_jax import embed_classes
 from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.models.towers.clip import TextTower, end_tokens
 from unloc_jax.task.prompts import class_texts
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import save_weights
 
 SIZES = {
   "vocab_size": 49408,
@@ -35,8 +35,8 @@ def tower():
 
 @pytest.fixture
 def folder(tower, tmp_path):
-  """The weights as `pretrained.clip` writes them."""
-  weights.save(str(tmp_path / "clip"), tower, {"clip": {"text": SIZES}})
+  """The weights as `python -m unloc_jax.weights` writes them."""
+  save_weights(str(tmp_path / "clip"), tower, {"clip": {"text": SIZES}})
   return str(tmp_path / "clip")
 
 

@@ -7,7 +7,7 @@ import pytest
 from flax import traverse_util
 
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import unstack
 
 D = 8
 LEVELS = [
@@ -33,7 +33,7 @@ def test_scanned_layers_change_nothing(head, shared):
   module = head(3, shared, 0.5, scan=True)
   params = jax.jit(module.init)(jax.random.key(9), LEVELS)["params"]
   stacked = traverse_util.flatten_dict(params, sep="/")
-  apart = weights.unstack(stacked)
+  apart = unstack(stacked)
   branches = 1 if shared else len(LEVELS)
   assert sum("/layer_2/conv/kernel" in name for name in apart) == branches
   kernel = next(v for k, v in stacked.items() if k.endswith("conv/kernel"))
@@ -42,7 +42,7 @@ def test_scanned_layers_change_nothing(head, shared):
   scanned, by_stacked = output_and_gradient(True, stacked)
   plain, by_apart = output_and_gradient(False, apart)
   np.testing.assert_allclose(scanned, plain, rtol=1e-5, atol=1e-5)
-  by_stacked = weights.unstack(by_stacked)
+  by_stacked = unstack(by_stacked)
   assert by_stacked.keys() == by_apart.keys()
   for name, value in by_apart.items():
     np.testing.assert_allclose(by_stacked[name], value, rtol=1e-4, atol=1e-5)

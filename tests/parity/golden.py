@@ -22,7 +22,7 @@ from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task.objective import LossSpec, Targets
 from unloc_jax.task.pyramid import PyramidSpec
 from unloc_jax.task.tasks import Task, get_task
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.merging import difference
 
 TASK_NAMES = {
   "mr": "moment_retrieval",
@@ -170,7 +170,7 @@ class Golden:
       jax.random.key(0),
     )
     wanted = flax.traverse_util.flatten_dict(shapes["params"], sep="/")
-    lines = weights.difference(self.params, wanted)
+    lines = difference(self.params, wanted)
     if lines:
       raise ValueError(
         f"{path}: the parameters do not fit the model of its configuration:"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.parity import parity
 from tests.parity.golden import Golden
-from tests.parity.reference import find_head, from_reference, to_reference
+from tests.parity.reference import from_reference
 
 OWN = pathlib.Path(__file__).parent.parent / "data" / "golden"
 GOLDEN = sorted(OWN.glob("*.npz"))
@@ -65,15 +65,6 @@ def test_shared_golden_files(shared, name):
   if not path.exists():
     pytest.skip(f"there is no {path}")
   assert not report(parity.check(str(path)))
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
-def test_names_map_there_and_back(path):
-  theirs = Golden(str(path)).under("params/")
-  head, linear = find_head(theirs)
-  back = to_reference(from_reference(theirs), head, linear)
-  assert back.keys() == theirs.keys()
-  assert all(back[name] is theirs[name] for name in theirs)
 
 
 def test_unknown_parameters_are_all_listed():

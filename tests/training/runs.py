@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 from tensorflow.python.summary import summary_iterator
 
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights
 
 
 def logged(workdir: pathlib.Path) -> dict[str, dict[int, float]]:
@@ -27,7 +27,7 @@ def losses(workdir: pathlib.Path) -> dict[str, dict[int, float]]:
 
 
 def final_params(workdir: pathlib.Path) -> dict[str, np.ndarray]:
-  return weights.load(str(workdir / "weights")).params
+  return load_weights(str(workdir / "weights")).params
 
 
 def assert_same_run(one: pathlib.Path, other: pathlib.Path) -> None:

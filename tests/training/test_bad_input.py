@@ -15,7 +15,7 @@ from unloc_jax.data import shards
 from unloc_jax.parallel import sharding
 from unloc_jax.training import checkpoints, state
 from unloc_jax.training import loop as train
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import save_weights
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def some_weights(config, folder, spoil) -> str:
   """The towers of a config as a folder of weights, spoilt."""
   shapes = state.param_shapes(state.Parts.from_config(config))
   params = {k: np.zeros(s.shape, np.float32) for k, s in shapes.items()}
-  weights.save(str(folder), spoil(params), {})
+  save_weights(str(folder), spoil(params), {})
   return str(folder)
 
 

@@ -13,12 +13,13 @@ import pytest
 
 from tests.training.conftest import STEPS, tiny_config
 from tests.training.runs import assert_same_run, final_params, logged, losses
-from unloc_jax import embed, evaluate
+from unloc_jax import evaluate
 from unloc_jax.metrics import __main__ as metrics_main
 from unloc_jax.parallel import preemption, sharding
 from unloc_jax.training import checkpoints, gradients, state
 from unloc_jax.training import loop as train
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights
+from unloc_jax.weights.image_embedder import load_embedder
 
 pytestmark = pytest.mark.heavy
 
@@ -118,10 +119,10 @@ def test_data_unlike_that_of_training_are_refused(finished, captions, tmp_path):
   config.data.path = str(copy)
   with pytest.raises(ValueError, match=says):
     train.train_and_evaluate(config, str(finished.workdir))
-  written = weights.load(str(finished.workdir / "weights")).config
+  written = load_weights(str(finished.workdir / "weights")).config
   assert written["source"]["frame_rate"] == 2.0
   with pytest.raises(ValueError, match="for each of 8 frame positions"):
-    embed.load_embedder(str(finished.workdir))
+    load_embedder(str(finished.workdir))
 
 
 def evaluated(config, workdir):

@@ -12,7 +12,7 @@ from unloc_jax.data import pipeline
 from unloc_jax.parallel import sharding
 from unloc_jax.training import loop as train
 from unloc_jax.training import state, token_cache
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights
 
 
 def frozen_config(path: pathlib.Path) -> ml_collections.ConfigDict:
@@ -113,7 +113,7 @@ def test_training_from_tokens_is_training_from_frames(captions, tmp_path):
     config.optimizer.name = "sgd"
     workdir = tmp_path / str(kept)
     train.train_and_evaluate(config.lock(), str(workdir))
-    found.append(weights.load(str(workdir / "weights")).params)
+    found.append(load_weights(str(workdir / "weights")).params)
     assert (workdir / "frame_tokens").exists() == kept
   for name, value in found[0].items():
     np.testing.assert_allclose(found[1][name], value, atol=1e-6, err_msg=name)

@@ -14,7 +14,14 @@ from unloc_jax.training.checkpoints import Checkpoints
 from unloc_jax.training.state import Parts
 from unloc_jax.use import exports
 from unloc_jax.use.export_run import export_run
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import (
+  CONFIG,
+  EXPORT,
+  PARAMS,
+  load_weights,
+  save_weights,
+  unstack,
+)
 
 
 def test_export_says_what_it_expects(exported_folder, run):
@@ -41,23 +48,23 @@ def test_weights_are_the_running_average(exported_folder, run):
   checkpoints = Checkpoints(str(run), found.config)
   wanted = checkpoints.restore_params(parts, mesh)
   checkpoints.close()
-  given = weights.load(str(exported_folder)).params
-  assert given.keys() == weights.unstack(wanted).keys()
-  for name, value in weights.unstack(wanted).items():
+  given = load_weights(str(exported_folder)).params
+  assert given.keys() == unstack(wanted).keys()
+  for name, value in unstack(wanted).items():
     np.testing.assert_array_equal(given[name], value)
 
 
 def test_weights_may_be_read_by_whom_the_umask_says(tmp_path):
   before = os.umask(0o027)
   try:
-    weights.save(str(tmp_path / "weights"), {"kernel": np.zeros(3)}, {})
+    save_weights(str(tmp_path / "weights"), {"kernel": np.zeros(3)}, {})
   finally:
     os.umask(before)
   modes = {
     path.name: path.stat().st_mode & 0o777
     for path in (tmp_path / "weights").iterdir()
   }
-  assert modes == {weights.PARAMS: 0o640, weights.CONFIG: 0o640}
+  assert modes == {PARAMS: 0o640, CONFIG: 0o640}
 
 
 @pytest.mark.heavy
@@ -108,7 +115,7 @@ def _changed(folder, tmp_path, name, change):
 def test_broken_exports_say_what_to_do(
   exported_folder, tmp_path, change, message
 ):
-  folder = _changed(exported_folder, tmp_path, exports.EXPORT, change)
+  folder = _changed(exported_folder, tmp_path, EXPORT, change)
   with pytest.raises(ValueError, match=message) as caught:
     exports.read(folder)
   assert "\n" not in str(caught.value)
@@ -118,21 +125,17 @@ def test_the_config_decides_how_weights_are_stacked(exported_folder, tmp_path):
   def scan(config):
     config["model"]["scan_layers"] = True
 
-  found = exports.read(
-    _changed(exported_folder, tmp_path, weights.CONFIG, scan)
-  )
+  found = exports.read(_changed(exported_folder, tmp_path, CONFIG, scan))
   params = found.params(Parts.from_config(found.config))
   assert [name for name in params if "/layers/" in name]
-  flat = weights.load(str(exported_folder)).params
-  assert weights.unstack(params).keys() == flat.keys()
+  flat = load_weights(str(exported_folder)).params
+  assert unstack(params).keys() == flat.keys()
 
 
 def test_weights_of_another_architecture_are_refused(exported_folder, tmp_path):
   def widen(config):
     config["model"]["width"] = 32
 
-  found = exports.read(
-    _changed(exported_folder, tmp_path, weights.CONFIG, widen)
-  )
+  found = exports.read(_changed(exported_folder, tmp_path, CONFIG, widen))
   with pytest.raises(ValueError, match="do not fit"):
     found.params(Parts.from_config(found.config))

@@ -12,8 +12,9 @@ import pytest
 import safetensors.numpy
 
 from unloc_jax.models.towers.clip import ImageTower, TextTower, end_tokens
-from unloc_jax.weights import clip
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.__main__ import convert, main
+from unloc_jax.weights.folder import load_weights, stack
+from unloc_jax.weights.foreign_files import bare_names, read
 
 TINY = {
   "image_size": 32,
@@ -136,7 +137,7 @@ def nested(params, tower, count):
     for k in flat
     if k.startswith(layer)
   }
-  for name, value in weights.stack(flat, like).items():
+  for name, value in stack(flat, like).items():
     *path, leaf = name.split("/")[1:]
     node = tree
     for part in path:
@@ -145,9 +146,14 @@ def nested(params, tower, count):
   return tree
 
 
-def run_ours(converted, frames, ids):
+def converted(tensors, config=None):
+  """What the command makes of tensors in a file."""
+  return convert(bare_names(tensors), config or {})
+
+
+def run_ours(made, frames, ids):
   """Image embeddings [B, D], text tokens [Q, L, D], end tokens [Q, D]."""
-  params, sizes = converted.params, converted.config
+  params, sizes = made.params, made.config["clip"]
   run = our_towers(json.dumps(sizes))
   out = run(
     frames.transpose(0, 2, 3, 1)[:, None],
@@ -293,8 +299,8 @@ def check_hugging_face(torch, transformers, size):
     words = model.text_projection(text.last_hidden_state).numpy()
     ends = model.text_projection(text.pooler_output).numpy()
   del model
-  converted = clip.convert(tensors, config.to_dict())
-  ours = run_ours(converted, frames, ids)
+  made = converted(tensors, config.to_dict())
+  ours = run_ours(made, frames, ids)
   np.testing.assert_allclose(ours[0], image.numpy(), atol=1e-4)
   real = ids > 0
   np.testing.assert_allclose(ours[1][real], words[real], atol=1e-4)
@@ -338,7 +344,7 @@ def check_open_clip(torch, open_clip, size):
     image = model.encode_image(torch.from_numpy(frames)).numpy()
     text = model.encode_text(torch.from_numpy(ids).long()).numpy()
   del model
-  ours = run_ours(clip.convert(tensors, {}), frames, ids)
+  ours = run_ours(converted(tensors), frames, ids)
   np.testing.assert_allclose(ours[0], image, atol=1e-4)
   np.testing.assert_allclose(ours[2], text, atol=1e-4)
   return max(np.abs(ours[0] - image).max(), np.abs(ours[2] - text).max())
@@ -367,11 +373,11 @@ def test_published_widths_as_open_clip(torch, open_clip, name):
 
 
 def as_ours(tensors):
-  return clip.convert(tensors, {}).params
+  return converted(tensors).params
 
 
 def test_sizes_are_inferred():
-  sizes = clip.convert(random_tensors(openai_shapes(TINY)), {}).config
+  sizes = converted(random_tensors(openai_shapes(TINY))).config["clip"]
   assert sizes == {
     "image": {
       "patch": 16,
@@ -411,7 +417,7 @@ def test_all_differences_are_listed():
   tensors["surprise"] = np.zeros(3)
   tensors["transformer.resblocks.1.mlp.c_fc.bias"] = np.zeros(5)
   with pytest.raises(ValueError, match="3 differences") as caught:
-    clip.convert(tensors, {})
+    converted(tensors)
   lines = str(caught.value).split("\n")[1:]
   assert [line.split()[:2] for line in lines] == [
     ["-", "image_tower/norm_pre/bias"],
@@ -430,28 +436,28 @@ def test_all_differences_are_listed():
 )
 def test_configs_that_are_not_ours_are_refused(config, message):
   with pytest.raises(ValueError, match=message):
-    clip.convert(random_tensors(openai_shapes(TINY)), config)
+    converted(random_tensors(openai_shapes(TINY)), config)
 
 
 def test_resnet_is_refused():
   with pytest.raises(ValueError, match="ResNet"):
-    clip.convert({"visual.layer1.0.conv1.weight": np.zeros((1, 1))}, {})
+    converted({"visual.layer1.0.conv1.weight": np.zeros((1, 1))})
 
 
 def test_command_writes_a_folder_or_one_line(tmp_path, capsys):
   tensors = random_tensors(openai_shapes(TINY))
   safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
   out = tmp_path / "out"
-  assert clip.main(["--from", str(tmp_path), "--to", str(out)]) == 0
-  loaded = weights.load(str(out))
+  assert main(["--from", str(tmp_path), "--to", str(out)]) == 0
+  loaded = load_weights(str(out))
   assert loaded.config["clip"]["image"]["patch"] == 16
   assert loaded.config["source"]["file"] == "model.safetensors"
   expected = as_ours(tensors)
   assert all(np.array_equal(loaded.params[k], v) for k, v in expected.items())
   capsys.readouterr()
-  assert clip.main(["--from", str(tmp_path), "--to", str(out)]) == 1
+  assert main(["--from", str(tmp_path), "--to", str(out)]) == 1
   assert "exists" in capsys.readouterr().err
-  assert clip.main(["--from", str(tmp_path / "no"), "--to", str(out)]) == 1
+  assert main(["--from", str(tmp_path / "no"), "--to", str(out)]) == 1
   error = capsys.readouterr().err
   assert "no such file" in error
   assert error.count("\n") == 1
@@ -465,12 +471,12 @@ def test_sharded_files(tmp_path):
     safetensors.numpy.save_file(part, tmp_path / file)
   index = tmp_path / "model.safetensors.index.json"
   index.write_text(json.dumps({"weight_map": files}))
-  read, _, file = clip.read(str(tmp_path))
+  found, _, file = read(str(tmp_path))
   assert file == index.name
-  assert read.keys() == tensors.keys()
+  assert found.keys() == bare_names(tensors).keys()
   index.write_text(json.dumps({"weight_map": {"a": "../part-0.safetensors"}}))
   with pytest.raises(ValueError, match="not a file beside it"):
-    clip.read(str(tmp_path))
+    read(str(tmp_path))
 
 
 def test_repository_without_internet_is_one_line(capsys, monkeypatch):
@@ -481,7 +487,7 @@ def test_repository_without_internet_is_one_line(capsys, monkeypatch):
 
   hub.snapshot_download = offline
   monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-  assert clip.main(["--from", "openai/clip-vit", "--to", "nowhere"]) == 1
+  assert main(["--from", "openai/clip-vit", "--to", "nowhere"]) == 1
   error = capsys.readouterr().err
   assert "no route to host" in error
   assert error.count("\n") == 1

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights, save_weights, stack
+from unloc_jax.weights.merging import merge_weights
 
 
 def make(**shapes):
@@ -38,32 +39,32 @@ def zeros(params):
 def test_folder_round_trip(tmp_path):
   params = tower()
   folder = str(tmp_path / "a" / "b")
-  stacked = weights.stack(
+  stacked = stack(
     params, {"image_tower/encoder/layers/norm_1/scale": np.zeros((2, 4))}
   )
   assert "image_tower/encoder/layers/norm_1/scale" in stacked
-  weights.save(folder, stacked, {"from": "here"})
-  loaded = weights.load(folder)
+  save_weights(folder, stacked, {"from": "here"})
+  loaded = load_weights(folder)
   assert loaded.config == {"format": 1, "from": "here"}
   assert loaded.params.keys() == params.keys()
   assert all(np.array_equal(loaded.params[k], v) for k, v in params.items())
   assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
   with pytest.raises(FileExistsError, match="choose another"):
-    weights.save(folder, params, {})
+    save_weights(folder, params, {})
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
   with pytest.raises(ValueError, match="not a folder of weights"):
-    weights.load(str(tmp_path))
+    load_weights(str(tmp_path))
   (tmp_path / "config.json").write_text("{}")
   (tmp_path / "params.safetensors").write_bytes(b"12345678")
   with pytest.raises(ValueError, match="not a folder of weights"):
-    weights.load(str(tmp_path))
+    load_weights(str(tmp_path))
 
 
 def test_merge_takes_what_matches_and_leaves_the_rest():
   loaded, initial = tower(), zeros(tower())
-  merged = weights.merge(initial, loaded, "image_tower/")
+  merged = merge_weights(initial, loaded, "image_tower/")
   for name, value in merged.items():
     expected = loaded if name.startswith("image_tower/") else initial
     np.testing.assert_array_equal(value, expected[name])
@@ -74,7 +75,7 @@ def test_modules_the_model_lacks_are_left_out():
   initial = {
     k: v for k, v in zeros(loaded).items() if not k.startswith("text_tower")
   }
-  merged = weights.merge(initial, loaded, "")
+  merged = merge_weights(initial, loaded, "")
   assert merged.keys() == initial.keys()
 
 
@@ -83,7 +84,7 @@ def test_every_difference_is_listed_and_nothing_loaded():
   loaded["image_projection/kernel"] = np.zeros((4, 5), np.float32)
   initial["image_tower/norm_pre/scale"] = np.zeros(4, np.float32)
   with pytest.raises(ValueError, match="3 differences") as caught:
-    weights.merge(initial, loaded, "image_")
+    merge_weights(initial, loaded, "image_")
   assert str(caught.value).split("\n")[1:] == [
     "  ~ image_projection/kernel is (4, 5), the model has (4, 3)",
     "  + image_tower/encoder/layer_2/norm_1/scale (4,) is not in the model",
@@ -91,14 +92,14 @@ def test_every_difference_is_listed_and_nothing_loaded():
   ]
   assert not any(np.any(v) for v in initial.values())
   with pytest.raises(ValueError, match="matches no parameter"):
-    weights.merge(initial, loaded, "nothing")
+    merge_weights(initial, loaded, "nothing")
 
 
 def test_stacked_layers_are_filled():
   loaded = tower()
   name = "image_tower/encoder/layers/norm_1/scale"
   initial = {name: jnp.zeros((2, 4))}
-  merged = weights.merge(initial, loaded, "image_tower/encoder")
+  merged = merge_weights(initial, loaded, "image_tower/encoder")
   for i in range(2):
     np.testing.assert_array_equal(
       merged[name][i], loaded[f"image_tower/encoder/layer_{i}/norm_1/scale"]
@@ -112,14 +113,14 @@ def test_sharding_is_kept():
   loaded = tower()
   name = "image_projection/kernel"
   initial = {name: jax.device_put(jnp.zeros((4, 3)), spec)}
-  merged = weights.merge(initial, loaded, "image_projection")
+  merged = merge_weights(initial, loaded, "image_projection")
   assert merged[name].sharding == spec
   np.testing.assert_array_equal(merged[name], loaded[name])
 
 
 def test_one_class_embedding_is_repeated():
   loaded, initial = tower(), zeros(tower(frames=5))
-  merged = weights.merge(initial, loaded, "image_tower")
+  merged = merge_weights(initial, loaded, "image_tower")
   name = "image_tower/class_embedding"
   np.testing.assert_array_equal(merged[name], np.repeat(loaded[name], 5, 0))
 
@@ -128,21 +129,21 @@ def test_class_embeddings_are_resampled_in_time():
   loaded, initial = tower(frames=3), zeros(tower(frames=5))
   name = "image_tower/class_embedding"
   old = loaded[name]
-  merged = weights.merge(initial, loaded, "image_tower")[name]
+  merged = merge_weights(initial, loaded, "image_tower")[name]
   expected = [old[0], (old[0] + old[1]) / 2, old[1], (old[1] + old[2]) / 2]
   np.testing.assert_allclose(merged, [*expected, old[2]], rtol=1e-6)
 
 
 def test_gap_drops_the_class_position():
   loaded, initial = tower(frames=1), zeros(tower(frames=0))
-  merged = weights.merge(initial, loaded, "image_tower")
+  merged = merge_weights(initial, loaded, "image_tower")
   name = "image_tower/position_embedding"
   np.testing.assert_array_equal(merged[name], loaded[name][1:])
 
 
 def test_token_model_needs_a_class_embedding():
   with pytest.raises(ValueError, match="- image_tower/class_embedding"):
-    weights.merge(zeros(tower(frames=2)), tower(frames=0), "image_tower")
+    merge_weights(zeros(tower(frames=2)), tower(frames=0), "image_tower")
 
 
 @pytest.mark.parametrize("frames", [0, 1])
@@ -152,7 +153,7 @@ def test_positions_are_resampled_on_the_grid(frames):
   rows, columns = np.meshgrid(np.arange(3.0), np.arange(3.0), indexing="ij")
   plane = (2 * rows - columns + 1).reshape(9, 1) * np.ones(4)
   loaded[name][frames:] = plane
-  merged = weights.merge(initial, loaded, "image_tower")[name]
+  merged = merge_weights(initial, loaded, "image_tower")[name]
   np.testing.assert_array_equal(merged[:frames], loaded[name][:frames])
   fine = np.arange(5) / 2  # A plane stays one, edge to edge.
   rows, columns = np.meshgrid(fine, fine, indexing="ij")
@@ -163,7 +164,7 @@ def test_positions_are_resampled_on_the_grid(frames):
 def test_shorter_texts_take_the_first_positions():
   name = "text_tower/position_embedding"
   loaded = tower(words=8)
-  merged = weights.merge(zeros(tower(words=5)), loaded, "text_tower")
+  merged = merge_weights(zeros(tower(words=5)), loaded, "text_tower")
   np.testing.assert_array_equal(merged[name], loaded[name][:5])
   with pytest.raises(ValueError, match=r"~ text_tower/position_embedding"):
-    weights.merge(zeros(tower(words=9)), loaded, "text_tower")
+    merge_weights(zeros(tower(words=9)), loaded, "text_tower")

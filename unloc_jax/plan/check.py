@@ -24,7 +24,8 @@ from unloc_jax.task.tasks import get_task
 from unloc_jax.training import loop as train
 from unloc_jax.training import optim, state, token_cache
 from unloc_jax.training import step as train_step
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights
+from unloc_jax.weights.merging import merge_weights
 
 
 @dataclasses.dataclass
@@ -102,8 +103,8 @@ class Doctor:
     if not init.weights:
       return "init.weights is empty: random weights"
     shapes = state.param_shapes(state.Parts.from_config(self.config))
-    loaded = weights.load(init.weights).params
-    merged = weights.merge(shapes, loaded, init.take)
+    loaded = load_weights(init.weights).params
+    merged = merge_weights(shapes, loaded, init.take)
     taken = sum(merged[name] is not shapes[name] for name in shapes)
     return f"{taken} of {len(shapes)} parameters from {init.weights}"
 

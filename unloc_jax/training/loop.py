@@ -33,7 +33,8 @@ from unloc_jax.training.state import (
   placed_shapes,
 )
 from unloc_jax.training.step import check_sizes, compile_train_step
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights, save_weights
+from unloc_jax.weights.merging import merge_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,8 +281,8 @@ def start_weights(
   """
   if not config.init.weights:
     return state
-  loaded = weights.load(config.init.weights).params
-  params = weights.merge(state.params, loaded, config.init.take)
+  loaded = load_weights(config.init.weights).params
+  params = merge_weights(state.params, loaded, config.init.take)
   average = state.average and {k: jnp.copy(params[k]) for k in state.average}
   return dataclasses.replace(state, params=params, average=average)
 
@@ -297,7 +298,7 @@ def write_weights(
   folder = pathlib.Path(workdir) / "weights"
   if jax.process_index() == 0:
     shutil.rmtree(folder, ignore_errors=True)
-    weights.save(str(folder), whole, provenance.of_run(config, workdir))
+    save_weights(str(folder), whole, provenance.of_run(config, workdir))
 
 
 def make_hooks(config, workdir, writer, total_steps):

@@ -12,8 +12,8 @@ from typing import Any
 
 import ml_collections
 
-from unloc_jax import embed
 from unloc_jax.data.manifest import Manifest, Source, check_manifest
+from unloc_jax.weights.image_embedder import features_of
 
 _FILE = "source.json"
 # What other videos must share; how strongly frames are compressed is left to
@@ -110,4 +110,4 @@ def check_weights(
   if manifest is None or not manifest.tower_hash or not taken:
     return
   if config.init.weights:
-    check_manifest(manifest, embed.features_of(config.init.weights))
+    check_manifest(manifest, features_of(config.init.weights))

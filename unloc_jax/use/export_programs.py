@@ -25,7 +25,7 @@ from unloc_jax.models.unloc import Predictions, UnLoc
 from unloc_jax.task import detections
 from unloc_jax.training.state import Parts, nest
 from unloc_jax.use.exports import Export
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import load_weights
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -61,7 +61,7 @@ def make(export: Export) -> dict[str, Program]:
       f"the model's task is {parts.task.name}; programs are made of models "
       "that find moments, leave out --stablehlo and --saved_model"
     )
-  params = weights.load(str(export.folder)).params
+  params = load_weights(str(export.folder)).params
   of_video = {k: v for k, v in params.items() if k.startswith("image_")}
   rest = {k: v for k, v in params.items() if k not in of_video}
   data, model = config.data, config.model

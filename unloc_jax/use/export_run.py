@@ -29,7 +29,7 @@ from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
 from unloc_jax.training.state import Parts
 from unloc_jax.use import export_card, export_programs, exports
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import EXPORT, save_weights
 
 _ENCODER = ("image_tower/", "image_projection/")
 # What decides which pixels of a video the image tower is shown.
@@ -79,10 +79,10 @@ def export_run(
   about = _about(config, params, _metrics(workdir), window_seconds)
   beside = folder.with_name(folder.name + ".partial")
   shutil.rmtree(beside, ignore_errors=True)
-  weights.save(str(beside), params, json.loads(config.to_json()))
+  save_weights(str(beside), params, json.loads(config.to_json()))
   if config.text.class_embeddings:
     shutil.copy(config.text.class_embeddings, beside / exports.CLASS_EMBEDDINGS)
-  files.write_json(beside / exports.EXPORT, about)
+  files.write_json(beside / EXPORT, about)
   found = exports.read(str(beside))
   files.write_text(beside / "README.md", export_card.text(found, params))
   if stablehlo or saved_model:

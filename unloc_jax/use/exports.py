@@ -17,10 +17,10 @@ from unloc_jax.config import stored
 from unloc_jax.data.manifest import Source
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, param_shapes
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import CONFIG, EXPORT, load_weights
+from unloc_jax.weights.merging import merge_weights
 
 FORMAT = 1
-EXPORT = "export.json"
 CLASS_EMBEDDINGS = "class_embeddings.npz"
 
 
@@ -53,8 +53,8 @@ class Export:
     Raises:
       ValueError: They do not fit the config.
     """
-    given = weights.load(str(self.folder)).params
-    return weights.merge(param_shapes(parts), given, "")
+    given = load_weights(str(self.folder)).params
+    return merge_weights(param_shapes(parts), given, "")
 
 
 def is_export(folder: str) -> bool:
@@ -91,7 +91,7 @@ def read(folder: str) -> Export:
 
 
 def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
-  config = stored.read(folder / weights.CONFIG)
+  config = stored.read(folder / CONFIG)
   if config.text.class_embeddings:
     config.text.class_embeddings = str(folder / CLASS_EMBEDDINGS)
   names = [field.name for field in dataclasses.fields(Source)]

@@ -1,10 +1,10 @@
-"""An image tower of ours as a maker of features, for preprocessing.
+"""An image tower of ours as a maker of features.
 
     python -m data_preprocessing.build --extract=features --checkpoint=DIR ...
 
 A feature is the frame token that the model with this tower would compute,
 before its projection: training from features is training from frames with the
-tower frozen.
+tower frozen. Features and weights know each other by the tower's hash.
 """
 
 import dataclasses
@@ -16,15 +16,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from unloc_jax.media import resizing
 from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
-from unloc_jax.training.state import nest
-from unloc_jax.use import exports
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import PARAMS, load_weights, source_of
 
 _TOWER = "image_tower/"
 _CLASS = "class_embedding"
@@ -102,29 +101,31 @@ class TowerEmbedder:
   @functools.cached_property
   def _placed(self) -> Any:
     """The parameters, on the device."""
-    return jax.device_put(nest(self.params))
+    nested = flax.traverse_util.unflatten_dict(dict(self.params), sep="/")
+    return jax.device_put({"params": nested})
 
 
-def _run(sizes, variables, frames):
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(
+  sizes: tuple[tuple[str, Any], ...], variables: Any, frames: jax.Array
+) -> jax.Array:
   tower = ImageTower(**dict(sizes), per_frame_class=False)
   tokens: Any = tower.apply(variables, normalise_pixels(frames)[:, None], True)
   return tokens[:, 0]
-
-
-_encode = jax.jit(_run, static_argnums=0)
 
 
 def load_embedder(checkpoint: str) -> TowerEmbedder:
   """Reads the image tower of a folder.
 
   Args:
-    checkpoint: What `pretrained.clip` or `export` wrote, a finished run, or
-      its `weights`.
+    checkpoint: What `python -m unloc_jax.weights` or `export` wrote, a
+      finished run, or its `weights`.
 
   Raises:
     ValueError: There is no tower, or its tokens depend on more than a frame.
   """
-  loaded = weights.load(str(_weights_folder(pathlib.Path(checkpoint))))
+  folder = _weights_folder(pathlib.Path(checkpoint))
+  loaded = load_weights(str(folder))
   sizes = _sizes(loaded.config, checkpoint)
   params = {
     name.removeprefix(_TOWER): value
@@ -138,11 +139,13 @@ def load_embedder(checkpoint: str) -> TowerEmbedder:
     params[_CLASS] = _one_class(params[_CLASS], checkpoint)
     count -= 1
   side = math.isqrt(count) * sizes["patch"]
-  data = loaded.config.get("data", {})
-  resized = int(data.get("short_side", side))
-  return TowerEmbedder(
-    sizes, params, side, resized, _stored_side(loaded.config, checkpoint, side)
-  )
+  resized = int(loaded.config.get("data", {}).get("short_side", side))
+  source = source_of(str(folder))
+  if source.get("extract") == "frames":
+    stored = int(source["short_side"])
+  else:
+    stored = max(_STORED_SIDE, side)
+  return TowerEmbedder(sizes, params, side, resized, stored)
 
 
 def features_of(folder: str) -> dict[str, Any]:
@@ -154,12 +157,11 @@ def features_of(folder: str) -> dict[str, Any]:
   Raises:
     ValueError: As of `load_embedder`.
   """
-  config = weights.load(folder).config
-  source = _source(config, folder)
+  source = source_of(folder)
   if source.get("extract") == "features":
     names = ("tower_hash", "normalisation", "embedding_width")
     return {name: source[name] for name in names}
-  if "clip" not in config and "model" not in config:
+  if not {"clip", "model"} & load_weights(folder).config.keys():
     return {}
   tower = load_embedder(folder)
   return {
@@ -171,9 +173,7 @@ def features_of(folder: str) -> dict[str, Any]:
 
 def _weights_folder(folder: pathlib.Path) -> pathlib.Path:
   """A folder of weights; in a run, the one that it writes at its end."""
-  if (folder / weights.PARAMS).exists() or not (
-    folder / "checkpoints"
-  ).is_dir():
+  if (folder / PARAMS).exists() or not (folder / "checkpoints").is_dir():
     return folder
   if not (folder / "weights").is_dir():
     raise ValueError(
@@ -209,21 +209,3 @@ def _one_class(embedding: np.ndarray, checkpoint: str) -> np.ndarray:
       "model.image_tower.frozen or without per_frame_class"
     )
   return embedding[:1]
-
-
-def _stored_side(
-  config: Mapping[str, Any], checkpoint: str, image_size: int
-) -> int:
-  """Short side of the frames that the tower was trained on, if it says so."""
-  source = _source(config, checkpoint)
-  if source.get("extract") == "frames":
-    return int(source["short_side"])
-  return max(_STORED_SIDE, image_size)
-
-
-def _source(config: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
-  """The videos that a checkpoint was trained on; {} where it is unknown."""
-  if exports.is_export(checkpoint):
-    return dataclasses.asdict(exports.read(checkpoint).source)
-  # CLIP's "source" is where its file came from.
-  return {} if "clip" in config else config.get("source") or {}

@@ -14,7 +14,7 @@ from data_preprocessing import build
 from tests import tiny_data
 from tests.training.conftest import tiny_config
 from tests.use.conftest import film
-from unloc_jax import Localizer, embed, evaluate, export
+from unloc_jax import Localizer, evaluate, export
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline
@@ -22,7 +22,8 @@ from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
 from unloc_jax.training import loop as train
 from unloc_jax.training import provenance
 from unloc_jax.training.state import nest
-from unloc_jax.weights import folder as weights
+from unloc_jax.weights.folder import save_weights
+from unloc_jax.weights.image_embedder import load_embedder
 
 SIZES = {
   "patch": 8,
@@ -63,7 +64,7 @@ def checkpoint(folder: pathlib.Path, seed=0, rows=1, **said) -> pathlib.Path:
     "data": {"short_side": SIDE + 4},
     **said,
   }
-  weights.save(str(folder), tower_params(seed, rows), about)
+  save_weights(str(folder), tower_params(seed, rows), about)
   return folder
 
 
@@ -107,7 +108,7 @@ def one_batch(path: pathlib.Path, **changes) -> dict[str, np.ndarray]:
   config = tiny_data.settings(
     path, num_frames=6, image_size=SIDE, short_side=SIDE + 4, **changes
   )
-  config.augment.random_crop = False
+  config.data.augment.random_crop = False
   return next(pipeline.make_train(config, batch_size=3, seed=1))
 
 
@@ -133,7 +134,7 @@ def test_features_are_the_tokens_of_stored_frames(tower, datasets):
 
 def test_the_manifest_says_what_made_them(tower, datasets):
   made = manifests.read_manifest(datasets["features"])
-  loaded = embed.load_embedder(str(tower))
+  loaded = load_embedder(str(tower))
   assert made.tower_hash == loaded.tower_hash
   assert (made.extract, made.embedding_width) == ("features", 16)
   assert (made.short_side, made.jpeg_quality) == (40, 90)
@@ -142,16 +143,16 @@ def test_the_manifest_says_what_made_them(tower, datasets):
 
 
 def test_the_hash_is_of_weights_and_sizes(tower, tmp_path):
-  first = embed.load_embedder(str(tower))
-  again = embed.load_embedder(str(checkpoint(tmp_path / "a", rows=6)))
-  other = embed.load_embedder(str(checkpoint(tmp_path / "b", seed=1)))
+  first = load_embedder(str(tower))
+  again = load_embedder(str(checkpoint(tmp_path / "a", rows=6)))
+  other = load_embedder(str(checkpoint(tmp_path / "b", seed=1)))
   heads = dataclasses.replace(first, sizes={**first.sizes, "num_heads": 4})
   assert first.tower_hash == again.tower_hash
   assert len({t.tower_hash for t in (first, other, heads)}) == 3
 
 
 def test_a_frame_does_not_depend_on_its_batch(tower):
-  loaded = embed.load_embedder(str(tower))
+  loaded = load_embedder(str(tower))
   draw = np.random.default_rng(0)
   images = draw.integers(0, 255, (loaded.batch, 40, 52, 3), np.uint8)
   whole = loaded.embed(images)
@@ -169,16 +170,16 @@ def test_a_frame_does_not_depend_on_its_batch(tower):
 )
 def test_no_tower(tmp_path, said, words):
   about = {k: v for k, v in said.items() if v}
-  weights.save(str(tmp_path / "w"), tower_params(0), about)
+  save_weights(str(tmp_path / "w"), tower_params(0), about)
   with pytest.raises(ValueError, match=words):
-    embed.load_embedder(str(tmp_path / "w"))
+    load_embedder(str(tmp_path / "w"))
 
 
 def test_what_cannot_be_a_checkpoint(tmp_path, capsys):
   moving = tower_params(0, rows=3)
   moving["image_tower/class_embedding"][1] += 1
   about = {"model": {"image_tower": {**SIZES, "classifier": "token"}}}
-  weights.save(str(tmp_path / "moving"), moving, about)
+  save_weights(str(tmp_path / "moving"), moving, about)
   (tmp_path / "run" / "checkpoints").mkdir(parents=True)
   (tmp_path / "a.jsonl").write_text('{"video": "a.mp4", "segments": []}')
   for name, words in (
@@ -204,13 +205,13 @@ def test_what_cannot_be_a_checkpoint(tmp_path, capsys):
 def test_clip_folders_have_towers(tmp_path):
   image = {**SIZES, "image_size": SIDE}
   about = {"clip": {"image": image}, "source": {"from": "x", "file": "y"}}
-  weights.save(str(tmp_path / "clip"), tower_params(0), about)
-  loaded = embed.load_embedder(str(tmp_path / "clip"))
+  save_weights(str(tmp_path / "clip"), tower_params(0), about)
+  loaded = load_embedder(str(tmp_path / "clip"))
   assert (loaded.image_size, loaded.resized_side) == (SIDE, SIDE)
   assert loaded.short_side == 256
   known = {"source": {"extract": "frames", "short_side": 40}}
   run = checkpoint(tmp_path / "run", **known)
-  assert embed.load_embedder(str(run)).short_side == 40
+  assert load_embedder(str(run)).short_side == 40
 
 
 def test_training_refuses_features_of_another_tower(datasets, tower, tmp_path):
@@ -224,7 +225,7 @@ def test_training_refuses_features_of_another_tower(datasets, tower, tmp_path):
     provenance.check_weights(config, manifest)
   said = str(caught.value)
   assert f"tower_hash is {manifest.tower_hash!r} in the dataset" in said
-  assert embed.load_embedder(str(other)).tower_hash in said
+  assert load_embedder(str(other)).tower_hash in said
   assert "normalisation" not in said
   assert "\n" not in said
   # The text tower may be any.
@@ -264,7 +265,7 @@ def test_weights_trained_on_features_remember_their_tower(datasets, tmp_path):
     "model": {"image_tower": {**SIZES, "num_layers": 0}},
     "source": dataclasses.asdict(provenance.of_manifest(manifest)),
   }
-  weights.save(str(tmp_path / "w"), tower_params(0), about)
+  save_weights(str(tmp_path / "w"), tower_params(0), about)
   config = base().unlock()
   config.init.weights = str(tmp_path / "w")
   provenance.check_weights(config, manifest)

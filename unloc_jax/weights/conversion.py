@@ -1,0 +1,95 @@
+"""Tensors under others' names and layouts -> ours, checked to the last one."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from unloc_jax.weights.folder import Weights
+from unloc_jax.weights.merging import difference
+from unloc_jax.weights.names import Table, translate
+
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """A form in which others publish weights.
+
+  Attributes:
+    name: For a reader.
+    recognises: Whether tensors (by name, parts joined by slashes) have it.
+    convert: Makes our weights of tensors and of the configuration beside their
+      file ({} where there is none). Raises ValueError where tensors are
+      missing, too many or of wrong shapes.
+  """
+
+  name: str
+  recognises: Callable[[Tensors], bool]
+  convert: Callable[[Tensors, Mapping[str, Any]], Weights]
+
+
+def renamed(
+  tensors: Tensors, table: Table
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+  """Tensors under our names, theirs still in layout, and those unknown."""
+  names, unknown = translate(tensors, table)
+  ours = {
+    names[name]: _transposed(name, names[name], tensors) for name in names
+  }
+  return ours, {name: tensors[name] for name in unknown}
+
+
+def _transposed(theirs: str, ours: str, tensors: Tensors) -> np.ndarray:
+  """PyTorch's linear maps are [out, in], its convolutions [out, in, h, w]."""
+  value = np.asarray(tensors[theirs], np.float32)
+  if ours.endswith("kernel") and theirs.endswith("/weight"):
+    return value.transpose(*range(2, value.ndim), 1, 0)
+  return value
+
+
+def fitted(
+  params: Tensors, unknown: Tensors, wanted: Mapping[str, Any], what: str
+) -> dict[str, np.ndarray]:
+  """Parameters in the shapes of our towers.
+
+  Args:
+    params: As of `renamed`: axes that we split or join are as theirs.
+    unknown: What has no name of ours.
+    wanted: Shapes by name.
+    what: It was taken for.
+
+  Raises:
+    ValueError: They are not those of the towers; every difference is listed.
+  """
+  shaped = {
+    name: _reshaped(name, value, wanted[name].shape)
+    if name in wanted
+    else value
+    for name, value in params.items()
+  }
+  lines = difference({**shaped, **unknown}, wanted)
+  if lines:
+    raise ValueError(
+      f"it is not the {what} it looks like ({len(lines)} differences), "
+      "nothing was loaded:" + "".join(f"\n  {line}" for line in lines)
+    )
+  return shaped
+
+
+def _reshaped(
+  name: str, value: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+  """The value in our shape; as it came where it does not fit."""
+  theirs = shape
+  if name.endswith("patch_embedding/kernel"):
+    theirs = (*value.shape[:-1], shape[-1])
+  elif name.endswith("attention/out/kernel"):
+    theirs = (shape[0] * shape[1], shape[2])
+  elif "/attention/" in name and "/out/" not in name:
+    theirs = (*shape[:-2], shape[-2] * shape[-1])
+  elif name.endswith("class_embedding"):
+    theirs = shape[1:]
+  fits = value.shape == theirs and value.size == np.prod(shape)
+  return value.reshape(shape) if fits else value

@@ -1,0 +1,122 @@
+"""Files that others publish -> tensors by name, without running their code.
+
+A `.safetensors` or PyTorch file, a folder as of Hugging Face, where a model
+may be in several files, or the name of a repository there.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from unloc_jax.weights import torch_file
+from unloc_jax.weights.folder import PARAMS
+
+_FILES = (
+  "model.safetensors",
+  "model.safetensors.index.json",
+  "open_clip_model.safetensors",
+  "pytorch_model.bin",
+  "pytorch_model.bin.index.json",
+  "open_clip_pytorch_model.bin",
+)
+_CONFIGS = ("config.json", "open_clip_config.json")
+# What wrappers put before all names.
+_WRAPPERS = re.compile(r"^(state_dict/)?(module/)?(model/)?")
+
+
+def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
+  """Tensors, configuration ({} where there is none) and file of a source.
+
+  Args:
+    source: A file, a folder, or a repository's name.
+
+  Returns:
+    Names have their parts joined by slashes, without what wrappers add.
+
+  Raises:
+    ValueError: There is nothing that can be read.
+  """
+  path = pathlib.Path(source)
+  if not path.exists():
+    path = _download(source)
+  if path.is_dir():
+    path = _file_of(path)
+  config = {}
+  for name in _CONFIGS:
+    if path.with_name(name).exists():
+      config = json.loads(path.with_name(name).read_text())
+  tensors: dict[str, np.ndarray] = {}
+  for part in _parts(path):
+    tensors |= _read_file(part)
+  return bare_names(tensors), config, path.name
+
+
+def bare_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Names with slashes for dots, without what wrappers put before them."""
+  return {
+    _WRAPPERS.sub("", name.replace(".", "/")): value
+    for name, value in tensors.items()
+  }
+
+
+def _file_of(folder: pathlib.Path) -> pathlib.Path:
+  """The file of a folder that holds, or lists, the tensors."""
+  found = [folder / name for name in _FILES if (folder / name).exists()]
+  if found:
+    return found[0]
+  if (folder / PARAMS).exists():
+    raise ValueError("it is a folder of our weights already")
+  held = ", ".join(sorted(path.name for path in folder.iterdir())[:5])
+  raise ValueError(
+    f"the folder holds {held or 'nothing'}, and none of {', '.join(_FILES)}"
+  )
+
+
+def _parts(path: pathlib.Path) -> list[pathlib.Path]:
+  """The files that an index lists, else the file itself."""
+  if path.suffix != ".json":
+    return [path]
+  names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+  for name in names:
+    if pathlib.PurePath(name).name != name:
+      raise ValueError(f"{path}: {name!r} is not a file beside it")
+  return [path.with_name(name) for name in names]
+
+
+def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
+  if path.suffix != ".safetensors":
+    return torch_file.read(str(path))
+  try:
+    return safetensors.numpy.load_file(path)
+  except (OSError, safetensors.SafetensorError) as error:
+    raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _download(repository: str) -> pathlib.Path:
+  """Folder of a Hugging Face repository, fetched or from its cache."""
+  if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    raise ValueError("there is no such file or folder")
+  try:
+    import huggingface_hub
+  except ImportError:
+    raise ValueError(
+      "there is no such file or folder; to fetch it from Hugging Face, pip "
+      "install huggingface_hub"
+    ) from None
+  try:
+    folder = huggingface_hub.snapshot_download(
+      repository, allow_patterns=[*_FILES, *_CONFIGS, "*-of-*"]
+    )
+  except Exception as error:
+    reason = str(error).split("\n")[0]
+    raise ValueError(
+      "there is no such file or folder, and Hugging Face did not give it: "
+      f"{reason}"
+    ) from error
+  return pathlib.Path(folder)

@@ -1,0 +1,171 @@
+"""Loaded weights go into a new model: all that is asked for, or nothing."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from unloc_jax.weights.folder import STACKED, stack
+
+_CLASS = "image_tower/class_embedding"
+_GRID = "image_tower/position_embedding"
+_TEXT = "text_tower/position_embedding"
+
+
+def difference(
+  given: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> list[str]:
+  """Readable differences in names and shapes, a line each; [] where none.
+
+  "+" is only given, "-" is missing, "~" has another shape.
+  """
+  lines = []
+  for name in sorted({*given, *wanted}):
+    if name not in wanted:
+      lines.append(f"+ {name} {tuple(given[name].shape)} is not in the model")
+    elif name not in given:
+      lines.append(f"- {name} {tuple(wanted[name].shape)} is missing")
+    elif tuple(given[name].shape) != tuple(wanted[name].shape):
+      lines.append(
+        f"~ {name} is {tuple(given[name].shape)}, "
+        f"the model has {tuple(wanted[name].shape)}"
+      )
+  return lines
+
+
+def resample(values: np.ndarray, length: int) -> np.ndarray:
+  """[N, ...] -> [length, ...], linearly, first and last entry kept."""
+  if len(values) == length:
+    return values
+  if len(values) == 1:
+    return np.repeat(values, length, axis=0)
+  at = np.linspace(0, len(values) - 1, length)
+  low = np.minimum(at.astype(int), len(values) - 2)
+  part = (at - low).reshape(-1, *[1] * (values.ndim - 1))
+  out = values[low] * (1 - part) + values[low + 1] * part
+  return out.astype(values.dtype)
+
+
+def resample_grid(values: np.ndarray, count: int) -> np.ndarray:
+  """Square grid of embeddings [N * N, D] -> [M * M, D], M * M = count.
+
+  What is not of a square image is left as it is.
+  """
+  old, new = (round(n**0.5) for n in (len(values), count))
+  if old**2 != len(values) or new**2 != count:
+    return values
+  grid = resample(values.reshape(old, old, -1), new)
+  grid = resample(np.swapaxes(grid, 0, 1), new)
+  return np.swapaxes(grid, 0, 1).reshape(count, -1)
+
+
+def adapt(
+  params: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+  """Fits what depends on frames, image size and text length to a model.
+
+  Args:
+    params: Flat, layers apart.
+    shapes: Of the model's parameters, layers apart.
+
+  Returns:
+    `params` where the class embeddings are as many as the model's frames (a
+    single one is repeated, others are interpolated in time), a "gap" model
+    has no class embedding and no position for it, image positions are
+    interpolated on their grid, and texts take the first positions.
+  """
+  out = dict(params)
+  classes = 1 if _CLASS in params else 0
+  if _CLASS not in shapes:
+    out.pop(_CLASS, None)
+  elif classes:
+    out[_CLASS] = resample(params[_CLASS], shapes[_CLASS][0])
+  if _GRID in params and _GRID in shapes:
+    kept = params[_GRID][: classes if _CLASS in shapes else 0]
+    grid, count = params[_GRID][classes:], shapes[_GRID][0] - len(kept)
+    if len(grid) != count:
+      grid = resample_grid(grid, count)
+    out[_GRID] = np.concatenate([kept, grid])
+  if _TEXT in params and _TEXT in shapes:
+    out[_TEXT] = params[_TEXT][: shapes[_TEXT][0]]
+  return out
+
+
+def merge_weights(
+  initial: Mapping[str, Any], loaded: Mapping[str, np.ndarray], take: str
+) -> dict[str, Any]:
+  """Puts loaded parameters into a new model's.
+
+  Every parameter of the model that `take` matches must be there in its shape,
+  after `adapt`; whole modules that the model does not have are left out.
+
+  Args:
+    initial: The model's flat parameters, layers apart or stacked. Those that
+      are `jax.Array`s keep their sharding.
+    loaded: Flat, layers apart.
+    take: Regular expression that the names of what is taken begin with, such
+      as "(image|text)_(tower|projection)/".
+
+  Returns:
+    All of the model's parameters.
+
+  Raises:
+    ValueError: The two do not fit; all differences are listed, and nothing
+      was loaded.
+  """
+  shapes = _unstacked_shapes(initial)
+  modules = {name.split("/")[0] for name in shapes}
+  chosen = {
+    name: value
+    for name, value in loaded.items()
+    if name.split("/")[0] in modules
+  }
+  chosen = adapt(chosen, {name: s.shape for name, s in shapes.items()})
+  chosen = {k: v for k, v in chosen.items() if re.match(take, k)}
+  wanted = {k: v for k, v in shapes.items() if re.match(take, k)}
+  if not wanted:
+    raise ValueError(f"init.take: {take!r} matches no parameter of the model")
+  lines = difference(chosen, wanted)
+  if lines:
+    raise ValueError(
+      f"the weights do not fit the model ({len(lines)} differences), nothing "
+      "was loaded:" + "".join(f"\n  {line}" for line in lines)
+    )
+  taken = {k: v for k, v in initial.items() if _first_layer(k) in wanted}
+  stacked = stack(chosen, taken)
+  return {
+    name: _placed_like(stacked[name], value) if name in stacked else value
+    for name, value in initial.items()
+  }
+
+
+def _first_layer(name: str) -> str:
+  match = STACKED.fullmatch(name)
+  return name if match is None else f"{match[1]}/layer_0/{match[2]}"
+
+
+def _unstacked_shapes(
+  params: Mapping[str, Any],
+) -> dict[str, jax.ShapeDtypeStruct]:
+  shapes = {}
+  for name, value in params.items():
+    match = STACKED.fullmatch(name)
+    if match is None:
+      shapes[name] = jax.ShapeDtypeStruct(value.shape, value.dtype)
+      continue
+    one = jax.ShapeDtypeStruct(value.shape[1:], value.dtype)
+    for i in range(value.shape[0]):
+      shapes[f"{match[1]}/layer_{i}/{match[2]}"] = one
+  return shapes
+
+
+def _placed_like(value: np.ndarray, old: Any) -> Any:
+  """The value on the devices of `old`, each with its part of it."""
+  value = np.asarray(value, old.dtype)
+  if not isinstance(old, jax.Array):
+    return value
+  return jax.make_array_from_callback(
+    value.shape, old.sharding, lambda index: value[index]
+  )
