@@ -25,7 +25,7 @@ from typing import Any
 
 from absl import app, flags
 
-from unloc_jax.main import parse_flags
+from unloc_jax.config import flags as config_flags
 from unloc_jax.plan import topology
 
 _TOPOLOGY = flags.DEFINE_string(
@@ -93,4 +93,4 @@ def _plan(config) -> bool:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config"])
-  app.run(main, flags_parser=parse_flags)
+  app.run(main, flags_parser=config_flags.parse)
