@@ -21,6 +21,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from unloc_jax.data import pipeline
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.metrics import Report, show
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import processes, sharding
@@ -31,7 +32,6 @@ from unloc_jax.task.detections import (
   Detections,
   detect,
 )
-from unloc_jax.task.prompts import class_texts, encode_prompts
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
@@ -54,7 +54,7 @@ def eval_step(
     if prompts is None:
       texts = model.encode_text(batch["text_ids"])
     else:
-      texts = encode_prompts(model, prompts)
+      texts = model.encode_prompts(prompts)
     return model.localize(video, batch["frame_mask"], texts)
 
   predictions: Any = parts.model.apply(nest(dict(params)), method=run)

@@ -5,9 +5,9 @@ import pytest
 from config_cases import load
 
 from unloc_jax import embed_classes
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.models.towers.clip import TextTower, end_tokens
-from unloc_jax.task.prompts import class_texts
 from unloc_jax.weights.folder import save_weights
 
 SIZES = {

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unloc_jax.models.unloc import Predictions
 from unloc_jax.task import losses
 from unloc_jax.task.objective import (
   LossSpec,
@@ -15,6 +14,7 @@ from unloc_jax.task.objective import (
   displacement_pairs,
   make_targets,
 )
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import PyramidSpec
 from unloc_jax.task.tasks import get_task
 

@@ -21,8 +21,8 @@ from tests.training import pair
 from tests.training.conftest import task_config
 from unloc_jax import evaluate
 from unloc_jax.data import pipeline
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import processes, sharding
-from unloc_jax.task.prompts import class_texts
 from unloc_jax.training import checkpoints, state
 from unloc_jax.training import loop as train
 from unloc_jax.training import step as train_step

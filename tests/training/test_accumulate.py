@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.conftest import task_config
 from tests.training.random_batch import random_batch
-from unloc_jax.task.prompts import class_texts
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.training import gradients, optim, state
 from unloc_jax.training import step as train_step
 

@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from unloc_jax.models.unloc import Predictions
 from unloc_jax.task.objective import (
   LossSpec,
   among,
@@ -12,6 +11,7 @@ from unloc_jax.task.objective import (
   displacement_pairs,
   make_targets,
 )
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import PyramidSpec
 from unloc_jax.task.tasks import get_task
 

@@ -25,6 +25,7 @@ from unloc_jax.models.towers.clip import (
   normalise_pixels,
 )
 from unloc_jax.parallel.sharding import constrain, shares
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import level_lengths
 
 TEXT_PARTS = ("eos", "all")
@@ -43,20 +44,6 @@ class Texts:
 
   tokens: jax.Array
   mask: jax.Array
-
-
-@flax.struct.dataclass
-class Predictions:
-  """What the heads say.
-
-  Attributes:
-    relevance: float32 logits [B, Q, P].
-    displacement: float32 [B, M, P, 2] in strides: of the asked pairs, or of
-      all Q; None where there is no displacement head.
-  """
-
-  relevance: jax.Array
-  displacement: jax.Array | None
 
 
 class UnLoc(nn.Module):
@@ -165,6 +152,17 @@ class UnLoc(nn.Module):
       tokens = end_tokens(tokens, texts)[..., None, :]
       return Texts(tokens, jnp.ones(tokens.shape[:-1], bool))
     return Texts(tokens, texts > 0)
+
+  def encode_prompts(self, prompts: jax.Array) -> Texts:
+    """Prompts [R, C, ...] of R templates -> texts [C, L', D], their mean.
+
+    Where all tokens of a text are fused they cannot be averaged: the first
+    template is taken.
+    """
+    if self.text_part == "all":
+      return self.encode_text(prompts[0])
+    texts = self.encode_text(prompts)
+    return Texts(jnp.mean(texts.tokens, axis=0), texts.mask[0])
 
   def localize(
     self,

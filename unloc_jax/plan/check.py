@@ -15,11 +15,11 @@ import ml_collections
 from unloc_jax import evaluate
 from unloc_jax.config.check import check
 from unloc_jax.data import pipeline, shards
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import sharding
 from unloc_jax.plan import search
 from unloc_jax.plan.report import gib
 from unloc_jax.plan.topology import open_topology
-from unloc_jax.task import prompts
 from unloc_jax.task.tasks import get_task
 from unloc_jax.training import loop as train
 from unloc_jax.training import optim, state, token_cache
@@ -94,7 +94,7 @@ class Doctor:
     if not names:
       raise ValueError("no split could be opened, so classes are not known")
     unique = tuple(dict.fromkeys(names))
-    prompts.class_texts(self.config, unique)
+    class_texts(self.config, unique)
     return f"{len(unique)} classes"
 
   def start(self) -> str:

@@ -8,9 +8,9 @@ import ml_collections
 import tqdm
 
 from unloc_jax.data import pipeline
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import sharding
 from unloc_jax.plan import search
-from unloc_jax.task import prompts
 from unloc_jax.training import loop as train
 from unloc_jax.training import state
 from unloc_jax.training import step as train_step
@@ -69,7 +69,7 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   split = pipeline.open_split(config, config.data.train_split)
   texts = None
   if parts.task.texts == "classes":
-    texts = jnp.asarray(prompts.class_texts(config, split.classes))
+    texts = jnp.asarray(class_texts(config, split.classes))
   optimizer = train.make_optimizer(parts, steps, 1.0)
   carried = train.start_weights(
     config, state.init_state(parts, optimizer, mesh)

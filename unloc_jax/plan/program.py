@@ -84,7 +84,7 @@ def num_classes(config: ml_collections.ConfigDict) -> int:
 def prompt_spec(
   config: ml_collections.ConfigDict,
 ) -> jax.ShapeDtypeStruct | None:
-  """Class prompts as `prompts.class_texts` makes them; None for captions."""
+  """Class prompts as `class_texts` makes them; None for captions."""
   if get_task(config.task).texts != "classes":
     return None
   count = num_classes(config)

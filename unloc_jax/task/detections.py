@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unloc_jax.models.unloc import Predictions
 from unloc_jax.task import decode
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import PyramidSpec
 from unloc_jax.task.sampling import to_seconds
 from unloc_jax.task.tasks import Task

@@ -11,9 +11,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from unloc_jax.models.unloc import Predictions
 from unloc_jax.task import losses
 from unloc_jax.task import targets as targets_lib
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import PyramidSpec
 from unloc_jax.task.tasks import Task
 

@@ -17,7 +17,7 @@ from unloc_jax.task.objective import (
   displacement_pairs,
   make_targets,
 )
-from unloc_jax.task.prompts import draw_prompts
+from unloc_jax.task.prompts import draw
 from unloc_jax.training.state import Parts, nest
 
 Batch = Mapping[str, jax.Array]
@@ -50,7 +50,7 @@ def prepare(
   num_classes = 0
   if prompts is not None:
     prompt_key, class_key = jax.random.split(key)
-    texts = draw_prompts(prompts, prompt_key)
+    texts = draw(prompts, prompt_key)
     num_classes = texts.shape[0]
     if 0 < parts.config.text.sampled < num_classes:
       drawn = jax.random.permutation(class_key, num_classes)

@@ -18,9 +18,9 @@ from jax.sharding import Mesh
 from unloc_jax import evaluate
 from unloc_jax.config.check import check
 from unloc_jax.data import pipeline
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.metrics.report import Report
 from unloc_jax.parallel import preemption, sharding
-from unloc_jax.task.prompts import class_texts
 from unloc_jax.training import nonfinite, optim, provenance, token_cache
 from unloc_jax.training.checkpoints import Checkpoints, write_config
 from unloc_jax.training.state import (

@@ -17,7 +17,6 @@ import numpy as np
 
 from unloc_jax.models.unloc import Texts, UnLoc
 from unloc_jax.task import detections
-from unloc_jax.task.prompts import encode_prompts
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts, nest
 from unloc_jax.use import windows
@@ -187,8 +186,8 @@ class Asker:
 def _encode(
   parts: Parts, params: Mapping[str, jax.Array], prompts: jax.Array
 ) -> Texts:
-  run = functools.partial(encode_prompts, prompts=prompts)
-  return cast(Texts, parts.model.apply(nest(params), method=run))
+  method = UnLoc.encode_prompts
+  return cast(Texts, parts.model.apply(nest(params), prompts, method=method))
 
 
 def _fuse(

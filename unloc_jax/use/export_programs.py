@@ -21,8 +21,9 @@ import numpy as np
 from jax import export as jax_export
 
 from unloc_jax import files
-from unloc_jax.models.unloc import Predictions, UnLoc
+from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task import detections
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.training.state import Parts, nest
 from unloc_jax.use.exports import Export
 from unloc_jax.weights.folder import load_weights

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import ml_collections
 import numpy as np
 
+from unloc_jax.data.class_texts import class_texts
 from unloc_jax.data.tokenizer import Tokenizer
-from unloc_jax.task.prompts import class_texts
 
 MAX_CHARACTERS = 1000
 
