@@ -3,16 +3,18 @@
 """
 
 import argparse
+import dataclasses
 import logging
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from data_preprocessing import features, places, schema
 from data_preprocessing import plan as plans
 from data_preprocessing import report as reports
-from data_preprocessing.settings import BuildError, Settings, Threshold
+from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations import BENCHMARKS, AnnotationError, benchmark
 
 _SHORT_SIDE = Settings(dataset="").short_side
@@ -24,33 +26,20 @@ def parser() -> argparse.ArgumentParser:
     prog="python -m data_preprocessing.build",
     description="Builds sharded TFRecord from videos and annotations.",
   )
-  add = flags.add_argument
-  add(
-    "--dataset",
-    required=True,
-    metavar="NAME",
-    help=f"one of {', '.join(BENCHMARKS)}",
-  )
-  add(
-    "--annotations",
-    required=True,
-    help="folder of the official annotation files, or one file",
-  )
-  add(
-    "--videos",
-    required=True,
-    help="folder of the videos, or of the features to import",
-  )
-  add(
-    "--data_dir",
-    required=True,
-    help="the dataset is written to DATA_DIR/NAME/" + schema.VERSION,
-  )
-  add(
-    "--extract",
-    default=schema.FRAMES,
-    choices=(schema.FRAMES, schema.FEATURES),
-  )
+  _add_what(flags.add_argument_group("what is built").add_argument)
+  _add_how(flags.add_argument_group("how it is built").add_argument)
+  return flags
+
+
+def _add_what(add: Callable[..., Any]) -> None:
+  """Adds the flags that decide what a dataset holds."""
+  names, where = ", ".join(BENCHMARKS), f"DATA_DIR/NAME/{schema.VERSION}"
+  kinds = (schema.FRAMES, schema.FEATURES)
+  add("--dataset", required=True, metavar="NAME", help=f"one of {names}")
+  add("--annotations", required=True, help="folder of official files, or one")
+  add("--videos", required=True, help="their folder, or that of features")
+  add("--data_dir", required=True, help=f"the dataset is written to {where}")
+  add("--extract", default=kinds[0], choices=kinds)
   add(
     "--checkpoint",
     default="",
@@ -58,12 +47,7 @@ def parser() -> argparse.ArgumentParser:
     " CLIP whose image tower makes them; without it, --videos holds .npy,"
     " .npz, .pt or .h5 files",
   )
-  add(
-    "--frame_rate",
-    type=float,
-    default=10.0,
-    help="stored positions per second (%(default)s)",
-  )
+  add("--frame_rate", type=float, default=10.0, help="positions a second")
   add(
     "--short_side",
     type=int,
@@ -71,36 +55,8 @@ def parser() -> argparse.ArgumentParser:
     f" 0 keeps all ({_SHORT_SIDE}, or what --checkpoint was trained on)",
   )
   add("--jpeg_quality", type=int, default=90, help="1 to 95 (%(default)s)")
-  add(
-    "--normalisation",
-    default="none",
-    help="with imported features: what was done to them, for the manifest",
-  )
-  add(
-    "--tower_hash",
-    default="",
-    help="with imported features: names their extractor in the manifest",
-  )
-  add(
-    "--workers",
-    type=int,
-    default=os.cpu_count() or 1,
-    help="local worker processes (%(default)s)",
-  )
-  add(
-    "--beam",
-    default="",
-    metavar="OPTIONS",
-    help="options of another Beam runner, e.g. '--runner=FlinkRunner'; all"
-    " folders must then be on a file system its workers share",
-  )
-  add(
-    "--max-missing",
-    default="",
-    metavar="N|PCT",
-    dest="max_missing",
-    help="fail when more videos are missing or broken, e.g. 10 or 5%%",
-  )
+  add("--normalisation", default="none", help="done to imported features")
+  add("--tower_hash", default="", help="names the maker of imported features")
   add(
     "--max_damaged",
     type=float,
@@ -112,10 +68,24 @@ def parser() -> argparse.ArgumentParser:
     action="store_true",
     help="take files that declare no duration: they may be truncated",
   )
+
+
+def _add_how(add: Callable[..., Any]) -> None:
+  """Adds the flags that leave what a dataset holds as it is."""
+  cores = os.cpu_count() or 1
+  add("--workers", type=int, default=cores, help="processes (%(default)s)")
   add(
-    "--allow_absolute_paths",
-    action="store_true",
-    help="let a JSONL name videos outside --videos",
+    "--beam",
+    default="",
+    metavar="OPTIONS",
+    help="options of another Beam runner, e.g. '--runner=FlinkRunner'; all"
+    " folders must then be on a file system its workers share",
+  )
+  add(
+    "--max-missing",
+    default="",
+    metavar="N|PCT",
+    help="fail when more videos are missing or broken, e.g. 10 or 5%%",
   )
   add(
     "--stall_seconds",
@@ -124,11 +94,15 @@ def parser() -> argparse.ArgumentParser:
     help="give a video up after so long without progress (%(default)s)",
   )
   add(
+    "--allow_absolute_paths",
+    action="store_true",
+    help="let a JSONL name videos outside --videos",
+  )
+  add(
     "--overwrite",
     action="store_true",
     help="build again a dataset that was built from other input",
   )
-  return flags
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -142,18 +116,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
     short_side = _SHORT_SIDE
     if args.checkpoint:
       short_side = features.embedder(args.checkpoint).short_side
-  return Settings(
-    dataset=args.dataset,
-    extract=args.extract,
-    frame_rate=args.frame_rate,
-    short_side=short_side,
-    jpeg_quality=args.jpeg_quality,
-    max_damaged=args.max_damaged,
-    need_duration=not args.allow_no_duration,
-    normalisation=args.normalisation,
-    checkpoint=args.checkpoint,
-    tower_hash=args.tower_hash,
-  )
+  given = {
+    field.name: getattr(args, field.name)
+    for field in dataclasses.fields(Settings)
+    if hasattr(args, field.name)
+  }
+  given |= {
+    "short_side": short_side,
+    "need_duration": not args.allow_no_duration,
+  }
+  return Settings(**given)
 
 
 def run(args: argparse.Namespace) -> str:
@@ -167,7 +139,7 @@ def run(args: argparse.Namespace) -> str:
 def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
   chosen = benchmark(args.dataset)
   settings = settings_of(args)
-  threshold = Threshold.parse(args.max_missing)
+  limit = reports.Limit(args.max_missing)
   plan = plans.make(
     chosen,
     chosen.read(annotations),
@@ -188,10 +160,10 @@ def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
   logging.getLogger().setLevel(logging.ERROR)
   logging.getLogger("absl").setLevel(logging.ERROR)
   from data_preprocessing import builder as builders
+  from data_preprocessing import pipeline
 
-  builder = builders.VideoDataset(
-    plan, args.workers, args.beam, threshold, args.stall_seconds
-  )
+  runner = pipeline.Runner(args.workers, args.beam, args.stall_seconds)
+  builder = builders.VideoDataset(plan, runner, limit)
   folder = builders.build(builder)
   made = sum(p["built"]["videos"] for p in builder.report["splits"].values())
   reasons = reports.left_out_reasons(builder.report)

@@ -28,7 +28,7 @@ from data_preprocessing import report as reports
 from data_preprocessing.examples import Outcome
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.plan import Plan
-from data_preprocessing.settings import BuildError, Threshold
+from data_preprocessing.settings import BuildError
 from unloc_jax import files
 from unloc_jax.data import manifest as manifests
 
@@ -49,30 +49,19 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
 
   VERSION = tfds.core.Version(schema.VERSION)
 
-  def __init__(
-    self,
-    plan: Plan,
-    worker_count: int = 1,
-    beam_options: str = "",
-    max_missing: Threshold | None = None,
-    stall_seconds: float = 300.0,
-  ):
+  def __init__(self, plan: Plan, runner: pipeline.Runner, limit: reports.Limit):
     """Plans nothing and opens nothing; `download_and_prepare` builds.
 
     Args:
       plan: What to build.
-      worker_count: Local worker processes.
-      beam_options: Options of another Beam runner, "" to run here.
-      max_missing: How many videos may be left out, None for any number.
-      stall_seconds: After how long without progress a video is given up.
+      runner: Where to build it.
+      limit: How many videos may be left out.
     """
     self.name = plan.final.parent.name
     self.plan = plan
     self.report: dict[str, Any] = {}
-    self._worker_count = worker_count
-    self._beam_options = beam_options
-    self._max_missing = max_missing or Threshold()
-    self._stall_seconds = stall_seconds
+    self._runner = runner
+    self._limit = limit
     super().__init__(data_dir=str(plan.final.parent.parent))
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -112,22 +101,16 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     self.info.set_splits(tfds.core.SplitDict(self._write(folder, made)))
     self._finish(folder)
 
-  def _run(
-    self, what: str, total: int, elements: list[Any], *transforms: Any
-  ) -> None:
-    pipeline.run(
-      what, total, elements, transforms, self._worker_count, self._beam_options
-    )
-
   def _make_examples(self) -> None:
     """Makes the examples that are not there yet, a file each."""
     plan = self.plan
     jobs = [job for split in plan.jobs.values() for job in split]
+    make = pipeline.MakeExample(
+      plan.settings, os.fspath(plan.work), self._runner.stall_seconds
+    )
     if jobs:
-      make = pipeline.MakeExample(
-        plan.settings, os.fspath(plan.work), self._stall_seconds
-      )
-      self._run(
+      pipeline.run(
+        self._runner,
         "decoded",
         len(jobs),
         cache.list_jobs(plan.work / "lists", jobs),
@@ -167,7 +150,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
       },
     )
     reports.write(plan.work, self.report)
-    self._max_missing.check(
+    self._limit.check(
       reports.left_out(self.report), plan.total, str(plan.work / "report.md")
     )
 
@@ -186,13 +169,14 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
       for path, examples in zip(paths, dealt, strict=True):
         place = lists / f"{path.name}.list"
         work.append((os.fspath(path), shards.list_examples(place, examples)))
+    settings = self.plan.settings
+    write = shards.WriteShard(
+      settings.extract, settings.embedding_width or None
+    )
     if work:
-      settings = self.plan.settings
-      write = shards.WriteShard(
-        settings.extract, settings.embedding_width or None
-      )
       total = sum(map(sum, lengths.values()))
-      self._run("written", total, work, "Write" >> beam.ParDo(write))
+      to_shard = "Write" >> beam.ParDo(write)
+      pipeline.run(self._runner, "written", total, work, to_shard)
     return [
       shards.split_info(self._template(split, folder), counts)
       for split, counts in lengths.items()

@@ -128,7 +128,7 @@ def describe(
     VideoError: No query is left within `duration`.
   """
   annotation = job.annotation
-  cut = within(annotation, duration)
+  queries, segments, clipped, dropped = within(annotation, duration)
   rate = Fraction(str(settings.frame_rate)).limit_denominator(1_000_000)
   example = {
     "video_id": annotation.video_id,
@@ -137,17 +137,17 @@ def describe(
     "frame_count": count,
     "timestamps": [float(i / rate) for i in range(count)],
     "queries": {
-      "id": [q.id for q in cut.queries],
-      "text": [q.text for q in cut.queries],
+      "id": [q.id for q in queries],
+      "text": [q.text for q in queries],
       "annotation": [
         json.dumps(q.annotation, sort_keys=True, ensure_ascii=False)
-        for q in cut.queries
+        for q in queries
       ],
     },
     "segments": {
-      "start": [float(s.start) for s in cut.segments],
-      "end": [float(s.end) for s in cut.segments],
-      "query": [s.query for s in cut.segments],
+      "start": [float(s.start) for s in segments],
+      "end": [float(s.end) for s in segments],
+      "query": [s.query for s in segments],
     },
   }
   outcome = Outcome(
@@ -157,10 +157,10 @@ def describe(
     duration=duration,
     annotated=annotation.duration,
     frames=count,
-    queries=len(cut.queries),
-    segments=len(cut.segments),
-    clipped=cut.clipped,
-    dropped=cut.dropped,
+    queries=len(queries),
+    segments=len(segments),
+    clipped=clipped,
+    dropped=dropped,
   )
   return Draft(example, outcome)
 
@@ -179,43 +179,34 @@ def left_out(job: VideoJob, error: VideoError) -> Outcome:
   )
 
 
-@dataclasses.dataclass
-class Cut:
-  """An annotation cut to the video that is really there.
+def within(
+  annotation: VideoAnnotation, duration: float
+) -> tuple[list[Query], list[Segment], int, int]:
+  """Cuts segments at `duration` seconds, the end of what is really there.
 
-  Attributes:
-    queries: Those that keep a segment, or never had one.
-    segments: In seconds; their `query` indexes `queries`.
-    clipped: Segments cut at the end of the video.
-    dropped: Segments that begin after it.
-  """
-
-  queries: list[Query]
-  segments: list[Segment]
-  clipped: int = 0
-  dropped: int = 0
-
-
-def within(annotation: VideoAnnotation, duration: float) -> Cut:
-  """Cuts segments at `duration` seconds.
+  Returns:
+    Queries that keep a segment, or never had one; segments, whose `query`
+    indexes these; how many were cut at the end; how many began after it.
 
   Raises:
     VideoError: No query is left.
   """
-  cut = Cut([], [])
+  queries: list[Query] = []
+  segments: list[Segment] = []
+  clipped = dropped = 0
   for index, query in enumerate(annotation.queries):
     own = [s for s in annotation.segments if s.query == index]
     kept = [s for s in own if s.start < duration]
-    cut.dropped += len(own) - len(kept)
+    dropped += len(own) - len(kept)
     if own and not kept:
       continue
-    cut.clipped += sum(s.end > duration for s in kept)
-    cut.segments += [
-      Segment(s.start, min(s.end, duration), len(cut.queries)) for s in kept
+    clipped += sum(s.end > duration for s in kept)
+    segments += [
+      Segment(s.start, min(s.end, duration), len(queries)) for s in kept
     ]
-    cut.queries.append(query)
-  if not cut.queries:
+    queries.append(query)
+  if not queries:
     raise VideoError(
       Reason.TOO_SHORT, f"{duration:.2f} s, every segment begins later"
     )
-  return cut
+  return queries, segments, clipped, dropped

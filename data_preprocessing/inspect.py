@@ -107,7 +107,7 @@ def _frames(payload: bytes) -> Sequence[bytes]:
   if "image/encoded" in lists:
     feature = lists["image/encoded"].feature
     return [image.bytes_list.value[0] for image in feature]
-  return example.context.feature["frames"].bytes_list.value
+  return list(example.context.feature["frames"].bytes_list.value)
 
 
 def histogram(title: str, unit: str, values: Sequence[float]) -> str:

@@ -116,27 +116,41 @@ def advance() -> None:
     _here.advance()
 
 
+@dataclasses.dataclass(frozen=True)
+class Runner:
+  """Where a build runs.
+
+  Attributes:
+    worker_count: Local worker processes.
+    beam_options: Of another Beam runner, as on a command line; "" runs here.
+    stall_seconds: After how long without progress a video is given up.
+  """
+
+  worker_count: int = 1
+  beam_options: str = ""
+  stall_seconds: float = 300.0
+
+
 def run(
+  runner: Runner,
   what: str,
   total: int,
   elements: Sequence[Any],
-  transforms: Sequence[beam.PTransform],
-  worker_count: int,
-  options: str,
+  *transforms: beam.PTransform,
 ) -> None:
   """Does something to all elements, in any order.
 
   Args:
+    runner: Where.
     what: Is being done; shown with the progress, where it runs here.
     total: Videos that it is done to.
     elements: A few thousand at most, and small.
-    transforms: What is done, one after the other.
-    worker_count: Local worker processes.
-    options: Beam pipeline options, as on a command line; "" runs here.
+    *transforms: What is done, one after the other.
 
   Raises:
     BuildError: Something in it cannot be done, or an option is not known.
   """
+  options, worker_count = runner.beam_options, runner.worker_count
   flags = shlex.split(options) or [
     "--runner=FnApiRunner",
     "--direct_running_mode=multi_threading",

@@ -5,12 +5,14 @@ Nothing in a report depends on when, where or by how many workers it was built.
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from data_preprocessing.examples import NO_QUERY, Outcome
+from data_preprocessing.settings import BuildError
 from unloc_jax import files
 from unloc_jax.annotations import AnnotationSet, Benchmark, Official
 from unloc_jax.data.manifest import dumps
@@ -184,6 +186,31 @@ def left_out_reasons(report: Mapping[str, Any]) -> dict[str, int]:
   for part in report["splits"].values():
     counts.update(o["reason"] for o in (*part["missing"], *part["broken"]))
   return dict(counts)
+
+
+class Limit:
+  """How many annotated videos may be left out: `12`, `5%`, or "" for any."""
+
+  def __init__(self, text: str = ""):
+    """Reads it. Raises BuildError where it makes no sense."""
+    self._text = text
+    number = text.removesuffix("%")
+    try:
+      self._most = float(number if text != number else int(text or 0))
+    except ValueError:
+      self._most = -1.0
+    self._is_share = text != number
+    if not 0 <= self._most <= (100 if self._is_share else math.inf):
+      raise BuildError(f"--max-missing {text}: give a number, or e.g. 5%")
+
+  def check(self, out: int, total: int, where: str) -> None:
+    """Raises BuildError where more videos are left out than allowed."""
+    most = int(self._most * (total / 100 if self._is_share else 1))
+    if self._text and out > most:
+      raise BuildError(
+        f"{out} of {total} videos are missing or broken, --max-missing allows"
+        f" {most}; see {where}"
+      )
 
 
 def write(folder: epath.Path, report: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a build is told: how videos become examples, how many may fail."""
+"""What a build is told of how videos become examples."""
 
 import dataclasses
 
@@ -56,43 +56,3 @@ class Settings:
       raise BuildError(f"--jpeg_quality {self.jpeg_quality}: from 1 to 95")
     if not 0 <= self.max_damaged <= 1:
       raise BuildError(f"--max_damaged {self.max_damaged}: a share, 0 to 1")
-
-
-@dataclasses.dataclass(frozen=True)
-class Threshold:
-  """How many annotated videos may be left out.
-
-  Attributes:
-    count: Videos; None for no limit.
-    share: Share of the annotated videos; None for no limit.
-  """
-
-  count: int | None = None
-  share: float | None = None
-
-  @classmethod
-  def parse(cls, text: str) -> "Threshold":
-    """Reads `12`, `5%` or "". Raises BuildError on anything else."""
-    if not text:
-      return cls()
-    try:
-      if text.endswith("%"):
-        share = float(text[:-1]) / 100
-        if 0 <= share <= 1:
-          return cls(share=share)
-      elif int(text) >= 0:
-        return cls(count=int(text))
-    except ValueError:
-      pass
-    raise BuildError(f"--max-missing {text}: give a number, or e.g. 5%")
-
-  def check(self, out: int, total: int, where: str) -> None:
-    """Raises BuildError where more videos are left out than allowed."""
-    limit = self.count
-    if self.share is not None:
-      limit = int(self.share * total)
-    if limit is not None and out > limit:
-      raise BuildError(
-        f"{out} of {total} videos are missing or broken, --max-missing allows"
-        f" {limit}; see {where}"
-      )

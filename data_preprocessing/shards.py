@@ -50,7 +50,7 @@ def deal(
 def list_examples(place: epath.Path, examples: Sequence[epath.Path]) -> str:
   """Writes where the examples of a shard wait; returns the list's name."""
   files.write_text(place, "\n".join(map(os.fspath, examples)))
-  return os.fspath(place)
+  return str(place)
 
 
 class WriteShard(beam.DoFn):

@@ -20,7 +20,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data_preprocessing import build, builder, cache
-from data_preprocessing.settings import BuildError, Threshold
+from data_preprocessing import report as reports
+from data_preprocessing.settings import BuildError
 from unloc_jax.data import manifest as manifests
 
 
@@ -243,7 +244,7 @@ def test_what_an_earlier_version_left_unfinished(source, tmp_path, capsys):
 def test_threshold(source, tmp_path, capsys, limit, code):
   if code == 0:
     # What passes is a whole build; that is tested elsewhere.
-    Threshold.parse(limit).check(3, 23, "report")
+    reports.Limit(limit).check(3, 23, "report")
     return
   assert run(source, tmp_path, f"--max-missing={limit}", "--workers=2") == 1
   assert "3 of 23 videos are missing or broken" in capsys.readouterr().err
@@ -255,7 +256,7 @@ def test_threshold(source, tmp_path, capsys, limit, code):
 @pytest.mark.parametrize("text", ["x", "-1", "101%", "%"])
 def test_threshold_must_make_sense(text):
   with pytest.raises(BuildError, match="--max-missing"):
-    Threshold.parse(text)
+    reports.Limit(text)
 
 
 def test_only_broken_videos_still_finish(source, tmp_path, capsys):
