@@ -1,39 +1,32 @@
 """Command: python -m data_preprocessing.synthetic --out DIR."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 
-from data_preprocessing.synthetic import build
+from data_preprocessing.synthetic.build import Plan, build
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
   """Builds the benchmark; returns the exit status."""
   parser = argparse.ArgumentParser(
     prog="python -m data_preprocessing.synthetic",
     description="Renders the embedded benchmark to real files.",
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
-  parser.add_argument("--out", required=True, help="folder to write")
-  parser.add_argument(
-    "--workers",
-    type=int,
-    default=os.cpu_count() or 1,
-    help="processes (default: one per core)",
-  )
-  for field in dataclasses.fields(build.Plan):
-    parser.add_argument(
-      "--" + field.name.replace("_", "-"),
-      type=type(field.default),
-      default=field.default,
-      help="default: %(default)s",
-    )
+  add = parser.add_argument
+  add("--out", required=True, help="folder to write")
+  add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+  for field in dataclasses.fields(Plan):
+    kind = int if isinstance(field.default, int) else float
+    flag = "--" + field.name.replace("_", "-")
+    add(flag, type=kind, default=field.default, help=" ")
   values = vars(parser.parse_args(argv))
   out, workers = values.pop("out"), values.pop("workers")
   try:
-    fresh = build.build(build.Plan(**values), out, workers)
+    fresh = build(Plan(**values), out, workers)
   except ValueError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

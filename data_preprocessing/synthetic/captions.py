@@ -1,13 +1,14 @@
-"""Words for what happens: free-form captions and phrases of state.
+"""Words for what happens: captions, classes and phrases of state.
 
-A caption speaks of an event in one of many wordings. A phrase of state speaks
+A caption speaks of an event in one of many wordings. A class of localization
+says a shape and an action at once ("Circle moving left"), so that one which
+nobody trained on is made of words that everybody knows: what zero-shot
+localization needs. A phrase of state speaks
 of one still: which object is there, where, how large and how it is turned.
 Phrases have one wording each and are listed in full, so that a phrase which a
 still does not list is false of it: what a contrastive loss with many positives
 needs.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from data_preprocessing.synthetic import scenes
+from data_preprocessing.synthetic.random_scenes import choice
 
 _SHAPES: dict[str, tuple[str, ...]] = {
   "circle": ("circle", "disc"),
@@ -49,24 +51,27 @@ _SYMMETRY = {"square": 4, "triangle": 3, "bar": 2}
 
 
 def caption(rng: np.random.Generator, triple: scenes.Triple) -> str:
-  """A sentence about an event, in a wording drawn at random.
-
-  Args:
-    rng: Draws the wording.
-    triple: Colour, shape and action of the event.
-
-  Returns:
-    One sentence, first letter upper case, with a full stop.
-  """
+  """One sentence about an event, in a wording drawn at random."""
   colour, shape, action = triple
-  template = _TEMPLATES[int(rng.integers(len(_TEMPLATES)))]
-  shapes, verbs = _SHAPES[shape], _VERBS[action]
-  text = template.format(
+  text = choice(rng, _TEMPLATES).format(
     colour=colour,
-    shape=shapes[int(rng.integers(len(shapes)))],
-    verb=verbs[int(rng.integers(len(verbs)))],
+    shape=choice(rng, _SHAPES[shape]),
+    verb=choice(rng, _VERBS[action]),
   )
   return text[0].upper() + text[1:] + "."
+
+
+def class_of(shape: str, action: str) -> str:
+  """The class of localization of an event, such as "Circle moving left"."""
+  return f"{shape.capitalize()} {scenes.ACTIONS[action]}"
+
+
+# In the order of shapes, then actions, each once.
+CLASSES: tuple[str, ...] = tuple(
+  dict.fromkeys(
+    class_of(shape, action) for colour, shape, action in scenes.TRIPLES
+  )
+)
 
 
 def _turn(state: scenes.State) -> int:
@@ -91,13 +96,10 @@ def _facts(state: scenes.State) -> Iterable[str]:
 
 
 def phrases(states: Iterable[scenes.State]) -> list[str]:
-  """Every phrase of state which is true of a still.
+  """Every phrase of state which is true of a still, sorted.
 
   Args:
     states: The objects which act or may act; not the distractors.
-
-  Returns:
-    Distinct phrases, sorted.
   """
   found: set[str] = set()
   for state in states:

@@ -1,10 +1,7 @@
 """Renders a scene to a real video file: H.264 in mp4."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
-import pathlib
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -12,22 +9,12 @@ import av
 import numpy as np
 
 from data_preprocessing.synthetic import render, scenes
+from data_preprocessing.synthetic.random_scenes import choice
+from unloc_jax import files
 
-FRAME_RATES: tuple[Fraction, ...] = (
-  Fraction(8),
-  Fraction(10),
-  Fraction(12000, 1001),
-  Fraction(25, 2),
-  Fraction(15),
-)
+FRAME_RATES = tuple(map(Fraction, ("8", "10", "12000/1001", "25/2", "15")))
 # Height over width: as the phone, the camera and the square see it.
-_ASPECTS: tuple[Fraction, ...] = (
-  Fraction(1),
-  Fraction(3, 4),
-  Fraction(9, 16),
-  Fraction(4, 3),
-  Fraction(16, 9),
-)
+_ASPECTS = tuple(map(Fraction, ("1", "3/4", "9/16", "4/3", "16/9")))
 _SHORT_SIDES = (40, 48, 56, 64)
 _VFR_SHARE = 0.15
 _ROTATED_SHARE = 0.15
@@ -57,15 +44,15 @@ class Format:
 def draw_format(seed: int) -> Format:
   """Draws frame size, aspect, rate, VFR and rotation of a video."""
   rng = np.random.default_rng([seed, 4])
-  short = _SHORT_SIDES[int(rng.integers(len(_SHORT_SIDES)))]
-  aspect = _ASPECTS[int(rng.integers(len(_ASPECTS)))]
+  short = choice(rng, _SHORT_SIDES)
+  aspect = choice(rng, _ASPECTS)
   # H.264 in 4:2:0 needs even sides.
   long = 2 * round(short * max(aspect, 1 / aspect) / 2)
   rotated = rng.random() < _ROTATED_SHARE
   return Format(
     height=long if aspect > 1 else short,
     width=short if aspect > 1 else long,
-    frame_rate=FRAME_RATES[int(rng.integers(len(FRAME_RATES)))],
+    frame_rate=choice(rng, FRAME_RATES),
     variable=bool(rng.random() < _VFR_SHARE),
     rotation=int(rng.choice((90, 180, 270))) if rotated else 0,
   )
@@ -115,11 +102,12 @@ def write_frames(
     path: File to write, an mp4.
     rotation: Degrees clockwise by which a player turns the stored frames.
   """
-  path = pathlib.Path(path)
   turns = rotation // 90
   height, width = size if turns % 2 == 0 else reversed(size)
-  part = path.with_name(f".{path.name}.part")
-  with av.open(part, "w", format="mp4") as container:
+  with (
+    files.replacing(path) as beside,
+    av.open(os.fspath(beside), "w", format="mp4") as container,
+  ):
     stream = container.add_stream(
       "libx264",
       rate=frame_rate,
@@ -139,4 +127,3 @@ def write_frames(
       frame.time_base = _TIME_BASE
       container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
-  os.replace(part, path)

@@ -1,17 +1,15 @@
 """Annotation files of the synthetic benchmark, in the official formats."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
-import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from data_preprocessing.synthetic import captions, labels, scenes
+from data_preprocessing.synthetic import captions, scenes
+from unloc_jax import files
 
 # What ActivityNet Captions calls a split's file; val_2 serves as the test set.
 CAPTION_FILES: dict[str, str] = {
@@ -45,17 +43,36 @@ class Video:
   size: tuple[int, int]
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file which appears only when it is whole."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f".{path.name}.part")
-  part.write_text(text, encoding="utf-8")
-  os.replace(part, path)
-
-
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes a JSON file which appears only when it is whole."""
-  write_text(path, json.dumps(value) + "\n")
+  """Writes a JSON file in one line, whole or not at all."""
+  files.write_text(path, json.dumps(value) + "\n")
+
+
+def write_annotations(folder: pathlib.Path, videos: Sequence[Video]) -> None:
+  """Writes the annotations of all splits.
+
+  Args:
+    folder: Gets `activitynet_captions/`, `activitynet13/` and `coin/`.
+    videos: All videos of the benchmark.
+  """
+  for split, name in CAPTION_FILES.items():
+    write_json(
+      folder / "activitynet_captions" / name,
+      {f"v_{v.name}": _captions_entry(v) for v in videos if v.split == split},
+    )
+  named = [v for v in videos if v.split in SUBSETS]
+  write_json(
+    folder / "activitynet13" / "activity_net.v1-3.min.json",
+    {
+      "version": "VERSION 1.3",
+      "taxonomy": _taxonomy(),
+      "database": {v.name: _activitynet_entry(v) for v in named},
+    },
+  )
+  write_json(
+    folder / "coin" / "COIN.json",
+    {"database": {v.name: _coin_entry(v) for v in named}},
+  )
 
 
 def _segment(episode: scenes.Episode) -> list[float]:
@@ -68,9 +85,7 @@ def _captions_entry(video: Video) -> dict[str, Any]:
   return {
     "duration": video.scene.duration,
     "timestamps": [_segment(e) for e in episodes],
-    "sentences": [
-      captions.caption(rng, (e.colour, e.shape, e.action)) for e in episodes
-    ],
+    "sentences": [captions.caption(rng, e.triple) for e in episodes],
     "kinds": [e.kind for e in episodes],
   }
 
@@ -82,10 +97,7 @@ def _activitynet_entry(video: Video) -> dict[str, Any]:
     "resolution": f"{video.size[1]}x{video.size[0]}",
     "url": "",
     "annotations": [
-      {
-        "segment": _segment(e),
-        "label": labels.localization_class(e.shape, e.action),
-      }
+      {"segment": _segment(e), "label": captions.class_of(e.shape, e.action)}
       for e in video.scene.episodes
     ],
   }
@@ -103,9 +115,9 @@ def _coin_entry(video: Video) -> dict[str, Any]:
     "end": video.scene.duration,
     "annotation": [
       {
-        "id": str(scenes.ACTIONS.index(e.action) + 1),
+        "id": str(list(scenes.ACTIONS).index(e.action) + 1),
         "segment": _segment(e),
-        "label": labels.ACTIONS[e.action],
+        "label": scenes.ACTIONS[e.action],
       }
       for e in episodes
     ],
@@ -113,41 +125,7 @@ def _coin_entry(video: Video) -> dict[str, Any]:
 
 
 def _taxonomy() -> list[dict[str, Any]]:
-  root = {
-    "nodeId": 0,
-    "nodeName": "Root",
-    "parentId": None,
-    "parentName": None,
-  }
-  leaves = [
-    {"nodeId": i + 1, "nodeName": name, "parentId": 0, "parentName": "Root"}
-    for i, name in enumerate(labels.LOCALIZATION_CLASSES)
-  ]
-  return [root, *leaves]
-
-
-def write_annotations(folder: pathlib.Path, videos: Sequence[Video]) -> None:
-  """Writes the annotations of all splits.
-
-  Args:
-    folder: Gets `activitynet_captions/`, `activitynet13/` and `coin/`.
-    videos: All videos of the benchmark.
-  """
-  by_split: Mapping[str, dict[str, Any]] = {s: {} for s in CAPTION_FILES}
-  for video in videos:
-    by_split[video.split][f"v_{video.name}"] = _captions_entry(video)
-  for split, name in CAPTION_FILES.items():
-    write_json(folder / "activitynet_captions" / name, by_split[split])
-  named = [v for v in videos if v.split in SUBSETS]
-  write_json(
-    folder / "activitynet13" / "activity_net.v1-3.min.json",
-    {
-      "version": "VERSION 1.3",
-      "taxonomy": _taxonomy(),
-      "database": {v.name: _activitynet_entry(v) for v in named},
-    },
-  )
-  write_json(
-    folder / "coin" / "COIN.json",
-    {"database": {v.name: _coin_entry(v) for v in named}},
-  )
+  nodes: list[tuple[Any, ...]] = [(0, "Root", None, None)]
+  nodes += [(i, name, 0, "Root") for i, name in enumerate(captions.CLASSES, 1)]
+  keys = ("nodeId", "nodeName", "parentId", "parentName")
+  return [dict(zip(keys, node, strict=True)) for node in nodes]

@@ -1,7 +1,5 @@
 """Draws a scene at a time into an array of pixels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -16,15 +14,18 @@ def _distance(
   shape: str, dx: np.ndarray, dy: np.ndarray, radius: float
 ) -> np.ndarray:
   """Signed distance to the outline of a shape, negative inside."""
+  x, y = np.abs(dx), np.abs(dy)
+  distance: np.ndarray
   if shape == "circle":
-    return np.sqrt(dx * dx + dy * dy) - radius
-  if shape == "square":
-    return np.maximum(np.abs(dx), np.abs(dy)) - 0.86 * radius
-  if shape == "bar":
-    return np.maximum(np.abs(dx) - 1.2 * radius, np.abs(dy) - 0.38 * radius)
-  # An upright triangle: three half planes at 120 degrees.
-  side = 0.866 * np.abs(dx) - 0.5 * dy
-  return np.maximum(side, dy) - 0.6 * radius
+    distance = np.sqrt(dx * dx + dy * dy) - radius
+  elif shape == "square":
+    distance = np.maximum(x, y) - 0.86 * radius
+  elif shape == "bar":
+    distance = np.maximum(x - 1.2 * radius, y - 0.38 * radius)
+  else:
+    # An upright triangle: three half planes at 120 degrees.
+    distance = np.maximum(0.866 * x - 0.5 * dy, dy) - 0.6 * radius
+  return distance
 
 
 def _centres(count: int, side: int) -> np.ndarray:
@@ -82,7 +83,9 @@ class Renderer:
     a = self._phases + self._speeds * np.float32(time)
     parts = [np.cos(a)[:, :, None], np.sin(a)[:, :, None]]
     columns = np.concatenate([part * self._colours for part in parts])
-    image = self._rows @ columns.reshape(len(columns), 3 * self.width)
+    image: np.ndarray = self._rows @ columns.reshape(
+      len(columns), 3 * self.width
+    )
     image += self._base
     return image.reshape(self.height, self.width, 3)
 

@@ -6,8 +6,6 @@ They pretrain both towers on single frames, through the same builders and the
 same input as any other benchmark.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import pathlib
 from collections.abc import Iterator
@@ -16,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocessing.synthetic import captions, encode, render, scenes
+from data_preprocessing.synthetic import captions, encode, render
+from data_preprocessing.synthetic.random_scenes import draw_still
 
 STILLS_PER_SHOW = 64  # Seconds of a slideshow.
 _SIDE = 48
@@ -57,7 +56,7 @@ def plan(num_stills: int, first_seed: int) -> list[Slideshow]:
 
 def _images(show: Slideshow) -> Iterator[tuple[Fraction, np.ndarray]]:
   for second, seed in enumerate(show.seeds):
-    scene, states = scenes.draw_still(seed)
+    scene, states = draw_still(seed)
     draw = render.Renderer(scene, _SIDE, _SIDE)
     yield Fraction(second), draw(0.0, states)
 
@@ -87,6 +86,6 @@ def _entry(show: Slideshow) -> dict[str, Any]:
     "annotations": [
       {"segment": [second, second + _SHOWN_SECONDS], "label": phrase}
       for second, seed in enumerate(show.seeds)
-      for phrase in captions.phrases(scenes.draw_still(seed)[1])
+      for phrase in captions.phrases(draw_still(seed)[1])
     ],
   }
