@@ -249,7 +249,8 @@ def _draw_distractors(
   picks = rng.permutation(len(corners))[: int(rng.integers(1, 3))]
   for pick in picks:
     colour, shape = free.pop(int(rng.integers(len(free))))
-    x, y = rng.uniform(-0.08, 0.08, 2) / duration
-    state = State(colour, shape, *corners[pick], 0.065)
-    distractors.append(Distractor(state, (float(x), float(y))))
+    drift = (rng.uniform(-0.08, 0.08, 2) / duration).tolist()
+    x, y = corners[int(pick)]
+    state = State(colour, shape, x, y, 0.065)
+    distractors.append(Distractor(state, (drift[0], drift[1])))
   return tuple(distractors)
