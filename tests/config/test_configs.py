@@ -20,13 +20,13 @@ from config_cases import (
 )
 
 from configs import anet_tal
-from unloc_jax import evaluate
 from unloc_jax.config.check import check
 from unloc_jax.config.schema import base
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.task.tasks import get_task
 from unloc_jax.training import gradients, optim
 from unloc_jax.training import loop as train
+from unloc_jax.training.evaluation import eval_config
 
 
 def test_no_config_is_forgotten():
@@ -155,7 +155,7 @@ def test_every_zero_shot_split_leaves_no_class_out_or_twice():
     assert len(seen) == len(config.data.classes)
     assert not seen & unseen
     assert len(seen | unseen) == 200
-    assert evaluate.eval_config(config).data.classes == config.eval.classes
+    assert eval_config(config).data.classes == config.eval.classes
     assert config.data.classes != config.eval.classes
   whole = load("anet_tal", "B")
-  assert evaluate.eval_config(whole).data.classes == ()
+  assert eval_config(whole).data.classes == ()

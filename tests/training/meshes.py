@@ -19,13 +19,13 @@ import numpy as np
 from tests import tiny_data
 from tests.training import pair
 from tests.training.conftest import task_config
-from unloc_jax import evaluate
 from unloc_jax.data import pipeline
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import processes, sharding
 from unloc_jax.training import checkpoints, state
 from unloc_jax.training import loop as train
 from unloc_jax.training import step as train_step
+from unloc_jax.training.evaluation import Evaluator
 
 STEPS = 5
 TASKS = (
@@ -108,7 +108,7 @@ def run(task: str, mesh_shape: tuple[int, ...], out: pathlib.Path, layout: str):
     for name, value in metrics.items():
       losses.setdefault(name, []).append(float(value))
   workdir = out / layout / f"{name_of(task, mesh_shape)}"
-  report = evaluate.Evaluator(parts, mesh, str(workdir)).run(now.params, "val")
+  report = Evaluator(parts, mesh, str(workdir)).run(now.params, "val")
   if task == _RESTORED:
     there = checkpoints.Checkpoints(str(workdir), config)
     there.save(now)
@@ -125,10 +125,7 @@ def run(task: str, mesh_shape: tuple[int, ...], out: pathlib.Path, layout: str):
 
 def flat(now: state.TrainState) -> dict[str, jax.Array]:
   leaves = jax.tree_util.tree_leaves_with_path(now)
-  return {
-    "/".join(sharding.key_name(key) for key in path): leaf
-    for path, leaf in leaves
-  }
+  return {sharding.path_name(path): leaf for path, leaf in leaves}
 
 
 def restore(out: pathlib.Path, layout: str) -> int:

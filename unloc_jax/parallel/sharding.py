@@ -255,18 +255,24 @@ def state_shardings(state: Any, mesh: Mesh) -> Any:
   """
 
   def sharding(path, leaf):
-    name = "/".join(key_name(entry) for entry in path)
-    return NamedSharding(mesh, partition(name, leaf.shape, mesh))
+    spec = partition(path_name(path), leaf.shape, mesh)
+    return NamedSharding(mesh, spec)
 
   return jax.tree_util.tree_map_with_path(sharding, state)
 
 
-def key_name(entry: Any) -> str:
-  """Name of one entry of a path of `jax.tree_util`."""
-  for attribute in ("key", "name", "idx"):
-    if hasattr(entry, attribute):
-      return str(getattr(entry, attribute))
-  return str(entry)
+def placed(state: Any, mesh: Mesh) -> Any:
+  """ShapeDtypeStructs of a state, each with its sharding over the mesh."""
+  return jax.tree.map(
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+    state,
+    state_shardings(state, mesh),
+  )
+
+
+def path_name(path: Sequence[Any]) -> str:
+  """A path of `jax.tree_util` as text: params/fusion/kernel."""
+  return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import jax
 import ml_collections
 
-from unloc_jax import evaluate
 from unloc_jax.config.check import check
 from unloc_jax.data import pipeline, shards
 from unloc_jax.data.class_texts import class_texts
@@ -24,6 +23,7 @@ from unloc_jax.task.tasks import get_task
 from unloc_jax.training import loop as train
 from unloc_jax.training import optim, state, token_cache
 from unloc_jax.training import step as train_step
+from unloc_jax.training.evaluation import eval_config
 from unloc_jax.weights.folder import load_weights
 from unloc_jax.weights.merging import merge_weights
 
@@ -62,7 +62,7 @@ class Doctor:
 
   def evaluation(self) -> str:
     """The same of the splits that are scored."""
-    config = evaluate.eval_config(self.config)
+    config = eval_config(self.config)
     return "; ".join(
       self._open(config, name) for name in self.config.eval.splits
     )

@@ -1,6 +1,5 @@
 """Checkpoints of a run: the latest few and the best, written atomically."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -11,6 +10,7 @@ from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
+from unloc_jax import files
 from unloc_jax.config import stored
 from unloc_jax.parallel import sharding
 from unloc_jax.training import optim
@@ -31,6 +31,11 @@ class Checkpoints:
     self._has_average = config.optimizer.ema > 0
     self._metric = metric = config.checkpoint.best_metric
     policy = ocp.checkpoint_managers
+    best = policy.BestN(
+      get_metric_fn=lambda metrics: metrics[metric],
+      n=1,
+      keep_checkpoints_without_metrics=False,
+    )
     self._manager = ocp.CheckpointManager(
       self._folder,
       # Without them a new process cannot tell the shapes of what was saved.
@@ -41,14 +46,7 @@ class Checkpoints:
       options=ocp.CheckpointManagerOptions(
         best_fn=lambda metrics: metrics[metric],
         preservation_policy=policy.AnyPreservationPolicy(
-          [
-            policy.LatestN(config.checkpoint.keep),
-            policy.BestN(
-              get_metric_fn=lambda metrics: metrics[metric],
-              n=1,
-              keep_checkpoints_without_metrics=False,
-            ),
-          ]
+          [policy.LatestN(config.checkpoint.keep), best]
         ),
         create=True,
       ),
@@ -76,9 +74,7 @@ class Checkpoints:
         *(self._metric, ", ".join(metrics), int(state.step)),
       )
       metrics = None
-    items = {
-      name: ocp.args.StandardSave(item) for name, item in _items(state).items()
-    }
+    items = {k: ocp.args.StandardSave(v) for k, v in _items(state).items()}
     self._manager.save(
       int(state.step), args=ocp.args.Composite(**items), metrics=metrics
     )
@@ -102,15 +98,10 @@ class Checkpoints:
     Raises:
       ValueError: As of `restore`.
     """
-    shapes = param_shapes(parts)
-    shardings = sharding.state_shardings(shapes, mesh)
-    shapes = {
-      name: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=shardings[name])
-      for name, s in shapes.items()
-    }
-    wanted = {"params": shapes}
+    wanted = {"params": sharding.placed(param_shapes(parts), mesh)}
     if self._has_average:
-      wanted["average"], _ = optim.split_frozen(parts.config, shapes)
+      trained, _ = optim.split_frozen(parts.config, wanted["params"])
+      wanted["average"] = trained
     step = self._manager.best_step()
     items = self._read(self.latest_step if step is None else step, wanted)
     return {**items["params"], **items.get("average", {})}
@@ -118,11 +109,9 @@ class Checkpoints:
   def _read(self, step: int | None, like: dict[str, Any]) -> dict[str, Any]:
     if step is None:
       raise ValueError(f"{self._folder}: there is no checkpoint to restore")
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    self._check_shapes(step, abstract)
-    items = {
-      name: ocp.args.StandardRestore(item) for name, item in abstract.items()
-    }
+    like = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    self._check_shapes(step, like)
+    items = {k: ocp.args.StandardRestore(v) for k, v in like.items()}
     restored = self._manager.restore(step, args=ocp.args.Composite(**items))
     return {name: restored[name] for name in like}
 
@@ -132,11 +121,8 @@ class Checkpoints:
     for item, tree in items.items():
       saved = _shapes(metadata[item]) if item in metadata else {}
       wanted = _shapes(tree)
-      differing = sorted(
-        name
-        for name in {*saved, *wanted}
-        if saved.get(name) != wanted.get(name)
-      )
+      names = sorted({*saved, *wanted})
+      differing = [n for n in names if saved.get(n) != wanted.get(n)]
       if differing:
         name = differing[0]
         what = "architecture" if item == "params" else "optimizer"
@@ -158,21 +144,17 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     tree, is_leaf=lambda x: hasattr(x, "shape")
   )
   return {
-    "/".join(sharding.key_name(key) for key in path): tuple(leaf.shape)
+    sharding.path_name(path): tuple(leaf.shape)
     for path, leaf in leaves
     if hasattr(leaf, "shape")
   }
 
 
 def _items(state: TrainState) -> dict[str, Any]:
-  items = {
-    "params": state.params,
-    "progress": {
-      "step": state.step,
-      "opt_state": state.opt_state,
-      "skipped": state.skipped,
-    },
+  progress = {
+    name: getattr(state, name) for name in ("step", "opt_state", "skipped")
   }
+  items = {"params": state.params, "progress": progress}
   if state.average is not None:
     items["average"] = state.average
   return items
@@ -186,19 +168,16 @@ def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
   """
   path = pathlib.Path(workdir) / _CONFIG
   if path.exists():
-    old = json.loads(path.read_text())
+    old = stored.read(path)
     for key in ("task", "model", "pyramid"):
-      if old[key] != json.loads(config.to_json())[key]:
+      if old[key] != config[key]:
         raise ValueError(
           f"{workdir} holds a run whose config.{key} differs from this one; "
           "choose another workdir or remove it"
         )
-  if jax.process_index() > 0:
-    return  # It has checked, so that no process waits for one that ended.
-  path.parent.mkdir(parents=True, exist_ok=True)
-  beside = path.with_suffix(".tmp")
-  beside.write_text(config.to_json(indent=2))
-  beside.rename(path)
+  # The others have checked, so that no process waits for one that ended.
+  if jax.process_index() == 0:
+    files.write_text(path, config.to_json(indent=2))
 
 
 def read_config(workdir: str) -> ml_collections.ConfigDict:
@@ -206,6 +185,7 @@ def read_config(workdir: str) -> ml_collections.ConfigDict:
 
   Raises:
     FileNotFoundError: The workdir holds no run.
+    ValueError: The file is damaged, or of a later version.
   """
   path = pathlib.Path(workdir) / _CONFIG
   if not path.exists():

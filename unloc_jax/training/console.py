@@ -6,7 +6,7 @@ import pathlib
 import jax
 from absl import logging
 
-_PACKAGE = str(pathlib.Path(__file__).parent)
+_PACKAGE = str(pathlib.Path(__file__).parent.parent)
 # The parts of CLU that speak for the loop: figures, and progress with ETA.
 _SPEAKERS = (
   "clu/metric_writers/logging_writer.py",

@@ -15,7 +15,7 @@ from absl import logging
 from clu import metric_writers, parameter_overview, periodic_actions
 from jax.sharding import Mesh
 
-from unloc_jax import evaluate
+from unloc_jax import files
 from unloc_jax.config.check import check
 from unloc_jax.data import pipeline
 from unloc_jax.data.class_texts import class_texts
@@ -23,6 +23,7 @@ from unloc_jax.metrics.report import Report
 from unloc_jax.parallel import preemption, sharding
 from unloc_jax.training import nonfinite, optim, provenance, token_cache
 from unloc_jax.training.checkpoints import Checkpoints, write_config
+from unloc_jax.training.evaluation import Evaluator, figures
 from unloc_jax.training.state import (
   Parts,
   TrainState,
@@ -56,8 +57,8 @@ class Run:
   parts: Parts
   mesh: Mesh
   split: pipeline.Split
-  evaluator: evaluate.Evaluator
-  optimizer: optax.GradientTransformation
+  evaluator: Evaluator
+  optimizer: optax.GradientTransformationExtraArgs
   unit_steps: float
   total_steps: int
 
@@ -85,10 +86,11 @@ def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
   split = pipeline.open_split(config, config.data.train_split)
   unit_steps, total_steps = run_length(config, len(split.usable))
   optimizer = make_optimizer(parts, total_steps, unit_steps)
-  evaluator = evaluate.Evaluator(parts, mesh, workdir)
+  evaluator = Evaluator(parts, mesh, workdir)
   for name in config.eval.splits:
     evaluator.split(name)  # What is wrong with it is said now, not at the end.
-  provenance.check_start(config, workdir, split.manifest)
+  provenance.check_run(workdir, split.manifest)
+  provenance.check_weights(config, split.manifest)
   write_config(workdir, config)
   if jax.process_index() == 0:
     provenance.keep(workdir, split.manifest)
@@ -131,15 +133,16 @@ def train_and_evaluate(
   writer = metric_writers.create_default_writer(
     workdir, just_logging=jax.process_index() > 0
   )
-  hooks = make_hooks(config, workdir, writer, run.total_steps)
-  batches = make_batches(run.parts, state, run.split, run.mesh, workdir)
+  hooks = make_hooks(run, writer)
+  batches = make_batches(run, state)
   guard = nonfinite.Guard(workdir, config.train.max_skipped, int(state.skipped))
   stop = preemption.Watch()
 
   def score(step: int, name: str) -> Report:
     params = evaluated_params(state)
     report = run.evaluator.run(params, name, stop.check_between)
-    writer.write_scalars(step, evaluate.scalars(report, name))
+    found = {f"{name}/{k}": value for k, value in figures(report).items()}
+    writer.write_scalars(step, found)
     return report
 
   scores: dict[str, Report] = {}
@@ -161,9 +164,9 @@ def train_and_evaluate(
         scores = {name: score(step, name) for name in config.eval.splits[:1]}
       if run.is_due(step, config.checkpoint.every):
         writer.flush()  # Figures up to here will not be computed again.
-        checkpoints.save(state, *map(evaluate.scalars, scores.values()))
+        checkpoints.save(state, *map(figures, scores.values()))
     guard.finish()
-    write_weights(config, workdir, evaluated_params(state), run.mesh)
+    write_weights(run, evaluated_params(state))
     for name in config.eval.splits:
       if name not in scores:
         scores[name] = score(run.total_steps, name)
@@ -214,27 +217,26 @@ def log_start(run: Run, state: TrainState) -> None:
     table = parameter_overview.get_parameter_overview(
       nest(state.params)["params"]
     )
-    (pathlib.Path(run.workdir) / "parameters.txt").write_text(table + "\n")
+    path = pathlib.Path(run.workdir) / "parameters.txt"
+    files.write_text(path, table + "\n")
 
 
 def make_batches(
-  parts: Parts,
-  state: TrainState,
-  split: pipeline.Split,
-  mesh: Mesh,
-  workdir: str,
+  run: Run, state: TrainState
 ) -> Iterator[Mapping[str, np.ndarray]]:
   """This process's rows of the batches from `state.step` on."""
-  config = parts.config
+  config = run.parts.config
   options = {
     "batch_size": config.train.batch_size,
     "seed": config.seed,
     "start_step": int(state.step),
-    "rows": sharding.local_rows(mesh, config.train.batch_size),
+    "rows": sharding.local_rows(run.mesh, config.train.batch_size),
   }
   if not config.train.cache_frame_tokens:
-    return pipeline.make_train(config, split=split, **options)
-  tokens = token_cache.frame_tokens(parts, state.params, split, mesh, workdir)
+    return pipeline.make_train(config, split=run.split, **options)
+  tokens = token_cache.frame_tokens(
+    run.parts, state.params, run.split, run.mesh, run.workdir
+  )
   config = config.copy_and_resolve_references()
   config.data.inputs = "none"
   return token_cache.supply(pipeline.make_train(config, **options), tokens)
@@ -246,15 +248,11 @@ def run_length(
   """Steps in one `train.unit`, and steps of the whole run.
 
   Raises:
-    ValueError: The unit is not known or the run has no step.
+    ValueError: The run has no step.
   """
-  train = config.train
+  train, unit_steps = config.train, 1.0
   if train.unit == "epochs":
     unit_steps = float(pipeline.steps_per_epoch(num_videos, train.batch_size))
-  elif train.unit == "steps":
-    unit_steps = 1.0
-  else:
-    raise ValueError(f"train.unit: {train.unit!r} is not epochs or steps")
   total_steps = round(train.length * unit_steps)
   if total_steps < 1:
     raise ValueError(f"train.length: {train.length} {train.unit} has no step")
@@ -287,32 +285,29 @@ def start_weights(
   return dataclasses.replace(state, params=params, average=average)
 
 
-def write_weights(
-  config: ml_collections.ConfigDict,
-  workdir: str,
-  params: Mapping[str, jax.Array],
-  mesh: Mesh,
-) -> None:
+def write_weights(run: Run, params: Mapping[str, jax.Array]) -> None:
   """Writes WORKDIR/weights, a folder that `init.weights` reads."""
-  whole = sharding.gather(params, mesh)
-  folder = pathlib.Path(workdir) / "weights"
+  whole = sharding.gather(params, run.mesh)
+  folder = pathlib.Path(run.workdir) / "weights"
   if jax.process_index() == 0:
+    about = provenance.of_run(run.parts.config, run.workdir)
     shutil.rmtree(folder, ignore_errors=True)
-    save_weights(str(folder), whole, provenance.of_run(config, workdir))
+    save_weights(str(folder), whole, about)
 
 
-def make_hooks(config, workdir, writer, total_steps):
-  """Progress with ETA, and a profile on request."""
-  hooks = [
+def make_hooks(
+  run: Run, writer: metric_writers.MetricWriter
+) -> list[periodic_actions.PeriodicAction]:
+  """Progress with ETA, and a profile on request, in the first process."""
+  if jax.process_index() > 0:
+    return []
+  hooks: list[periodic_actions.PeriodicAction] = [
     periodic_actions.ReportProgress(
-      num_train_steps=total_steps, writer=writer, every_secs=30.0
+      num_train_steps=run.total_steps, writer=writer, every_secs=30.0
     )
   ]
-  if config.log.profile_steps:
-    first, last = config.log.profile_steps
-    hooks.append(
-      periodic_actions.Profile(
-        logdir=workdir, first_profile=first, num_profile_steps=last - first + 1
-      )
-    )
-  return hooks if jax.process_index() == 0 else []
+  if run.parts.config.log.profile_steps:
+    first, last = run.parts.config.log.profile_steps
+    steps = {"first_profile": first, "num_profile_steps": last - first + 1}
+    hooks.append(periodic_actions.Profile(logdir=run.workdir, **steps))
+  return hooks

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from absl import logging
 
+from unloc_jax import files
+
 Batch = Mapping[str, np.ndarray]
 
 
@@ -24,8 +26,7 @@ class Guard:
 
   def __init__(self, workdir: str, allowed: int, skipped: int):
     self._folder = pathlib.Path(workdir) / "nonfinite"
-    self._allowed = allowed
-    self._skipped = skipped
+    self._allowed, self._skipped = allowed, skipped
     self._last: tuple[int, Batch, Mapping[str, jax.Array]] | None = None
 
   def add(
@@ -55,26 +56,15 @@ class Guard:
     self._skipped = skipped
     logging.warning(
       "Step %d was skipped: loss %g, gradient norm %g (%d skipped, %d allowed)",
-      step,
-      float(metrics["loss/total"]),
-      float(metrics["gradient_norm"]),
-      skipped,
-      self._allowed,
+      *(step, float(metrics["loss/total"]), float(metrics["gradient_norm"])),
+      *(skipped, self._allowed),
     )
     if skipped > self._allowed:
-      path = self._save(step, batch)
+      path = self._folder / f"step_{step}-{jax.process_index()}.npz"
+      with files.replacing(path) as beside:
+        np.savez(beside, **batch)  # type: ignore[arg-type]
       raise FloatingPointError(
         f"{skipped} steps were skipped because their loss was not finite, "
         f"train.max_skipped={self._allowed}; the batch of step {step} is in "
         f"{path}; lower optimizer.rates, or look for what is wrong with it"
       )
-
-  def _save(self, step: int, batch: Batch) -> pathlib.Path:
-    """Writes this process's rows, which NumPy loads, beside; then renames."""
-    self._folder.mkdir(parents=True, exist_ok=True)
-    path = self._folder / f"step_{step}-{jax.process_index()}.npz"
-    beside = path.with_suffix(".tmp")
-    with beside.open("wb") as file:
-      np.savez(file, **batch)  # type: ignore[arg-type]
-    beside.rename(path)
-    return path

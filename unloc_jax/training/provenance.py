@@ -12,6 +12,7 @@ from typing import Any
 
 import ml_collections
 
+from unloc_jax import files
 from unloc_jax.data.manifest import Manifest, Source, check_manifest
 from unloc_jax.weights.image_embedder import features_of
 
@@ -79,23 +80,10 @@ def of_run(config: ml_collections.ConfigDict, workdir: str) -> dict[str, Any]:
 
 
 def keep(workdir: str, manifest: Manifest | None) -> None:
-  """Writes WORKDIR/source.json, once, beside and then renamed."""
+  """Writes WORKDIR/source.json, once."""
   path = pathlib.Path(workdir) / _FILE
-  if manifest is None or path.exists():
-    return
-  path.parent.mkdir(parents=True, exist_ok=True)
-  beside = path.with_suffix(".tmp")
-  values = dataclasses.asdict(of_manifest(manifest))
-  beside.write_text(json.dumps(values, indent=2) + "\n")
-  beside.rename(path)
-
-
-def check_start(
-  config: ml_collections.ConfigDict, workdir: str, manifest: Manifest | None
-) -> None:
-  """`check_run` and `check_weights`, before a run starts or goes on."""
-  check_run(workdir, manifest)
-  check_weights(config, manifest)
+  if manifest is not None and not path.exists():
+    files.write_json(path, dataclasses.asdict(of_manifest(manifest)))
 
 
 def check_weights(

@@ -1,6 +1,7 @@
 """What a training run is made of: its parts, and the state it carries."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,22 +114,17 @@ def state_shapes(
 ) -> TrainState:
   """Shapes of a new run's state, without making it."""
 
-  def make(key):
-    return as_state(parts.config, init_params(parts, key), optimizer)
-
-  return jax.eval_shape(make, jax.random.key(parts.config.seed))
+  return jax.eval_shape(
+    functools.partial(_new_state, parts, optimizer),
+    jax.random.key(parts.config.seed),
+  )
 
 
 def placed_shapes(
   parts: Parts, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> TrainState:
   """As `state_shapes`, each with its sharding over the mesh."""
-  shapes = state_shapes(parts, optimizer)
-  return jax.tree.map(
-    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
-    shapes,
-    sharding.state_shardings(shapes, mesh),
-  )
+  return sharding.placed(state_shapes(parts, optimizer), mesh)
 
 
 def init_state(
@@ -136,20 +132,16 @@ def init_state(
 ) -> TrainState:
   """A new run's state, born sharded over the mesh."""
 
-  def make(key):
-    return as_state(parts.config, init_params(parts, key), optimizer)
-
+  make = functools.partial(_new_state, parts, optimizer)
   shardings = sharding.state_shardings(state_shapes(parts, optimizer), mesh)
   key = jax.random.key(parts.config.seed)
   return jax.jit(make, out_shardings=shardings)(key)
 
 
-def as_state(
-  config: ml_collections.ConfigDict,
-  params: FlatParams,
-  optimizer: optax.GradientTransformation,
+def _new_state(
+  parts: Parts, optimizer: optax.GradientTransformation, key: jax.Array
 ) -> TrainState:
-  """State of a run that starts from these parameters."""
+  config, params = parts.config, init_params(parts, key)
   trained, _ = optim.split_frozen(config, params)
   return TrainState(
     step=jnp.zeros((), jnp.int32),

@@ -5,8 +5,8 @@ nothing is augmented; training from kept tokens neither decodes frames nor runs
 the tower.
 """
 
+import dataclasses
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -15,10 +15,10 @@ import ml_collections
 import numpy as np
 import tqdm
 
+from unloc_jax import files
 from unloc_jax.data import pipeline, shards
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
-from unloc_jax.task.tasks import get_task
 from unloc_jax.training.state import FlatParams, Parts, nest
 
 Batch = Mapping[str, np.ndarray]
@@ -64,66 +64,71 @@ def frame_tokens(
   folder = pathlib.Path(workdir) / "frame_tokens"
   path = folder / f"{name}-{jax.process_index()}.npy"
   if not path.exists():
-    folder.mkdir(parents=True, exist_ok=True)
-    _compute(parts, params | tower, split, path)
+    _compute(parts, tower, split, path)
   return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _fingerprint(
-  config: ml_collections.ConfigDict, tower: FlatParams, split: pipeline.Split
+  config: ml_collections.ConfigDict,
+  tower: Mapping[str, np.ndarray],
+  split: pipeline.Split,
 ) -> str:
   """Changes whenever the tokens would."""
   digest = hashlib.sha256()
   for record in split.records:
     digest.update(shards.stored_checksum(record))
+  for section in (config.data, config.model.image_tower):
+    digest.update(section.to_json(sort_keys=True).encode())
   digest.update(config.model.dtype.encode())
-  digest.update(config.data.to_json(sort_keys=True).encode())
-  digest.update(config.model.image_tower.to_json(sort_keys=True).encode())
-  digest.update(json.dumps(sorted(tower)).encode())
   for name in sorted(tower):
+    digest.update(name.encode())
     digest.update(np.ascontiguousarray(tower[name]).tobytes())
   return digest.hexdigest()[:16]
 
 
-def _compute(parts, params, split, path: pathlib.Path) -> None:
+def _compute(
+  parts: Parts,
+  tower: Mapping[str, np.ndarray],
+  split: pipeline.Split,
+  path: pathlib.Path,
+) -> None:
   config = parts.config
-  tower = {k: v for k, v in params.items() if k.startswith(_TOWER)}
-  shape = (len(split.records), config.data.num_frames)
-  beside = path.with_suffix(".tmp")
-  tokens = np.lib.format.open_memmap(
-    beside,
-    mode="w+",
-    dtype=np.float32,
-    shape=(*shape, config.model.image_tower.width),
+  shape = (
+    len(split.records),
+    config.data.num_frames,
+    config.model.image_tower.width,
   )
   encode = jax.jit(
     lambda frames: parts.model.apply(
       nest(tower), frames, method=UnLoc.encode_frames
     )
   )
-  batches = _every_video(config, split)
-  for batch in tqdm.tqdm(
+  batches = _every_video(parts, split)
+  progress = tqdm.tqdm(
     batches,
     total=batches.length,
     desc="Frame tokens",
     unit="batch",
     disable=None,
-  ):
-    real = batch["example_mask"]
-    tokens[batch["example_index"][real]] = np.asarray(encode(batch["frames"]))[
-      real
-    ]
-  tokens.flush()
-  beside.rename(path)
+  )
+  with files.replacing(path) as beside:
+    tokens = np.lib.format.open_memmap(
+      beside, mode="w+", dtype=np.float32, shape=shape
+    )
+    for batch in progress:
+      real = batch["example_mask"]
+      found = np.asarray(encode(batch["frames"]))
+      tokens[batch["example_index"][real]] = found[real]
+    tokens.flush()
 
 
-def _every_video(config, split) -> pipeline.BatchStream:
+def _every_video(parts: Parts, split: pipeline.Split) -> pipeline.BatchStream:
   """Batches that hold each video once: all of its captions in one row."""
-  config = config.copy_and_resolve_references()
-  if get_task(config.task).texts == "captions":
+  config = parts.config.copy_and_resolve_references()
+  if parts.task.texts == "captions":
     queries = (len(v.query_ids) for v in split.table.videos if v is not None)
     config.data.max_queries = max(queries)
-  whole = pipeline.open_split(config, split.name)
+  whole = dataclasses.replace(split, config=config)
   return pipeline.make_eval(
     config, batch_size=config.eval.batch_size, split=whole
   )

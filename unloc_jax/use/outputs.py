@@ -67,11 +67,10 @@ def plot(found: Sequence[Found], out: pathlib.Path) -> None:
     best = np.array(shown).reshape(-1, 3)
     figure = figures.timeline(
       f"“{answer.query}”  —  {pathlib.Path(item.path).name}",
-      item.duration,
+      figures.Seen(item.duration, answer.times, None),
       None,
       best[:, :2],
       best[:, 2],
-      answer.times,
       answer.relevance,
     )
     with files.replacing(path) as beside:

@@ -21,119 +21,114 @@ class Event(NamedTuple):
   score: float = 1.0
 
 
+class Seen(NamedTuple):
+  """What the model saw of a video of `duration` seconds.
+
+  Attributes:
+    duration: Seconds.
+    times: [T], seconds of the sampled frames.
+    frames: uint8 [T, H, W, 3] or None.
+  """
+
+  duration: float
+  times: np.ndarray
+  frames: np.ndarray | None
+
+
 def _figure(
-  title: str, heights: Sequence[float], frames: np.ndarray | None
+  title: str, heights: Sequence[float], seen: Seen
 ) -> tuple[Figure, list[Axes]]:
   """A figure with axes of these heights in inches below a strip of frames."""
-  if frames is not None:
-    heights = [0.9, *heights]
-  figure = Figure(figsize=(10, sum(heights) + 0.7))
+  strip = [] if seen.frames is None else [0.9]
+  heights = [*strip, *heights]
+  figure = Figure(figsize=(10, sum(heights) + 0.7), layout="tight")
   FigureCanvasAgg(figure)
   axes = figure.subplots(
     len(heights), 1, gridspec_kw={"height_ratios": heights}, squeeze=False
   )[:, 0]
   # Captions are not formulas, whatever dollars they are about.
   axes[0].set_title(title, loc="left", fontsize=11, wrap=True, parse_math=False)
-  return figure, list(axes)
+  if seen.frames is not None:
+    _draw_strip(axes[0], seen)
+  below = list(axes[len(strip) :])
+  for axis in below:
+    axis.spines[["top", "right"]].set_visible(False)
+  return figure, below
+
+
+def _draw_strip(axis: Axes, seen: Seen) -> None:
+  """A row of frames over the time they were sampled from."""
+  assert seen.frames is not None
+  last = float(seen.times[-1]) or seen.duration
+  places = np.linspace(0, len(seen.frames) - 1, _THUMBNAILS).round().astype(int)
+  strip = np.concatenate(list(seen.frames[places]), axis=1)
+  axis.imshow(strip, aspect="auto", extent=(0, last, 0, 1))
+  axis.set_xlim(0, seen.duration)
+  axis.set_axis_off()
 
 
 def timeline(
   title: str,
-  duration: float,
+  seen: Seen,
   truth: np.ndarray | None,
   segments: np.ndarray,
   scores: np.ndarray,
-  times: np.ndarray,
   curve: np.ndarray,
-  frames: np.ndarray | None = None,
 ) -> Figure:
   """Draws one query of one video.
 
   Args:
     title: What was asked.
-    duration: Seconds.
+    seen: The video.
     truth: [S, 2], true segments in seconds; None where nobody knows.
     segments: [K, 2], found segments in seconds, best first; all are drawn.
     scores: [K].
-    times: [T], seconds of the sampled frames.
-    curve: [T], their relevance, 0 to 1.
-    frames: uint8 [T, H, W, 3] or None.
+    curve: [T], relevance of the sampled frames, 0 to 1.
   """
-  figure, axes = _figure(title, [0.9, 1.7], frames)
-  if frames is not None:
-    _draw_strip(axes[0], frames, float(times[-1]) or duration)
-    axes[0].set_xlim(0, duration)
-  _draw_segments(axes[-2], truth, segments, scores)
-  axes[-1].fill_between(times, curve, color=_CURVE, alpha=0.25, linewidth=0)
-  axes[-1].plot(times, curve, color=_CURVE, linewidth=1.2)
-  axes[-1].set_ylabel("relevance")
-  axes[-1].set_xlabel("seconds")
-  axes[-1].set_ylim(0, max(1e-3, 1.05 * float(curve.max(initial=0.0))))
-  for axis in axes[-2:]:
-    axis.set_xlim(0, duration)
-    axis.spines[["top", "right"]].set_visible(False)
-  axes[-2].set_xticklabels([])
-  figure.tight_layout()
+  figure, (rows, below) = _figure(title, [0.9, 1.7], seen)
+  names = [] if truth is None else ["true"]
+  for start, end in () if truth is None else truth:
+    rows.barh(0, end - start, left=start, color=_TRUTH, height=0.7)
+  for rank, (start, end) in enumerate(segments):
+    look = {"color": _FOUND, "height": 0.7, "alpha": 0.45 if rank else 1.0}
+    rows.barh(len(names), end - start, left=start, **look)
+    said = f" {scores[rank]:.2f}"
+    rows.text(end, len(names), said, va="center", fontsize=8)
+    names.append(f"#{rank + 1}")
+  rows.set_yticks(range(len(names)), names)
+  rows.invert_yaxis()
+  rows.set_xlim(0, seen.duration)
+  rows.set_xticklabels([])
+  below.fill_between(seen.times, curve, color=_CURVE, alpha=0.25, linewidth=0)
+  below.plot(seen.times, curve, color=_CURVE, linewidth=1.2)
+  below.set_ylim(0, max(1e-3, 1.05 * float(curve.max(initial=0.0))))
+  _label(below, seen)
   return figure
 
 
-def _draw_strip(axis, frames, seconds) -> None:
-  """A row of frames over the time they were sampled from."""
-  places = np.linspace(0, len(frames) - 1, _THUMBNAILS).round().astype(int)
-  strip = np.concatenate(list(frames[places]), axis=1)
-  axis.imshow(strip, aspect="auto", extent=(0, seconds, 0, 1))
-  axis.set_axis_off()
-
-
-def _draw_segments(axis, truth, segments, scores) -> None:
-  """True segments above, the best found ones below."""
-  names = []
-  if truth is not None:
-    names = ["true"]
-    for start, end in truth:
-      axis.barh(0, end - start, left=start, color=_TRUTH, height=0.7)
-  for rank, (start, end) in enumerate(segments):
-    axis.barh(
-      len(names),
-      end - start,
-      left=start,
-      color=_FOUND,
-      height=0.7,
-      alpha=0.45 if rank else 1.0,
-    )
-    said = f" {scores[rank]:.2f}"
-    axis.text(end, len(names), said, va="center", fontsize=8)
-    names.append(f"#{rank + 1}")
-  axis.set_yticks(range(len(names)), names)
-  axis.invert_yaxis()
+def _label(axis: Axes, seen: Seen) -> None:
+  """Relevance over the seconds of the video."""
+  axis.set(ylabel="relevance", xlabel="seconds", xlim=(0, seen.duration))
 
 
 def events(
   title: str,
-  duration: float,
+  seen: Seen,
   truth: Sequence[Event],
   found: Sequence[Event],
-  times: np.ndarray,
   curves: Mapping[str, np.ndarray],
-  frames: np.ndarray | None = None,
 ) -> Figure:
   """Draws the classes of one video, a row each: true above, found below.
 
   Args:
     title: Of the figure.
-    duration: Seconds.
+    seen: The video.
     truth: True events.
     found: Found events; the paler, the less sure.
-    times: [T], seconds of the sampled frames.
-    curves: Relevance [T], 0 to 1, of every class that has a row.
-    frames: uint8 [T, H, W, 3] or None.
+    curves: Relevance [T], 0 to 1, of classes; only those of events are drawn.
   """
   names = sorted({event.label for event in (*truth, *found)}) or ["nothing"]
-  figure, axes = _figure(title, [0.35 + 0.3 * len(names), 1.4], frames)
-  if frames is not None:
-    _draw_strip(axes[0], frames, float(times[-1]) or duration)
-    axes[0].set_xlim(0, duration)
-  rows, below = axes[-2:]
+  figure, (rows, below) = _figure(title, [0.35 + 0.3 * len(names), 1.4], seen)
   for shift, colour, some in ((-0.2, _TRUTH, truth), (0.2, _FOUND, found)):
     for event in some:
       rows.barh(
@@ -146,52 +141,38 @@ def events(
       )
   rows.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
   rows.set_ylim(len(names) - 0.5, -0.5)
+  rows.set_xlim(0, seen.duration)
   for name in names:
     if name in curves:
-      below.plot(times, curves[name], linewidth=1.2, label=name)
+      below.plot(seen.times, curves[name], linewidth=1.2, label=name)
   if below.lines:
-    below.legend(
-      fontsize=7,
-      loc="lower right",
-      bbox_to_anchor=(1.0, 1.0),
-      ncols=5,
-      frameon=False,
-    )
-  below.set_ylabel("relevance")
-  below.set_xlabel("seconds")
+    place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 5}
+    below.legend(fontsize=7, frameon=False, **place)
   below.set_ylim(bottom=0)
-  for axis in (rows, below):
-    axis.set_xlim(0, duration)
-    axis.spines[["top", "right"]].set_visible(False)
-  figure.tight_layout()
+  _label(below, seen)
   return figure
 
 
 def ranking(
   title: str,
+  seen: Seen,
   names: Sequence[str],
   scores: np.ndarray,
   true: Sequence[bool],
-  frames: np.ndarray | None = None,
 ) -> Figure:
   """Draws the best classes of a video.
 
   Args:
     title: Of the figure.
+    seen: The video.
     names: Classes, best first.
     scores: [N], 0 to 1.
     true: Which of them are right.
-    frames: uint8 [T, H, W, 3] or None.
   """
-  figure, axes = _figure(title, [0.5 + 0.3 * len(names)], frames)
-  if frames is not None:
-    _draw_strip(axes[0], frames, 1.0)
+  figure, (bars,) = _figure(title, [0.5 + 0.3 * len(names)], seen)
   colours = [_TRUTH if right else _FOUND for right in true]
-  axes[-1].barh(range(len(names)), scores, color=colours)
-  axes[-1].set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
-  axes[-1].invert_yaxis()
-  axes[-1].set_xlim(0, 1)
-  axes[-1].set_xlabel("relevance")
-  axes[-1].spines[["top", "right"]].set_visible(False)
-  figure.tight_layout()
+  bars.barh(range(len(names)), scores, color=colours)
+  bars.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+  bars.invert_yaxis()
+  bars.set(xlim=(0, 1), xlabel="relevance")
   return figure

@@ -3,17 +3,19 @@
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+import ml_collections
 import numpy as np
 from matplotlib.figure import Figure
 
+from unloc_jax import files
 from unloc_jax.data.pipeline import Split
 from unloc_jax.metrics import segmentation
 from unloc_jax.results.drawing import figures
-from unloc_jax.results.drawing.figures import Event
+from unloc_jax.results.drawing.figures import Event, Seen
 from unloc_jax.results.submissions.base import caption_rows, video_rows
 from unloc_jax.task.detections import Detections, listed
 from unloc_jax.task.sampling import Sampling
-from unloc_jax.training.state import Parts
+from unloc_jax.task.tasks import get_task
 
 _BEST = 3  # Moments shown of a query.
 _RANKED = 5  # Classes shown of a classified video.
@@ -24,22 +26,23 @@ Batch = Mapping[str, np.ndarray]
 class Gallery:
   """Draws evenly spread videos of a split: of captions, the first asked."""
 
-  def __init__(self, parts: Parts, split: Split):
-    self._sampling = Sampling.from_config(parts.config)
+  def __init__(self, config: ml_collections.ConfigDict, split: Split):
+    task = get_task(config.task)
+    self._sampling = Sampling.from_config(config)
     self._split = split
-    count = min(parts.config.eval.num_drawn, len(split.table))
-    if parts.task.targets == "tags":
+    count = min(config.eval.num_drawn, len(split.table))
+    if task.targets == "tags":
       count = 0  # Too many are true of a frame to be drawn.
     spread = np.linspace(0, len(split.table) - 1, count).round().astype(int)
     self._wanted = set(spread.tolist())
     self._figures: dict[str, Figure] = {}
-    self._asks_captions = parts.task.texts == "captions"
+    self._asks_captions = task.texts == "captions"
     drawings: dict[str, Callable[..., Figure]] = {
       "per_query": self._localized,
       "per_frame": self._segmented,
       "per_video": self._classified,
     }
-    self._draw_classes = drawings[parts.task.decode]
+    self._draw_classes = drawings[task.decode]
 
   def add(self, batch: Batch, found: Detections) -> None:
     """Draws those of the batch that are wanted."""
@@ -55,102 +58,102 @@ class Gallery:
         name = self._split.table[index].video_id
         self._figures[name] = self._draw_classes(batch, found, b, index)
 
-  def _seen(self, batch: Batch, b: int):
-    """Indices, times and pictures of the sampled frames of a row."""
+  def _seen(self, batch: Batch, b: int, index: int) -> tuple[np.ndarray, Seen]:
+    """Indices of the sampled frames of a row, and what was seen of it."""
     shown = np.flatnonzero(batch["frame_mask"][b])
     seconds = self._sampling.seconds_per_position(
       batch["frame_count"][b], batch["frame_rate"][b]
     )
     frames = batch["frames"][b][shown] if "frames" in batch else None
-    return shown, shown * float(seconds), frames
+    duration = self._split.table[index].duration
+    return shown, Seen(duration, shown * float(seconds), frames)
 
-  def _asked(self, batch, found, b, q, index, query) -> Figure:
+  def _asked(
+    self,
+    batch: Batch,
+    found: Detections,
+    b: int,
+    q: int,
+    index: int,
+    query: int,
+  ) -> Figure:
     video = self._split.table[index]
     best = np.flatnonzero(found.scores[b, q] > 0)[:_BEST]
-    shown, times, frames = self._seen(batch, b)
+    shown, seen = self._seen(batch, b, index)
+    assert found.segments is not None
     return figures.timeline(
       f"“{video.texts[query]}”  —  {video.video_id}",
-      video.duration,
+      seen,
       self._split.table.segments_of(index, query),
       found.segments[b, q][best],
       found.scores[b, q][best],
-      times,
       found.curve[b, q][shown],
-      frames,
     )
 
   def _truth(self, index: int) -> list[Event]:
     """True events of a video, of the classes asked for."""
     video = self._split.table[index]
-    return [
-      Event(video.texts[query], float(segment[0]), float(segment[1]))
-      for segment, query in zip(
-        video.segments, video.segment_query, strict=True
-      )
-      if video.texts[query] in self._split.classes
-    ]
+    pairs = zip(video.segments, video.segment_query, strict=True)
+    events = [Event(video.texts[q], float(s[0]), float(s[1])) for s, q in pairs]
+    return [event for event in events if event.label in self._split.classes]
 
-  def _events(self, batch, b, index, found: Sequence[Event], curves) -> Figure:
-    video, truth = self._split.table[index], self._truth(index)
-    shown, times, frames = self._seen(batch, b)
-    labels = {event.label for event in (*truth, *found)}
+  def _events(
+    self,
+    shown: np.ndarray,
+    seen: Seen,
+    index: int,
+    found: Sequence[Event],
+    curves: np.ndarray,
+  ) -> Figure:
+    named = zip(self._split.classes, curves, strict=True)
     return figures.events(
-      video.video_id,
-      video.duration,
-      truth,
+      self._split.table[index].video_id,
+      seen,
+      self._truth(index),
       found,
-      times,
-      {
-        name: curve[shown]
-        for name, curve in zip(self._split.classes, curves, strict=True)
-        if name in labels
-      },
-      frames,
+      {name: curve[shown] for name, curve in named},
     )
 
-  def _localized(self, batch, found, b, index) -> Figure:
+  def _localized(
+    self, batch: Batch, found: Detections, b: int, index: int
+  ) -> Figure:
     """As many of the best detections as there are true events."""
     count = max(1, len(self._truth(index)))
-    labels, segments, scores = (values[:count] for values in listed(found, b))
+    best = (values[:count] for values in listed(found, b))
     events = [
       Event(self._split.classes[label], float(start), float(end), float(score))
-      for label, (start, end), score in zip(
-        labels, segments, scores, strict=True
-      )
+      for label, (start, end), score in zip(*best, strict=True)
     ]
-    return self._events(batch, b, index, events, found.curve[b])
+    shown, seen = self._seen(batch, b, index)
+    return self._events(shown, seen, index, events, found.curve[b])
 
-  def _segmented(self, batch, found, b, index) -> Figure:
-    shown, times, _ = self._seen(batch, b)
+  def _segmented(
+    self, batch: Batch, found: Detections, b: int, index: int
+  ) -> Figure:
+    shown, seen = self._seen(batch, b, index)
     classes = segmentation.from_logits(found.scores[b].T[shown])
     labels, places = segmentation.runs(classes)
-    step = float(times[1] - times[0]) if len(times) > 1 else 0.0
+    step = float(seen.times[1] - seen.times[0]) if len(shown) > 1 else 0.0
     events = [
       Event(self._split.classes[label - 1], start * step, end * step)
       for label, (start, end) in zip(labels, places, strict=True)
       if label != segmentation.BACKGROUND
     ]
-    return self._events(batch, b, index, events, found.curve[b])
+    return self._events(shown, seen, index, events, found.curve[b])
 
-  def _classified(self, batch, found, b, index) -> Figure:
-    video = self._split.table[index]
-    scores = found.scores[b]
+  def _classified(
+    self, batch: Batch, found: Detections, b: int, index: int
+  ) -> Figure:
+    video, scores = self._split.table[index], found.scores[b]
     best = np.argsort(-scores, kind="stable")[:_RANKED]
     names = [self._split.classes[label] for label in best]
-    return figures.ranking(
-      video.video_id,
-      names,
-      scores[best],
-      [name in video.texts for name in names],
-      self._seen(batch, b)[2],
-    )
+    true = [name in video.texts for name in names]
+    _, seen = self._seen(batch, b, index)
+    return figures.ranking(video.video_id, seen, names, scores[best], true)
 
-  def write(self, folder: pathlib.Path) -> Sequence[pathlib.Path]:
-    """Writes one PNG per video; returns their paths."""
-    paths = []
+  def write(self, folder: pathlib.Path) -> None:
+    """Writes one PNG per video."""
     for name, figure in self._figures.items():
       safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-      path = folder / f"timeline_{safe}.png"
-      figure.savefig(path, dpi=110)
-      paths.append(path)
-    return paths
+      with files.replacing(folder / f"timeline_{safe}.png") as beside:
+        figure.savefig(beside, dpi=110)

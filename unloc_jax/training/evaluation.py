@@ -1,0 +1,180 @@
+"""Every example exactly once -> detections -> official figures and files."""
+
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import tqdm
+from absl import logging
+from jax.sharding import Mesh
+
+from unloc_jax import files
+from unloc_jax.data import pipeline
+from unloc_jax.data.class_texts import class_texts
+from unloc_jax.metrics import Report, show
+from unloc_jax.models.unloc import UnLoc
+from unloc_jax.parallel import sharding
+from unloc_jax.results import submissions
+from unloc_jax.results.drawing.gallery import Gallery
+from unloc_jax.task.detections import (
+  DecodeSpec,
+  Detections,
+  detect,
+)
+from unloc_jax.task.sampling import Sampling
+from unloc_jax.training.state import Parts, nest
+
+Params = Mapping[str, jax.Array]
+
+
+def eval_step(
+  params: Params,
+  batch: Mapping[str, jax.Array],
+  prompts: jax.Array | None,
+  *,
+  parts: Parts,
+) -> Detections:
+  """Detections of one batch; every video only meets its own captions."""
+
+  def run(model: UnLoc):
+    frames = batch["frames"] if "frames" in batch else batch["embeddings"]
+    video = model.encode_video(frames)
+    if prompts is None:
+      texts = model.encode_text(batch["text_ids"])
+    else:
+      texts = model.encode_prompts(prompts)
+    return model.localize(video, batch["frame_mask"], texts)
+
+  predictions: Any = parts.model.apply(nest(params), method=run)
+  sampling = Sampling.from_config(parts.config)
+  return detect(
+    parts.task,
+    parts.pyramid,
+    DecodeSpec(**parts.config.decode.to_dict()),
+    predictions,
+    batch["frame_mask"],
+    sampling.seconds_per_position(batch["frame_count"], batch["frame_rate"]),
+    batch["duration"],
+  )
+
+
+def eval_config(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """The config with the classes that evaluation asks for."""
+  config = config.copy_and_resolve_references()
+  config.data.classes = config.eval.classes or config.data.classes
+  return config
+
+
+class Evaluator:
+  """Scores states on splits; opened splits and the program are kept.
+
+  Args:
+    parts: Of the run.
+    mesh: Devices.
+    workdir: Results go to WORKDIR/results/SPLIT.
+  """
+
+  def __init__(self, parts: Parts, mesh: Mesh, workdir: str):
+    self._parts, self._mesh = parts, mesh
+    self._config = eval_config(parts.config)
+    self._results = pathlib.Path(workdir) / "results"
+    self._splits: dict[str, pipeline.Split] = {}
+
+    def step(params, batch, prompts):
+      with sharding.over(mesh):
+        return eval_step(params, batch, prompts, parts=parts)
+
+    self._step = jax.jit(step)
+
+  def split(self, name: str) -> pipeline.Split:
+    """The opened split.
+
+    Raises:
+      ValueError: There is none, or its data is wrong.
+    """
+    if name not in self._splits:
+      self._splits[name] = pipeline.open_split(self._config, name)
+    return self._splits[name]
+
+  def run(
+    self,
+    params: Params,
+    split_name: str,
+    between: Callable[[], None] = lambda: None,
+  ) -> Report:
+    """Scores parameters on a split; writes the submission file and drawings.
+
+    Args:
+      params: {path: array}.
+      split_name: As of `data.path`.
+      between: Called between batches; may raise to stop.
+
+    Returns:
+      The benchmark's report; `seen` of `expected` examples were scored.
+    """
+    split = self.split(split_name)
+    submission = submissions.make(self._parts, split)
+    gallery = Gallery(self._config, split)
+    for batch, found in self._detections(params, split):
+      between()
+      submission.add(batch, found)
+      gallery.add(batch, found)
+    report = submission.score()
+    if jax.process_index() == 0:
+      folder = self._results / split_name
+      folder.mkdir(parents=True, exist_ok=True)
+      submission.write(folder)
+      gallery.write(folder)
+      files.write_json(folder / "metrics.json", report.metrics)
+      files.write_text(folder / "report.txt", show.text(report) + "\n")
+      logging.info("%s: %s; see %s", split_name, summary(report), folder)
+    return report
+
+  def _detections(
+    self, params: Params, split: pipeline.Split
+  ) -> Iterator[tuple[dict[str, np.ndarray], Detections]]:
+    """Batches and what was found in them, whole on every process."""
+    size = self._config.eval.batch_size
+    prompts = None
+    if self._parts.task.texts == "classes":
+      prompts = jnp.asarray(class_texts(self._config, split.classes))
+    rows = sharding.local_rows(self._mesh, size)
+    batches = pipeline.make_eval(
+      self._config, batch_size=size, split=split, rows=rows
+    )
+    progress = tqdm.tqdm(
+      batches,
+      total=batches.length,
+      desc=f"Scoring {split.name}",
+      unit="batch",
+      disable=None,  # Silent where nobody is watching.
+    )
+    for batch in progress:
+      sharded = sharding.shard_batch(batch, self._mesh, size)
+      found = self._step(params, sharded, prompts)
+      if jax.process_count() > 1:
+        sharded.pop("frames", None)
+        batch = sharding.gather(sharded, self._mesh)
+        found = sharding.gather(found, self._mesh)
+      yield batch, jax.tree.map(np.asarray, found)
+
+
+def figures(report: Report) -> dict[str, float]:
+  """Headline figures: what is logged, and says which checkpoint is best."""
+  return {
+    name: float(value)
+    for name, value in report.headline.items()
+    if value is not None
+  }
+
+
+def summary(report: Report) -> str:
+  """One line: the headline figures and how many examples were seen."""
+  found = " ".join(f"{k} {v:.2f}" for k, v in figures(report).items())
+  return f"{found} ({report.seen} of {report.expected} examples)"
