@@ -86,7 +86,9 @@ def choice(default: str, meaning: str, *others: str) -> Key:
 
 
 def text(default: str, meaning: str) -> Key:
-  """Any text."""
+  """Any text; not the empty one where the default says something."""
+  if default:
+    return Key(default, meaning, "a text that is not empty", is_text)
   return Key(default, meaning, "a text", lambda value: isinstance(value, str))
 
 

@@ -423,9 +423,14 @@ _EVAL: Section = {
 _CHECKPOINT: Section = {
   "every": real(1.0, "Between checkpoints; 0 = only at the end.", 0.0),
   "keep": whole(2, "Latest checkpoints kept, besides the best.", 1),
-  "best_metric": text(
+  "best_metric": choice(
     "R1@0.5",
     "Figure of eval.splits[0] that says which is best, the higher the better.",
+    *("R1@0.3", "R1@0.7", "R5@0.3", "R5@0.5", "R5@0.7", "mIoU"),
+    *("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP"),
+    *("HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1"),
+    *("mAP@0.5", "mAP@0.75", "mAP@0.95", "mAP"),
+    *("accuracy", "frame mAP", "F1", "precision", "recall", "top1", "top5"),
   ),
 }
 
