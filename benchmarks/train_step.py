@@ -55,21 +55,19 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
   import jax
 
   from unloc_jax.parallel import sharding
-  from unloc_jax.plan import costs, program, topology
+  from unloc_jax.plan import costs, step_plan, topology
 
   jax.config.update("jax_enable_compilation_cache", False)
   config = work(args)
   devices = topology.open_topology(args.topology)
   mesh = sharding.run_mesh(config, devices.devices)
   started = time.perf_counter()
-  traced = program.trace(config, mesh)
-  platforms = None if devices.local else (devices.platform,)
-  lowered = traced.lower(lowering_platforms=platforms)
+  lowered = step_plan.lower_for(step_plan.trace(config, mesh), devices)
   lowered_at, cpu = time.perf_counter(), time.process_time()
-  compiled = program.compile_for(lowered, devices)
+  compiled = step_plan.compile_for(lowered, devices)
   seconds = time.perf_counter() - lowered_at
   cpu_seconds = time.process_time() - cpu
-  memory = program.memory_of(compiled)
+  memory = step_plan.memory_of(compiled)
   counted = costs.count(compiled.as_text(), mesh.size)
   found: dict[str, float | None] = {
     "trace": lowered_at - started,

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unloc_jax.models.transformer import Transformer
-from unloc_jax.plan import costs, flops, hlo
+from unloc_jax.plan import costs, hlo, products, step_plan
 
 
 def compiled(function, *shapes, **options):
@@ -47,9 +47,11 @@ def test_blocks_count_as_xla_counts_them_unscanned(remat):
       return jnp.sum(model.apply(params, x, None, True) ** 2)
 
     traced = jax.jit(jax.grad(loss)).trace(params, x)
-    program = traced.lower().compile()
+    lowered = traced.lower()
+    program = lowered.compile()
     ours = costs.count(program.as_text(), 1).flops
-    return flops.count(traced.jaxpr), ours, program.cost_analysis()["flops"]
+    written = costs.count(step_plan.text_of(lowered), 1).flops
+    return written, ours, program.cost_analysis()["flops"]
 
   (written, ours, xla), (scan_written, scan_ours, scan_xla) = (
     counted(scan) for scan in (False, True)
@@ -163,10 +165,28 @@ def test_a_loop_of_the_tpu_compiler():
 def test_products_as_convolutions(window, labels, left, right, out, count):
   arrays = [hlo.Array("f32", dims) for dims in (left, right, out)]
   attributes = f", window={{{window}}}, dim_labels={labels}"
-  assert costs.convolution_flops(*arrays, attributes) == count
+  assert products.convolution_flops(*arrays, attributes) == count
+
+
+def test_arrays_on_the_chip_are_no_memory_traffic():
+  """Of a prefetch the read counts, of a product of what is there nothing."""
+  text = """HloModule m
+ENTRY %main (a: f32[8,8]) -> f32[8,8] {
+  %a = f32[8,8]{1,0} parameter(0)
+  %s = (f32[8,8]{1,0:S(1)}, f32[8,8]{1,0}, u32[]) copy-start(%a)
+  %c = f32[8,8]{1,0:S(1)} copy-done(%s)
+  %d = f32[8,8]{1,0:S(1)} dot(%c, %c), lhs_contracting_dims={1}
+  ROOT %r = f32[8,8]{1,0} add(%d, %a)
+}
+"""
+  found = costs.count(text, 1)
+  assert found.flops == 2 * 8 * 8 * 8
+  assert found.bytes == 256 + 0 + 2 * 256
 
 
 def test_types():
-  (one, two) = hlo.parse_type("(bf16[3,5]{1,0:T(8,128)(2,1)S(1)}, s4[3])")
+  text = "(bf16[3,5]{1,0:T(8,128)(2,1)S(1)}, s4[3], token[], pred[7])"
+  (one, two, three) = hlo.parse_type(text)
+  assert (three.dims, three.nbytes) == ((7,), 7)
   assert (one.dims, one.nbytes, one.on_chip) == ((3, 5), 30, True)
   assert (two.dims, two.nbytes, two.on_chip) == ((3,), 2, False)

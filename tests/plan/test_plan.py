@@ -1,5 +1,6 @@
 """Plans of a tiny config on the devices there are."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -8,10 +9,12 @@ import sys
 import jax
 import pytest
 
-from unloc_jax.plan import costs, planning, program, report, roofline
+from unloc_jax.plan import costs, printing, roofline, step_plan
 from unloc_jax.plan.chips import CHIPS
+from unloc_jax.plan.topology import open_topology
 
 ROOT = pathlib.Path(__file__).parents[2]
+LOCAL = open_topology("local")
 
 
 @pytest.fixture
@@ -26,17 +29,16 @@ def nothing_compiled(monkeypatch):
   def refuse(*args):
     raise AssertionError("it came to compiling")
 
-  monkeypatch.setattr(program, "compile_step", refuse)
+  monkeypatch.setattr(step_plan, "compile_step", refuse)
 
 
 @pytest.mark.heavy
 def test_a_plan_without_data(config):
   config.mesh.data, config.mesh.model = 4, 2
-  plan, changes = planning.make_plan("tiny", config.lock(), "local")
+  plan = step_plan.plan_step("tiny", config.lock(), LOCAL)
   assert plan.fits
-  assert not changes
   assert plan.mesh == {"data": 4, "fsdp": 1, "model": 2}
-  found = json.loads(json.dumps(report.as_json(plan)))
+  found = json.loads(json.dumps(printing.as_json(plan)))
   memory = found["memory"]
   assert (
     found["needed_bytes"]
@@ -47,24 +49,16 @@ def test_a_plan_without_data(config):
   assert memory["outputs"] - memory["reused"] < 0.01 * memory["outputs"]
   assert found["flops_per_device"] >= found["model_flops"] / 8
   assert {one["kind"] for one in found["collectives"]} >= {"all-reduce"}
-  text = "\n".join(report.lines(plan))
+  text = "\n".join(printing.lines(plan))
   for word in ("tiny on 8 x cpu", "fits", "all-reduce", "not estimated"):
     assert word in text
-
-
-def test_what_cannot_fit_is_said_without_compiling(config, nothing_compiled):
-  config.train.batch_size = 2**20
-  config.train.num_videos = 2**22
-  plan, changes = planning.make_plan("tiny", config.lock(), "local")
-  assert not plan.fits
-  assert plan.needed > plan.topology.memory
-  assert "not compiled" in plan.message
-  settings = [key for change in changes for key in change.settings]
-  assert "train.batch_size" in settings
-  for change in changes:
-    assert change.needed < plan.topology.memory
-    assert "--config." in change.flags()
-  assert "does NOT fit" in "\n".join(report.lines(plan))
+  small = dataclasses.replace(
+    plan, topology=dataclasses.replace(LOCAL, memory=plan.needed - 1)
+  )
+  assert not small.fits
+  text = "\n".join(printing.lines(small))
+  for word in ("does NOT fit", "all-reduce", "to need less: "):
+    assert word in text
 
 
 @pytest.mark.parametrize(
@@ -72,12 +66,15 @@ def test_what_cannot_fit_is_said_without_compiling(config, nothing_compiled):
   [
     ({"mesh.data": 3}, ["mesh", "8 devices", "nearest"]),
     ({"train.batch_size": 9}, ["train.batch_size=9", "nearest"]),
+    ({"task": "temporal_localization"}, ["train.num_classes"]),
   ],
 )
-def test_meshes_that_do_not_divide(config, nothing_compiled, changes, words):
+def test_what_is_wrong_is_said_before_compiling(
+  config, nothing_compiled, changes, words
+):
   config.update_from_flattened_dict(changes)
   with pytest.raises(ValueError, match=words[0]) as error:
-    planning.make_plan("tiny", config.lock(), "local")
+    step_plan.plan_step("tiny", config.lock(), LOCAL)
   assert "\n" not in str(error.value)
   for word in words:
     assert word in str(error.value)
@@ -96,41 +93,31 @@ def test_a_compiler_out_of_memory(config, monkeypatch, text):
   def refuse(*args):
     raise jax.errors.JaxRuntimeError(text)
 
-  monkeypatch.setattr(program, "compile_step", refuse)
-  config.train.batch_size, config.train.num_videos = 256, 512
-  config.train.accumulate = 2
-  plan, changes = planning.make_plan("tiny", config.lock(), "local")
+  monkeypatch.setattr(step_plan, "compile_step", refuse)
+  plan = step_plan.plan_step("tiny", config.lock(), LOCAL)
   assert not plan.fits
   assert plan.needed == round(20.5 * 2**30)
-  said = "\n".join(report.lines(plan))
-  assert "20.50G" in said
-  assert "15.75G" in said
-  assert changes
-  assert {"train.accumulate": 2} not in [one.settings for one in changes]
-
-
-def test_classes_have_to_be_known(config, nothing_compiled):
-  config.task = "temporal_localization"
-  with pytest.raises(ValueError, match=r"train\.num_classes"):
-    planning.make_plan("tiny", config.lock(), "local")
+  said = "\n".join(printing.lines(plan))
+  for word in ("20.50G", "15.75G", "does NOT fit", "to need less: "):
+    assert word in said
 
 
 def test_the_slowest_resource_bounds_a_step():
   chip = CHIPS["h100"]
   within = costs.Traffic("all-reduce", 8, 1, 1.0, 450e9)
   beyond = costs.Traffic("all-reduce", 16, 1, 1.0, 450e9)
-  work = costs.Costs(flops=chip.flops_bfloat16, bytes=chip.bandwidth / 2)
-  found = roofline.roofline(work, 8 * work.flops / 2, 8, chip, "bfloat16")
+
+  def best(*traffic):
+    work = costs.Costs(chip.flops_bfloat16, chip.bandwidth / 2, traffic)
+    return roofline.roofline(work, work.flops / 2, chip, "bfloat16")
+
+  found = best()
   assert found.bound == "compute"
   assert (found.seconds, found.memory, found.mfu) == (1.0, 0.5, 0.5)
-  work += costs.Costs(traffic=(within,))
-  found = roofline.roofline(work, 1.0, 8, chip, "bfloat16")
-  assert found.interconnect == 1.0
+  assert best(within).interconnect == 1.0
   # Beyond a host the network carries it.
-  work += costs.Costs(traffic=(beyond,))
-  found = roofline.roofline(work, 1.0, 16, chip, "bfloat16")
-  assert found.bound == "interconnect"
-  assert found.seconds == 10.0
+  found = best(within, beyond)
+  assert (found.bound, found.seconds) == ("interconnect", 10.0)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:

@@ -3,8 +3,8 @@
     python -m unloc_jax.plan --config=configs/anet_mr.py:L --topology v5e:16x16
 
 compiles the real train step for a pod and prints memory, work, collectives
-and the step's time at best; where it does not fit, what would. Topologies:
-TPU v4, v5e, v5p, v6e by shape, h100 by number of GPUs, or local.
+and the step's time at best. Topologies: TPU v4, v5e, v5p, v6e by shape, h100
+by number of GPUs, or local.
 
     python -m unloc_jax.plan --check --config=... --config.data.path=...
 
@@ -17,77 +17,54 @@ drives the loss of one batch to near zero: what learns anything can.
 The exit status is 0 where a plan fits, nothing is wrong, or the loss fell.
 """
 
-import json
-import os
-import pathlib
 import sys
-from typing import Any
 
+import ml_collections
 from absl import app, flags
 
 from unloc_jax.config import flags as config_flags
+from unloc_jax.files import write_json
 from unloc_jax.plan import topology
 
 _TOPOLOGY = flags.DEFINE_string(
   "topology", "local", "Devices to plan for: v5e:16x16, h100:8, ..., local."
 )
 _JSON = flags.DEFINE_string("json", None, "File to write the plan to.")
-_ANYWAY = flags.DEFINE_bool(
-  "compile_anyway", False, "Compile also what is estimated not to fit."
-)
 _CHECK = flags.DEFINE_bool("check", False, "Check config, data and weights.")
 _OVERFIT = flags.DEFINE_bool("overfit", False, "Overfit one batch.")
 _STEPS = flags.DEFINE_integer("overfit_steps", 300, "Steps of --overfit.")
 _RATE = flags.DEFINE_float("overfit_rate", 1e-3, "AdamW's rate of --overfit.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
   """Runs one of the three; what is wrong is said in one line."""
-  if len(argv) > 1:
-    sys.exit(f"error: unknown arguments: {' '.join(argv[1:])}")
   try:
     topology.check_name(_TOPOLOGY.value)
-    topology.check_compiler(_TOPOLOGY.value)
     topology.prepare(_TOPOLOGY.value)
-    sys.exit(0 if _run(flags.FLAGS.config.lock()) else 1)
+    sys.exit(0 if _run(config_flags.config()) else 1)
   except (ValueError, FileNotFoundError) as error:
     sys.exit(f"error: {error}")
 
 
-def _run(config) -> bool:
+def _run(config: ml_collections.ConfigDict) -> bool:
+  # Imported here: JAX reads the environment that `prepare` sets.
   if _CHECK.value:
     from unloc_jax.plan import check
 
-    workdir = flags.FLAGS.workdir or "."
+    workdir = config_flags.workdir() or "."
     return check.run(config, _TOPOLOGY.value, workdir)
   if _OVERFIT.value:
     from unloc_jax.plan import overfit
 
     return overfit.run(config, _STEPS.value, _RATE.value)
-  return _plan(config)
+  from unloc_jax.plan import printing, step_plan
 
-
-def _plan(config) -> bool:
-  from unloc_jax.plan import planning, report
-
-  flag: Any = flags.FLAGS["config"]
-  name = flag.config_filename
-  plan, changes = planning.make_plan(
-    name, config, _TOPOLOGY.value, _ANYWAY.value
-  )
-  for line in report.lines(plan):
+  devices = topology.open_topology(_TOPOLOGY.value)
+  plan = step_plan.plan_step(config_flags.config_name(), config, devices)
+  for line in printing.lines(plan):
     print(line)
-  for change in changes:
-    print(f"  would fit (about {report.gib(change.needed)}): {change.flags()}")
-  if not plan.fits and not changes:
-    print("  nothing tried would fit: take more devices")
   if _JSON.value:
-    found = report.as_json(plan)
-    found["would_fit"] = [change.settings for change in changes]
-    out = pathlib.Path(_JSON.value)
-    beside = out.with_name(out.name + ".tmp")
-    beside.write_text(json.dumps(found, indent=2) + "\n")
-    os.replace(beside, out)
+    write_json(_JSON.value, printing.as_json(plan))
   return plan.fits
 
 

@@ -11,19 +11,26 @@ from collections.abc import Callable
 
 import jax
 import ml_collections
+import optax
 
 from unloc_jax.config.check import check
 from unloc_jax.data import pipeline, shards
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import sharding
-from unloc_jax.plan import search
-from unloc_jax.plan.report import gib
+from unloc_jax.plan.printing import gib
+from unloc_jax.plan.step_plan import batch_shapes, device_bytes
 from unloc_jax.plan.topology import open_topology
 from unloc_jax.task.tasks import get_task
-from unloc_jax.training import loop as train
-from unloc_jax.training import optim, state, token_cache
-from unloc_jax.training import step as train_step
+from unloc_jax.training import optim, token_cache
 from unloc_jax.training.evaluation import eval_config
+from unloc_jax.training.loop import make_optimizer, run_length
+from unloc_jax.training.state import (
+  Parts,
+  param_shapes,
+  placed_shapes,
+  state_shapes,
+)
+from unloc_jax.training.step import check_sizes
 from unloc_jax.weights.folder import load_weights
 from unloc_jax.weights.merging import merge_weights
 
@@ -47,8 +54,8 @@ class Doctor:
   def model(self) -> str:
     """Values of the config that the schema or modules refuse."""
     check(self.config)
-    parts = state.Parts.from_config(self.config)
-    shapes = state.param_shapes(parts)
+    parts = Parts.from_config(self.config)
+    shapes = param_shapes(parts)
     trained, _ = optim.split_frozen(self.config, shapes)
     sizes = [sum(s.size for s in x.values()) for x in (shapes, trained)]
     return (
@@ -79,9 +86,9 @@ class Doctor:
     """Rates and lengths, in epochs of the data that is there."""
     split = self.splits.get(self.config.data.train_split)
     videos = len(split.usable) if split else self.config.train.num_videos
-    parts = state.Parts.from_config(self.config)
-    unit_steps, total_steps = train.run_length(self.config, videos)
-    train.make_optimizer(parts, total_steps, unit_steps)
+    parts = Parts.from_config(self.config)
+    unit_steps, total_steps = run_length(self.config, videos)
+    make_optimizer(parts, total_steps, unit_steps)
     return f"{total_steps} steps of {self.config.train.batch_size} videos"
 
   def classes(self) -> str:
@@ -102,7 +109,7 @@ class Doctor:
     init = self.config.init
     if not init.weights:
       return "init.weights is empty: random weights"
-    shapes = state.param_shapes(state.Parts.from_config(self.config))
+    shapes = param_shapes(Parts.from_config(self.config))
     loaded = load_weights(init.weights).params
     merged = merge_weights(shapes, loaded, init.take)
     taken = sum(merged[name] is not shapes[name] for name in shapes)
@@ -119,29 +126,27 @@ class Doctor:
     """Devices, and the batches split over them."""
     topology = open_topology(self.topology)
     mesh = sharding.run_mesh(self.config, topology.devices)
-    train_step.check_sizes(state.Parts.from_config(self.config), mesh)
+    check_sizes(Parts.from_config(self.config), mesh)
     sizes = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
     return f"{len(topology.devices)} device(s), {sizes}"
 
   def memory(self) -> str:
-    """An estimate; a plan is exact, and takes minutes."""
+    """What state and batch take; a plan says what a step needs besides."""
     topology = open_topology(self.topology)
-    config = self.config
-    if get_task(config.task).texts == "classes" and self.splits:
-      count = len(next(iter(self.splits.values())).classes)
-      config = search.with_settings(config, {"train.num_classes": count})
-    needed = search.Estimator(config, topology)(config).peak
-    line = f"about {gib(needed)} of {gib(topology.memory)} a device"
-    if needed > search.MARGIN * topology.memory:
-      raise ValueError(f"{line}; ask python -m unloc_jax.plan what would fit")
+    mesh = sharding.run_mesh(self.config, topology.devices)
+    parts = Parts.from_config(self.config)
+    held = placed_shapes(parts, self._optimizer(parts), mesh)
+    size = device_bytes((held, batch_shapes(self.config, mesh)))
+    line = f"{gib(size)} of state and batch of {gib(topology.memory)} a device"
+    if size > topology.memory:
+      raise ValueError(f"{line}; raise mesh.fsdp or take more devices")
     return line
 
   def disk(self) -> str:
     """Room for the checkpoints that are kept."""
-    parts = state.Parts.from_config(self.config)
-    # Its schedule, which "schedule" checks, does not matter here.
-    optimizer = train.make_optimizer(parts, 10**9, 1.0)
-    leaves = jax.tree.leaves(state.state_shapes(parts, optimizer))
+    parts = Parts.from_config(self.config)
+    shapes = state_shapes(parts, self._optimizer(parts))
+    leaves = jax.tree.leaves(shapes)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     # The best one and the one being written are there too.
     needed = size * (self.config.checkpoint.keep + 2)
@@ -150,6 +155,10 @@ class Doctor:
     if needed > free:
       raise ValueError(f"{line}; lower checkpoint.keep or free some")
     return line
+
+  def _optimizer(self, parts: Parts) -> optax.GradientTransformationExtraArgs:
+    """One whose schedule, which "schedule" checks, does not matter."""
+    return make_optimizer(parts, 10**9, 1.0)
 
 
 def _existing(path: str) -> str:

@@ -8,29 +8,8 @@ import functools
 import math
 import re
 
-_BITS = {
-  "pred": 8,
-  "s2": 2,
-  "u2": 2,
-  "s4": 4,
-  "u4": 4,
-  "s8": 8,
-  "u8": 8,
-  "s16": 16,
-  "u16": 16,
-  "f16": 16,
-  "bf16": 16,
-  "s32": 32,
-  "u32": 32,
-  "f32": 32,
-  "s64": 64,
-  "u64": 64,
-  "f64": 64,
-  "c64": 64,
-  "c128": 128,
-}
-
-_ARRAY = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([0-9,<=]*)\](\{[^}]*\})?")
+# Types without a number (token[], opaque[]) are not in memory.
+_ARRAY = re.compile(r"\b(pred|[a-z]+\d\w*)\[([0-9,<=]*)\](\{[^}]*\})?")
 _NAME = re.compile(r"%([\w.\-]+)")
 _COMMENT = re.compile(r"/\*.*?\*/")
 # TPU: values in a numbered memory space are on the chip itself.
@@ -58,7 +37,8 @@ class Array:
 
   @property
   def nbytes(self) -> int:
-    return math.ceil(self.size * _BITS.get(self.dtype, 8) / 8)
+    bits = re.search(r"\d+", self.dtype)
+    return math.ceil(self.size * (int(bits[0]) if bits else 8) / 8)
 
 
 @functools.lru_cache(maxsize=65536)
@@ -66,8 +46,6 @@ def parse_type(text: str) -> tuple[Array, ...]:
   """Arrays of a type such as `(f32[2,3]{1,0}, s32[])`, in order."""
   found = []
   for dtype, dims, layout in _ARRAY.findall(text):
-    if dtype not in _BITS:
-      continue  # token[], opaque[]
     sizes = tuple(int(n.strip("<=")) for n in dims.split(",") if n)
     found.append(Array(dtype, sizes, bool(_ON_CHIP.search(layout))))
   return tuple(found)
@@ -109,6 +87,9 @@ class Instruction:
     return found
 
 
+Lines = dict[str, Instruction]
+
+
 @dataclasses.dataclass(frozen=True)
 class Module:
   """A compiled program.
@@ -118,7 +99,7 @@ class Module:
     entry: Name of the computation that is run.
   """
 
-  computations: dict[str, dict[str, Instruction]]
+  computations: dict[str, Lines]
   entry: str
 
   def trip_count(self, loop: Instruction) -> int:
@@ -141,7 +122,7 @@ def parse(text: str) -> Module:
   Raises:
     ValueError: There is no entry computation.
   """
-  computations: dict[str, dict[str, Instruction]] = {}
+  computations: dict[str, Lines] = {}
   entry, current = "", None
   for line in text.splitlines():
     if not line:

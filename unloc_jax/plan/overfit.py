@@ -10,10 +10,13 @@ import tqdm
 from unloc_jax.data import pipeline
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import sharding
-from unloc_jax.plan import search
-from unloc_jax.training import loop as train
-from unloc_jax.training import state
-from unloc_jax.training import step as train_step
+from unloc_jax.training.loop import (
+  make_batches,
+  make_optimizer,
+  start_weights,
+)
+from unloc_jax.training.state import Parts, init_state
+from unloc_jax.training.step import check_sizes, compile_train_step
 
 # Of the first loss at most this share is to be left.
 LEFT = 0.05
@@ -24,8 +27,8 @@ def simplified(
   config: ml_collections.ConfigDict, rate: float
 ) -> ml_collections.ConfigDict:
   """The config with an optimizer that needs no tuning, nothing random."""
-  return search.with_settings(
-    config,
+  plain = config.copy_and_resolve_references().unlock()
+  plain.update_from_flattened_dict(
     {
       "optimizer.name": "adamw",
       "optimizer.weight_decay": 0.0,
@@ -42,8 +45,9 @@ def simplified(
       "model.fusion.stochastic_depth": 0.0,
       "train.unit": "steps",
       "train.cache_frame_tokens": False,
-    },
+    }
   )
+  return plain.lock()
 
 
 def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
@@ -63,20 +67,18 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   if steps <= _WARMUP:
     raise ValueError(f"--overfit_steps={steps}: give more than {_WARMUP}")
   config = simplified(config, rate)
-  parts = state.Parts.from_config(config)
+  parts = Parts.from_config(config)
   mesh = sharding.run_mesh(config)
-  train_step.check_sizes(parts, mesh)
+  check_sizes(parts, mesh)
   split = pipeline.open_split(config, config.data.train_split)
   texts = None
   if parts.task.texts == "classes":
     texts = jnp.asarray(class_texts(config, split.classes))
-  optimizer = train.make_optimizer(parts, steps, 1.0)
-  carried = train.start_weights(
-    config, state.init_state(parts, optimizer, mesh)
-  )
-  step_fn = train_step.compile_train_step(parts, optimizer, mesh, carried)
+  optimizer = make_optimizer(parts, steps, 1.0)
+  carried = start_weights(config, init_state(parts, optimizer, mesh))
+  step_fn = compile_train_step(parts, optimizer, mesh, carried)
   with tempfile.TemporaryDirectory() as workdir:
-    batches = train.make_batches(parts, carried, split, mesh, workdir)
+    batches = make_batches(parts, carried, split, mesh, workdir)
     batch = sharding.shard_batch(next(batches), mesh)
   first = value = best = float("nan")
   progress = tqdm.trange(steps, unit="step", desc="overfit")

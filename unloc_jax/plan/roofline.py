@@ -15,48 +15,42 @@ class Roofline:
     compute: Of matrix products.
     memory: Of what is read from and written to main memory.
     interconnect: Of what is sent to other devices.
-    mfu: FLOPs the model needs over what the devices could do in the time of
-      the slowest of the three: what is reached at best, everything
-      overlapping.
+    seconds: Of the slowest of the three, which the others overlap.
+    bound: Its name.
+    mfu: FLOPs the model needs over what the device could do in that time.
   """
 
   compute: float
   memory: float
   interconnect: float
+  seconds: float
+  bound: str
   mfu: float
-
-  @property
-  def seconds(self) -> float:
-    return max(self.compute, self.memory, self.interconnect)
-
-  @property
-  def bound(self) -> str:
-    """The slowest: "compute", "memory" or "interconnect"."""
-    return max(
-      ("compute", "memory", "interconnect"),
-      key=lambda name: getattr(self, name),
-    )
 
 
 def roofline(
-  costs: Costs, model_flops: float, num_devices: int, chip: Chip, dtype: str
+  costs: Costs, model_flops: float, chip: Chip, dtype: str
 ) -> Roofline:
   """The roofline of a compiled step.
 
   Args:
     costs: Of a device.
-    model_flops: Of the whole mesh, without recomputation.
-    num_devices: Of the mesh.
+    model_flops: A device's share of what the model needs, nothing recomputed.
     chip: Its figures.
     dtype: `model.dtype`.
   """
   peak = chip.peak_flops(dtype)
-  compute = costs.flops / peak
-  memory = costs.bytes / chip.bandwidth
-  interconnect = sum(one.sent / _link(chip, one.group) for one in costs.traffic)
-  slowest = max(compute, memory, interconnect)
-  mfu = model_flops / (num_devices * peak * slowest) if slowest else 0.0
-  return Roofline(compute, memory, interconnect, mfu)
+  times = {
+    "compute": costs.flops / peak,
+    "memory": costs.bytes / chip.bandwidth,
+    "interconnect": sum(
+      one.sent / _link(chip, one.group) for one in costs.traffic
+    ),
+  }
+  bound = max(times, key=lambda name: times[name])
+  slowest = times[bound]
+  mfu = model_flops / (peak * slowest) if slowest else 0.0
+  return Roofline(**times, seconds=slowest, bound=bound, mfu=mfu)
 
 
 def _link(chip: Chip, group: int) -> float:

@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import importlib.util
-import math
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,30 +12,21 @@ from typing import Any
 from unloc_jax.plan.chips import CHIPS, Chip, chip_of_kind
 
 GPUS_PER_HOST = 8
-INSTALL = "pip install 'unloc_jax[plan]'"
 
-# Slices that there are, by axes of the torus.
-_TORUS = {
-  2: ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
-  3: (
-    "2x2x1",
-    "2x2x2",
-    "2x2x4",
-    "2x4x4",
-    "4x4x4",
-    "4x4x8",
-    "4x8x8",
-    "8x8x8",
-    "8x8x16",
-    "8x16x16",
-  ),
+# Slices that there are.
+_TORUS_2D = "1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16"
+_TORUS_3D = "2x2x1 2x2x2 2x2x4 2x4x4 4x4x4 4x4x8 4x8x8 8x8x8 8x8x16 8x16x16"
+SLICES = {
+  "v4": _TORUS_3D.split(),
+  "v5e": _TORUS_2D.split(),
+  "v5p": _TORUS_3D.split(),
+  "v6e": _TORUS_2D.split(),
 }
-_AXES = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}
 # What a description has to say besides: a chip of v4 is one device, whose two
 # cores work as one; a host has four chips unless it is one chip by itself.
 _MEGACORE = {"v4": {"chip_config_name": "megacore"}}
 _ALONE = {"1x1": {"chips_per_host_bounds": (1, 1, 1)}}
-_LIBRARY = {"tpu": ("libtpu",), "cuda": ("jax_cuda12_plugin",)}
+_LIBRARIES = {"tpu": "libtpu", "cuda": "jax_cuda12_plugin"}
 
 # Otherwise libtpu asks the network what machine this is, and for minutes.
 _QUIET = {
@@ -71,69 +60,45 @@ class Topology:
 
 
 def check_name(name: str) -> None:
-  """Raises ValueError, before JAX is imported, where a topology is unknown."""
+  """Checks a topology before JAX is imported.
+
+  Raises:
+    ValueError: It is not known, or the compiler for it is not installed.
+  """
   if name == "local":
     return
   kind, _, shape = name.partition(":")
   if kind not in CHIPS:
-    raise ValueError(f"--topology {name!r} is not known; give {known()}")
-  if kind == "h100":
-    if not (shape.isdigit() and _is_gpu_count(int(shape))):
-      raise ValueError(
-        f"--topology {name!r}: {shape!r} is not a number of GPUs; give "
-        f"1, 2, 4, {GPUS_PER_HOST} or a multiple of {GPUS_PER_HOST}, the "
-        f"nearest is h100:{_nearest_gpu_count(shape)}"
-      )
-    return
-  if shape not in _TORUS[_AXES[kind]]:
+    known = [f"{kind}:{slices[-3]}" for kind, slices in SLICES.items()]
     raise ValueError(
-      f"--topology {name!r}: {kind} has no slice {shape!r}; the nearest is "
-      f"{kind}:{_nearest_slice(kind, shape)} of "
-      f"{', '.join(_TORUS[_AXES[kind]])}"
+      f"--topology {name!r} is not known; give {', '.join(known)}, h100:8, "
+      "h100:16 (or other sizes), local"
+    )
+  if kind in SLICES and shape not in SLICES[kind]:
+    raise ValueError(
+      f"--topology {name!r}: {kind} has no slice {shape!r}; it has "
+      f"{', '.join(SLICES[kind])}"
+    )
+  if kind == "h100" and not _is_gpu_count(shape):
+    raise ValueError(
+      f"--topology {name!r}: {shape!r} is not a number of GPUs; give h100:1, "
+      f"h100:2, h100:4, h100:{GPUS_PER_HOST} or a multiple of {GPUS_PER_HOST}"
+    )
+  library = _LIBRARIES[_platform(kind)]
+  if importlib.util.find_spec(library) is None:
+    raise ValueError(
+      f"--topology {name}: {library}, its compiler, is not installed; "
+      "pip install 'unloc_jax[plan]'"
     )
 
 
-def check_compiler(name: str) -> None:
-  """Raises ValueError where the compiler for a topology is not installed."""
-  for library in _LIBRARY.get(_platform(name), ()):
-    if importlib.util.find_spec(library) is None:
-      raise ValueError(
-        f"--topology {name}: {library}, its compiler, is not installed; "
-        f"{INSTALL}"
-      )
-
-
-def _platform(name: str) -> str:
-  if name == "local":
-    return "local"
-  return "cuda" if name.startswith("h100") else "tpu"
-
-
-def known() -> str:
-  """All topologies in a line."""
-  tpus = [f"{kind}:{_TORUS[axes][-3]}" for kind, axes in _AXES.items()]
-  return ", ".join([*tpus, "h100:8", "h100:16"]) + " (or other sizes), local"
-
-
-def _is_gpu_count(count: int) -> bool:
+def _is_gpu_count(shape: str) -> bool:
+  count = int(shape) if shape.isdigit() else 0
   return count in (1, 2, 4) or (count > 0 and count % GPUS_PER_HOST == 0)
 
 
-def _nearest_gpu_count(shape: str) -> int:
-  digits = re.match(r"\d+", shape)
-  count = int(digits[0]) if digits else GPUS_PER_HOST
-  options = [1, 2, 4, *range(8, 8 + max(count, 8), 8)]
-  return min(options, key=lambda n: abs(n - count))
-
-
-def _nearest_slice(kind: str, shape: str) -> str:
-  asked = math.prod(int(n) for n in re.findall(r"\d+", shape) if int(n))
-  return min(
-    _TORUS[_AXES[kind]],
-    key=lambda s: abs(
-      math.log(math.prod(int(n) for n in s.split("x")) / asked)
-    ),
-  )
+def _platform(kind: str) -> str:
+  return "tpu" if kind in SLICES else "cuda"
 
 
 def prepare(name: str) -> None:
@@ -150,31 +115,33 @@ def open_topology(name: str) -> Topology:
   """The devices of a topology.
 
   Raises:
-    ValueError: The name is not known, or the compiler for it is not installed.
+    ValueError: As of `check_name`.
   """
-  check_name(name)
   if name == "local":
     return _local()
-  check_compiler(name)
-  chip = CHIPS[name.partition(":")[0]]
-  platform = _platform(name)
+  check_name(name)
   prepare(name)
+  kind, _, shape = name.partition(":")
+  chip, platform = CHIPS[kind], _platform(kind)
   with silent():
-    devices = _devices(platform, chip, name.partition(":")[2])
+    devices = _tpus(kind, shape) if platform == "tpu" else _gpus(int(shape))
   return Topology(name, platform, devices, chip, chip.memory)
 
 
-def _devices(platform: str, chip: Chip, shape: str) -> Sequence[Any]:
+def _tpus(kind: str, shape: str) -> Sequence[Any]:
   from jax.experimental import topologies
 
-  if platform == "tpu":
-    return topologies.get_topology_desc(
-      platform="tpu",
-      topology_name=f"{chip.name}:{shape}",
-      **_MEGACORE.get(chip.name, {}),
-      **_ALONE.get(shape, {}),
-    ).devices
-  count = int(shape)
+  return topologies.get_topology_desc(
+    platform="tpu",
+    topology_name=f"{kind}:{shape}",
+    **_MEGACORE.get(kind, {}),
+    **_ALONE.get(shape, {}),
+  ).devices
+
+
+def _gpus(count: int) -> Sequence[Any]:
+  from jax.experimental import topologies
+
   per_host = min(count, GPUS_PER_HOST)
   target = pathlib.Path(__file__).with_name("h100_target.txtpb").read_text()
   return topologies.get_topology_desc(

@@ -1,0 +1,313 @@
+"""The real train step, compiled for a mesh from shapes alone."""
+
+import dataclasses
+import math
+import re
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from jax.sharding import Mesh
+
+from unloc_jax.data.batch import batch_spec
+from unloc_jax.parallel import sharding
+from unloc_jax.plan import costs
+from unloc_jax.plan.roofline import Roofline, roofline
+from unloc_jax.plan.topology import Topology, silent
+from unloc_jax.task.tasks import get_task
+from unloc_jax.training.loop import make_optimizer, run_length
+from unloc_jax.training.state import Parts, placed_shapes
+from unloc_jax.training.step import check_sizes, compile_train_step
+
+# Without a GPU kernels cannot be timed, and its matrix products are the
+# library's: the Triton compiler refuses shapes that it would not be chosen for.
+_OPTIONS = {
+  "cuda": {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False},
+}
+# `Used 20.1G of 15.75G hbm`; `temporaries (20.1G) exceeds available HBM`.
+_USED = re.compile(r"(?:Used |\()([\d.]+)([KMGT]?)i?B?(?: of |\)\s+exceeds)")
+_POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+  """Of one device, bytes.
+
+  Attributes:
+    arguments: State and batch.
+    outputs: The new state.
+    reused: Outputs that take the place of arguments.
+    temporaries: What is alive at the worst moment besides them.
+  """
+
+  arguments: int
+  outputs: int
+  reused: int
+  temporaries: int
+
+  @property
+  def peak(self) -> int:
+    """All of it."""
+    return self.arguments + self.outputs - self.reused + self.temporaries
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledStep:
+  """What the compiler said of a step.
+
+  Attributes:
+    memory: Of a device.
+    flops_per_device: What a device computes.
+    model_flops: What the model needs of the whole mesh, nothing recomputed.
+    bytes_per_device: What a device reads and writes of its memory.
+    collectives: What devices send each other.
+    trace_seconds: From Python to the compiler's input.
+    compile_seconds: The compiler's.
+  """
+
+  memory: Memory
+  flops_per_device: float
+  model_flops: float
+  bytes_per_device: float
+  collectives: tuple[costs.Traffic, ...]
+  trace_seconds: float
+  compile_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StepPlan:
+  """What is known of a config's train step on a topology.
+
+  Attributes:
+    config: Name and settings that matter, for a reader.
+    topology: Devices.
+    mesh: Devices per axis.
+    needed: Peak memory of a device, bytes; 0 where the compiler refused and
+      did not say.
+    compiled: None where the compiler refused for lack of memory.
+    roofline: None where the chip's figures are not known.
+    message: What the compiler said where it refused.
+  """
+
+  config: dict[str, Any]
+  topology: Topology
+  mesh: dict[str, int]
+  needed: int
+  compiled: CompiledStep | None = None
+  roofline: Roofline | None = None
+  message: str = ""
+
+  @property
+  def fits(self) -> bool:
+    """Whether a device has that much memory."""
+    return self.compiled is not None and self.needed <= self.topology.memory
+
+
+def plan_step(
+  name: str, config: ml_collections.ConfigDict, topology: Topology
+) -> StepPlan:
+  """Plans a config's train step.
+
+  Args:
+    name: Of the config, for the reader.
+    config: Locked.
+    topology: Devices.
+
+  Raises:
+    ValueError: The config or the mesh is wrong, or the compiler refuses the
+      step for another reason than memory.
+  """
+  mesh = sharding.run_mesh(config, topology.devices)
+  check_sizes(Parts.from_config(config), mesh)
+  about = _settings(name, config), topology, dict(mesh.shape)
+  try:
+    compiled = compile_step(config, mesh, topology)
+  except jax.errors.JaxRuntimeError as error:
+    said = " ".join(str(error).split())
+    if "RESOURCE_EXHAUSTED" not in said:
+      raise ValueError(
+        f"the compiler refuses the step: {said[:240]}"
+      ) from error
+    return StepPlan(
+      *about, _used_bytes(said), message=f"the compiler refused: {said[:240]}"
+    )
+  at_best = None
+  if topology.chip is not None:
+    at_best = roofline(
+      costs.Costs(
+        compiled.flops_per_device,
+        compiled.bytes_per_device,
+        compiled.collectives,
+      ),
+      compiled.model_flops / mesh.size,
+      topology.chip,
+      config.model.dtype,
+    )
+  return StepPlan(*about, compiled.memory.peak, compiled, at_best)
+
+
+def _settings(name: str, config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What of a config decides its memory and time."""
+  model = config.model
+  found = {
+    "name": name,
+    "batch": config.train.batch_size,
+    "frames": config.data.num_frames,
+    "dtype": model.dtype,
+    "scan": model.scan_layers,
+    "remat": f"{model.image_tower.remat}/{model.fusion.remat}",
+    "query_chunk": model.fusion.query_chunk,
+    "accumulate": config.train.accumulate,
+  }
+  if get_task(config.task).texts == "classes":
+    found["classes"] = num_classes(config)
+  return found
+
+
+def _used_bytes(message: str) -> int:
+  """What a compiler says it would take, in bytes; 0 where it does not say."""
+  found = _USED.search(message)
+  return round(float(found[1]) * 2 ** _POWERS[found[2]]) if found else 0
+
+
+def compile_step(
+  config: ml_collections.ConfigDict, mesh: Mesh, topology: Topology
+) -> CompiledStep:
+  """Compiles the train step of a config for the devices of a mesh.
+
+  Raises:
+    ValueError: The config is wrong.
+    jax.errors.JaxRuntimeError: The compiler refuses it; RESOURCE_EXHAUSTED
+      where it needs more memory than a device has.
+  """
+  started = time.perf_counter()
+  lowered = lower_for(trace(config, mesh), topology)
+  traced_at = time.perf_counter()
+  with silent():
+    compiled = compile_for(lowered, topology)
+  compiled_at = time.perf_counter()
+  counted = costs.count(compiled.as_text() or "", mesh.size)
+  return CompiledStep(
+    memory=memory_of(compiled),
+    flops_per_device=counted.flops,
+    model_flops=model_flops(config, mesh, topology),
+    bytes_per_device=counted.bytes,
+    collectives=counted.traffic,
+    trace_seconds=traced_at - started,
+    compile_seconds=compiled_at - traced_at,
+  )
+
+
+def trace(config: ml_collections.ConfigDict, mesh: Mesh) -> jax.stages.Traced:
+  """The step that training jits, traced.
+
+  Raises:
+    ValueError: The config is wrong.
+  """
+  parts = Parts.from_config(config)
+  unit_steps, total_steps = run_length(config, config.train.num_videos)
+  optimizer = make_optimizer(parts, total_steps, unit_steps)
+  state = placed_shapes(parts, optimizer, mesh)
+  step: Any = compile_train_step(parts, optimizer, mesh, state)
+  return step.trace(state, batch_shapes(config, mesh), prompt_shape(config))
+
+
+def lower_for(
+  traced: jax.stages.Traced, topology: Topology
+) -> jax.stages.Lowered:
+  """Lowers for devices that may not be there."""
+  platforms = None if topology.local else (topology.platform,)
+  return traced.lower(lowering_platforms=platforms)
+
+
+def compile_for(
+  lowered: jax.stages.Lowered, topology: Topology
+) -> jax.stages.Compiled:
+  """Compiles for devices that may not be there."""
+  options: Any = None if topology.local else _OPTIONS.get(topology.platform)
+  return lowered.compile(options)
+
+
+def memory_of(compiled: jax.stages.Compiled) -> Memory:
+  """What a compiled program takes of a device."""
+  stats: Any = compiled.memory_analysis()
+  return Memory(
+    arguments=stats.argument_size_in_bytes,
+    outputs=stats.output_size_in_bytes,
+    reused=stats.alias_size_in_bytes,
+    temporaries=stats.temp_size_in_bytes,
+  )
+
+
+def batch_shapes(
+  config: ml_collections.ConfigDict, mesh: Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """The global batch of training, split over a mesh."""
+  spec = batch_spec(config, config.train.batch_size)
+  return {
+    name: jax.ShapeDtypeStruct(
+      spec[name].shape, spec[name].dtype, sharding=where
+    )
+    for name, where in sharding.batch_shardings(spec, mesh).items()
+  }
+
+
+def prompt_shape(
+  config: ml_collections.ConfigDict,
+) -> jax.ShapeDtypeStruct | None:
+  """Class prompts as `class_texts` makes them; None for captions."""
+  if get_task(config.task).texts != "classes":
+    return None
+  count = num_classes(config)
+  if not config.model.text_tower.num_layers:
+    return jax.ShapeDtypeStruct((1, count, config.model.width), jnp.float32)
+  shape = (len(config.text.prompts), count, config.data.max_tokens)
+  return jax.ShapeDtypeStruct(shape, jnp.int32)
+
+
+def num_classes(config: ml_collections.ConfigDict) -> int:
+  """C of a plan: classes that are kept, or of the whole dataset.
+
+  Raises:
+    ValueError: The config does not tell.
+  """
+  count = len(config.data.classes) or config.train.num_classes
+  if not count:
+    raise ValueError(
+      "train.num_classes: a plan needs the number of classes; give "
+      "--config.train.num_classes"
+    )
+  return int(count)
+
+
+def device_bytes(placed: Any) -> int:
+  """Bytes a device holds of arrays, given as shapes with shardings."""
+  return sum(
+    math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+    for leaf in jax.tree.leaves(placed)
+  )
+
+
+def model_flops(
+  config: ml_collections.ConfigDict, mesh: Mesh, topology: Topology
+) -> float:
+  """FLOPs of a step of the whole mesh as written, before any compiling.
+
+  Everything is kept and nothing recomputed, whatever memory it takes.
+  """
+  plain = config.copy_and_resolve_references().unlock()
+  plain.model.scan_layers = True  # Traced in a fraction of the time.
+  for part in ("image_tower", "text_tower", "fusion"):
+    plain.model[part].remat = "none"
+  plain.model.fusion.query_chunk = 0
+  plain.train.accumulate = 1
+  lowered = lower_for(trace(plain.lock(), mesh), topology)
+  return costs.count(text_of(lowered), mesh.size).flops
+
+
+def text_of(lowered: jax.stages.Lowered) -> str:
+  """HLO of a program of the whole mesh that is not compiled yet."""
+  module: Any = lowered.compiler_ir("hlo")
+  return str(module.get_hlo_module().to_string())
