@@ -1,7 +1,5 @@
 """One batch, learnt by heart: what cannot do that cannot learn at all."""
 
-import tempfile
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -10,11 +8,7 @@ import tqdm
 from unloc_jax.data import pipeline
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import sharding
-from unloc_jax.training.loop import (
-  make_batches,
-  make_optimizer,
-  start_weights,
-)
+from unloc_jax.training.loop import make_optimizer, start_weights
 from unloc_jax.training.state import Parts, init_state
 from unloc_jax.training.step import check_sizes, compile_train_step
 
@@ -77,9 +71,13 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   optimizer = make_optimizer(parts, steps, 1.0)
   carried = start_weights(config, init_state(parts, optimizer, mesh))
   step_fn = compile_train_step(parts, optimizer, mesh, carried)
-  with tempfile.TemporaryDirectory() as workdir:
-    batches = make_batches(parts, carried, split, mesh, workdir)
-    batch = sharding.shard_batch(next(batches), mesh)
+  batches = pipeline.make_train(
+    config,
+    batch_size=config.train.batch_size,
+    seed=config.seed,
+    split=split,
+  )
+  batch = sharding.shard_batch(next(batches), mesh)
   first = value = best = float("nan")
   progress = tqdm.trange(steps, unit="step", desc="overfit")
   for number in progress:
