@@ -11,7 +11,6 @@ from data_preprocessing.settings import Settings
 from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.jpeg import jpegs
-from unloc_jax.media.pool import beat
 from unloc_jax.media.video import FrameStream
 
 # Why a video is left out for which nothing is asked; no fault of the video.
@@ -94,7 +93,6 @@ def frames_example(
         " s; lower the frame rate, short side or quality",
       )
     keep(jpeg)
-    beat()
   draft = describe(job, settings, stream.duration, stream.frame_count)
   draft.outcome = dataclasses.replace(draft.outcome, damaged=stream.damaged)
   return draft

@@ -21,7 +21,6 @@ from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.jpeg import jpegs
-from unloc_jax.media.pool import beat
 from unloc_jax.media.video import FrameStream
 
 if TYPE_CHECKING:
@@ -129,7 +128,6 @@ def _distinct(
   """
   last, count = b"", 0
   for jpeg in jpegs(stream, quality):
-    beat()
     if jpeg is not last:
       last, count = jpeg, count + 1
       yield np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))

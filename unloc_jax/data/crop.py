@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from unloc_jax.media.resizing import SUPPORT
+from unloc_jax.media import resizing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,29 +42,19 @@ def window(
     top: place of the crop, 0 (top) to 1 (bottom).
     left: place of the crop, 0 (left) to 1 (right).
   """
-  size = tf.cast(size, tf.float64)
-  short_side = tf.maximum(tf.cast(short_side, tf.float64), image_size)
-  short = tf.reduce_min(size)
-  # The long side is cut to whole pixels, the short one is not changed; 1e-6
-  # keeps products such as 640 * (224 / 448) whole.
-  resized = tf.floor(size * short_side / short + 1e-6)
-  scale = resized / size
-  at = tf.stack([tf.cast(top, tf.float64), tf.cast(left, tf.float64)])
-  offset = tf.round((resized - image_size) * at)
-  changed = tf.reduce_any(tf.not_equal(resized, size))
-  # One pixel more even where nothing is resized: libjpeg blends colours
-  # across a crop's sides only where it sees beyond them.
-  margin = tf.where(
-    changed, tf.math.ceil(SUPPORT * tf.maximum(1.0 / scale, 1.0)), 1.0
+  size, short_side, top, left = (
+    tf.cast(x, tf.float64) for x in (size, short_side, top, left)
   )
-  first = tf.maximum(tf.floor(offset / scale) - margin, 0.0)
-  last = tf.minimum(tf.math.ceil((offset + image_size) / scale) + margin, size)
+  at = tf.stack([top, left])
+  scale, offset, first, last, resized = resizing.place(
+    tf, size, short_side, image_size, at
+  )
   box = tf.cast(tf.concat([first, last - first], 0), tf.int32)
   return Window(
     box=tuple(tf.unstack(box)),
     scale=tf.cast(scale, tf.float32),
     offset=tf.cast(offset, tf.int32),
-    resized=changed,
+    resized=resized,
   )
 
 

@@ -10,28 +10,19 @@ import av
 import numpy as np
 
 from unloc_jax import files
-from unloc_jax.media.container import opened, pixel_aspect, video_stream
+from unloc_jax.media.container import opened, video_stream
 from unloc_jax.media.display import Display
 from unloc_jax.media.errors import VideoError
-
-_SOUND = "aac"
-_PICTURE = "libx264"
 
 
 def cut_clip(
   path: str | os.PathLike[str], out: pathlib.Path, start: float, end: float
 ) -> None:
-  """Writes the part of a video between two times as an mp4.
+  """Writes the part of a video from `start` to `end` seconds as an mp4.
 
   It is encoded anew, so that it begins exactly at `start`, and not at the
   nearest frame a copy could begin with; upright and with square pixels,
   whatever the file's display matrix. Written beside, then renamed.
-
-  Args:
-    path: The video.
-    out: File to write.
-    start: Seconds since the start of the video.
-    end: Seconds.
 
   Raises:
     ValueError: The part holds no frame, or the video cannot be read.
@@ -55,15 +46,13 @@ def cut_clip(
     raise ValueError(f"{name}: cannot be cut ({text})") from error
 
 
-def _shape(path: str) -> tuple[int, int]:
+def _shape(path: str) -> tuple[int, ...]:
   """Height and width of the pictures of a clip, even."""
   with opened(path) as (source, _):
     video = video_stream(source)
-    display = Display(pixel_aspect(video), 0)
     for frame in _frames(source, [video], math.inf):
       if isinstance(frame, av.VideoFrame):
-        height, width, _ = _even(display.image(frame)).shape
-        return height, width
+        return _even(Display(video, 0).image(frame)).shape[:2]
   raise ValueError(f"{path}: cannot be cut (it shows nothing)")
 
 
@@ -77,21 +66,20 @@ def _even(image: np.ndarray) -> np.ndarray:
 def _copy(
   source: av.container.InputContainer,
   target: av.container.OutputContainer,
-  shape: tuple[int, int],
+  shape: tuple[int, ...],
   start: float,
   end: float,
 ) -> int:
   """Encodes what is shown and heard in [start, end); counts the pictures."""
   video = video_stream(source)
-  picture: Any = target.add_stream(_PICTURE, rate=video.average_rate or 25)
+  picture: Any = target.add_stream("libx264", rate=video.average_rate or 25)
   picture.height, picture.width = shape
   picture.pix_fmt = "yuv420p"
   picture.time_base = picture.codec_context.time_base = video.time_base
   streams: list[Any] = [video, *source.streams.audio[:1]]
-  # In the clip, for each stream of the video.
-  encoders = [picture]
-  encoders += [target.add_stream(_SOUND, rate=s.rate) for s in streams[1:]]
-  display = Display(pixel_aspect(video), 0)
+  encoders = [picture]  # In the clip, for each stream of the video.
+  encoders += [target.add_stream("aac", rate=s.rate) for s in streams[1:]]
+  display = Display(video, 0)
   count = 0
   for frame in _frames(source, streams, end):
     if frame.time is None or not start <= frame.time < end:
@@ -99,9 +87,8 @@ def _copy(
     moment = frame.pts - round(start / frame.time_base)
     if isinstance(frame, av.VideoFrame):
       count += 1
-      shown = av.VideoFrame.from_ndarray(
-        _even(display.image(frame)), format="rgb24"
-      )
+      image = _even(display.image(frame))
+      shown = av.VideoFrame.from_ndarray(image, format="rgb24")
       shown.pts, shown.time_base = moment, frame.time_base
       target.mux(picture.encode(shown))
     else:

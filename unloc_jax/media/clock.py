@@ -26,17 +26,17 @@ class Ticks:
     self.per_second = math.lcm(
       MICROSECONDS, *(base.denominator for base in bases.values())
     )
-    self._each = {
+    self._units = {
       index: base.numerator * self.per_second // base.denominator
       for index, base in bases.items()
     }
-    self._default = self.per_second // MICROSECONDS
+    self._microsecond = self.per_second // MICROSECONDS
     start = container.start_time
-    self.start = None if start is None else start * self._default
+    self.start = None if start is None else start * self._microsecond
 
   def of(self, stream_index: int) -> int:
     """Returns the ticks in one unit of a stream's time stamps."""
-    return self._each.get(stream_index, self._default)
+    return self._units.get(stream_index, self._microsecond)
 
   def of_seconds(self, seconds: Fraction | int) -> int:
     """Returns seconds as ticks, rounded to the nearest."""
@@ -59,24 +59,20 @@ class Clock:
   """
 
   def __init__(
-    self,
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    ticks: Ticks,
+    self, container: av.container.InputContainer, stream: av.VideoStream
   ):
-    self.ticks = ticks
+    self.ticks = ticks = Ticks(container)
     self._unit = ticks.of(stream.index)
     # An AVI stores no presentation times; what a demuxer makes up for them is
     # out of order wherever there are B-frames. Its decoding times count the
     # frames, which is all the file knows.
     self._by_decoding_time = container.format.name == "avi"
     self._origin = None if self._by_decoding_time else ticks.start
-    first = stream.start_time
-    if self._origin is not None and first is not None:
+    if self._origin is not None and stream.start_time is not None:
       # The container's start is the stream's own, rounded to microseconds.
-      near = 2 * ticks.per_second // MICROSECONDS
-      if abs(first * self._unit - self._origin) <= near:
-        self._origin = first * self._unit
+      first = stream.start_time * self._unit
+      if abs(first - self._origin) <= 2 * ticks.per_second // MICROSECONDS:
+        self._origin = first
     rate = stream.average_rate or stream.guessed_rate or 25
     self._step = ticks.of_seconds(1 / Fraction(rate))
     self._last: int | None = None

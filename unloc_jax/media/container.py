@@ -3,14 +3,12 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import IO, Any
 
 import av
 from etils import epath
 
 from unloc_jax.media import structure
-from unloc_jax.media.clock import MICROSECONDS
 from unloc_jax.media.errors import Reason, VideoError
 
 # 67 megapixels: twice 8K. Beyond it a damaged header is likelier than a film.
@@ -18,14 +16,8 @@ _MAX_PIXELS = 1 << 26
 _STILL_FORMATS = ("image2", "tty", "hls", "concat", "ffmetadata", "lrc", "srt")
 # What containers we know begin with; tells a broken video from no video.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-_MAGIC = (
-  b"\x1aE\xdf\xa3",
-  b"RIFF",
-  b"FLV",
-  b"OggS",
-  b"\x00\x00\x01\xba",
-  b"0&\xb2u",
-)
+_EBML, _MPEG, _ASF = b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"0&\xb2u"
+_MAGIC = (_EBML, b"RIFF", b"FLV", b"OggS", _MPEG, _ASF)
 _HEAD_BYTES = 256
 
 
@@ -35,11 +27,7 @@ def opened(
 ) -> Iterator[tuple[av.container.InputContainer, bool | None]]:
   """Opens a container; also says whether it is whole, as far as that shows.
 
-  Args:
-    path: Where the video is, on any file system.
-
-  Raises:
-    VideoError: It cannot be opened; says what is wrong with it.
+  The path is of any file system. Raises VideoError, which says what is wrong.
   """
   with contextlib.ExitStack() as stack:
     source, head, whole = _source(path, stack)
@@ -49,7 +37,7 @@ def opened(
       container: Any = av.open(
         source,
         options={"protocol_whitelist": "file"},
-        format="mpegts" if structure.is_transport_stream(head) else None,
+        format="mpegts" if structure.ts_packet(head) else None,
         metadata_errors="replace",
       )
     except (av.FFmpegError, ValueError) as error:
@@ -70,10 +58,9 @@ def _source(
 ) -> tuple[str | IO[Any], bytes, bool | None]:
   """Returns what libav can open, its first bytes, and whether it is whole."""
   is_remote = "://" in path
-  if not is_remote and not os.path.lexists(path):
-    raise VideoError(Reason.MISSING, path)
   if not is_remote and not os.path.isfile(path):
-    raise VideoError(Reason.NOT_A_FILE, path)
+    is_there = os.path.lexists(path)
+    raise VideoError(Reason.NOT_A_FILE if is_there else Reason.MISSING, path)
   try:
     file = stack.enter_context(epath.Path(path).open("rb"))
     head = file.read(_HEAD_BYTES)
@@ -110,14 +97,3 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
       Reason.UNDECODABLE, f"frames of {context.width} x {context.height}"
     )
   return stream
-
-
-def pixel_aspect(stream: av.VideoStream) -> float:
-  """Returns the width of a pixel over its height."""
-  ratio = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
-  return float(ratio) if ratio else 1.0
-
-
-def start_seconds(container: av.container.InputContainer) -> Fraction:
-  """Returns where the file's clock starts; 0 if undeclared."""
-  return Fraction(container.start_time or 0, MICROSECONDS)

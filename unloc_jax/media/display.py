@@ -9,16 +9,16 @@ from av.video.reformatter import VideoReformatter
 
 
 class Display:
-  """Turns decoded frames of one video into the images a viewer sees."""
+  """Turns decoded frames of one video into the images a viewer sees.
 
-  def __init__(self, aspect: float, short_side: int):
-    """Shows nothing yet.
+  Args:
+    stream: The video, which says how wide a pixel is.
+    short_side: See `shown_size`.
+  """
 
-    Args:
-      aspect: Width of a pixel over its height.
-      short_side: See `shown_size`.
-    """
-    self._aspect = aspect
+  def __init__(self, stream: av.VideoStream, short_side: int):
+    coded = stream.codec_context.sample_aspect_ratio
+    self._aspect = float(coded or stream.sample_aspect_ratio or 1)
     self._short_side = short_side
     self._size: tuple[int, int] | None = None
     # One scaler for the whole video: a new one per frame costs more than the
@@ -44,8 +44,8 @@ def shown_size(
   """Returns the (width, height) at which to store a frame, before turning.
 
   Args:
-    width: Coded width in pixels.
-    height: Coded height in pixels.
+    width: Coded, in pixels.
+    height: Coded, in pixels.
     aspect: Width of a pixel over its height.
     short_side: The shorter side to store, in pixels. A smaller video is not
       enlarged; 0 keeps every size.

@@ -26,18 +26,12 @@ class Reason(enum.StrEnum):
 
 
 class VideoError(Exception):
-  """A video that cannot be used.
-
-  Attributes:
-    reason: The class of the fault.
-    detail: One line that says more.
-  """
+  """A video that cannot be used: the class of the fault, a line on it."""
 
   def __init__(self, reason: Reason, detail: str = ""):
-    self.reason = reason
-    self.detail = " ".join(detail.split())
-    super().__init__(f"{reason}: {self.detail}" if self.detail else str(reason))
+    # Workers send these back: an exception pickles by its arguments.
+    self.reason, self.detail = reason, " ".join(detail.split())
+    super().__init__(reason, self.detail)
 
-  def __reduce__(self) -> tuple[object, ...]:
-    # Exceptions pickle by their message alone; workers send these back.
-    return (VideoError, (self.reason, self.detail))
+  def __str__(self) -> str:
+    return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)

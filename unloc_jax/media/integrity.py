@@ -5,7 +5,7 @@ conceals damage. Nothing here stops early; `verdict` is asked at the end.
 """
 
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 
@@ -25,57 +25,11 @@ _HOLE_SECONDS = Fraction(1, 10)
 _AVI_SLACK = 0.01
 
 
-class Promise(NamedTuple):
-  """What a file declares of its end.
-
-  Attributes:
-    seconds: The end, or the length.
-    from_zero: Counted from the zero of the file's clock, not from its start.
-    whole_file: That of the longest stream, not of the video stream itself.
-  """
-
-  seconds: Fraction
-  from_zero: bool
-  whole_file: bool
-
-  def length(self, start: Fraction) -> Fraction:
-    """Returns the length in seconds of a video whose clock starts there."""
-    return self.seconds - start if self.from_zero else self.seconds
-
-
-def promised_end(
-  container: av.container.InputContainer, stream: av.VideoStream
-) -> Promise | None:
-  """Returns what the file declares of its end, or None where it does not."""
-  # Matroska declares where a track or the file ends, not how long it is.
-  from_zero = container.format.name.startswith("matroska")
-  if from_zero:
-    tag = _tagged_duration(stream.metadata)
-    if tag is not None:
-      return Promise(tag, from_zero, False)
-  elif stream.duration is not None and stream.time_base is not None:
-    end = (stream.start_time or 0) + stream.duration
-    start = Fraction(container.start_time or 0, MICROSECONDS)
-    return Promise(end * Fraction(stream.time_base) - start, from_zero, False)
-  if container.duration is None:
-    return None
-  length = Fraction(container.duration, MICROSECONDS)
-  return Promise(length, from_zero, True)
-
-
-def _tagged_duration(metadata: dict[str, str]) -> Fraction | None:
-  """Reads the HH:MM:SS.n tag by which Matroska gives a track's end."""
-  try:
-    hours, minutes, seconds = metadata["DURATION"].split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-  except (KeyError, ValueError):
-    return None
-
-
 class Integrity:
   """Watches packets and frames of one video stream go by.
 
   Attributes:
+    promised: Length that the file declares, in ticks; None if it does not.
     damaged: Ticks of the video during which no wholly decoded frame is there
       to be shown.
   """
@@ -85,7 +39,6 @@ class Integrity:
     container: av.container.InputContainer,
     stream: av.VideoStream,
     ticks: Ticks,
-    promise: Promise | None,
     whole: bool | None,
   ):
     """Watches nothing yet.
@@ -94,7 +47,6 @@ class Integrity:
       container: The file.
       stream: Its video.
       ticks: Its clock.
-      promise: What it declares of its end.
       whole: Whether the file goes on to its container's end, where that is
         known: then nothing is forgiven, or nothing is counted.
     """
@@ -106,7 +58,8 @@ class Integrity:
     self._index = stream.index
     self._ticks = ticks
     self._promised_frames = stream.frames
-    self._promise = promise
+    length, self._of_all_streams = _promised(container, stream)
+    self.promised = None if length is None else ticks.of_seconds(length)
     # In ticks: of all streams, and of the video alone.
     self._start: int | None = None
     self._end: int | None = None
@@ -114,10 +67,8 @@ class Integrity:
     self._widest_gap = 0
     self._packets = self._chunks = 0
     self._place: int | None = None  # Byte at which the last packet ends.
-    self._hole = False
-    self._fault = False
-    self._last_good = 0
-    self.damaged = 0
+    self._hole = self._fault = False
+    self._last_good = self.damaged = 0
 
   def packet(self, packet: "av.Packet[Any]") -> None:
     """Counts a packet of any stream."""
@@ -176,13 +127,13 @@ class Integrity:
       end: When the last decoded frame stops being shown, in ticks.
       max_damaged: Share of the length that may be damaged.
     """
-    seconds = self._ticks.seconds
     if not self._is_indexed:
       self._check_count(end)
       self._check_end(end)
     if self._fault:
       self.damaged += max(0, end - self._last_good)
     if self.damaged > max_damaged * end:
+      seconds = self._ticks.seconds
       raise VideoError(
         Reason.DAMAGED,
         f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
@@ -205,16 +156,14 @@ class Integrity:
 
   def _check_end(self, end: int) -> None:
     """Raises VideoError where the file stops before its declared end."""
-    if self._promise is None:
+    if self.promised is None:
       return
-    # A file of a few frames may be too short for libav to find its start.
-    start = self._ticks.start
+    declared, start = self.promised, self._ticks.start
     if start is None:
+      # A file of a few frames may be too short for libav to find its start.
       start = self._start or 0
-    declared = self._ticks.of_seconds(
-      self._promise.length(Fraction(start, self._ticks.per_second))
-    )
-    if self._promise.whole_file and self._end is not None:
+      declared -= start if self._is_matroska else 0
+    if self._of_all_streams and self._end is not None:
       # Sound may run on after the picture; both count against the file's end.
       end = max(end, self._end - start)
     slack = self._ticks.of_seconds(_ROUNDING_SECONDS)
@@ -227,3 +176,32 @@ class Integrity:
         Reason.TRUNCATED,
         f"{seconds(end):.2f} s decoded of {seconds(declared):.2f} s declared",
       )
+
+
+def _promised(
+  container: av.container.InputContainer, stream: av.VideoStream
+) -> tuple[Fraction | None, bool]:
+  """Declared seconds, and whether the longest stream's, not the video's."""
+  start = Fraction(container.start_time or 0, MICROSECONDS)
+  # Matroska declares where a track or the file ends, not how long it is.
+  is_matroska = container.format.name.startswith("matroska")
+  if is_matroska:
+    tag = _tagged_duration(stream.metadata)
+    if tag is not None:
+      return tag - start, False
+  elif stream.duration is not None and stream.time_base is not None:
+    end = (stream.start_time or 0) + stream.duration
+    return end * Fraction(stream.time_base) - start, False
+  if container.duration is None:
+    return None, True
+  length = Fraction(container.duration, MICROSECONDS)
+  return length - start if is_matroska else length, True
+
+
+def _tagged_duration(metadata: dict[str, str]) -> Fraction | None:
+  """Reads the HH:MM:SS.n tag by which Matroska gives a track's end."""
+  try:
+    hours, minutes, seconds = metadata["DURATION"].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+  except (KeyError, ValueError):
+    return None

@@ -6,22 +6,21 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from unloc_jax.media.pool import beat
 from unloc_jax.media.video import FrameStream
 
 
 def jpegs(stream: FrameStream, quality: int) -> Iterator[bytes]:
-  """Yields each position's JPEG; a frame shown twice is encoded once."""
+  """Yields each position's JPEG; a frame shown twice is encoded once.
+
+  Each tells a pool, where it runs in one, that there is progress.
+  """
   last: np.ndarray | None = None
   encoded = b""
   for _, image in stream:
+    beat()
     if image is not last:
-      encoded = encode_jpeg(image, quality)
-      last = image
+      file = io.BytesIO()
+      Image.fromarray(image).save(file, "JPEG", quality=quality)
+      last, encoded = image, file.getvalue()
     yield encoded
-
-
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-  """Encodes uint8 [H, W, 3] RGB."""
-  file = io.BytesIO()
-  Image.fromarray(image).save(file, "JPEG", quality=quality)
-  return file.getvalue()

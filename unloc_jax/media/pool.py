@@ -42,16 +42,14 @@ class Pool:
 
   Safe to share between threads. The processes start with the first call of
   `run` and stay, until the pool is closed.
+
+  Args:
+    count: Processes.
+    memory_gib: Address space a process may take beyond what its libraries do;
+      None for any.
   """
 
   def __init__(self, count: int, memory_gib: float | None = None):
-    """Starts nothing yet.
-
-    Args:
-      count: Processes.
-      memory_gib: Address space a process may take beyond what its libraries
-        do; None for any.
-    """
     context = _Context()
     # Moments of the last signs of life; 0 before the function began.
     self._beats = context.RawArray("d", count)
@@ -89,45 +87,12 @@ class Pool:
       PoolError: The processes cannot be started, or the pool is closed.
     """
     slot = self._free.get()
+    self._beats[slot] = 0.0
     try:
-      self._beats[slot] = 0.0
-      return self._await(
-        self._schedule(slot, function, args), slot, stall_seconds, seconds
-      )
-    finally:
-      self._free.put(slot)
-
-  def _schedule(
-    self, slot: int, function: Callable[..., Result], args: tuple[Any, ...]
-  ) -> "concurrent.futures.Future[Result]":
-    try:
-      future: concurrent.futures.Future[Result] = self._pool.schedule(
-        _call, args=(slot, function, args)
-      )
-    except RuntimeError as error:
-      raise PoolError(str(error)) from error
-    return future
-
-  def _await(
-    self,
-    future: "concurrent.futures.Future[Result]",
-    slot: int,
-    stall_seconds: float,
-    seconds: float,
-  ) -> Result:
-    """Waits for a result, or for a reason not to wait any longer."""
-    asked, started = time.monotonic(), 0.0
-    while not self._is_done(future):
-      started = started or self._beats[slot]
-      fault = self._fault(slot, asked, started, stall_seconds, seconds)
-      if fault is not None:
-        # A cancelled future is done when its process has been ended.
-        future.cancel()
-        while not self._closed and not self._is_done(future):
-          pass
-        raise fault
-    try:
-      return future.result()
+      future = self._pool.schedule(_call, args=(slot, function, args))
+      self._await(future, slot, stall_seconds, seconds)
+      result: Result = future.result()
+      return result
     except pebble.ProcessExpired as error:
       raise VideoError(
         Reason.CRASHED, f"the decoder crashed (exit {error.exitcode})"
@@ -136,33 +101,46 @@ class Pool:
       raise PoolError(
         "a worker ended as it started; what it printed says why"
       ) from error
+    except RuntimeError as error:
+      raise PoolError(str(error)) from error
+    finally:
+      self._free.put(slot)
 
-  @staticmethod
-  def _is_done(future: "concurrent.futures.Future[Any]") -> bool:
-    return bool(concurrent.futures.wait([future], _LOOK_SECONDS).done)
+  def _await(
+    self, future: Any, slot: int, stall_seconds: float, seconds: float
+  ) -> None:
+    """Waits for a result, or for a reason not to wait any longer."""
 
-  def _fault(
-    self,
-    slot: int,
-    asked: float,
-    started: float,
-    stall_seconds: float,
-    seconds: float,
-  ) -> Exception | None:
-    """Says why a process is not worth waiting for; times are of the clock."""
-    now = time.monotonic()
-    if self._closed:
-      return PoolError("the workers were ended")
-    if not started:
-      # No video is to be blamed for how a process starts.
-      late = now - asked > _START_SECONDS
-      text = f"a worker did not start in {_START_SECONDS:g} s; use fewer"
-      return PoolError(text) if late else None
-    if now - self._beats[slot] > stall_seconds:
-      return VideoError(Reason.STALLED, f"no progress in {stall_seconds:g} s")
-    if now - started > seconds:
-      return VideoError(Reason.STALLED, f"not read within {seconds:g} s")
-    return None
+    def is_done() -> bool:
+      return bool(concurrent.futures.wait([future], _LOOK_SECONDS).done)
+
+    asked, started = time.monotonic(), 0.0
+    while not is_done():
+      now, beaten = time.monotonic(), self._beats[slot]
+      started = started or beaten
+      fault: Exception
+      if self._closed:
+        fault = PoolError("the workers were ended")
+      elif not started:
+        if now - asked <= _START_SECONDS:
+          continue
+        # No video is to be blamed for how a process starts.
+        fault = PoolError(
+          f"a worker did not start in {_START_SECONDS:g} s; use fewer"
+        )
+      elif now - beaten > stall_seconds:
+        fault = VideoError(
+          Reason.STALLED, f"no progress in {stall_seconds:g} s"
+        )
+      elif now - started > seconds:
+        fault = VideoError(Reason.STALLED, f"not read within {seconds:g} s")
+      else:
+        continue
+      # A cancelled future is done when its process has been ended.
+      future.cancel()
+      while not self._closed and not is_done():
+        pass
+      raise fault
 
   def close(self) -> None:
     """Ends every process, whatever it is doing."""
@@ -177,6 +155,14 @@ class Pool:
     self.close()
 
 
+class _Here:
+  """What a process of a pool knows of itself."""
+
+  beats: Any = None
+  slot = 0
+  memory_gib: float | None = None
+
+
 def beat() -> None:
   """Tells the pool, from within its process, that there is progress.
 
@@ -184,14 +170,6 @@ def beat() -> None:
   """
   if _Here.beats is not None:
     _Here.beats[_Here.slot] = time.monotonic()
-
-
-class _Here:
-  """What a process of a pool knows of itself."""
-
-  beats: Any = None
-  slot = 0
-  memory_gib: float | None = None
 
 
 def _begin(beats: Any, memory_gib: float | None) -> None:

@@ -5,12 +5,47 @@ ScaleAndTranslate (Keys' cubic kernel, widened when shrinking) sums float32
 products in the order of the source pixels, rows before columns; so does this.
 """
 
+from typing import Any
+
 import numpy as np
 
 # Source pixels on each side that a bicubic kernel reads at scale 1.
-SUPPORT = 2.0
+_SUPPORT = 2.0
 _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
+
+
+def place(
+  xp: Any, size: Any, short_side: Any, image_size: int, at: Any
+) -> tuple[Any, Any, Any, Any, Any]:
+  """Where a square crop lies in a resized image; arrays are float64.
+
+  Args:
+    xp: The library of the arrays, NumPy or TensorFlow.
+    size: [2], height and width of the source, pixels.
+    short_side: What the short side is resized to, pixels; at least image_size.
+    image_size: Side of the crop, resized pixels.
+    at: [2], or one for both, from 0 (top, left) to 1 (bottom, right).
+
+  Returns:
+    [2] each: resized over source pixels, the crop's corner in resized pixels,
+    the first source pixel to read and the one after the last; and whether
+    anything is resized.
+  """
+  short_side = xp.maximum(short_side, image_size)
+  # The long side is cut to whole pixels, the short one is not changed; 1e-6
+  # keeps products such as 640 * (224 / 448) whole.
+  resized = xp.floor(size * short_side / xp.minimum(size[0], size[1]) + 1e-6)
+  changed = (resized[0] != size[0]) | (resized[1] != size[1])
+  scale = resized / size
+  offset = xp.round((resized - image_size) * at)
+  # One pixel more even where nothing is resized: libjpeg blends colours
+  # across a crop's sides only where it sees beyond them.
+  reach = -xp.floor(-_SUPPORT * xp.maximum(1.0 / scale, 1.0))
+  margin = xp.where(changed, reach, 1.0)
+  first = xp.maximum(xp.floor(offset / scale) - margin, 0.0)
+  last = -xp.floor(-(offset + image_size) / scale) + margin
+  return scale, offset, first, xp.minimum(last, size), changed
 
 
 def centre(frames: np.ndarray, image_size: int, short_side: int) -> np.ndarray:
@@ -25,47 +60,40 @@ def centre(frames: np.ndarray, image_size: int, short_side: int) -> np.ndarray:
     uint8 [U, image_size, image_size, 3].
   """
   size = np.array(frames.shape[1:3], np.float64)
-  resized = np.floor(size * max(short_side, image_size) / size.min() + 1e-6)
-  offset = np.round((resized - image_size) * 0.5)
-  if (resized == size).all():
-    top, left = offset.astype(int)
-    return frames[:, top : top + image_size, left : left + image_size]
-  scale = resized / size
-  margin = np.ceil(SUPPORT * np.maximum(1.0 / scale, 1.0))
-  first = np.maximum(np.floor(offset / scale) - margin, 0.0).astype(int)
-  last = np.ceil((offset + image_size) / scale) + margin
-  last = np.minimum(last, size).astype(int)
-  seen = frames[:, first[0] : last[0], first[1] : last[1]]
+  scale, offset, first, last, resized = place(
+    np, size, short_side, image_size, 0.5
+  )
+  (top, left), (bottom, right) = first.astype(int), last.astype(int)
+  seen = frames[:, top:bottom, left:right]
+  if not resized:
+    top, left = (offset - first).astype(int)
+    return seen[:, top : top + image_size, left : left + image_size]
+  scale, first, offset = (x.astype(np.float32) for x in (scale, first, offset))
+  lengths, shifts = seen.shape[1:3], first * scale - offset
   taps = [
-    _taps(
-      int(last[axis] - first[axis]),
-      image_size,
-      np.float32(scale[axis]),
-      np.float32(first[axis]) * np.float32(scale[axis])
-      - np.float32(offset[axis]),
-    )
-    for axis in (0, 1)
+    _taps(*axis, image_size)
+    for axis in zip(lengths, scale, shifts, strict=True)
   ]
-  return np.stack([_resize(frame, *taps) for frame in seen])
+  return np.stack([_resize(frame, taps) for frame in seen])
 
 
 def _taps(
-  length: int, size: int, scale: np.float32, shift: np.float32
+  length: int, scale: np.float32, shift: np.float32, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Source pixels that make each pixel of the crop, and their weights.
 
   Args:
     length: Source pixels along the axis.
-    size: Pixels of the crop.
     scale: Crop pixels per source pixel.
     shift: Where the first source pixel comes to lie, crop pixels.
+    size: Pixels of the crop.
 
   Returns:
     int64 [K, size], indices, and float32 [K, size], weights.
   """
   inverse = np.float32(1.0 / float(scale))
   widening = max(inverse, _ONE)
-  reach = np.float32(SUPPORT) * widening
+  reach = np.float32(_SUPPORT) * widening
   middles = np.arange(size, dtype=np.float32) + _HALF
   middles = middles * inverse - inverse * shift
   first = np.clip(np.ceil(middles - reach - _HALF), 0, length - 1)
@@ -73,15 +101,13 @@ def _taps(
   count = int((last - first).max()) + 1
   index = first.astype(np.int64) + np.arange(count)[:, None]
   distance = index.astype(np.float32) + _HALF - middles
-  weights = cubic(distance * (_ONE / widening))
+  weights = _cubic(distance * (_ONE / widening))
   weights = np.where(index <= last, weights, np.float32(0))
-  total = np.zeros(size, np.float32)
-  for row in weights:
-    total += row
+  total = sum(weights, np.zeros(size, np.float32))
   return np.minimum(index, length - 1), weights * (_ONE / total)
 
 
-def cubic(x: np.ndarray) -> np.ndarray:
+def _cubic(x: np.ndarray) -> np.ndarray:
   """Keys' cubic of distances, of their precision (Keys, 1981, a = -1/2)."""
   x = np.abs(x)
   near = ((1.5 * x - 2.5) * x) * x + 1.0
@@ -90,16 +116,13 @@ def cubic(x: np.ndarray) -> np.ndarray:
 
 
 def _resize(
-  frame: np.ndarray,
-  rows: tuple[np.ndarray, np.ndarray],
-  columns: tuple[np.ndarray, np.ndarray],
+  frame: np.ndarray, taps: list[tuple[np.ndarray, np.ndarray]]
 ) -> np.ndarray:
-  """uint8 [h, w, 3] -> uint8 [H, W, 3]."""
+  """uint8 [h, w, 3] -> uint8 [H, W, 3]; taps of the rows, of the columns."""
   frame = frame.astype(np.float32)
-  high = np.zeros((rows[0].shape[1], *frame.shape[1:]), np.float32)
-  for index, weight in zip(*rows, strict=True):
-    high += weight[:, None, None] * frame[index]
-  result = np.zeros((len(high), columns[0].shape[1], 3), np.float32)
-  for index, weight in zip(*columns, strict=True):
-    result += weight[:, None] * high[:, index]
-  return np.clip(np.round(result), 0, 255).astype(np.uint8)
+  for indices, weights in taps:
+    made = np.zeros((indices.shape[1], *frame.shape[1:]), np.float32)
+    for index, weight in zip(indices, weights, strict=True):
+      made += weight[:, None, None] * frame[index]
+    frame = made.swapaxes(0, 1)
+  return np.clip(np.round(frame), 0, 255).astype(np.uint8)

@@ -4,12 +4,12 @@ For containers whose headers do not tell how many pictures there are.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import IO, Any
 
-# Bytes of a packet of an MPEG transport stream; each begins with a "G", after
-# a time of four bytes where a disc's form is used.
-TS_PACKET = 188
-_TIMED_PACKET = 192
+# A packet of an MPEG transport stream, in bytes, and where in it a "G" is: on
+# discs a time of four bytes precedes it.
+_TS_PACKETS = ((188, 0), (192, 4))
 # What precedes a picture of an animated GIF.
 _GIF_PICTURE = b"\x21\xf9\x04"
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -17,16 +17,11 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _RIFF_SLACK = 64
 
 
-def is_transport_stream(head: bytes) -> bool:
-  """Whether the first bytes of a file are those of a transport stream."""
-  return _ts_packet(head) > 0
-
-
-def _ts_packet(head: bytes) -> int:
-  if head[:1] == b"G" and head[TS_PACKET : TS_PACKET + 1] == b"G":
-    return TS_PACKET
-  if head[4:5] == b"G" and head[_TIMED_PACKET + 4 : _TIMED_PACKET + 5] == b"G":
-    return _TIMED_PACKET
+def ts_packet(head: bytes) -> int:
+  """Bytes of a packet of a transport stream that begins so; 0: it is none."""
+  for size, place in _TS_PACKETS:
+    if head[place : place + 1] == head[size + place : size + place + 1] == b"G":
+      return size
   return 0
 
 
@@ -41,8 +36,7 @@ def is_whole(file: IO[Any], head: bytes) -> bool | None:
     None where nothing tells, as in a transport stream that ends with a packet.
   """
   size = file.seek(0, 2)
-  packet = _ts_packet(head)
-  if packet:
+  if packet := ts_packet(head):
     return False if size % packet else None
   if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
     return _is_whole_avi(file, size)
@@ -102,17 +96,15 @@ def _ebml_size(head: bytes, place: int) -> tuple[int | None, int]:
   """Returns a size, None where it is left open, and its own bytes."""
   first = head[place] if place < len(head) else 0
   used = 9 - first.bit_length()
-  number = int.from_bytes(head[place : place + used], "big")
   ones = (1 << 7 * used) - 1
-  number &= ones
+  number = int.from_bytes(head[place : place + used], "big") & ones
   return (None if not first or number == ones else number), used
 
 
 def _is_whole_gif(file: IO[Any]) -> bool:
   """Follows the blocks of a GIF to the one that ends it."""
   file.seek(10)
-  flags = file.read(3)[:1]
-  _skip_colours(file, flags)
+  _skip_colours(file, file.read(3)[:1])
   while kind := file.read(1):
     if kind == b";":
       # Within garbage this may be any byte: no picture may follow the end.
@@ -123,9 +115,7 @@ def _is_whole_gif(file: IO[Any]) -> bool:
       _skip_colours(file, file.read(9)[8:])
     # Of an image this is the size of its codes, of others what they are.
     file.read(1)
-    while length := file.read(1):
-      if not length[0]:
-        break
+    while (length := file.read(1)) and length[0]:
       file.seek(length[0], 1)
   return False
 
@@ -137,33 +127,26 @@ def _skip_colours(file: IO[Any], flags: bytes) -> None:
 
 def _is_whole_avi(file: IO[Any], size: int) -> bool | None:
   """Follows the RIFF lists, of which a long AVI has several."""
-  place, indexed = 0, False
-  while place + 8 <= size:
-    tag, length = _chunk(file, place)
+  end, indexed = 0, False
+  for place, tag, length in _chunks(file, 0, size):
     if tag != b"RIFF":
       break
     if not length:
       return None  # A recorder that did not come to its end.
-    # Only short AVIs have the index of old behind their pictures.
-    indexed |= place > 0 or _has_index(file, min(size, length + 8))
-    place += 8 + length + length % 2
-  if place > size + _RIFF_SLACK:
-    return False
-  return True if indexed else None
+    end = place + 8 + length + length % 2
+    # Only short AVIs have the index of all chunks, the empty ones too, behind
+    # their pictures.
+    chunks = _chunks(file, 12, min(size, length + 8))
+    indexed |= place > 0 or any(tag == b"idx1" for _, tag, _ in chunks)
+  return False if end > size + _RIFF_SLACK else indexed or None
 
 
-def _has_index(file: IO[Any], end: int) -> bool:
-  """Whether there is an index of all chunks, the empty ones too."""
-  place = 12
+def _chunks(
+  file: IO[Any], place: int, end: int
+) -> Iterator[tuple[int, bytes, int]]:
+  """Yields the place, tag and length of each chunk of a RIFF file."""
   while place + 8 <= end:
-    tag, length = _chunk(file, place)
-    if tag == b"idx1":
-      return True
+    file.seek(place)
+    tag, length = struct.unpack("<4sI", file.read(8))
+    yield place, tag, length
     place += 8 + length + length % 2
-  return False
-
-
-def _chunk(file: IO[Any], place: int) -> tuple[bytes, int]:
-  file.seek(place)
-  tag, length = struct.unpack("<4sI", file.read(8))
-  return tag, length

@@ -12,15 +12,10 @@ import av
 import numpy as np
 
 from unloc_jax.media.clock import Clock, Ticks
-from unloc_jax.media.container import (
-  opened,
-  pixel_aspect,
-  start_seconds,
-  video_stream,
-)
+from unloc_jax.media.container import opened, video_stream
 from unloc_jax.media.display import Display
 from unloc_jax.media.errors import Reason, VideoError
-from unloc_jax.media.integrity import Integrity, Promise, promised_end
+from unloc_jax.media.integrity import Integrity
 
 # Nothing a benchmark holds is longer; broken files claim to be.
 _MAX_SECONDS = 24 * 3600
@@ -83,8 +78,7 @@ class FrameStream:
     self._max_damaged = max_damaged
     self._need_duration = need_duration
     self._hold_until = Fraction(hold_until)
-    self.duration = 0.0
-    self.damaged = 0.0
+    self.duration = self.damaged = 0.0
     self.frame_count = 0
 
   def __iter__(self) -> Shown:
@@ -105,33 +99,23 @@ class FrameStream:
     stream = video_stream(container)
     stream.codec_context.thread_count = self._threads
     stream.thread_type = "AUTO"
-    promise = promised_end(container, stream)
-    if promise is None and self._need_duration:
+    clock = Clock(container, stream)
+    integrity = Integrity(container, stream, clock.ticks, whole)
+    if integrity.promised is None and self._need_duration:
       raise VideoError(
         Reason.NO_DURATION, "cannot be told from a truncated file"
       )
-    ticks = Ticks(container)
-    clock = Clock(container, stream, ticks)
-    integrity = Integrity(container, stream, ticks, promise, whole)
-    start = start_seconds(container)
-    frames = _timed(
-      _decoded(container, stream, integrity),
-      clock,
-      integrity,
-      ticks.of_seconds(_limit(promise, start)),
-    )
-    # Where all chunks are there, empty ones say that a picture is held.
-    at_least = (
-      promise.length(start) if promise and name == "avi" and whole else 0
-    )
-    display = Display(pixel_aspect(stream), self._short_side)
-    yield from self._positions(
-      frames, display, clock, max(1, ticks.of_seconds(at_least))
-    )
+    at_least = 1  # A video of no length still shows its frame once.
+    if name == "avi" and whole:
+      # Where all chunks are there, empty ones say that a picture is held.
+      at_least = max(1, integrity.promised or 0)
+    frames = _timed(container, stream, clock, integrity)
+    display = Display(stream, self._short_side)
+    yield from self._positions(frames, display, clock, at_least)
     if not self.frame_count:
       raise VideoError(Reason.NO_FRAMES, "no frame could be decoded")
     integrity.verdict(clock.end, self._max_damaged)
-    self.damaged = ticks.seconds(integrity.damaged)
+    self.damaged = clock.ticks.seconds(integrity.damaged)
 
   def _positions(
     self,
@@ -141,70 +125,55 @@ class FrameStream:
     at_least: int,
   ) -> Shown:
     """Yields what each position shows, while frames go by; times in ticks."""
+    ticks = clock.ticks
     held: av.VideoFrame | None = None
     for appears, frame in frames:
       if held is not None:
-        yield from self._until(appears, held, display, clock.ticks)
+        yield from self._until(appears, held, display, ticks)
       held = frame
     if held is not None:
-      # A video of no length still shows its frame once.
       end = max(clock.end, at_least)
-      wanted = clock.ticks.of_seconds(self._hold_until)
-      if wanted <= clock.end + clock.ticks.of_seconds(_HOLD_SECONDS):
+      wanted = ticks.of_seconds(self._hold_until)
+      if wanted <= clock.end + ticks.of_seconds(_HOLD_SECONDS):
         end = max(end, wanted)
-      yield from self._until(end, held, display, clock.ticks)
-      self.duration = clock.ticks.seconds(end)
+      yield from self._until(end, held, display, ticks)
+      self.duration = ticks.seconds(end)
 
   def _until(
     self, end: int, frame: av.VideoFrame, display: Display, ticks: Ticks
   ) -> Shown:
     """Yields `frame` at every position before `end`, in ticks."""
     image: np.ndarray | None = None
+    above, below = self._rate.numerator, self._rate.denominator
     # Position i is due where i / rate seconds are, without a rounding.
-    due = ticks.per_second * self._rate.denominator
-    while self.frame_count * due < end * self._rate.numerator:
+    while self.frame_count * below * ticks.per_second < end * above:
       if image is None:
-        image = _image(display, frame)
-      timestamp = (
-        self.frame_count * self._rate.denominator / self._rate.numerator
-      )
+        try:
+          image = display.image(frame)
+        except (av.FFmpegError, ValueError, MemoryError) as error:
+          raise VideoError(
+            Reason.UNDECODABLE, f"cannot convert a frame: {error}"
+          ) from error
+      timestamp = self.frame_count * below / above
       self.frame_count += 1
       yield timestamp, image
 
 
-def _image(display: Display, frame: av.VideoFrame) -> np.ndarray:
-  try:
-    return display.image(frame)
-  except (av.FFmpegError, ValueError, MemoryError) as error:
-    raise VideoError(
-      Reason.UNDECODABLE, f"cannot convert a frame: {error}"
-    ) from error
-
-
 def _timed(
-  frames: Iterator[av.VideoFrame],
-  clock: Clock,
-  integrity: Integrity,
-  limit: int,
-) -> Iterator[tuple[int, av.VideoFrame]]:
-  """Yields when each frame appears, in ticks, and the frame."""
-  for frame in frames:
-    appears = clock.appearance(frame)
-    integrity.frame(frame, appears)
-    if appears > limit:
-      raise VideoError(
-        Reason.UNDECODABLE,
-        f"a frame is due {appears / limit:.1f} times past the end",
-      )
-    yield appears, frame
-
-
-def _decoded(
   container: av.container.InputContainer,
   stream: av.VideoStream,
+  clock: Clock,
   integrity: Integrity,
-) -> Iterator[av.VideoFrame]:
-  """Yields the frames of a stream in the order shown, past any damage."""
+) -> Iterator[tuple[int, av.VideoFrame]]:
+  """Yields when each frame appears, in ticks, and the frame, past any damage.
+
+  They come in the order shown.
+  """
+  seconds = clock.ticks.of_seconds
+  limit, length = seconds(_MAX_SECONDS), integrity.promised
+  if length is not None:
+    # Writers count up to the last frame decoded, which is not the last shown.
+    limit = min(limit, max(2 * length, length + seconds(60)))
   try:
     for packet in container.demux():
       integrity.packet(packet)
@@ -216,18 +185,17 @@ def _decoded(
         integrity.fault()
         continue
       for frame in frames:
-        if isinstance(frame, av.VideoFrame):
-          yield frame
+        if not isinstance(frame, av.VideoFrame):
+          continue
+        appears = clock.appearance(frame)
+        integrity.frame(frame, appears)
+        if appears > limit:
+          raise VideoError(
+            Reason.UNDECODABLE,
+            f"a frame is due {appears / limit:.1f} times past the end",
+          )
+        yield appears, frame
   except av.FFmpegError as error:
     raise VideoError(
       Reason.UNDECODABLE, f"reading stopped: {error.strerror}"
     ) from error
-
-
-def _limit(promise: Promise | None, start: Fraction) -> Fraction:
-  """Returns the time in seconds past which no frame may appear."""
-  if promise is None:
-    return Fraction(_MAX_SECONDS)
-  length = promise.length(start)
-  # Writers count up to the last frame decoded, which is not the last shown.
-  return min(Fraction(_MAX_SECONDS), max(length * 2, length + 60))
