@@ -70,14 +70,16 @@ def embed(
   @jax.jit
   def encode(ids: jax.Array) -> jax.Array:
     tokens: Any = tower.apply({"params": params["text_tower"]}, ids, True)
-    return end_tokens(tokens, ids) @ params["text_projection"]["kernel"]
+    kernel = jnp.asarray(params["text_projection"]["kernel"])
+    return end_tokens(tokens, ids) @ kernel
 
   texts = [template.format(name) for name in names for template in templates]
   ids = np.asarray(Tokenizer(length)(texts))
   whole = np.pad(ids, ((0, -len(ids) % _ROWS), (0, 0)), mode="edge")
   parts = whole.reshape(-1, _ROWS, length)
   found = np.concatenate([encode(jnp.asarray(p)) for p in parts])[: len(ids)]
-  return found.reshape(len(names), len(templates), -1).mean(axis=1)
+  of_names = found.reshape(len(names), len(templates), -1)
+  return np.asarray(of_names.mean(axis=1))
 
 
 def save(path: str, names: tuple[str, ...], embeddings: np.ndarray) -> None:

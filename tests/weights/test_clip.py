@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import sys
 import types
 import warnings
@@ -109,6 +110,42 @@ def random_tensors(shapes, seed=0):
   return tensors
 
 
+# OpenAI's names -> Hugging Face's.
+_VISION, _TEXT = "vision_model.embeddings", "text_model.embeddings"
+RENAMED = (
+  (r"^visual\.transformer\.resblocks", "vision_model.encoder.layers"),
+  (r"^visual\.conv1", f"{_VISION}.patch_embedding"),
+  (r"^visual\.class_embedding", f"{_VISION}.class_embedding"),
+  (r"^visual\.positional_embedding", f"{_VISION}.position_embedding.weight"),
+  (r"^visual\.ln_pre", "vision_model.pre_layrnorm"),
+  (r"^visual\.ln_post", "vision_model.post_layernorm"),
+  (r"^visual\.proj", "visual_projection.weight"),
+  (r"^transformer\.resblocks", "text_model.encoder.layers"),
+  (r"^token_embedding", f"{_TEXT}.token_embedding"),
+  (r"^positional_embedding", f"{_TEXT}.position_embedding.weight"),
+  (r"^ln_final", "text_model.final_layer_norm"),
+  (r"^text_projection", "text_projection.weight"),
+  (r"\.ln_", ".layer_norm"),
+  (r"\.attn\.", ".self_attn."),
+  (r"\.mlp\.c_fc", ".mlp.fc1"),
+  (r"\.mlp\.c_proj", ".mlp.fc2"),
+)
+
+
+def as_hugging_face(tensors):
+  """OpenAI's tensors as Hugging Face has them."""
+  out = {}
+  for name, value in tensors.items():
+    for theirs, other in RENAMED:
+      name = re.sub(theirs, other, name)
+    if "in_proj_" in name:
+      for part, values in zip("qkv", np.split(value, 3), strict=True):
+        out[name.replace("in_proj_", f"{part}_proj.")] = values
+    else:
+      out[name] = value.T if name.endswith("projection.weight") else value
+  return out
+
+
 @functools.lru_cache(maxsize=4)
 def our_towers(sizes_json):
   """Jitted (frames, ids, params) -> image embedding, all text tokens."""
@@ -195,59 +232,7 @@ def transformers(torch):
   return module
 
 
-@pytest.fixture(scope="module")
-def open_clip(transformers):
-  """OpenCLIP; torchvision only prepares its images, so a stand-in will do."""
-  replaced = _stand_in_for_torchvision()
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore")
-      yield pytest.importorskip(
-        "open_clip", reason="open_clip is not installed", exc_type=Exception
-      )
-  finally:
-    for name in replaced:
-      sys.modules.pop(name)
-
-
-def _stand_in_for_torchvision():
-  try:
-    import torchvision
-
-    assert torchvision
-    return []
-  except (ImportError, RuntimeError):
-    for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-      sys.modules.pop(name)
-  names = (
-    "torchvision",
-    "torchvision.ops",
-    "torchvision.ops.misc",
-    "torchvision.transforms",
-    "torchvision.transforms.functional",
-  )
-
-  class AnyClass(type):
-    def __getattr__(cls, name):
-      return name
-
-  class Anything(types.ModuleType):
-    def __getattr__(self, name):
-      if name.startswith("__"):
-        raise AttributeError(name)
-      return AnyClass(name, (), {})
-
-  for name in names:
-    module = Anything(name)
-    module.__path__ = []
-    sys.modules[name] = module
-    if "." in name:
-      parent, _, leaf = name.rpartition(".")
-      setattr(sys.modules[parent], leaf, module)
-  return names
-
-
-def hugging_face_model(torch, transformers, size, seed=0):
+def hugging_face_model(torch, transformers, size):
   """A CLIPModel with random values."""
   common = {"projection_dim": size["dim"], "hidden_act": "quick_gelu"}
   config = transformers.CLIPConfig(
@@ -274,10 +259,9 @@ def hugging_face_model(torch, transformers, size, seed=0):
     },
     projection_dim=size["dim"],
   )
+  tensors = as_hugging_face(random_tensors(openai_shapes(size)))
   with torch.device("meta"):
     model = transformers.CLIPModel(config)
-  shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
-  tensors = random_tensors(shapes, seed)
   state = {k: torch.from_numpy(v) for k, v in tensors.items()}
   model.load_state_dict(state, assign=True)
   for tower in (model.vision_model, model.text_model):
@@ -311,65 +295,14 @@ def check_hugging_face(torch, transformers, size):
   )
 
 
-def check_open_clip(torch, open_clip, size):
-  from open_clip.model import CLIP
-
-  with torch.device("meta"):
-    model = CLIP(
-      embed_dim=size["dim"],
-      vision_cfg={
-        "image_size": size["image_size"],
-        "layers": size["layers"],
-        "width": size["width"],
-        "patch_size": size["patch"],
-      },
-      text_cfg={
-        "context_length": size["length"],
-        "vocab_size": size["vocab"],
-        "width": size["text_width"],
-        "heads": size["text_width"] // 64,
-        "layers": size["text_layers"],
-      },
-      quick_gelu=True,
-    )
-  tensors = random_tensors(openai_shapes(size))
-  state = {k: torch.from_numpy(v) for k, v in tensors.items()}
-  model.load_state_dict(state, assign=True)
-  length = size["length"]
-  mask = torch.full((length, length), float("-inf")).triu(1)
-  model.register_buffer("attn_mask", mask, persistent=False)
-  model.eval()
-  frames, ids = inputs(size)
-  with torch.no_grad():
-    image = model.encode_image(torch.from_numpy(frames)).numpy()
-    text = model.encode_text(torch.from_numpy(ids).long()).numpy()
-  del model
-  ours = run_ours(converted(tensors), frames, ids)
-  np.testing.assert_allclose(ours[0], image, atol=1e-4)
-  np.testing.assert_allclose(ours[2], text, atol=1e-4)
-  return max(np.abs(ours[0] - image).max(), np.abs(ours[2] - text).max())
-
-
 def test_tiny_towers_as_transformers(torch, transformers):
   assert check_hugging_face(torch, transformers, TINY) < 1e-4
-
-
-def test_tiny_towers_as_open_clip(torch, open_clip):
-  assert check_open_clip(torch, open_clip, TINY) < 1e-4
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", SHAPES)
 def test_published_shapes_as_transformers(torch, transformers, name):
   assert check_hugging_face(torch, transformers, full_size(name)) < 1e-4
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("name", SHAPES)
-def test_published_widths_as_open_clip(torch, open_clip, name):
-  # Four layers: transformers' towers are compared at full depth above.
-  size = {**full_size(name), "layers": 4, "text_layers": 4}
-  assert check_open_clip(torch, open_clip, size) < 1e-4
 
 
 def as_ours(tensors):
@@ -397,7 +330,8 @@ def test_sizes_are_inferred():
   }
 
 
-def test_wrapped_and_open_clip_names_give_the_same():
+def test_other_names_give_the_same():
+  """Hugging Face's, OpenCLIP's and those that wrappers put before all."""
   tensors = random_tensors(openai_shapes(TINY))
   plain = as_ours(tensors)
   text = ("token", "positional", "text", "ln_final", "transformer")
@@ -405,7 +339,8 @@ def test_wrapped_and_open_clip_names_give_the_same():
     f"module.text.{k}" if k.startswith(text) else f"module.{k}": v
     for k, v in tensors.items()
   }
-  for given in (renamed, {f"state_dict.{k}": v for k, v in tensors.items()}):
+  wrapped = {f"state_dict.{k}": v for k, v in tensors.items()}
+  for given in (renamed, wrapped, as_hugging_face(tensors)):
     ours = as_ours({**given, "attn_mask": np.zeros((12, 12))})
     assert ours.keys() == plain.keys()
     assert all(np.array_equal(ours[k], plain[k]) for k in plain)
@@ -439,9 +374,17 @@ def test_configs_that_are_not_ours_are_refused(config, message):
     converted(random_tensors(openai_shapes(TINY)), config)
 
 
-def test_resnet_is_refused():
-  with pytest.raises(ValueError, match="ResNet"):
-    converted({"visual.layer1.0.conv1.weight": np.zeros((1, 1))})
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    ("visual.layer1.0.conv1.weight", "ResNet"),
+    ("visual.conv1.weight", "nothing that could be our image_tower/patch"),
+    ("embeddings.word", r"1 tensors \(embeddings/word .*known: CLIP's ViT"),
+  ],
+)
+def test_what_it_is_not_is_said(name, message):
+  with pytest.raises(ValueError, match=message):
+    converted({name: np.zeros((1, 1))})
 
 
 def test_command_writes_a_folder_or_one_line(tmp_path, capsys):

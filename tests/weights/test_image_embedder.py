@@ -14,14 +14,15 @@ from data_preprocessing import build
 from tests import tiny_data
 from tests.training.conftest import tiny_config
 from tests.use.conftest import film
-from unloc_jax import Localizer, evaluate, export
+from unloc_jax import Localizer, evaluate
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline
 from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
-from unloc_jax.training import loop as train
 from unloc_jax.training import provenance
+from unloc_jax.training.loop import train_and_evaluate
 from unloc_jax.training.state import nest
+from unloc_jax.use.export_run import export_run
 from unloc_jax.weights.folder import save_weights
 from unloc_jax.weights.image_embedder import load_embedder
 
@@ -161,45 +162,42 @@ def test_a_frame_does_not_depend_on_its_batch(tower):
   np.testing.assert_array_equal(loaded.embed(images[:3]), whole[:3])
 
 
-@pytest.mark.parametrize(
-  ("said", "words"),
-  [
-    ({"model": {"image_tower": {**SIZES, "num_layers": 0}}}, "no image tower"),
-    ({"model": None}, "which towers"),
-  ],
-)
-def test_no_tower(tmp_path, said, words):
-  about = {k: v for k, v in said.items() if v}
-  save_weights(str(tmp_path / "w"), tower_params(0), about)
-  with pytest.raises(ValueError, match=words):
-    load_embedder(str(tmp_path / "w"))
-
-
 def test_what_cannot_be_a_checkpoint(tmp_path, capsys):
   moving = tower_params(0, rows=3)
   moving["image_tower/class_embedding"][1] += 1
-  about = {"model": {"image_tower": {**SIZES, "classifier": "token"}}}
-  save_weights(str(tmp_path / "moving"), moving, about)
+  image = {**SIZES, "classifier": "token"}
+  for name, params, image_tower in (
+    ("moving", moving, image),
+    ("features", tower_params(0), {**image, "num_layers": 0}),
+  ):
+    about = {"model": {"image_tower": image_tower}}
+    save_weights(str(tmp_path / name), params, about)
+  save_weights(str(tmp_path / "silent"), tower_params(0), {})
   (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-  (tmp_path / "a.jsonl").write_text('{"video": "a.mp4", "segments": []}')
   for name, words in (
     ("moving", "class embedding for each of 3 frame positions"),
+    ("features", "no image tower"),
+    ("silent", "does not say which towers"),
     ("run", "this run is not finished"),
     ("nothing", "is not a folder of weights"),
   ):
-    flags = [
-      "--dataset=custom",
-      f"--annotations={tmp_path / 'a.jsonl'}",
-      f"--videos={tmp_path}",
-      f"--data_dir={tmp_path / 'out'}",
-      "--extract=features",
-      f"--checkpoint={tmp_path / name}",
-    ]
-    assert build.main(flags) == 1
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match=words) as caught:
+      load_embedder(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+  (tmp_path / "a.jsonl").write_text('{"video": "a.mp4", "segments": []}')
+  flags = [
+    "--dataset=custom",
+    f"--annotations={tmp_path / 'a.jsonl'}",
+    f"--videos={tmp_path}",
+    f"--data_dir={tmp_path / 'out'}",
+    "--extract=features",
+    f"--checkpoint={tmp_path / 'nothing'}",
+  ]
+  assert build.main(flags) == 1
+  said = capsys.readouterr().err
+  assert "is not a folder of weights" in said
+  assert said.count("\n") == 1
+  assert not (tmp_path / "out").exists()
 
 
 def test_clip_folders_have_towers(tmp_path):
@@ -233,30 +231,26 @@ def test_training_refuses_features_of_another_tower(datasets, tower, tmp_path):
   provenance.check_weights(config, manifest)
 
 
-@pytest.mark.parametrize(
-  ("key", "value"),
-  [
-    ("tower_hash", "another"),
-    ("frame_rate", 10.0),
-    ("short_side", 256),
-    ("normalisation", "l2"),
-    ("embedding_width", 8),
-    ("extract", "frames"),
-  ],
-)
-def test_a_run_goes_on_with_data_like_its_own(datasets, tmp_path, key, value):
+def test_a_run_goes_on_with_data_like_its_own(datasets, tmp_path):
   manifest = manifests.read_manifest(datasets["features"])
   provenance.check_run(str(tmp_path), manifest)  # Nothing is known yet.
   provenance.keep(str(tmp_path), manifest)
-  provenance.check_run(
-    str(tmp_path), dataclasses.replace(manifest, dataset="b", jpeg_quality=70)
-  )
-  other = dataclasses.replace(manifest, **{key: value})
-  with pytest.raises(ValueError, match="does not fit") as caught:
-    provenance.check_run(str(tmp_path), other)
-  expected = f"{key} is {value!r} in the dataset but "
-  assert expected + repr(getattr(manifest, key)) in str(caught.value)
-  assert str(caught.value).count(" is ") == 1
+  like = dataclasses.replace(manifest, dataset="b", jpeg_quality=70)
+  provenance.check_run(str(tmp_path), like)
+  for key, value in {
+    "tower_hash": "another",
+    "frame_rate": 10.0,
+    "short_side": 256,
+    "normalisation": "l2",
+    "embedding_width": 8,
+    "extract": "frames",
+  }.items():
+    other = dataclasses.replace(manifest, **{key: value})
+    with pytest.raises(ValueError, match="does not fit") as caught:
+      provenance.check_run(str(tmp_path), other)
+    expected = f"{key} is {value!r} in the dataset but "
+    assert expected + repr(getattr(manifest, key)) in str(caught.value)
+    assert str(caught.value).count(" is ") == 1
 
 
 def test_weights_trained_on_features_remember_their_tower(datasets, tmp_path):
@@ -284,8 +278,8 @@ def test_a_run_from_features_end_to_end(datasets, tower, tmp_path):
   config.eval.splits, config.train.length = ("train",), 3
   config.lock()
   workdir = str(tmp_path / "run")
-  train.train_and_evaluate(config, workdir)
-  made = export.export_run(workdir, str(tmp_path / "export"))
+  train_and_evaluate(config, workdir)
+  made = export_run(workdir, str(tmp_path / "export"))
   manifest = manifests.read_manifest(datasets["features"])
   assert made.source == provenance.of_manifest(manifest)
   features = np.random.default_rng(0).normal(size=(20, 16))
@@ -305,4 +299,4 @@ def test_a_run_from_features_end_to_end(datasets, tower, tmp_path):
   config.data.path = str(other)
   config.init.weights = f"{workdir}/weights"
   with pytest.raises(ValueError, match="tower_hash is 'another'"):
-    train.train_and_evaluate(config.lock(), str(tmp_path / "second"))
+    train_and_evaluate(config.lock(), str(tmp_path / "second"))

@@ -68,15 +68,9 @@ def test_merge_takes_what_matches_and_leaves_the_rest():
   for name, value in merged.items():
     expected = loaded if name.startswith("image_tower/") else initial
     np.testing.assert_array_equal(value, expected[name])
-
-
-def test_modules_the_model_lacks_are_left_out():
-  loaded = tower()
-  initial = {
-    k: v for k, v in zeros(loaded).items() if not k.startswith("text_tower")
-  }
-  merged = merge_weights(initial, loaded, "")
-  assert merged.keys() == initial.keys()
+  # Modules that the model lacks are left out.
+  fewer = {k: v for k, v in initial.items() if not k.startswith("text_tower")}
+  assert merge_weights(fewer, loaded, "").keys() == fewer.keys()
 
 
 def test_every_difference_is_listed_and_nothing_loaded():
@@ -118,30 +112,20 @@ def test_sharding_is_kept():
   np.testing.assert_array_equal(merged[name], loaded[name])
 
 
-def test_one_class_embedding_is_repeated():
+def test_class_embeddings_follow_the_frames():
+  name = "image_tower/class_embedding"
   loaded, initial = tower(), zeros(tower(frames=5))
-  merged = merge_weights(initial, loaded, "image_tower")
-  name = "image_tower/class_embedding"
-  np.testing.assert_array_equal(merged[name], np.repeat(loaded[name], 5, 0))
-
-
-def test_class_embeddings_are_resampled_in_time():
-  loaded, initial = tower(frames=3), zeros(tower(frames=5))
-  name = "image_tower/class_embedding"
-  old = loaded[name]
   merged = merge_weights(initial, loaded, "image_tower")[name]
+  np.testing.assert_array_equal(merged, np.repeat(loaded[name], 5, 0))
+  old = tower(frames=3)
+  merged = merge_weights(initial, old, "image_tower")[name]
+  old = old[name]
   expected = [old[0], (old[0] + old[1]) / 2, old[1], (old[1] + old[2]) / 2]
   np.testing.assert_allclose(merged, [*expected, old[2]], rtol=1e-6)
-
-
-def test_gap_drops_the_class_position():
-  loaded, initial = tower(frames=1), zeros(tower(frames=0))
-  merged = merge_weights(initial, loaded, "image_tower")
-  name = "image_tower/position_embedding"
-  np.testing.assert_array_equal(merged[name], loaded[name][1:])
-
-
-def test_token_model_needs_a_class_embedding():
+  # A "gap" model has none, and no position for it.
+  merged = merge_weights(zeros(tower(frames=0)), loaded, "image_tower")
+  position = "image_tower/position_embedding"
+  np.testing.assert_array_equal(merged[position], loaded[position][1:])
   with pytest.raises(ValueError, match="- image_tower/class_embedding"):
     merge_weights(zeros(tower(frames=2)), tower(frames=0), "image_tower")
 

@@ -38,7 +38,14 @@ class Chip:
     return self.flops_bfloat16 if dtype == "bfloat16" else self.flops_float32
 
 
-def _tpu(name, kind, teraflops, gib, bandwidth, gigabits) -> Chip:
+def _tpu(
+  name: str,
+  kind: str,
+  teraflops: float,
+  gib: int,
+  bandwidth: float,
+  gigabits: float,
+) -> Chip:
   return Chip(
     name=name,
     kind=kind,

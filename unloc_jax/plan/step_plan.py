@@ -211,7 +211,9 @@ def trace(config: ml_collections.ConfigDict, mesh: Mesh) -> jax.stages.Traced:
   optimizer = make_optimizer(parts, total_steps, unit_steps)
   state = placed_shapes(parts, optimizer, mesh)
   step: Any = compile_train_step(parts, optimizer, mesh, state)
-  return step.trace(state, batch_shapes(config, mesh), prompt_shape(config))
+  shapes = state, batch_shapes(config, mesh), prompt_shape(config)
+  traced: jax.stages.Traced = step.trace(*shapes)
+  return traced
 
 
 def lower_for(
@@ -219,7 +221,8 @@ def lower_for(
 ) -> jax.stages.Lowered:
   """Lowers for devices that may not be there."""
   platforms = None if topology.local else (topology.platform,)
-  return traced.lower(lowering_platforms=platforms)
+  lowered: jax.stages.Lowered = traced.lower(lowering_platforms=platforms)
+  return lowered
 
 
 def compile_for(

@@ -111,7 +111,7 @@ def _encode(
 ) -> jax.Array:
   tower = ImageTower(**dict(sizes), per_frame_class=False)
   tokens: Any = tower.apply(variables, normalise_pixels(frames)[:, None], True)
-  return tokens[:, 0]
+  return jnp.asarray(tokens[:, 0])
 
 
 def load_embedder(checkpoint: str) -> TowerEmbedder:

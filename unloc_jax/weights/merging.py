@@ -44,7 +44,7 @@ def resample(values: np.ndarray, length: int) -> np.ndarray:
   at = np.linspace(0, len(values) - 1, length)
   low = np.minimum(at.astype(int), len(values) - 2)
   part = (at - low).reshape(-1, *[1] * (values.ndim - 1))
-  out = values[low] * (1 - part) + values[low + 1] * part
+  out: np.ndarray = values[low] * (1 - part) + values[low + 1] * part
   return out.astype(values.dtype)
 
 

@@ -11,7 +11,7 @@ import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import ml_dtypes
@@ -50,7 +50,7 @@ _BROKEN = (
 class _Module:
   """A TorchScript module: only what it holds."""
 
-  def __setstate__(self, state: Any):
+  def __setstate__(self, state: Any) -> None:
     self.held = state
 
 
@@ -80,7 +80,7 @@ def read(path: str) -> dict[str, np.ndarray]:
   return tensors
 
 
-def _flatten(tree: Any, prefix: str):
+def _flatten(tree: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
   if isinstance(tree, _Module):
     tree = getattr(tree, "held", {})
   if isinstance(tree, np.ndarray):
@@ -193,7 +193,9 @@ class _TensorUnpickler(pickle.Unpickler):
       raise pickle.UnpicklingError(f"a {tag!r} of {kind!r} is not known")
     return self._storage(kind, str(name), count)
 
-  def _tensor(self, storage, offset, size, stride, *_) -> np.ndarray:
+  def _tensor(
+    self, storage: np.ndarray, offset: int, size: Any, stride: Any, *_: Any
+  ) -> np.ndarray:
     """The view of a storage that a tensor is, after checking its bounds."""
     size, stride = tuple(map(int, size)), tuple(map(int, stride))
     if len(size) != len(stride) or min((0, offset, *size, *stride)) < 0:
