@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from unloc_jax.annotations import BENCHMARKS, Benchmark, detected, pairing
+from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
-  Problems,
   detection,
-  files,
+  overlap,
   qvhighlights,
   recall,
   show,
@@ -139,12 +140,8 @@ def time_moments(folder: pathlib.Path, repeats: int) -> list[list[object]]:
     _write_rows(folder / "g.jsonl", truth)
 
     def run(draws: int, kind: Any = kind) -> None:
-      problems = Problems()
-      report = kind.evaluate(
-        files.read_rows(folder / "p.jsonl", problems),
-        files.read_rows(folder / "g.jsonl", problems),
-      )
-      show.intervals(report, draws, 0)
+      read = pairing.read(folder / "p.jsonl", folder / "g.jsonl", Problems())
+      show.intervals(kind.evaluate(read[0]), draws, 0)
 
     rows.append([name, *timed(run, repeats, 1000), target])
   return rows
@@ -156,26 +153,29 @@ def time_detection(folder: pathlib.Path, repeats: int) -> list[list[object]]:
   cases = (
     (
       "ActivityNet 1.3, 4,728 videos x 100, 200 classes",
-      (4728, 200, 100, 1.6, "validation"),
-      detection.ACTIVITYNET,
+      (4728, 200, 100, 1.6),
+      BENCHMARKS["anet"],
     ),
     (
       "THUMOS14, 212 videos x 200, 20 classes",
-      (212, 20, 200, 15.8, "test"),
-      detection.THUMOS14,
+      (212, 20, 200, 15.8),
+      BENCHMARKS["thumos14"],
     ),
   )
-  for name, sizes, thresholds in cases:
-    predictions, truth = detections(*sizes, np.random.default_rng(0))
-    files.write_json(folder / "p.json", predictions)
-    files.write_json(folder / "g.json", truth)
+  for name, sizes, chosen in cases:
+    rng = np.random.default_rng(0)
+    predictions, truth = detections(*sizes, chosen.subset, rng)
+    (folder / "p.json").write_text(json.dumps(predictions))
+    (folder / "g.json").write_text(json.dumps(truth))
 
-    def run(draws: int, chosen: Any = thresholds, at: str = sizes[4]) -> None:
+    def run(draws: int, chosen: Benchmark = chosen) -> None:
+      found, truth, _ = detected.read(
+        folder / "p.json", folder / "g.json", Problems(), chosen.subset
+      )
       detection.evaluate(
-        files.read_json(folder / "p.json"),
-        files.read_json(folder / "g.json"),
-        thresholds=chosen,
-        subset=at,
+        found,
+        truth,
+        thresholds=chosen.tiou or overlap.THRESHOLDS,
         resamples=draws,
       )
 

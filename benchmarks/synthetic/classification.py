@@ -19,18 +19,10 @@ def compare(folder: pathlib.Path) -> Table:
     shown[i, row["labels"]] = True
   order = np.argsort(-scores, axis=1, kind="stable")
   right = np.take_along_axis(shown, order, axis=1)
-  hits = [right[:, :k].any(axis=1) for k in _TOP]
-  constant = shown[:, shown.sum(axis=0).argmax()]
+  hits: list[np.ndarray] = [right[:, :k].any(axis=1) for k in _TOP]
+  constant = shown[:, int(shown.sum(axis=0).argmax())]
   count = shown.sum(axis=1)
   groups = [("all videos", np.ones(len(rows), bool))]
   groups += [(f"showing {n} classes", count == n) for n in np.unique(count)]
-  cells = [
-    [
-      name,
-      int(chosen.sum()),
-      *[100.0 * float(hit[chosen].mean()) for hit in (*hits, constant)],
-    ]
-    for name, chosen in groups
-  ]
   headers = ["", "videos", *[f"top-{k}" for k in _TOP], "constant top-1"]
-  return Table(folder.name, headers, cells)
+  return Table.of_groups(folder.name, headers, groups, (*hits, constant))

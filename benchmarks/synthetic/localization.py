@@ -4,119 +4,110 @@ Shuffling within a video keeps when something was found and how sure the model
 was, and loses what: chance, for a model that only sees that something happens.
 """
 
-import json
+import dataclasses
 import pathlib
-from typing import Any
 
 import numpy as np
 
-from benchmarks.synthetic import lengths
-from benchmarks.synthetic.tables import Table
+from benchmarks.synthetic.tables import Table, by_length
+from unloc_jax.annotations import detected, reading
+from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
+from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import detection, overlap
 
 THRESHOLDS = (0.5, 0.7)
 SHUFFLES = 3
 
-Rows = dict[str, list[dict[str, Any]]]  # By video.
 
-
-def shuffled(found: Rows, seed: int) -> Rows:
+def shuffled(found: FoundSegments, seed: int) -> FoundSegments:
   """Detections whose labels went round within their video."""
   rng = np.random.default_rng(seed)
-  out = {}
-  for video, rows in found.items():
-    order = rng.permutation(len(rows))
-    out[video] = [
-      {**row, "label": rows[i]["label"]}
-      for row, i in zip(rows, order, strict=True)
-    ]
-  return out
+  label = found.label.copy()
+  for video in np.unique(found.video):
+    rows = np.flatnonzero(found.video == video)
+    label[rows] = label[rng.permutation(rows)]
+  return dataclasses.replace(found, label=label)
 
 
-def _share(event: dict[str, Any], duration: float) -> float:
-  start, end = event["segment"]
-  return (end - start) / duration
+def of_events(
+  found: FoundSegments, truth: TrueSegments, wanted: np.ndarray
+) -> tuple[FoundSegments, TrueSegments]:
+  """Some of the events, and the detections that are about them.
 
+  A detection that lies best on another event is no mistake here: it is left
+  out.
 
-def of_length(
-  found: Rows, database: dict[str, Any], low: float, high: float
-) -> tuple[Rows, dict[str, Any]]:
-  """Events of a range of lengths, and the detections that are about them.
-
-  A detection that lies best on an event of another length is no mistake here:
-  it is left out.
+  Args:
+    found: M detections.
+    truth: G events.
+    wanted: bool [G].
   """
-  kept: Rows = {}
-  truth = {}
-  for video, entry in database.items():
-    inside: list[dict[str, Any]] = []
-    outside: list[dict[str, Any]] = []
-    for event in entry["annotations"]:
-      share = _share(event, entry["duration"])
-      (inside if low <= share < high else outside).append(event)
-    truth[video] = {**entry, "annotations": inside}
-    rows = found.get(video, [])
-    away = _best(rows, outside) >= THRESHOLDS[0]
-    away &= _best(rows, outside) > _best(rows, inside)
-    kept[video] = [row for row, out in zip(rows, away, strict=True) if not out]
-  return kept, truth
-
-
-def _best(rows: list[dict[str, Any]], events: list[dict[str, Any]]):
-  """Largest tIoU [rows] with an event of the same class; 0 without one."""
-  if not rows or not events:
-    return np.zeros(len(rows))
-  segments = np.array([row["segment"] for row in rows])[:, None]
-  tiou = overlap.intersection_over_union(
-    segments, np.array([event["segment"] for event in events])[None]
+  kept = np.ones(len(found.score), bool)
+  for video in range(len(truth.videos)):
+    rows = np.flatnonzero(found.video == video)
+    here = np.flatnonzero(truth.video == video)
+    tiou = overlap.intersection_over_union(
+      found.segment[rows][:, None], truth.segment[here][None]
+    )
+    same = found.label[rows][:, None] == truth.label[here][None]
+    tiou = np.where(same, tiou, 0.0)
+    inside = tiou[:, wanted[here]].max(axis=1, initial=0.0)
+    outside = tiou[:, ~wanted[here]].max(axis=1, initial=0.0)
+    kept[rows] = (outside < THRESHOLDS[0]) | (outside <= inside)
+  # Classes without such an event are not scored.
+  kept &= np.isin(found.label, truth.label[wanted])
+  names = np.array(truth.labels, object)[truth.label]
+  events = TrueSegments.of(
+    truth.videos,
+    [
+      (truth.videos[truth.video[i]], names[i], *truth.segment[i])
+      for i in np.flatnonzero(wanted)
+    ],
   )
-  labels = np.array([row["label"] for row in rows])[:, None]
-  same = labels == np.array([event["label"] for event in events])[None]
-  return np.where(same, tiou, 0.0).max(axis=1)
+  number = np.searchsorted(np.unique(truth.label[wanted]), found.label)
+  return (
+    FoundSegments(
+      found.video[kept],
+      number[kept],
+      found.segment[kept],
+      found.score[kept],
+      found.answered,
+    ),
+    events,
+  )
 
 
-def mean_precision(found: Rows, database: dict[str, Any]) -> list[float]:
+def mean_precision(found: FoundSegments, truth: TrueSegments) -> list[float]:
   """mAP in percent at THRESHOLDS, over classes that have an event."""
-  events = [row for entry in database.values() for row in entry["annotations"]]
-  known = {row["label"] for row in events}
-  results = {
-    video: [row for row in rows if row["label"] in known]
-    for video, rows in found.items()
-    if video in database
-  }
-  report = detection.evaluate(
-    {"results": results},
-    {"database": database},
-    thresholds=THRESHOLDS,
-    subset="",
-    resamples=0,
-  )
+  report = detection.evaluate(found, truth, thresholds=THRESHOLDS, resamples=0)
   return [100 * value for value in report.metrics["mAP"]]
 
 
 def compare(folder: pathlib.Path) -> Table:
   """The table of one split."""
-  found = json.loads((folder / "predictions.json").read_text())["results"]
-  truth = json.loads((folder / "ground_truth.json").read_text())["database"]
+  path = folder / "ground_truth.json"
+  found, truth, _ = detected.read(
+    folder / "predictions.json", path, Problems(lenient=True), ""
+  )
+  database = reading.read_json(path).value["database"]
+  lengths = np.array([database[name]["duration"] for name in truth.videos])
+  size = truth.segment[:, 1] - truth.segment[:, 0]
   chance = [shuffled(found, seed) for seed in range(SHUFFLES)]
   rows = []
-  for name, low, high in (
-    ("all events", 0.0, np.inf),
-    *((lengths.name(*each), *each) for each in lengths.RANGES),
-  ):
-    kept, database = of_length(found, truth, low, high)
-    count = sum(len(entry["annotations"]) for entry in database.values())
-    if not count:
+  groups = [("all events", np.ones(len(size), bool))]
+  for name, wanted in groups + by_length(size / lengths[truth.video]):
+    if not wanted.any():
       continue
-    ours = mean_precision(kept, database)
+    ours = mean_precision(*of_events(found, truth, wanted))
     theirs = np.mean(
-      [mean_precision(*of_length(each, truth, low, high)) for each in chance],
+      [mean_precision(*of_events(each, truth, wanted)) for each in chance],
       axis=0,
     )
     times = ours[0] / theirs[0] if theirs[0] else float("nan")
+    count = int(wanted.sum())
     rows.append([name, count, *ours, *map(float, theirs), float(times)])
   headers = ["", "events", *[f"mAP@{t:g}" for t in THRESHOLDS]]
   headers += ["shuffled @0.5", "@0.7", "times @0.5"]
-  classes = {e["label"] for v in truth.values() for e in v["annotations"]}
-  title = f"{folder.name} ({len(truth)} videos, {len(classes)} classes)"
+  videos, classes = len(truth.videos), len(truth.labels)
+  title = f"{folder.name} ({videos} videos, {classes} classes)"
   return Table(title, headers, rows)

@@ -4,10 +4,10 @@ import pathlib
 
 import numpy as np
 
-from benchmarks.synthetic import lengths
-from benchmarks.synthetic.tables import Table
-from unloc_jax.metrics import frames, segmentation
-from unloc_jax.metrics.problems import Problems
+from benchmarks.synthetic.tables import Table, by_length
+from unloc_jax.annotations import frames
+from unloc_jax.annotations.reading import Problems
+from unloc_jax.metrics import segmentation
 
 
 def shares(truth: np.ndarray) -> np.ndarray:
@@ -31,18 +31,9 @@ def compare(folder: pathlib.Path) -> Table:
     ("background", background),
     ("in an event", ~background),
   ]
-  for each in lengths.RANGES:
-    chosen = ~background & lengths.within(share, *each)
-    groups.append((f"... of {lengths.name(*each)}", chosen))
-  rows = [
-    [
-      name,
-      int(chosen.sum()),
-      100.0 * float(np.mean(predicted[chosen] == truth[chosen])),
-      100.0 * float(np.mean(background[chosen])),
-    ]
-    for name, chosen in groups
-    if chosen.any()
-  ]
+  for name, chosen in by_length(share):
+    groups.append((f"... of {name}", chosen & ~background))
   title = f"{folder.name} ({len(videos)} of {expected} videos scored)"
-  return Table(title, ["", "frames", "accuracy", "background"], rows)
+  headers = ["", "frames", "accuracy", "background"]
+  columns = (predicted == truth, background)
+  return Table.of_groups(title, headers, groups, columns)

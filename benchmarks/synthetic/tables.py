@@ -1,11 +1,28 @@
 """One table of one run, or the mean of the same table of several runs."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from unloc_jax.metrics import table
+
+# Lengths of events as a share of their video, ranges [low, high).
+LENGTHS = tuple(itertools.pairwise((0.0, 0.06, 0.12, 0.25, 1.01)))
+
+Group = tuple[str, np.ndarray]  # Name, bool [N].
+
+
+def by_length(share: np.ndarray) -> list[Group]:
+  """Which lengths [N], as shares of their video, are in each range."""
+  return [
+    (
+      f"{100 * low:.0f}-{100 * min(high, 1):.0f}% of the video",
+      (low <= share) & (share < high),
+    )
+    for low, high in LENGTHS
+  ]
 
 
 class Table(NamedTuple):
@@ -14,6 +31,33 @@ class Table(NamedTuple):
   title: str
   headers: Sequence[str]
   rows: Sequence[Sequence[Any]]
+
+  @classmethod
+  def of_groups(
+    cls,
+    title: str,
+    headers: Sequence[str],
+    groups: Iterable[Group],
+    columns: Sequence[np.ndarray],
+  ) -> "Table":
+    """A row per group that is not empty: its size, and shares in percent.
+
+    Args:
+      title: Of the table.
+      headers: "", the name of what is counted, one name per column.
+      groups: Of N examples.
+      columns: bool [N] each.
+    """
+    rows = [
+      [
+        name,
+        int(chosen.sum()),
+        *[100.0 * float(np.mean(column[chosen])) for column in columns],
+      ]
+      for name, chosen in groups
+      if chosen.any()
+    ]
+    return cls(title, headers, rows)
 
 
 def render(tables: Sequence[Table]) -> str:

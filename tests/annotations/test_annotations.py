@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unloc_jax import annotations
-from unloc_jax.annotations import common, moments
+from unloc_jax.annotations import drafts, moments
+from unloc_jax.annotations.records import SplitNotes
 
 
 def read(name, place):
@@ -331,15 +332,20 @@ def test_custom_jsonl_and_csv_agree(tmp_path):
 @pytest.mark.parametrize(
   ("name", "file", "text", "says"),
   [
-    ("anet_captions", "train.json", "{", "line 1: not JSON"),
-    ("anet_captions", "train.json", '{"v": {}}', "no 'timestamps'"),
+    ("anet_captions", "train.json", "{", "train.json:1: wrong JSON"),
+    ("anet_captions", "train.json", '{"v": {}}', "json:1: v: needs lists"),
     ("anet", "activity_net.json", '{"database": {}}', "holds no videos"),
-    ("coin", "COIN.json", "[]", "expected an object"),
-    ("qvhighlights", "a_val.jsonl", "nonsense", "line 1: not a JSON object"),
-    ("charades_sta", "charades_sta_test.txt", "AAA 1\n", "line 1: not 'VID"),
+    ("coin", "COIN.json", "[]", "expected an object of videos"),
+    ("qvhighlights", "a_val.jsonl", "nonsense", "jsonl:1: line: wrong JSON"),
+    (
+      "charades_sta",
+      "charades_sta_test.txt",
+      "AAA 1\n",
+      "txt:1: AAA: not 'VID",
+    ),
     ("custom", "train.jsonl", '{"segments": []}', "'video' must be a path"),
     ("custom", "train.jsonl", '{"video": "a"}', "'segments' must be a list"),
-    ("kinetics600", "train.csv", "label,id\na,b\n", "no 'youtube_id'"),
+    ("kinetics600", "train.csv", "label,id\na,b\n", "no column 'youtube_id'"),
   ],
 )
 def test_bad_files_say_where(tmp_path, name, file, text, says):
@@ -375,8 +381,8 @@ def test_unknown_benchmark_lists_the_known():
   ),
 )
 def test_any_windows_come_out_sound_or_counted(duration, windows):
-  notes = common.SplitNotes()
-  draft = common.VideoDraft("v", "train", duration, notes)
+  notes = SplitNotes()
+  draft = drafts.VideoDraft("v", "train", duration, notes)
   draft.add("q", "text", windows)
   video = draft.done()
   limit = float("inf") if duration is None else duration

@@ -8,11 +8,11 @@ import pytest
 from benchmarks.synthetic import (
   classification,
   localization,
+  moments,
   segmentation,
   tables,
 )
-from unloc_jax.metrics import frames
-from unloc_jax.metrics.segmentation import Video
+from tests.metrics.made import segments
 
 CLASSES = [f"class {i}" for i in range(10)]
 
@@ -21,53 +21,56 @@ CLASSES = [f"class {i}" for i in range(10)]
 def truth():
   """Ten videos of 100 s, each with a short and a long event."""
   rng = np.random.default_rng(0)
+  labels = [rng.choice(CLASSES, 2, replace=False) for _ in range(10)]
   return {
-    f"video_{v}": {
-      "subset": "validation",
-      "duration": 100.0,
-      "annotations": [
-        {"segment": [10.0, 14.0], "label": str(labels[0])},
-        {"segment": [40.0, 90.0], "label": str(labels[1])},
-      ],
-    }
-    for v in range(10)
-    for labels in [rng.choice(CLASSES, 2, replace=False)]
+    f"video_{v}": [(str(a), 10.0, 14.0), (str(b), 40.0, 90.0)]
+    for v, (a, b) in enumerate(labels)
   }
 
 
 def _perfect(truth):
   return {
-    video: [{**event, "score": 0.9} for event in entry["annotations"]]
-    + [{"segment": [0.0, 5.0], "label": name, "score": 0.1} for name in CLASSES]
-    for video, entry in truth.items()
+    video: [(*event, 0.9) for event in events]
+    + [(name, 0.0, 5.0, 0.1) for name in CLASSES]
+    for video, events in truth.items()
   }
 
 
 def test_perfect_detections_score_all_and_shuffled_ones_little(truth):
-  found = _perfect(truth)
-  assert localization.mean_precision(found, truth) == [100.0, 100.0]
+  found, real = segments(truth, _perfect(truth))
+  assert localization.mean_precision(found, real) == [100.0, 100.0]
   chance = localization.shuffled(found, 0)
-  assert localization.mean_precision(chance, truth)[0] < 40
-  for video, rows in found.items():
-    places = [row["segment"] for row in chance[video]]
-    assert places == [row["segment"] for row in rows]
-    labels = sorted(row["label"] for row in chance[video])
-    assert labels == sorted(row["label"] for row in rows)
+  assert localization.mean_precision(chance, real)[0] < 40
+  for video in range(len(real.videos)):
+    here = found.video == video
+    assert sorted(chance.label[here]) == sorted(found.label[here])
 
 
 def test_events_of_another_length_are_no_mistakes(truth):
-  kept, events = localization.of_length(_perfect(truth), truth, 0.0, 0.06)
-  assert all(len(entry["annotations"]) == 1 for entry in events.values())
+  found, real = segments(truth, _perfect(truth))
+  short = np.diff(real.segment)[:, 0] < 6
+  kept, events = localization.of_events(found, real, short)
+  assert len(events.segment) == 10
   assert localization.mean_precision(kept, events) == [100.0, 100.0]
-  for rows in kept.values():
-    assert [40.0, 90.0] not in [row["segment"] for row in rows]
+  assert [40.0, 90.0] not in kept.segment.tolist()
 
 
 def test_table_of_localization(tmp_path, truth):
-  (tmp_path / "predictions.json").write_text(
-    json.dumps({"results": _perfect(truth)})
-  )
-  (tmp_path / "ground_truth.json").write_text(json.dumps({"database": truth}))
+  results = {
+    video: [{"label": n, "segment": s, "score": p} for n, *s, p in rows]
+    for video, rows in _perfect(truth).items()
+  }
+  database = {
+    video: {
+      "subset": "validation",
+      "duration": 100.0,
+      "annotations": [{"label": n, "segment": s} for n, *s in events],
+    }
+    for video, events in truth.items()
+  }
+  for name, inner in (("predictions", results), ("ground_truth", database)):
+    key = "results" if inner is results else "database"
+    (tmp_path / f"{name}.json").write_text(json.dumps({key: inner}))
   title, headers, rows = localization.compare(tmp_path)
   assert "10 videos" in title
   assert rows[0][:4] == ["all events", 20, 100.0, 100.0]
@@ -79,12 +82,35 @@ def test_table_of_segmentation(tmp_path):
   truth = np.repeat([0, 2, 0, 1], [50, 4, 16, 30])
   predicted = truth.copy()
   predicted[50:52] = 0
-  video = Video("v", predicted, truth, np.zeros((100, 3)))
-  frames.write_npz(tmp_path / "predictions.npz", [video])
+  arrays = {"v/P": predicted, "v/Y": truth, "v/S": np.zeros((100, 3))}
+  np.savez(tmp_path / "predictions.npz", **arrays)
   rows = {row[0]: row[2:] for row in segmentation.compare(tmp_path).rows}
   assert rows["all frames"] == [98.0, 66.0]
   assert rows["... of 0-6% of the video"] == [50.0, 0.0]
   assert rows["... of 25-100% of the video"] == [100.0, 0.0]
+
+
+def test_table_of_moments(tmp_path):
+  """The constant (0, 1/10) is right twice, the model once."""
+  rows = [
+    {"qid": i, "vid": "v", "query": "q", "duration": 100.0, "kinds": kind}
+    for i, kind in enumerate(("where", "when", "where"))
+  ]
+  windows = [[[0, 10]], [[0, 10]], [[50, 100]]]
+  for name, key in (("ground_truth", ""), ("predictions", "pred_")):
+    lines = [
+      json.dumps({**row, f"{key}relevant_windows": window})
+      for row, window in zip(rows, windows, strict=True)
+      if not key or row["qid"] == 2
+    ]
+    (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+  table = moments.compare(tmp_path)
+  assert "1 of 3 queries" in table.title
+  found = {row[0]: row[1:3] + row[4:5] for row in table.rows}
+  third = 100 / 3
+  assert found["all queries"] == pytest.approx([3, third, 2 * third])
+  assert found["where"] == [2, 50.0, 50.0]
+  assert found["25-100% of the video"] == [1, 100.0, 0.0]
 
 
 def test_table_of_classification(tmp_path):

@@ -5,15 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.metrics.made import queries, segments
 from unloc_jax.metrics import (
+  analysis,
   detection,
   highlights,
+  matching,
   overlap,
-  pairing,
   qvhighlights,
   segmentation,
 )
-from unloc_jax.metrics.problems import Problems
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -54,49 +55,44 @@ def draw_segments(rng, number):
   return np.stack([start, start + rng.uniform(0.1, 30, number)], axis=1)
 
 
+def drawn(rng, videos, most_true, most_found):
+  """Segments of up to three classes: true ones, and detections of these."""
+  truth, found = {}, {}
+  for video in (f"v{i}" for i in range(videos)):
+    rows = draw_segments(rng, rng.integers(1, most_true)).tolist()
+    truth[video] = [(f"c{rng.integers(3)}", *row) for row in rows]
+    rows = draw_segments(rng, rng.integers(0, most_found)).tolist()
+    found[video] = [(f"c{rng.integers(3)}", *row, rng.random()) for row in rows]
+  names = {row[0] for rows in truth.values() for row in rows}
+  for video, rows in found.items():
+    found[video] = [row for row in rows if row[0] in names]
+  return truth, found, names
+
+
 @given(seeds)
 @few
 def test_detection(seed):
   rng = np.random.default_rng(seed)
-  database, results = {}, {}
-  for video in range(rng.integers(1, 6)):
-    rows = draw_segments(rng, rng.integers(1, 9)).tolist()
-    database[f"v{video}"] = {
-      "annotations": [
-        {"segment": row, "label": f"c{rng.integers(3)}"} for row in rows
-      ]
-    }
-    rows = draw_segments(rng, rng.integers(0, 25)).tolist()
-    results[f"v{video}"] = [
-      {"segment": row, "label": f"c{rng.integers(3)}", "score": rng.random()}
-      for row in rows
-    ]
-  names = {a["label"] for v in database.values() for a in v["annotations"]}
-  for rows in results.values():
-    rows[:] = [row for row in rows if row["label"] in names]
+  truth, found, names = drawn(rng, rng.integers(1, 6), 9, 25)
   thresholds = (0.3, 0.5, 0.7)
-  report = detection.evaluate(
-    {"results": results},
-    {"database": database},
-    thresholds=thresholds,
-    resamples=0,
-  )
+  pair = segments(truth, found)
+  report = detection.evaluate(*pair, thresholds=thresholds, resamples=0)
   expected = []
   for threshold in thresholds:
     by_class = []
     for name in names:
-      truth = {
-        video: [a["segment"] for a in each["annotations"] if a["label"] == name]
-        for video, each in database.items()
+      real = {
+        video: [row[1:] for row in rows if row[0] == name]
+        for video, rows in truth.items()
       }
       flat = [
-        (row["score"], video, *row["segment"])
-        for video, rows in results.items()
-        for row in rows
-        if row["label"] == name
+        (score, video, start, end)
+        for video, rows in found.items()
+        for label, start, end, score in rows
+        if label == name
       ]
       ordered = [row[1:] for row in sorted(flat, reverse=True)]
-      by_class.append(slow_ap(ordered, truth, threshold))
+      by_class.append(slow_ap(ordered, real, threshold))
     expected.append(np.mean(by_class))
   np.testing.assert_allclose(report.metrics["mAP"], expected, atol=1e-12)
 
@@ -105,20 +101,18 @@ def test_detection(seed):
 @few
 def test_moment_average_precision(seed):
   rng = np.random.default_rng(seed)
-  predictions, truth = [], []
-  for qid in range(rng.integers(1, 6)):
-    windows = draw_segments(rng, rng.integers(1, 5))
-    truth.append({"qid": qid, "relevant_windows": windows.tolist()})
-    scored = np.hstack([draw_segments(rng, 14), rng.random((14, 1))])
-    predictions.append({"qid": qid, "pred_relevant_windows": scored.tolist()})
-  paired = pairing.pair(predictions, truth, Problems())
-  found = qvhighlights.moments(paired.queries, None).precision
+  number = rng.integers(1, 6)
+  truths = [draw_segments(rng, rng.integers(1, 5)) for _ in range(number)]
+  predictions = [
+    np.hstack([draw_segments(rng, 14), rng.random((14, 1))]) for _ in truths
+  ]
+  asked = queries(truths, predictions)
+  found = qvhighlights.moments(asked, qvhighlights.RANGES["full"]).precision
   for query, row in enumerate(found):
-    listed = predictions[query]["pred_relevant_windows"][:10]
-    ordered = sorted(listed, key=lambda window: -window[2])
+    ordered = sorted(predictions[query][:10], key=lambda window: -window[2])
     flat = [(0, window[0], window[1]) for window in ordered]
-    for threshold, value in zip(qvhighlights.THRESHOLDS, row, strict=True):
-      windows = {0: truth[query]["relevant_windows"]}
+    for threshold, value in zip(overlap.THRESHOLDS, row, strict=True):
+      windows = {0: truths[query].tolist()}
       assert value == pytest.approx(slow_ap(flat, windows, threshold))
 
 
@@ -212,30 +206,9 @@ def test_frame_average_precision_is_the_area_of_steps(seed):
 @few
 def test_resampling_with_every_video_once_is_the_figure(seed):
   """The fast weighted AP agrees with the plain one."""
-  from unloc_jax.metrics import analysis, labelled, matching
-  from unloc_jax.metrics.files import Document
-
   rng = np.random.default_rng(seed)
-  database = {
-    f"v{i}": {
-      "annotations": [
-        {"segment": row, "label": f"c{rng.integers(3)}"}
-        for row in draw_segments(rng, 4).tolist()
-      ]
-    }
-    for i in range(4)
-  }
-  truth = labelled.read_truth(Document("", "", database), Problems(), "")
-  results = {
-    video: [
-      {"segment": row, "label": str(rng.choice(truth.labels)), "score": s}
-      for row, s in zip(
-        draw_segments(rng, 20).tolist(), rng.random(20), strict=True
-      )
-    ]
-    for video in database
-  }
-  found = labelled.read_detections(Document("", "", results), truth, Problems())
+  truth, found, _ = drawn(rng, 4, 5, 20)
+  found, truth = segments(truth, found)
   matched = matching.match(truth, found, (0.3, 0.5))
   once = lambda examples, resamples, seed: iter([np.ones(examples, int)])  # noqa: E731
   with pytest.MonkeyPatch.context() as patch:

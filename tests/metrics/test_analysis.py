@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from unloc_jax.annotations import BENCHMARKS, detected, pairing
+from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
-  Problems,
   analysis,
   detection,
-  files,
   qvhighlights,
   recall,
   show,
@@ -16,11 +16,14 @@ from unloc_jax.metrics import (
 
 
 @pytest.fixture(scope="module")
-def report(made):
-  return recall.evaluate(
-    files.read_rows(made / "qvh_predictions.jsonl", Problems()),
-    files.read_rows(made / "qvh_truth.jsonl", Problems()),
-  )
+def queries(made):
+  truth = made / "qvh_truth.jsonl"
+  return pairing.read(made / "qvh_predictions.jsonl", truth, Problems())[0]
+
+
+@pytest.fixture(scope="module")
+def report(queries):
+  return recall.evaluate(queries)
 
 
 def test_breakdown_by_a_string_of_the_truth(report):
@@ -79,21 +82,20 @@ def test_bootstrap_leaves_out_nan():
 
 
 def test_detection_intervals_hold_the_figure(made):
-  report = detection.evaluate(
-    files.read_json(made / "tal_predictions.json"),
-    files.read_json(made / "tal_truth.json"),
-    resamples=50,
+  found, truth, _ = detected.read(
+    made / "tal_predictions.json",
+    made / "tal_truth.json",
+    Problems(),
+    "validation",
   )
+  report = detection.evaluate(found, truth, resamples=50)
   found = report.intervals["mAP"]
   assert found.value == pytest.approx(100 * report.metrics["average_mAP"])
   assert 0.0 <= found.low <= found.value <= found.high <= 100.0
 
 
-def test_values_average_to_the_headline(made):
-  report = qvhighlights.evaluate(
-    files.read_rows(made / "qvh_predictions.jsonl", Problems()),
-    files.read_rows(made / "qvh_truth.jsonl", Problems()),
-  )
+def test_values_average_to_the_headline(queries):
+  report = qvhighlights.evaluate(queries)
   for name, column in report.values.items():
     mean = analysis.mean(column)
     shown = report.headline[name]
@@ -106,6 +108,7 @@ def test_table():
 
 
 def test_report_as_text_has_everything(report):
-  text = show.text(report, "charades_sta", resamples=20)
+  others = BENCHMARKS["charades_sta"].published
+  text = show.text(report, "charades_sta", others, resamples=20)
   for part in ("SnAG", "by length", "by kind", "scored 2 of 2", "95% low"):
     assert part in text

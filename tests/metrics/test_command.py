@@ -4,17 +4,10 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from unloc_jax.metrics import (
-  Problems,
-  files,
-  frames,
-  moments,
-  qvhighlights,
-  segmentation,
-)
+from unloc_jax.annotations import moments, reading
+from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics.__main__ import main
 
 
@@ -36,6 +29,10 @@ def fails(capsys, benchmark, predictions, truth, *more):
   assert captured.out == ""
   assert captured.err.count("\n") == 1
   return captured.err
+
+
+def write_rows(path, rows):
+  path.write_text("\n".join(json.dumps(row) for row in rows))
 
 
 def test_qvhighlights(made, tmp_path):
@@ -152,9 +149,8 @@ def test_frames_of_tacos_become_seconds(tmp_path):
   path = tmp_path / "tacos.json"
   entry = {"timestamps": [[0, 50]], "sentences": ["cut"], "fps": 25.0}
   path.write_text(json.dumps({"s1.avi": {**entry, "num_frames": 250}}))
-  row = moments.read_ground_truth(path, Problems()).rows[0]
-  assert row["relevant_windows"] == [[0.0, 2.0]]
-  assert row["duration"] == 10.0
+  (row,) = moments.read_truth(path, Problems())
+  assert (row.windows, row.duration) == ([[0.0, 2.0]], 10.0)
 
 
 def test_detection(made, tmp_path, capsys):
@@ -252,26 +248,6 @@ def test_text_folders(tmp_path):
   assert run(tmp_path, "segmentation", predicted, truth)["acc_frames"] == 75.0
 
 
-def test_written_frames_are_read_again(tmp_path):
-  rng = np.random.default_rng(0)
-  videos = [
-    segmentation.Video(
-      f"a/{i}",
-      rng.integers(0, 3, 9),
-      rng.integers(0, 3, 9),
-      rng.random((9, 3)),
-      2.0,
-    )
-    for i in range(3)
-  ]
-  path = tmp_path / "frames.npz"
-  frames.write_npz(path, videos)
-  before = segmentation.evaluate(videos).metrics
-  found = run(tmp_path, "segmentation", path, path)
-  assert {name: found[name] for name in before} == before
-  assert list(tmp_path.glob(".*")) == []
-
-
 def test_matlab_of_one_video_and_of_equal_lengths(tmp_path):
   scipy_io = pytest.importorskip("scipy.io")
   path = tmp_path / "one.mat"
@@ -344,10 +320,11 @@ def test_files_that_are_not_there_or_not_that(made, tmp_path, capsys):
 
 def test_a_row_without_windows_among_others(made, tmp_path, capsys):
   truth = made / "qvh_truth.jsonl"
-  rows = files.read_rows(made / "qvh_predictions.jsonl", Problems()).rows
+  given = reading.read_rows(made / "qvh_predictions.jsonl", Problems())
+  rows = [row for _, row in given]
   del rows[1]["pred_relevant_windows"]
   path = tmp_path / "rows.jsonl"
-  files.write_rows(path, rows)
+  write_rows(path, rows)
   complaint = f"{path}:2: 2: no `pred_relevant_windows`"
   assert complaint in fails(capsys, "qvhighlights", path, truth)
   found = run(tmp_path, "qvhighlights", path, truth, "--lenient")
@@ -355,41 +332,16 @@ def test_a_row_without_windows_among_others(made, tmp_path, capsys):
   # Rows which only have saliency scores are a submission of their own.
   for row in rows:
     row.pop("pred_relevant_windows", None)
-  files.write_rows(path, rows)
+  write_rows(path, rows)
   found = run(tmp_path, "qvhighlights", path, truth)
   assert list(found) == ["brief", *(k for k in found if k[:3] == "HL-")]
 
 
-def test_lists_keep_line_numbers(tmp_path):
+def test_lists_say_which_entry(made, tmp_path, capsys):
   path = tmp_path / "rows.json"
-  path.write_text('[\n{"qid": 1},\n\n{"qid": 2}]\n')
-  rows = files.read_rows(path, Problems())
-  assert [row["qid"] for row in rows.rows] == [1, 2]
-  assert list(rows.lines) == [2, 4]
-
-
-def test_written_rows_score_the_same(made, tmp_path):
-  """What `evaluate` has in memory, NumPy's float32 included, and its file."""
-  truth = files.read_rows(made / "qvh_truth.jsonl", Problems())
-  rng = np.random.default_rng(0)
-  rows = []
-  for row in truth.rows:
-    windows = rng.uniform(0, 10, (5, 3)).astype(np.float32)
-    windows[:, 1] += windows[:, 0]
-    saliency = rng.normal(size=10).astype(np.float32)
-    rows.append(
-      {
-        "qid": row["qid"],
-        "pred_relevant_windows": windows,
-        "pred_saliency_scores": list(saliency),
-      }
-    )
-  before = qvhighlights.evaluate(rows, truth).metrics
-  path = tmp_path / "submission.jsonl"
-  files.write_rows(path, rows)
-  found = run(tmp_path, "qvhighlights", path, made / "qvh_truth.jsonl")
-  assert found == before
-  assert list(tmp_path.glob(".*")) == []
+  path.write_text('[{"qid": 1, "pred_relevant_windows": []},\n\n {"qid": 9}]')
+  complaint = fails(capsys, "qvhighlights", path, made / "qvh_truth.jsonl")
+  assert f"{path}[1]: 9: not a query of the ground truth" in complaint
 
 
 @pytest.mark.parametrize(
@@ -405,7 +357,7 @@ def test_written_rows_score_the_same(made, tmp_path):
 )
 def test_complaints_about_frames(made, tmp_path, capsys, row, what):
   path = tmp_path / "frames.jsonl"
-  files.write_rows(path, [row])
+  write_rows(path, [row])
   complaint = fails(capsys, "segmentation", path, made / "frames_truth.jsonl")
   assert complaint.startswith(f"error: {path}:1: ")
   assert what in complaint

@@ -6,14 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from unloc_jax.metrics import (
-  Problems,
-  detection,
-  files,
-  frames,
-  qvhighlights,
-  segmentation,
-)
+from unloc_jax.annotations import BENCHMARKS, detected, frames, moments
+from unloc_jax.annotations.arrays import QueryMoments
+from unloc_jax.annotations.reading import Problems
+from unloc_jax.metrics import detection, qvhighlights, segmentation
 from unloc_jax.metrics.__main__ import main
 
 QVH = {
@@ -52,53 +48,52 @@ def test_qvhighlights_file_is_the_official_one(
 def test_qvhighlights_test_truth_scores_itself(shared):
   """The released test split is read, and perfect predictions are perfect."""
   truth = shared / "data/annotations/qvhighlights/highlight_test_with_gt.jsonl"
-  rows = files.read_rows(truth, Problems())
   perfect = []
-  for row in rows.rows:
-    windows = [[*window, 1.0] for window in row["relevant_windows"]]
-    perfect.append({"qid": row["qid"], "pred_relevant_windows": windows})
-  report = qvhighlights.evaluate(perfect, rows)
+  for row in moments.read_truth(truth, Problems()):
+    windows = np.array(row.windows, float)
+    scored = np.column_stack([windows, np.ones(len(windows))])
+    perfect.append(QueryMoments(row.id, windows, scored))
+  report = qvhighlights.evaluate(perfect)
   assert report.expected == 1542
   assert report.metrics["brief"]["MR-full-R1@0.7"] == 100.0
   # Beyond ten windows of a query no prediction counts.
   assert 99.5 < report.metrics["brief"]["MR-full-mAP"] <= 100.0
 
 
-def with_ties_broken(document, seed):
+@pytest.fixture(scope="module")
+def thumos(evaluators):
+  folder = evaluators / "derived_tal"
+  found, truth, _ = detected.read(
+    folder / "thumos14_test_pred.json",
+    folder / "thumos14_test_gt.json",
+    Problems(),
+    "test",
+  )
+  return found, truth
+
+
+def score_thumos(found, truth):
+  tiou = BENCHMARKS["thumos14"].tiou
+  return detection.evaluate(found, truth, thresholds=tiou, resamples=0)
+
+
+def with_ties_broken(found, seed):
   """The same detections, equal scores put in some order by 1e-12 of noise."""
-  rng = np.random.default_rng(seed)
-  results = {
-    video: [
-      {**row, "score": row["score"] * (1 + 1e-12 * rng.random())}
-      for row in rows
-    ]
-    for video, rows in document.value["results"].items()
-  }
-  return dataclasses.replace(document, value={"results": results})
+  noise = 1e-12 * np.random.default_rng(seed).random(len(found.score))
+  return dataclasses.replace(found, score=found.score * (1 + noise))
 
 
-def test_thumos14(evaluators):
+def test_thumos14(evaluators, thumos):
   """Official figures, as near as the official script's own tie order lets.
 
   It sorts equal scores as NumPy's unstable sort does on its processor, so its
   mAP is one of many; ours must be within their range of it.
   """
-  folder = evaluators / "derived_tal"
-  expected = json.loads((folder / "thumos14_test_expected.json").read_text())
-  predictions = files.read_json(folder / "thumos14_test_pred.json")
-  truth = files.read_json(folder / "thumos14_test_gt.json")
-
-  def score(document):
-    return detection.evaluate(
-      document,
-      truth,
-      thresholds=detection.THUMOS14,
-      subset="test",
-      resamples=0,
-    )
-
-  report = score(predictions)
-  orders = [score(with_ties_broken(predictions, seed)) for seed in range(6)]
+  found, truth = thumos
+  path = evaluators / "derived_tal" / "thumos14_test_expected.json"
+  expected = json.loads(path.read_text())
+  report = score_thumos(found, truth)
+  orders = [score_thumos(with_ties_broken(found, i), truth) for i in range(6)]
   for convention in ("official_activitynet", "actionformer"):
     for name in ("mAP", "average_mAP"):
       of_orders = [np.array(r.metrics[convention][name]) for r in orders]
@@ -115,26 +110,22 @@ def test_thumos14(evaluators):
   assert (report.seen, report.expected) == (210, 210)
 
 
-def test_thumos14_in_any_order_of_lines(evaluators):
+def test_thumos14_in_any_order_of_lines(evaluators, thumos, tmp_path):
+  """Videos, segments and detections turned round: the same figures."""
   folder = evaluators / "derived_tal"
-  predictions = files.read_json(folder / "thumos14_test_pred.json")
-  truth = files.read_json(folder / "thumos14_test_gt.json")
-  found = [
-    detection.evaluate(
-      each, truth, thresholds=detection.THUMOS14, subset="test", resamples=0
-    ).metrics
-    for each in (predictions, reversed_lines(predictions))
-  ]
-  assert found[0]["official_activitynet"] == found[1]["official_activitynet"]
-
-
-def reversed_lines(document):
-  """The same file, its videos and their detections in the other order."""
-  results = {
-    video: rows[::-1]
-    for video, rows in reversed(document.value["results"].items())
-  }
-  return dataclasses.replace(document, value={"results": results})
+  for name, inner in (("pred", "results"), ("gt", "database")):
+    record = json.loads((folder / f"thumos14_test_{name}.json").read_text())
+    turned = {}
+    for video, entry in reversed(record[inner].items()):
+      if name == "gt":
+        turned[video] = {**entry, "annotations": entry["annotations"][::-1]}
+      else:
+        turned[video] = entry[::-1]
+    (tmp_path / name).write_text(json.dumps({inner: turned}))
+  found, truth, _ = detected.read(
+    tmp_path / "pred", tmp_path / "gt", Problems(), "test"
+  )
+  assert score_thumos(found, truth).metrics == score_thumos(*thumos).metrics
 
 
 def test_mmaction2(evaluators, tmp_path, capsys):

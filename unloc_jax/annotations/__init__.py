@@ -1,4 +1,9 @@
-"""Official annotation files, read into one common form."""
+"""Official annotation and submission files: the only readers there are.
+
+`benchmark(name).read(place)` reads a benchmark's annotations for a dataset;
+`pairing.read`, `detected.read` and `frames.read` read a submission beside the
+annotations it answers, as the arrays that `unloc_jax.metrics` scores.
+"""
 
 from unloc_jax.annotations.benchmarks import (
   BENCHMARKS,
@@ -6,11 +11,8 @@ from unloc_jax.annotations.benchmarks import (
   Official,
   benchmark,
 )
-from unloc_jax.annotations.common import (
-  AnnotationError,
-  AnnotationSet,
-  SplitNotes,
-)
+from unloc_jax.annotations.reading import AnnotationError
+from unloc_jax.annotations.records import AnnotationSet, SplitNotes
 
 __all__ = [
   "BENCHMARKS",

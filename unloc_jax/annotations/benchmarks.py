@@ -1,17 +1,11 @@
-"""The benchmarks, as values: who reads them, and what they should hold."""
+"""The benchmarks, as values: who reads them, what they hold, how they score."""
 
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
 
-from unloc_jax.annotations import (
-  captions,
-  common,
-  custom,
-  detection,
-  kinetics,
-  moments,
-)
+from unloc_jax.annotations import custom, detection, kinetics, moments
+from unloc_jax.annotations.records import AnnotationSet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +33,37 @@ class Benchmark:
     read: Reads its annotation files from a folder, or from one file.
     official: Split -> published counts.
     class_count: Published number of classes, None for captions.
+    metric: Module of `unloc_jax.metrics` that scores it, "" for none.
+    subset: What its files call the videos that are scored.
+    tiou: Thresholds of detection; () for ActivityNet's.
+    published: System -> figure -> percent, what others report.
+    also: Another name of it on the command line.
   """
 
   name: str
   title: str
-  read: Callable[[pathlib.Path], common.AnnotationSet]
+  read: Callable[[pathlib.Path], AnnotationSet]
   official: Mapping[str, Official] = dataclasses.field(default_factory=dict)
   class_count: int | None = None
+  metric: str = ""
+  subset: str = ""
+  tiou: tuple[float, ...] = ()
+  published: Mapping[str, Mapping[str, float]] = dataclasses.field(
+    default_factory=dict
+  )
+  also: str = ""
 
 
 def _same(count: int) -> tuple[int, int]:
   return count, count
 
 
+def _figures(names: str, *values: float) -> dict[str, float]:
+  return dict(zip(names.split(), values, strict=True))
+
+
+_RECALLS = "R1@0.5 R1@0.7 R5@0.5 R5@0.7"
+_PRECISIONS = "mAP@0.5 mAP@0.75 mAP@0.95 mAP"
 _QVH_NOTE = (
   "the paper counts 10,310 queries in all, 7,218 / 1,550 / 1,542; one less"
   " a split is the number of newlines in files that end without one"
@@ -67,11 +79,15 @@ BENCHMARKS: dict[str, Benchmark] = {
     Benchmark(
       "anet_captions",
       "ActivityNet Captions",
-      captions.read,
+      moments.read_captions,
       {
         "train": Official(_same(10_009), _same(37_421)),
         "val": Official(_same(4_917), _same(17_505)),
         "test": Official(_same(4_885), _same(17_031)),
+      },
+      metric="recall",
+      published={
+        "SnAG (C3D), val_2": _figures(_RECALLS, 47.4, 29.9, 82.6, 63.3)
       },
     ),
     Benchmark(
@@ -84,7 +100,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
         "test": Official(queries=_same(3_720)),
       },
+      metric="recall",
+      published={"SnAG (I3D)": _figures(_RECALLS, 65.2, 46.3, 93.0, 73.1)},
     ),
+    Benchmark("tacos", "TACoS", moments.read_captions, metric="recall"),
     Benchmark(
       "qvhighlights",
       "QVHighlights",
@@ -93,6 +112,15 @@ BENCHMARKS: dict[str, Benchmark] = {
         "train": Official(queries=(7_217, 7_218), note=_QVH_NOTE),
         "val": Official(queries=(1_549, 1_550), note=_QVH_NOTE),
         "test": Official(queries=(1_541, 1_542), note=_QVH_NOTE),
+      },
+      metric="qvhighlights",
+      published={
+        "R2-Tuning": {
+          "MR-full-R1@0.5": 67.7,
+          "MR-full-R1@0.7": 51.9,
+          "MR-full-mAP": 47.9,
+          "HL-min-VeryGood-mAP": 39.5,
+        }
       },
     ),
     Benchmark(
@@ -104,6 +132,17 @@ BENCHMARKS: dict[str, Benchmark] = {
         "val": Official(_same(4_926), note=_MISSING_NOTE),
       },
       class_count=200,
+      metric="detection",
+      subset="validation",
+      published={
+        "AdaTAD VideoMAE-L, no external classifier": _figures(
+          _PRECISIONS, 59.0, 40.0, 9.2, 39.2
+        ),
+        "ActionFormer (TSP, external scores)": _figures(
+          _PRECISIONS, 54.7, 37.8, 8.4, 36.6
+        ),
+      },
+      also="anet_tal",
     ),
     Benchmark(
       "coin",
@@ -117,6 +156,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         "test": Official(_same(2_797)),
       },
       class_count=778,
+      metric="detection",
+      subset="testing",
     ),
     Benchmark(
       "thumos14",
@@ -131,6 +172,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
       },
       class_count=20,
+      metric="detection",
+      subset="test",
+      tiou=(0.3, 0.4, 0.5, 0.6, 0.7),
     ),
     Benchmark("kinetics400", "Kinetics-400", kinetics.read, class_count=400),
     Benchmark("kinetics600", "Kinetics-600", kinetics.read, class_count=600),
@@ -142,8 +186,9 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 def benchmark(name: str) -> Benchmark:
   """Returns a benchmark by name. Raises ValueError listing the names."""
-  if name not in BENCHMARKS:
-    raise ValueError(
-      f"--dataset {name}: not known; choose from {', '.join(BENCHMARKS)}"
-    )
-  return BENCHMARKS[name]
+  for each in BENCHMARKS.values():
+    if name in (each.name, each.also) and name:
+      return each
+  raise ValueError(
+    f"--dataset {name}: not known; choose from {', '.join(BENCHMARKS)}"
+  )

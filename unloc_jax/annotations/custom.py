@@ -1,13 +1,21 @@
 """Your own videos: JSONL, one video a line; or CSV, one segment a line."""
 
-import csv
 import pathlib
 from typing import Any
 
-from unloc_jax.annotations import common
+from unloc_jax.annotations import reading
+from unloc_jax.annotations.drafts import VideoDraft, split_name
+from unloc_jax.annotations.reading import AnnotationError, Place, Problems
+from unloc_jax.annotations.records import (
+  AnnotationSet,
+  SplitNotes,
+  VideoAnnotation,
+)
+
+_SEGMENT = ("start", "end", "text")
 
 
-def read(place: pathlib.Path) -> common.AnnotationSet:
+def read(place: pathlib.Path) -> AnnotationSet:
   """Reads {"video", "duration"?, "split"?, "segments": [...]} lines.
 
   A segment is {"start", "end", "text"}; other keys are kept. Segments of a
@@ -16,10 +24,10 @@ def read(place: pathlib.Path) -> common.AnnotationSet:
   train.jsonl is `train`, and a file of another name the split of that name;
   a single file is `train`.
   """
-  result = common.AnnotationSet()
+  result = AnnotationSet()
   paths = _files(place)
   for path in paths:
-    split = common.split_name(path.stem)
+    split = split_name(path.stem)
     if len(paths) == 1 and split not in ("train", "val", "test"):
       split = "train"
     result.merge(_read_file(path, split))
@@ -30,95 +38,60 @@ def _files(place: pathlib.Path) -> list[pathlib.Path]:
   if place.is_file():
     return [place]
   found = [*place.glob("*.jsonl"), *place.glob("*.csv")]
-  return sorted(found) or common.files_of(place, "*.jsonl")
+  return sorted(found) or reading.files_of(place, "*.jsonl")
 
 
-def _read_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
-  result = common.AnnotationSet(files=[path])
+def _read_file(path: pathlib.Path, split: str) -> AnnotationSet:
+  result = AnnotationSet(files=[path])
   result.notes(split)
   seen: set[tuple[str, str]] = set()
-  rows = _csv_rows(path) if path.suffix == ".csv" else _jsonl_rows(path)
-  for where, row in rows:
-    own = split
-    if row.get("split"):
-      own = common.split_name(str(row["split"]))
+  is_table = path.suffix.lower() == ".csv"
+  rows = _table(path) if is_table else reading.read_rows(path, Problems())
+  for place, row in rows:
+    own = split_name(str(row["split"])) if row.get("split") else split
     notes = result.notes(own)
     name = row.get("video")
     if not isinstance(name, str) or not name.strip():
-      raise common.AnnotationError(f"{where}: 'video' must be a path")
+      raise AnnotationError(f"{place}: 'video' must be a path; correct it")
     name = name.strip()
     if (own, name) in seen:
       notes.dropped["duplicate video id"] += 1
-      notes.notes.append(f"{name}: again at {where}; the first is kept")
+      notes.notes.append(f"{name}: again at {place}; the first is kept")
       continue
     seen.add((own, name))
-    result.videos.append(_video(name, own, row, notes, where))
+    result.videos.append(_video(name, own, row, notes, place))
   return result
 
 
 def _video(
-  name: str,
-  split: str,
-  row: dict[str, Any],
-  notes: common.SplitNotes,
-  where: str,
-) -> Any:
+  name: str, split: str, row: reading.Row, notes: SplitNotes, place: Place
+) -> VideoAnnotation:
   """Reads one video."""
   segments = row.get("segments")
   if not isinstance(segments, list):
-    raise common.AnnotationError(f"{where}: 'segments' must be a list")
-  duration = row.get("duration")
-  draft = common.VideoDraft(name, split, duration, notes, path=name)
+    raise AnnotationError(f"{place}: 'segments' must be a list; correct it")
+  draft = VideoDraft(name, split, row.get("duration"), notes, path=name)
   windows: dict[str, list[Any]] = {}
   rests: dict[str, dict[str, Any]] = {}
   for segment in segments:
-    common.require(segment, ("start", "end", "text"), where)
+    reading.require(segment, _SEGMENT, place)
     text = segment["text"] if isinstance(segment["text"], str) else ""
     windows.setdefault(text, []).append([segment["start"], segment["end"]])
-    rests.setdefault(
-      text,
-      {
-        key: value
-        for key, value in segment.items()
-        if key not in ("start", "end", "text")
-      },
-    )
+    rest = {key: segment[key] for key in segment if key not in _SEGMENT}
+    rests.setdefault(text, rest)
   for i, (text, spans) in enumerate(windows.items()):
     draft.add(f"{name}#{i}", text, spans, rests[text])
   return draft.done()
 
 
-def _jsonl_rows(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
-  rows = []
-  for number, row in common.read_lines(path):
-    where = f"{path}, line {number}"
-    if row is None:
-      raise common.AnnotationError(
-        f'{where}: not an object {{"video": ..., "segments": [...]}}'
-      )
-    rows.append((where, row))
-  return rows
-
-
-def _csv_rows(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+def _table(path: pathlib.Path) -> list[tuple[Place, reading.Row]]:
   """Groups the lines of a CSV by video, in order of appearance."""
-  videos: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
-  with path.open(encoding="utf-8-sig", newline="") as file:
-    for number, row in enumerate(csv.DictReader(file), 2):
-      where = f"{path}, line {number}"
-      common.require(row, ("video", "start", "end", "text"), where)
-      split = row["split"] if row.get("split") else ""
-      key = (split, row["video"])
-      if key not in videos:
-        first: dict[str, Any] = {
-          "video": row["video"],
-          "segments": [],
-          "split": split,
-        }
-        if row.get("duration"):
-          first["duration"] = row["duration"]
-        videos[key] = (where, first)
-      videos[key][1]["segments"].append(
-        {name: row[name] for name in ("start", "end", "text")}
-      )
+  videos: dict[tuple[str, str], tuple[Place, reading.Row]] = {}
+  for place, row in reading.read_csv(path, ("video", *_SEGMENT)):
+    split = row.get("split", "")
+    first = {"video": row["video"], "segments": [], "split": split}
+    if row.get("duration"):
+      first["duration"] = row["duration"]
+    _, video = videos.setdefault((split, row["video"]), (place, first))
+    video["segments"].append({name: row[name] for name in _SEGMENT})
   return list(videos.values())

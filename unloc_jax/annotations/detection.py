@@ -1,104 +1,183 @@
 """Action localization: ActivityNet 1.3, THUMOS14 and COIN.
 
-All three are {"database": {video: {"subset", annotations}}} with small turns.
+All three are {"database": {video: {"subset", "duration", annotations}}} with
+small turns, of which `Database` knows.
 """
 
-import csv
+import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unloc_jax.annotations import common
-from unloc_jax.annotations.records import VideoAnnotation
+from unloc_jax.annotations import reading
+from unloc_jax.annotations.drafts import VideoDraft, split_name
+from unloc_jax.annotations.reading import AnnotationError, Document
+from unloc_jax.annotations.records import AnnotationSet, VideoAnnotation
 
-Database = dict[str, dict[str, Any]]
-
-
-def read_anet(place: pathlib.Path) -> common.AnnotationSet:
-  """Reads ActivityNet 1.3: the official JSON, or BSN's pair of files."""
-  path = _database_file(place, "*activity*net*.json", "*anno_action.json")
-  record = common.read_json(path)
-  result = common.AnnotationSet(files=[path])
-  if isinstance(record, dict) and "database" not in record:
-    database = _bsn_database(record, path, result)
-  else:
-    database = _database(record, path)
-  result.classes = _class_names(database, _leaves(record))
-  return _read_labelled(database, record, path, result)
+Entries = dict[str, dict[str, Any]]
 
 
-def read_thumos14(place: pathlib.Path) -> common.AnnotationSet:
-  """Reads THUMOS14 as one JSON; its validation videos are those to train on."""
-  path = _database_file(place, "*thumos*.json", "*.json")
-  record = common.read_json(path)
-  database = _database(record, path)
-  subsets = {str(entry["subset"]).lower() for entry in database.values()}
-  if "train" not in subsets and "training" not in subsets:
-    # The untrimmed training videos of THUMOS14 are its validation set.
-    for entry in database.values():
-      if common.split_name(str(entry["subset"])) == "val":
-        entry["subset"] = "train"
-  result = common.AnnotationSet(files=[path])
-  result.classes = _class_names(database, [])
-  return _read_labelled(database, record, path, result)
+@dataclasses.dataclass(frozen=True)
+class Database:
+  """An annotation file of videos.
+
+  Attributes:
+    document: The file.
+    entries: Video -> {"subset"?, "duration"?, "annotations"?: list, ...}, by
+      these keys whatever the file calls them.
+    files: The file and what was read beside it.
+  """
+
+  document: Document
+  entries: Entries
+  files: list[pathlib.Path]
 
 
-def read_coin(place: pathlib.Path) -> common.AnnotationSet:
-  """Reads COIN.json: the classes are the steps, by their own id."""
-  path = _database_file(place, "*COIN*.json", "*coin*.json")
-  record = common.read_json(path)
-  database = _database(record, path, annotations="annotation")
-  result = common.AnnotationSet(files=[path])
-  labels: dict[int, str] = _coin_taxonomy(path.parent, result)
-  for video_id, entry in database.items():
-    for item in entry["annotation"]:
-      common.require(item, ("id", "label"), f"{path}, {video_id}")
-      labels.setdefault(_step(item, f"{path}, {video_id}"), item["label"])
-  steps = sorted(labels)
-  result.classes = [labels[step] for step in steps]
-  index = {step: i for i, step in enumerate(steps)}
-  for video_id, entry in database.items():
-    notes = result.notes(common.split_name(str(entry["subset"])))
-    draft = _draft(video_id, entry, notes)
-    pairs = [
-      (int(item["id"]), _field(item, "segment")) for item in entry["annotation"]
-    ]
-    rest: dict[str, Any] = {
-      key: entry[key] for key in ("class", "recipe_type") if key in entry
-    }
-    common.class_queries(
-      draft,
-      pairs,
-      index,
-      result.classes,
-      {step: {"step": step, **rest} for step, _ in pairs},
+def read_database(path: reading.Path) -> Database:
+  """Reads annotations of ActivityNet's form, COIN's or BSN's.
+
+  Raises:
+    AnnotationError: The file is none of those.
+  """
+  document = reading.read_json(path)
+  files = [pathlib.Path(path)]
+  bare = document.value
+  if isinstance(bare, dict) and isinstance(bare.get("database"), dict):
+    bare = bare["database"]
+  if not isinstance(bare, dict):
+    raise AnnotationError(
+      f"{document.place()}: expected an object of videos; give the benchmark's"
+      " annotation file"
     )
+  entries: Entries = {}
+  for video, entry in bare.items():
+    reading.require(entry, (), document.place(video), video)
+    listed = entry.get("annotations", entry.get("annotation"))
+    rest = {"annotations": listed} if isinstance(listed, list) else {}
+    entries[video] = {**entry, **rest}
+  subsets = files[0].parent / "video_info_new.csv"
+  known = any("subset" in entry for entry in entries.values())
+  if not known and subsets.is_file():
+    files.append(subsets)
+    entries = _with_subsets(entries, subsets)
+  return Database(document, entries, files)
+
+
+def _with_subsets(entries: Entries, path: pathlib.Path) -> Entries:
+  """Adds the subsets of BSN's table to BSN's {"v_ID": {...}}."""
+  rows = reading.read_csv(path, ("video", "subset"))
+  subsets = {row["video"]: row["subset"] for _, row in rows}
+  whole: Entries = {}
+  for name, entry in entries.items():
+    if name not in subsets:
+      raise AnnotationError(f"{path}: no line for {name}; add it")
+    length = entry.get("duration", entry.get("duration_second"))
+    added = {"subset": subsets[name], "duration": length}
+    whole[name.removeprefix("v_")] = {**entry, **added}
+  return whole
+
+
+def read_anet(place: pathlib.Path) -> AnnotationSet:
+  """Reads ActivityNet 1.3: the official JSON, or BSN's pair of files."""
+  path = _one_file(place, "*activity*net*.json", "*anno_action.json")
+  database = _checked(path)
+  return _labelled(database, _leaves(database.document.value))
+
+
+def read_thumos14(place: pathlib.Path) -> AnnotationSet:
+  """Reads THUMOS14 as one JSON; its validation videos are those to train on."""
+  database = _checked(_one_file(place, "*thumos*.json"))
+  entries = database.entries.values()
+  if "train" not in {split_name(str(entry["subset"])) for entry in entries}:
+    # The untrimmed training videos of THUMOS14 are its validation set.
+    for entry in entries:
+      if split_name(str(entry["subset"])) == "val":
+        entry["subset"] = "train"
+  return _labelled(database, [])
+
+
+def read_coin(place: pathlib.Path) -> AnnotationSet:
+  """Reads COIN.json: the classes are the steps, by their own id."""
+  path = _one_file(place, "*COIN*.json", "*coin*.json")
+  database = _checked(path)
+  labels: dict[int, str] = {}
+  for table in sorted(path.parent.glob("*taxonomy*.csv")):
+    for _, row in reading.read_csv(table, ()):
+      if "action_id" in row and "action_label" in row:
+        labels[int(row["action_id"])] = row["action_label"]
+    database.files.append(table)
+  for video, entry in database.entries.items():
+    where = database.document.place(video)
+    for item in entry["annotations"]:
+      reading.require(item, ("id", "label"), where, video)
+      labels.setdefault(step_of(item, where), item["label"])
+  steps = sorted(labels)
+  index = {step: i for i, step in enumerate(steps)}
+  result = AnnotationSet(files=database.files)
+  result.classes = [labels[step] for step in steps]
+  for video, entry in database.entries.items():
+    draft = _draft(video, entry, result)
+    pairs = [(int(i["id"]), i.get("segment")) for i in entry["annotations"]]
+    more = {key: entry[key] for key in ("class", "recipe_type") if key in entry}
+    extra = {step: {"step": step, **more} for step, _ in pairs}
+    draft.add_classes(pairs, index, result.classes, extra)
     result.videos.append(draft.done())
-  common.note_repeated(record["database"], next(iter(result.splits.values())))
+  _note_repeated(result, database)
   return result
 
 
-def _read_labelled(
-  database: Database,
-  record: Any,
-  path: pathlib.Path,
-  result: common.AnnotationSet,
-) -> common.AnnotationSet:
-  """Reads videos whose annotations are {"segment", "label"}."""
+def step_of(item: Mapping[str, Any], where: object) -> int:
+  """Returns COIN's id of a step. Raises AnnotationError if it is no number."""
+  try:
+    return int(item["id"])
+  except (KeyError, TypeError, ValueError, OverflowError) as error:
+    raise AnnotationError(
+      f"{where}: step id {item.get('id')!r} is not a number; correct it"
+    ) from error
+
+
+def _checked(path: pathlib.Path) -> Database:
+  """Reads a database of which every video has a subset."""
+  database = read_database(path)
+  if not database.entries:
+    raise AnnotationError(f"{path}: 'database' holds no videos; fetch it again")
+  for video, entry in database.entries.items():
+    place = database.document.place(video)
+    reading.require(entry, ("subset",), place, video)
+    # The official test subset has an empty list, other copies none at all.
+    entry.setdefault("annotations", [])
+    if not isinstance(entry["annotations"], list):
+      raise AnnotationError(
+        f"{place}: {video}: 'annotations' must be a list; correct the file"
+      )
+  return database
+
+
+def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
+  """Reads videos whose annotations are {"segment", "label"}.
+
+  Args:
+    database: The file.
+    listed: Classes it lists; they count if they cover the labels.
+  """
+  result = AnnotationSet(files=database.files)
+  for video, entry in database.entries.items():
+    for item in entry["annotations"]:
+      place = database.document.place(video)
+      reading.require(item, ("segment", "label"), place, video)
+  entries = database.entries.values()
+  labels = {str(i["label"]) for entry in entries for i in entry["annotations"]}
+  result.classes = sorted(listed if labels <= set(listed) else labels)
   index = {name: i for i, name in enumerate(result.classes)}
   bare: dict[str, int] = {}
-  for video_id, entry in database.items():
-    split = common.split_name(str(entry["subset"]))
+  for video, entry in database.entries.items():
     if not entry["annotations"]:
-      bare[split] = bare.setdefault(split, 0) + 1
+      split = split_name(str(entry["subset"]))
+      bare[split] = bare.get(split, 0) + 1
       continue
-    notes = result.notes(split)
-    draft = _draft(video_id, entry, notes)
-    pairs = []
-    for item in entry["annotations"]:
-      common.require(item, ("segment", "label"), f"{path}, {video_id}")
-      pairs.append((item["label"], item["segment"]))
-    common.class_queries(draft, pairs, index, result.classes)
+    draft = _draft(video, entry, result)
+    pairs = [(str(i["label"]), i["segment"]) for i in entry["annotations"]]
+    draft.add_classes(pairs, index, result.classes)
     result.videos.append(draft.done())
   for split, count in bare.items():
     result.notes(split).notes.append(
@@ -110,9 +189,14 @@ def _read_labelled(
     )
     if not notes.videos:
       notes.notes.append("nothing of this split is annotated")
-  if isinstance(record, dict) and "database" in record:
-    common.note_repeated(record["database"], next(iter(result.splits.values())))
+  _note_repeated(result, database)
   return result
+
+
+def _note_repeated(result: AnnotationSet, database: Database) -> None:
+  twice = [v for v in database.document.repeated if v in database.entries]
+  if twice:
+    result.note_repeated(twice, next(iter(result.splits)))
 
 
 def _conventions(videos: Iterable[VideoAnnotation]) -> str:
@@ -129,120 +213,33 @@ def _conventions(videos: Iterable[VideoAnnotation]) -> str:
 
 
 def _draft(
-  video_id: str, entry: dict[str, Any], notes: common.SplitNotes
-) -> common.VideoDraft:
-  return common.VideoDraft(
-    video_id,
-    common.split_name(str(entry["subset"])),
-    _field(entry, "duration"),
-    notes,
-  )
+  video: str, entry: Mapping[str, Any], result: AnnotationSet
+) -> VideoDraft:
+  split = split_name(str(entry["subset"]))
+  notes = result.notes(split)
+  return VideoDraft(video, split, entry.get("duration"), notes)
 
 
-def _field(record: dict[str, Any], key: str) -> Any:
-  return record.get(key)
-
-
-def _step(item: dict[str, Any], where: str) -> int:
-  try:
-    return int(item["id"])
-  except (TypeError, ValueError) as error:
-    raise common.AnnotationError(
-      f"{where}: step id {item['id']!r} is not a number"
-    ) from error
-
-
-def _database(
-  record: Any, path: pathlib.Path, annotations: str = "annotations"
-) -> Database:
-  """Returns the checked database of an official file."""
-  common.require(record, ("database",), str(path))
-  database = record["database"]
-  if not isinstance(database, dict) or not database:
-    raise common.AnnotationError(f"{path}: 'database' holds no videos")
-  for video_id, entry in database.items():
-    common.require(entry, ("subset",), f"{path}, {video_id}")
-    # The official test subset has an empty list, other copies none at all.
-    entry.setdefault(annotations, [])
-  return database
-
-
-def _class_names(database: Database, listed: list[str]) -> list[str]:
-  """Returns the listed classes if they cover the labels, else the labels."""
-  labels = {
-    str(item["label"])
-    for entry in database.values()
-    for item in entry["annotations"]
-    if "label" in item
-  }
-  return sorted(listed if labels <= set(listed) else labels)
-
-
-def _leaves(record: Any) -> list[str]:
+def _leaves(record: Mapping[str, Any]) -> list[str]:
   """Returns the classes of ActivityNet's taxonomy: nodes nobody descends."""
-  taxonomy = _field(record, "taxonomy") if isinstance(record, dict) else None
+  taxonomy = record.get("taxonomy")
   if not isinstance(taxonomy, list):
     return []
-  parents = {node["parentId"] for node in taxonomy if "parentId" in node}
+  parents = {node.get("parentId") for node in taxonomy}
   return [
     node["nodeName"]
     for node in taxonomy
-    if "nodeName" in node and _field(node, "nodeId") not in parents
+    if "nodeName" in node and node.get("nodeId") not in parents
   ]
 
 
-def _bsn_database(
-  record: dict[str, Any], path: pathlib.Path, result: common.AnnotationSet
-) -> Database:
-  """Returns BSN's {"v_ID": {"duration_second", ...}} in the official form."""
-  info = path.parent / "video_info_new.csv"
-  if not info.is_file():
-    raise common.AnnotationError(
-      f"{path}: has no 'database'; BSN's form needs {info.name} beside it"
-    )
-  with info.open(encoding="utf-8", newline="") as file:
-    subsets = {row["video"]: row["subset"] for row in csv.DictReader(file)}
-  result.files.append(info)
-  database: Database = {}
-  for name, entry in record.items():
-    common.require(entry, ("annotations", "duration_second"), f"{path}, {name}")
-    if name not in subsets:
-      raise common.AnnotationError(f"{info}: no line for {name}")
-    database[name.removeprefix("v_")] = {
-      "subset": subsets[name],
-      "duration": entry["duration_second"],
-      "annotations": entry["annotations"],
-    }
-  return database
-
-
-def _coin_taxonomy(
-  folder: pathlib.Path, result: common.AnnotationSet
-) -> dict[int, str]:
-  """Returns step id -> label from a CSV of COIN's taxonomy, if one is there."""
-  labels: dict[int, str] = {}
-  for path in sorted(folder.glob("*taxonomy*.csv")):
-    with path.open(encoding="utf-8-sig", newline="") as file:
-      for row in csv.DictReader(file):
-        if "action_id" in row and "action_label" in row:
-          labels[int(row["action_id"])] = row["action_label"]
-    result.files.append(path)
-  return labels
-
-
-def _database_file(place: pathlib.Path, *patterns: str) -> pathlib.Path:
+def _one_file(place: pathlib.Path, *patterns: str) -> pathlib.Path:
   """Returns the one file that matches the first pattern that matches any."""
-  if place.is_file():
-    return place
-  found: list[pathlib.Path] = []
-  for pattern in (*patterns, "*.json"):
-    found = sorted(place.glob(pattern)) if place.is_dir() else []
-    if found:
-      break
-  if len(found) != 1:
-    names = ", ".join(p.name for p in found) or "none"
-    raise common.AnnotationError(
+  found = reading.files_of(place, *patterns, "*.json")
+  if len(found) > 1:
+    names = ", ".join(path.name for path in found)
+    raise AnnotationError(
       f"{place}: expected one annotation file {patterns[0]}, found {names};"
-      " give --annotations the file itself"
+      " give the file itself"
     )
   return found[0]

@@ -1,30 +1,28 @@
 """Kinetics-400, 600 and 700: the official CSV, one trimmed clip a line."""
 
-import csv
 import pathlib
 
-from unloc_jax.annotations import common
+from unloc_jax.annotations import reading
+from unloc_jax.annotations.drafts import VideoDraft, as_seconds, split_name
+from unloc_jax.annotations.reading import AnnotationError, Place
+from unloc_jax.annotations.records import AnnotationSet
 
 
-def read(place: pathlib.Path) -> common.AnnotationSet:
+def read(place: pathlib.Path) -> AnnotationSet:
   """Reads label,youtube_id,time_start,time_end,split from every CSV there.
 
   The label holds for the whole clip. Lines of the test split without a label
   are counted and left out.
   """
-  result = common.AnnotationSet()
-  rows: list[tuple[str, str, dict[str, str]]] = []
-  for path in common.files_of(place, "*.csv"):
-    with path.open(encoding="utf-8-sig", newline="") as file:
-      for number, row in enumerate(csv.DictReader(file), 2):
-        where = f"{path}, line {number}"
-        common.require(row, ("youtube_id", "time_start", "time_end"), where)
-        split = row["split"] if row.get("split") else path.stem
-        rows.append((where, common.split_name(split), row))
+  result = AnnotationSet()
+  rows: list[tuple[Place, str, dict[str, str]]] = []
+  for path in reading.files_of(place, "*.csv"):
+    columns = ("youtube_id", "time_start", "time_end")
+    for where, row in reading.read_csv(path, columns):
+      rows.append((where, split_name(row.get("split") or path.stem), row))
     result.files.append(path)
-  result.classes = sorted(
-    {row["label"].strip() for _, _, row in rows if row.get("label")}
-  )
+  labels = {row.get("label", "").strip() for _, _, row in rows}
+  result.classes = sorted(labels - {""})
   index = {name: i for i, name in enumerate(result.classes)}
   seen: set[tuple[str, str]] = set()
   for where, split, row in rows:
@@ -33,8 +31,8 @@ def read(place: pathlib.Path) -> common.AnnotationSet:
 
 
 def _add(
-  result: common.AnnotationSet,
-  where: str,
+  result: AnnotationSet,
+  where: Place,
   split: str,
   row: dict[str, str],
   index: dict[str, int],
@@ -43,10 +41,12 @@ def _add(
   """Adds the clip of one line."""
   notes = result.notes(split)
   name = row["youtube_id"].strip()
-  start, end = (common.as_seconds(row[k]) for k in ("time_start", "time_end"))
+  start, end = (as_seconds(row[key]) for key in ("time_start", "time_end"))
   if start is None or end is None or end <= start:
-    raise common.AnnotationError(f"{where}: time_start, time_end not a window")
-  label = row["label"].strip() if row.get("label") else ""
+    raise AnnotationError(
+      f"{where}: time_start, time_end are not a window; correct the file"
+    )
+  label = row.get("label", "").strip()
   if not label:
     notes.dropped["clip without a label"] += 1
     return
@@ -56,8 +56,6 @@ def _add(
     notes.notes.append(f"{video_id}: twice; the first is kept")
     return
   seen.add((split, video_id))
-  draft = common.VideoDraft(video_id, split, end - start, notes, names=(name,))
-  common.class_queries(
-    draft, [(label, [0.0, end - start])], index, result.classes
-  )
+  draft = VideoDraft(video_id, split, end - start, notes, names=(name,))
+  draft.add_classes([(label, [0.0, end - start])], index, result.classes)
   result.videos.append(draft.done())

@@ -1,118 +1,297 @@
-"""Moment retrieval as JSONL (QVHighlights' form), and Charades-STA's own."""
+"""ActivityNet Captions, Charades-STA, TACoS, QVHighlights: moments.
 
-import csv
+Annotations and predictions come in four forms, told apart by what a file holds:
+
+* JSONL, or a JSON list, one query each (QVHighlights' form): {"qid", "query",
+  "vid", "duration", "relevant_windows" or "pred_relevant_windows"};
+* JSON of ActivityNet Captions: {VID: {"duration", "timestamps", "sentences"}};
+  with "fps", as TACoS is passed around, the timestamps are frames;
+* Charades-STA's lines `VID start end##sentence`, lengths in a CSV beside;
+* predictions only, JSON of dense captioning: {"results": {VID: [{"sentence",
+  "timestamp", "score"}]}}.
+"""
+
+import collections
+import dataclasses
+import itertools
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from unloc_jax.annotations import common
+from unloc_jax.annotations import reading
+from unloc_jax.annotations.drafts import SPLIT_NAMES, VideoDraft, split_name
+from unloc_jax.annotations.reading import (
+  AnnotationError,
+  Document,
+  Place,
+  Problems,
+)
+from unloc_jax.annotations.records import AnnotationSet
 
-_CHARADES_LINE = re.compile(r"^(\S+)\s+(\S+)\s+(\S+?)\s*##(.*)$")
+TRUE = "relevant_windows"
+PREDICTED = "pred_relevant_windows"
+# A list, or an object on the first line and another one on the next.
+_LINES = re.compile(r"\s*(\[|\{.*\}[ \t\r]*\n\s*\{)")
+_CHARADES = re.compile(r"^\s*(\S+)\s+(\S+)\s+(\S+?)\s*##(.*)$")
+_SENTENCES = ("sentence", "query", "text", "caption")
+_SEGMENTS = ("timestamp", "segment", "window")
+_SCORES = ("score", "proposal_score", "confidence")
+_FIELDS = {"qid", "query", "vid", "duration", TRUE, PREDICTED}
 
 
-def read_jsonl(place: pathlib.Path) -> common.AnnotationSet:
+@dataclasses.dataclass(frozen=True)
+class QueryRow:
+  """One query as a file has it; its values are not checked.
+
+  Attributes:
+    place: Where it is written.
+    id: Its id, None where a prediction has none. Annotations without ids
+      get `VID#number`, the number counting the video's sentences from 0.
+    video: Id of the video, "" where the file does not say.
+    text: The sentence.
+    windows: List of [start, end] or [start, end, score] in seconds; None
+      where the row has none.
+    duration: Seconds, None where the file does not say.
+    rest: What else the file says of it.
+  """
+
+  place: Place
+  id: str | None
+  video: str
+  text: Any
+  windows: Any
+  duration: Any = None
+  rest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def read_captions(place: pathlib.Path) -> AnnotationSet:
+  """Reads train.json, val_1.json, val_2.json and any other split's file.
+
+  val_1 is the split `val` and val_2 is `test`; another file gives the split of
+  its own name. A folder of JSONL files in the form of QVHighlights will do.
+  """
+  paths = reading.files_of(place, "*.json", "*.jsonl")
+  if paths[0].suffix == ".jsonl":
+    return read_jsonl(place)
+  return _read_all({split_name(path.stem): path for path in paths})
+
+
+def read_jsonl(place: pathlib.Path) -> AnnotationSet:
   """Reads a JSONL file, or those of a folder: one query a line.
 
   The split is the one the file's name speaks of. Of two files of a split, the
   one with ground truth is read (`highlight_test_with_gt.jsonl`).
   """
-  result = common.AnnotationSet()
   chosen: dict[str, pathlib.Path] = {}
-  for path in common.files_of(place, "*.jsonl"):
+  for path in reading.files_of(place, "*.jsonl"):
     split = split_of(path)
     if split not in chosen or "with_gt" in path.stem:
       chosen[split] = path
-  for split, path in chosen.items():
-    result.merge(_read_jsonl_file(path, split))
-  return result
+  return _read_all(chosen)
 
 
-def read_charades(place: pathlib.Path) -> common.AnnotationSet:
+def read_charades(place: pathlib.Path) -> AnnotationSet:
   """Reads Charades-STA: the official text files, or JSONL."""
-  folder_has_text = place.is_dir() and any(place.glob("charades_sta_*.txt"))
-  if place.suffix != ".txt" and not folder_has_text:
+  paths = reading.files_of(place, "charades_sta_*.txt", "*.jsonl")
+  if paths[0].suffix != ".txt":
     return read_jsonl(place)
-  result = common.AnnotationSet()
-  for path in common.files_of(place, "charades_sta_*.txt"):
-    result.merge(_read_charades_file(path, split_of(path)))
-  return result
+  return _read_all({split_of(path): path for path in paths})
 
 
 def split_of(path: pathlib.Path) -> str:
   """Returns the split that a file's name speaks of, else its whole stem."""
   for token in re.split(r"[^a-z0-9]+", path.stem.lower()):
-    name = common.split_name(token)
+    name = SPLIT_NAMES.get(token, token)
     if name in ("train", "val", "test"):
       return name
-  return common.split_name(path.stem)
+  return split_name(path.stem)
 
 
-def _read_jsonl_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
-  result = common.AnnotationSet(files=[path])
+def _read_all(paths: Mapping[str, pathlib.Path]) -> AnnotationSet:
+  result = AnnotationSet()
+  for split, path in paths.items():
+    result.merge(_read_split(path, split))
+  return result
+
+
+def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
+  """Reads one file for a dataset: bad segments are counted, not refused."""
+  result = AnnotationSet(files=[path])
   notes = result.notes(split)
-  drafts: dict[str, common.VideoDraft] = {}
+  lengths: dict[str, str] = {}
+  if path.suffix == ".txt":
+    for table in sorted(path.parent.glob("Charades_v1_*.csv")):
+      for _, cells in reading.read_csv(table, ("id", "length")):
+        lengths[cells["id"]] = cells["length"]
+      result.files.append(table)
+  rows, repeated = _rows(path, Problems(), TRUE)
+  drafts: dict[str, VideoDraft] = {}
   queries: set[str] = set()
-  for number, row in common.read_lines(path):
-    where = f"{path}, line {number}"
-    if row is None:
-      raise common.AnnotationError(f"{where}: not a JSON object")
-    common.require(row, ("vid", "query"), where)
-    video_id = str(row["vid"])
-    query_id = str(row["qid"]) if "qid" in row else f"{video_id}#{number}"
+  for row in rows:
+    query_id = str(row.id)
+    if not row.video:
+      raise AnnotationError(f"{row.place}: no 'vid'; correct the file")
     if query_id in queries:
       notes.dropped["duplicate query id"] += 1
-      notes.notes.append(f"{video_id}: query {query_id} twice in {path.name}")
+      notes.notes.append(f"{row.video}: query {query_id} twice in {path.name}")
       continue
     queries.add(query_id)
-    if video_id not in drafts:
-      duration = row.get("duration")
-      drafts[video_id] = common.VideoDraft(video_id, split, duration, notes)
-    windows = row.get("relevant_windows", [])
-    rest = {
-      key: value
-      for key, value in row.items()
-      if key not in ("vid", "query", "qid", "duration", "relevant_windows")
-    }
-    drafts[video_id].add(query_id, row["query"], windows or [], rest)
+    if row.video not in drafts:
+      duration = lengths.get(row.video, row.duration)
+      drafts[row.video] = VideoDraft(row.video, split, duration, notes)
+    windows = row.windows or []
+    if not isinstance(windows, list):
+      windows = [windows]
+    drafts[row.video].add(query_id, row.text, windows, dict(row.rest))
   result.videos = [draft.done() for draft in drafts.values()]
+  result.note_repeated(repeated, split)
   return result
 
 
-def _read_charades_file(path: pathlib.Path, split: str) -> common.AnnotationSet:
-  result = common.AnnotationSet(files=[path])
-  notes = result.notes(split)
-  lengths = _charades_lengths(path.parent, result)
-  drafts: dict[str, common.VideoDraft] = {}
-  try:
-    lines = path.read_text(encoding="utf-8").split("\n")
-  except (OSError, UnicodeDecodeError) as error:
-    raise common.AnnotationError(f"{path}: cannot be read ({error})") from error
-  for number, line in enumerate(lines, 1):
+def read_truth(path: reading.Path, problems: Problems) -> list[QueryRow]:
+  """Reads annotations; told apart by what the file holds."""
+  return _rows(path, problems, TRUE)[0]
+
+
+def read_predictions(path: reading.Path, problems: Problems) -> list[QueryRow]:
+  """Reads a submission; told apart by what the file holds."""
+  return _rows(path, problems, PREDICTED)[0]
+
+
+def _rows(
+  path: reading.Path, problems: Problems, key: str
+) -> tuple[list[QueryRow], list[str]]:
+  """Rows of a file, and ids of videos which it gives twice."""
+  text = reading.read_text(path)
+  if str(path).endswith(".jsonl") or _LINES.match(text):
+    return _json_rows(path, problems, text, key), []
+  if not text.lstrip().startswith("{") and key == TRUE:
+    return _charades_rows(str(path), text, problems), []
+  document = reading.read_json(path, text, predicted=key == PREDICTED)
+  value = document.value
+  if isinstance(value, dict) and {"qid", "vid", "query"} & value.keys():
+    return _json_rows(path, problems, text, key), []
+  if key == PREDICTED:
+    return _result_rows(document, problems), []
+  return _caption_rows(document, problems)
+
+
+def _json_rows(
+  path: reading.Path, problems: Problems, text: str, key: str
+) -> list[QueryRow]:
+  rows = []
+  seen: collections.Counter[str] = collections.Counter()
+  for place, row in reading.read_rows(path, problems, text):
+    video = str(row.get("vid", ""))
+    name = str(row["qid"]) if "qid" in row else None
+    if name is None and key == TRUE:
+      name = f"{video}#{seen[video]}"
+    seen[video] += 1
+    rest = {each: row[each] for each in row if each not in _FIELDS}
+    sentence, windows = row.get("query"), row.get(key)
+    rows.append(
+      QueryRow(place, name, video, sentence, windows, row.get("duration"), rest)
+    )
+  return rows
+
+
+def _charades_rows(path: str, text: str, problems: Problems) -> list[QueryRow]:
+  rows = []
+  seen: collections.Counter[str] = collections.Counter()
+  for number, line in enumerate(text.split("\n"), 1):
     if not line.strip():
       continue
-    match = _CHARADES_LINE.match(line)
+    place, match = Place(path, number), _CHARADES.match(line)
     if match is None:
-      raise common.AnnotationError(
-        f"{path}, line {number}: not 'VID start end##sentence'"
-      )
-    video_id, start, end, text = match.groups()
-    if video_id not in drafts:
-      length = lengths.get(video_id)
-      drafts[video_id] = common.VideoDraft(video_id, split, length, notes)
-    drafts[video_id].add(f"{split}_{number}", text, [[start, end]])
-  result.videos = [draft.done() for draft in drafts.values()]
-  return result
+      what = "not 'VID start end##sentence'"
+      problems.report(place, line.split()[0], what, "line skipped")
+      continue
+    video, start, end, sentence = match.groups()
+    name = f"{video}#{seen[video]}"
+    seen[video] += 1
+    rows.append(QueryRow(place, name, video, sentence.strip(), [[start, end]]))
+  return rows
 
 
-def _charades_lengths(
-  folder: pathlib.Path, result: common.AnnotationSet
-) -> dict[str, Any]:
-  """Returns video id -> seconds from Charades_v1_*.csv, where it is there."""
-  lengths: dict[str, Any] = {}
-  for path in sorted(folder.glob("Charades_v1_*.csv")):
-    with path.open(encoding="utf-8", newline="") as file:
-      for row in csv.DictReader(file):
-        common.require(row, ("id", "length"), str(path))
-        lengths[row["id"]] = row["length"]
-    result.files.append(path)
-  return lengths
+def _caption_rows(
+  document: Document, problems: Problems
+) -> tuple[list[QueryRow], list[str]]:
+  value = document.value
+  if set(value) >= {"database"}:
+    value = value["database"]
+  rows: list[QueryRow] = []
+  for video, entry in value.items():
+    try:
+      rows += _captions(document.place(video), video, entry)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+      what = "needs lists `timestamps` [[start, end], ...] and `sentences`"
+      problems.report(document.place(video), video, what, "video skipped")
+  return rows, [video for video in document.repeated if video in value]
+
+
+def _captions(
+  place: Place, video: str, entry: Mapping[str, Any]
+) -> list[QueryRow]:
+  """One row for each sentence; lists beside the sentences go to their rows."""
+  sentences, windows = entry["sentences"], entry["timestamps"]
+  if not isinstance(sentences, list) or not isinstance(windows, list):
+    raise TypeError
+  duration = entry.get("duration")
+  if "fps" in entry:
+    rate = float(entry["fps"])
+    windows = [[float(each) / rate for each in window] for window in windows]
+    if duration is None and "num_frames" in entry:
+      duration = float(entry["num_frames"]) / rate
+  beside = {
+    key: value
+    for key, value in entry.items()
+    if key not in ("sentences", "timestamps", "duration")
+    and isinstance(value, list)
+    and len(value) == len(sentences)
+  }
+  # One of a pair may be lacking at the end: None is no sentence and no window.
+  pairs = enumerate(itertools.zip_longest(sentences, windows))
+  return [
+    QueryRow(
+      place,
+      f"{video}#{i}",
+      video,
+      sentence,
+      [window],
+      duration,
+      {key: value[i] for key, value in beside.items() if i < len(sentences)},
+    )
+    for i, (sentence, window) in pairs
+  ]
+
+
+def _result_rows(document: Document, problems: Problems) -> list[QueryRow]:
+  """Gathers {"results": {VID: [...]}} into one row for each sentence."""
+  value = document.value
+  if not isinstance(value, dict) or not isinstance(value.get("results"), dict):
+    raise AnnotationError(
+      f"{document.place()}: neither JSONL of queries nor an object with"
+      " `results`; see `python -m unloc_jax.metrics --help`"
+    )
+  gathered: dict[tuple[str, str], list[list[float]]] = {}
+  for video, entries in value["results"].items():
+    for entry in entries if isinstance(entries, list) else [entries]:
+      try:
+        sentence = str(_first(entry, _SENTENCES)).strip()
+        window = [float(each) for each in _first(entry, _SEGMENTS)]
+        score = [float(entry[key]) for key in _SCORES if key in entry][:1]
+      except (KeyError, TypeError, ValueError):
+        what = "a result needs `sentence`, `timestamp` and `score`"
+        problems.report(document.place(video), video, what, "result skipped")
+        continue
+      gathered.setdefault((video, sentence), []).append(window + score)
+  return [
+    QueryRow(document.place(video), None, video, sentence, windows)
+    for (video, sentence), windows in gathered.items()
+  ]
+
+
+def _first(entry: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+  """Value under the first of the names that the entry has."""
+  return entry[next((name for name in names if name in entry), names[0])]

@@ -1,6 +1,9 @@
-"""What an annotation file says of one video, whatever the benchmark."""
+"""What annotation files say, whatever the benchmark."""
 
+import collections
 import dataclasses
+import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -67,3 +70,83 @@ class VideoAnnotation:
         "names": tuple(record["names"]),
       }
     )
+
+
+@dataclasses.dataclass
+class SplitNotes:
+  """What a reader found in one split's file, before any video is looked at.
+
+  Attributes:
+    videos: Videos in the file.
+    queries: Queries in the file.
+    segments: Segments in the file.
+    clipped: Segments cut at 0 or at the annotated end of the video.
+    dropped: Reason -> segments, queries or videos left out for it.
+    notes: Lines for the report.
+  """
+
+  videos: int = 0
+  queries: int = 0
+  segments: int = 0
+  clipped: int = 0
+  dropped: collections.Counter[str] = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  notes: list[str] = dataclasses.field(default_factory=list)
+
+  def plus(self, other: "SplitNotes") -> "SplitNotes":
+    """Returns both together."""
+    return SplitNotes(
+      self.videos + other.videos,
+      self.queries + other.queries,
+      self.segments + other.segments,
+      self.clipped + other.clipped,
+      self.dropped + other.dropped,
+      self.notes + other.notes,
+    )
+
+
+@dataclasses.dataclass
+class AnnotationSet:
+  """All that the annotation files of a benchmark say.
+
+  Attributes:
+    videos: In the order of the files; ids are unique.
+    classes: Class names by index; empty for captions.
+    splits: What was found and what was left out, by split.
+    files: The files read.
+  """
+
+  videos: list[VideoAnnotation] = dataclasses.field(default_factory=list)
+  classes: list[str] = dataclasses.field(default_factory=list)
+  splits: dict[str, SplitNotes] = dataclasses.field(default_factory=dict)
+  files: list[pathlib.Path] = dataclasses.field(default_factory=list)
+
+  def notes(self, split: str) -> SplitNotes:
+    """Returns the notes of a split, made where new."""
+    return self.splits.setdefault(split, SplitNotes())
+
+  def merge(self, other: "AnnotationSet") -> None:
+    """Adds what another file says. Classes must have been agreed before."""
+    # The same video may be in two splits: val_1 and val_2 of ActivityNet
+    # Captions are two sets of captions of the same videos.
+    seen = {(video.split, video.video_id) for video in self.videos}
+    for video in other.videos:
+      key = (video.split, video.video_id)
+      if key in seen:
+        notes = other.notes(video.split)
+        notes.dropped["duplicate video id"] += 1
+        notes.notes.append(f"{video.video_id}: twice; the first is kept")
+      else:
+        seen.add(key)
+        self.videos.append(video)
+    for split, notes in other.splits.items():
+      self.splits[split] = self.notes(split).plus(notes)
+    self.files += other.files
+
+  def note_repeated(self, video_ids: Iterable[str], split: str) -> None:
+    """Notes videos that one file gave twice."""
+    notes = self.notes(split)
+    for video_id in video_ids:
+      notes.dropped["duplicate video id"] += 1
+      notes.notes.append(f"{video_id}: twice in the file; the first is kept")

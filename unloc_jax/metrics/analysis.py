@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unloc_jax.metrics.report import Interval, Report
+from unloc_jax.metrics.report import Interval, Report, Table
 
 LENGTH_EDGES = (0.0, 10.0, 30.0, 60.0, 120.0, np.inf)
 COUNT_EDGES = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, np.inf)
@@ -53,7 +53,7 @@ def by_name(
   columns: Mapping[str, np.ndarray],
   names: np.ndarray,
   order: Sequence[str] | None = None,
-) -> tuple[list[str], list[list[Any]]]:
+) -> Table:
   """Means of per-example columns for every name.
 
   Args:
@@ -76,7 +76,7 @@ def by_name(
   return ["", "examples", *columns], rows
 
 
-def breakdown(report: Report, by: str) -> tuple[list[str], list[list[Any]]]:
+def breakdown(report: Report, by: str) -> Table:
   """Breaks a report down by one of its tags.
 
   Args:

@@ -7,42 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unloc_jax.metrics.files import Row
-from unloc_jax.metrics.problems import Problems
-
-CLIP_SECONDS = 2
-ANNOTATORS = 3
 LEVELS = {"Fair": 2, "Good": 3, "VeryGood": 4}
-
-
-def annotated(
-  row: Row, where: str, qid: str, problems: Problems
-) -> np.ndarray | None:
-  """Saliency of every clip of a video.
-
-  Args:
-    row: Ground truth with `duration`, `relevant_clip_ids`, `saliency_scores`.
-    where: File and line, for complaints.
-    qid: Its id.
-    problems: Told when the row has no usable scores.
-
-  Returns:
-    [int(duration / 2), 3] scores 0..4, 0 for clips that are not relevant; None
-    when there are none.
-  """
-  try:
-    scores = np.zeros((int(row["duration"] / CLIP_SECONDS), ANNOTATORS))
-    clips = np.asarray(row["relevant_clip_ids"], int)
-    if clips.size:
-      given = np.asarray(row["saliency_scores"], float)
-      if not np.isfinite(given).all() or clips.min() < 0:
-        raise ValueError
-      scores[clips] = given.reshape(len(clips), ANNOTATORS)
-  except (KeyError, TypeError, ValueError, IndexError, OverflowError):
-    what = "`duration`, `relevant_clip_ids` and `saliency_scores` do not agree"
-    problems.report(where, qid, what, "query skipped for highlights")
-    return None
-  return scores
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -89,33 +54,26 @@ def columns(
 
   Args:
     predicted: Q arrays [n] of saliency; None counts as a miss.
-    truth: Q arrays [N, 3] of annotated scores.
+    truth: Q arrays [N, A] of annotated scores.
 
   Returns:
     "HL-min-Fair-mAP", "HL-min-Fair-Hit1", and so on.
   """
-  number = len(truth)
   levels = np.array(list(LEVELS.values()))
-  precision = np.zeros((number, len(levels)))
-  hit = np.zeros((number, len(levels)))
-  lengths = np.array([len(each) for each in truth], int)
-  there = np.array([p is not None and len(p) > 0 for p in predicted], bool)
-  for clips in np.unique(lengths[there]).tolist():
-    chosen = np.flatnonzero(there & (lengths == clips)).tolist()
-    given = [
-      each for each in (predicted[i] for i in chosen) if each is not None
-    ]
+  precision, hit = np.zeros((2, len(truth), len(levels)))
+  by_clips: dict[int, list[int]] = {}
+  for index, real in enumerate(truth):
+    answer = predicted[index]
+    if answer is not None and len(answer) and len(real):
+      by_clips.setdefault(len(real), []).append(index)
+  for clips, chosen in by_clips.items():
+    given = [each for i in chosen if (each := predicted[i]) is not None]
     tops = np.array([int(np.argmax(each)) for each in given])
     scores = np.stack([fit(each, clips) for each in given])
-    saliency = np.stack([truth[i] for i in chosen])
-    labels = saliency[..., None] >= levels
+    labels = np.stack([truth[i] for i in chosen])[..., None] >= levels
     flat = labels.reshape(*labels.shape[:2], -1)
-    if not clips:
-      continue
-    by_annotator = average_precision(scores, flat).reshape(
-      len(chosen), ANNOTATORS, len(levels)
-    )
-    precision[chosen] = by_annotator.mean(axis=1)
+    by_annotator = average_precision(scores, flat)
+    precision[chosen] = by_annotator.reshape(-1, *labels.shape[2:]).mean(axis=1)
     top = labels[np.arange(len(chosen)), np.minimum(tops, clips - 1)]
     hit[chosen] = top.any(axis=1) & (tops < clips)[:, None]
   values = {}

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
 from unloc_jax.metrics import analysis, overlap
-from unloc_jax.metrics.labelled import Detections, Truth
 
 TOP_K = (1, 5)
 _CHUNK = 100_000
+CLEAN_SECONDS = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Matched:
     return precision
 
 
-def ranking(detections: Detections, truth: Truth) -> np.ndarray:
+def ranking(detections: FoundSegments) -> np.ndarray:
   """Sorts detections by class, then by falling score.
 
   Equal scores are told apart by what they say (name of the video, start,
@@ -54,16 +55,13 @@ def ranking(detections: Detections, truth: Truth) -> np.ndarray:
   Returns:
     [M] indices.
   """
-  # One place more than there are videos: index -1 is a video unknown to all.
-  place = np.full(len(truth.videos) + 1, -1)
-  place[np.argsort(np.array(truth.videos, str))] = np.arange(len(truth.videos))
   start, end = detections.segment.T
-  video = place[detections.video]
+  video = detections.video  # An index into names that are sorted.
   return np.lexsort((end, start, video, -detections.score, detections.label))
 
 
 def group(
-  truth: Truth, detections: Detections, order: np.ndarray
+  truth: TrueSegments, detections: FoundSegments, order: np.ndarray
 ) -> tuple[overlap.Groups, np.ndarray]:
   """Gathers detections by video and class.
 
@@ -77,15 +75,15 @@ def group(
     `order` each of the groups' predictions stands.
   """
   classes = max(1, len(truth.labels))
+  # The truth is in this very order: by video, then by class.
   keys, of_truth = np.unique(
     truth.video * classes + truth.label, return_inverse=True
   )
   sizes = np.bincount(of_truth, minlength=len(keys))
-  by_group = np.argsort(of_truth, kind="stable")
   width = max(1, int(sizes.max(initial=0)))
   mask = np.arange(width)[None, :] < sizes[:, None]
   segments = np.zeros((*mask.shape, 2))
-  segments[mask] = truth.segment[by_group]
+  segments[mask] = truth.segment
   video, label = detections.video[order], detections.label[order]
   wanted = np.where(video >= 0, video * classes + label, -1)
   which = np.searchsorted(keys, wanted)
@@ -104,10 +102,10 @@ def group(
 
 
 def match(
-  truth: Truth, detections: Detections, thresholds: Sequence[float]
+  truth: TrueSegments, detections: FoundSegments, thresholds: Sequence[float]
 ) -> Matched:
   """Matches all detections of all classes."""
-  order = ranking(detections, truth)
+  order = ranking(detections)
   groups, there = group(truth, detections, order)
   true = np.zeros((len(thresholds), len(order)), bool)
   true[:, there] = overlap.match(groups, np.asarray(thresholds, float))
@@ -118,8 +116,8 @@ def match(
 
 
 def recall_at(
-  truth: Truth,
-  detections: Detections,
+  truth: TrueSegments,
+  detections: FoundSegments,
   thresholds: Sequence[float],
   ks: Sequence[int] = TOP_K,
 ) -> np.ndarray:
@@ -128,8 +126,9 @@ def recall_at(
   Returns:
     [K, len(ks)] in 0..1.
   """
-  groups, _ = group(truth, detections, ranking(detections, truth))
-  labels = truth.label[_first_of_groups(truth)]
+  groups, _ = group(truth, detections, ranking(detections))
+  keys = truth.video * max(1, len(truth.labels)) + truth.label
+  labels = truth.label[np.unique(keys, return_index=True)[1]]
   sizes = groups.truth_mask.sum(axis=1)
   classes = len(truth.labels)
   owner = np.repeat(np.arange(len(sizes)), groups.count)
@@ -158,16 +157,9 @@ def recall_at(
   return (total / np.maximum(positives, 1)).mean(axis=2)
 
 
-def _first_of_groups(truth: Truth) -> np.ndarray:
-  """Index of one segment of each group, in the order of `group`."""
-  classes = max(1, len(truth.labels))
-  keys = truth.video * classes + truth.label
-  return np.unique(keys, return_index=True)[1]
-
-
 def resample(
-  truth: Truth,
-  detections: Detections,
+  truth: TrueSegments,
+  detections: FoundSegments,
   matched: Matched,
   resamples: int,
   seed: int,
@@ -208,7 +200,7 @@ def resample(
 
 
 def met(
-  truth: Truth, detections: Detections, thresholds: Sequence[float]
+  truth: TrueSegments, detections: FoundSegments, thresholds: Sequence[float]
 ) -> np.ndarray:
   """Says of each ground-truth segment whether any detection meets it.
 
@@ -224,10 +216,46 @@ def met(
       groups.predicted[some][:, None, :], groups.truth[owner[some]]
     )
     np.maximum.at(best, owner[some], shared)
-  classes = max(1, len(truth.labels))
-  of_truth = np.unique(
-    truth.video * classes + truth.label, return_inverse=True
-  )[1]
-  value = np.empty(len(truth.segment))
-  value[np.argsort(of_truth, kind="stable")] = best[groups.truth_mask]
+  value = best[groups.truth_mask]  # In the order of the truth.
   return value >= np.asarray(thresholds, float)[:, None]
+
+
+def clean(
+  truth: TrueSegments, detections: FoundSegments
+) -> tuple[TrueSegments, FoundSegments]:
+  """Drops true segments which are very short or repeat one of the same class.
+
+  The convention of ActionFormer: shorter than a millisecond, or start and end
+  both within a millisecond of an earlier one that was kept. A class may be gone
+  with its segments: its detections go too.
+  """
+  kept = truth.segment[:, 1] - truth.segment[:, 0] >= CLEAN_SECONDS
+  earlier: dict[tuple[int, int], list[list[float]]] = {}
+  owners = zip(truth.video.tolist(), truth.label.tolist(), strict=True)
+  for index, key in enumerate(owners):
+    start, end = segment = truth.segment[index].tolist()
+    others = earlier.setdefault(key, [])
+    kept[index] &= not any(
+      abs(first - start) <= CLEAN_SECONDS and abs(last - end) <= CLEAN_SECONDS
+      for first, last in others
+    )
+    if kept[index]:
+      others.append(segment)
+  used, label = np.unique(truth.label[kept], return_inverse=True)
+  left = np.isin(detections.label, used)
+  return (
+    dataclasses.replace(
+      truth,
+      labels=tuple(truth.labels[i] for i in used),
+      video=truth.video[kept],
+      label=label,
+      segment=truth.segment[kept],
+    ),
+    dataclasses.replace(
+      detections,
+      video=detections.video[left],
+      label=np.searchsorted(used, detections.label[left]),
+      segment=detections.segment[left],
+      score=detections.score[left],
+    ),
+  )

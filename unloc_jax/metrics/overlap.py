@@ -8,6 +8,8 @@ import dataclasses
 
 import numpy as np
 
+THRESHOLDS = tuple(float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10))
+
 
 def intersection_over_union(
   first: np.ndarray, second: np.ndarray, hull: bool = False

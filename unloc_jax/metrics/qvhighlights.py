@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from unloc_jax.metrics import highlights, overlap, pairing
-from unloc_jax.metrics.files import Row, Rows
-from unloc_jax.metrics.pairing import Paired, Query
-from unloc_jax.metrics.problems import Problems
+from unloc_jax.annotations.arrays import QueryMoments
+from unloc_jax.metrics import highlights, overlap, recall
+from unloc_jax.metrics.overlap import THRESHOLDS
 from unloc_jax.metrics.report import Report
 
-THRESHOLDS = tuple(float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10))
 MAX_WINDOWS = 10
-RANGES: Mapping[str, tuple[float, float] | None] = {
+RANGES: Mapping[str, tuple[float, float]] = {
   "short": (0, 10),
   "middle": (10, 30),
   "long": (30, 150),
-  "full": None,
+  "full": (-np.inf, np.inf),
 }
+# Metrics in the official layout, the brief, per-query values [N] in percent.
+Blocks = tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,40 +43,29 @@ class Moments:
 
 
 def moments(
-  queries: Sequence[Query], limits: tuple[float, float] | None
+  queries: Sequence[QueryMoments], limits: tuple[float, float]
 ) -> Moments:
   """Matches windows to the ground truth whose length is in a range.
 
   Args:
     queries: All queries.
-    limits: Shorter than or as long as the first is left out, longer than the
-      second too, in seconds; None keeps every window.
+    limits: Seconds; shorter than or as long as the first is left out, longer
+      than the second too.
   """
   truths, kept = [], []
   for index, query in enumerate(queries):
-    truth = query.truth
-    if limits is not None:
-      length = truth[:, 1] - truth[:, 0]
-      truth = truth[(length > limits[0]) & (length <= limits[1])]
-    if len(truth):
-      truths.append(truth)
+    length = query.truth[:, 1] - query.truth[:, 0]
+    inside = query.truth[(length > limits[0]) & (length <= limits[1])]
+    if len(inside):
+      truths.append(inside)
       kept.append(index)
-  chosen = [queries[index] for index in kept]
-  listed = [
-    np.zeros((0, 3)) if q.predicted is None else q.predicted[:MAX_WINDOWS]
-    for q in chosen
-  ]
+  listed = [recall.predicted(queries[i])[:MAX_WINDOWS] for i in kept]
   precision = _precision(listed, truths)
   # A query that is there with an empty list is left out of the official mean;
   # one that is not there at all, which the official script refuses, is a miss.
-  empty = np.array(
-    [
-      q.submission is not None and not len(w)
-      for q, w in zip(chosen, listed, strict=True)
-    ],
-    bool,
-  )
-  precision[empty] = np.nan
+  for row, (index, windows) in enumerate(zip(kept, listed, strict=True)):
+    if queries[index].predicted is not None and not len(windows):
+      precision[row] = np.nan
   return Moments(np.array(kept, int), precision, _first_overlap(listed, truths))
 
 
@@ -123,34 +112,44 @@ def _first_overlap(
   return np.where([len(w) > 0 for w in listed], value, 0.0)
 
 
-def percent(value: float | np.floating[Any]) -> float | None:
-  """Rounds a share as printed officially; None where there is no query."""
-  return None if np.isnan(value) else float(f"{100 * value:.2f}")
+def percent(share: np.ndarray | np.floating[Any]) -> float | None:
+  """Rounds a mean of shares as printed officially; None where there is none."""
+  if not share.size or np.isnan(share).any():
+    return None
+  return float(f"{100 * np.mean(share):.2f}")
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-  """Mean over queries [..., Q, K] -> [K], NaN where there are none."""
-  values = values[~np.isnan(values).any(axis=1)]
-  return values.mean(0) if len(values) else np.full(values.shape[1], np.nan)
-
-
-def moment_block(
-  found: Moments, recall_thresholds: Sequence[float] = THRESHOLDS
+def _moment_block(
+  found: Moments, recall_thresholds: Sequence[float]
 ) -> dict[str, Any]:
-  """Returns the block of one range of lengths in the official layout."""
-  mean = _mean(found.precision)
-  precision = {
+  """The block of one range of lengths in the official layout."""
+  rows = found.precision[~np.isnan(found.precision).any(axis=1)]
+  mean = rows.mean(axis=0) if len(rows) else np.full(len(THRESHOLDS), np.nan)
+  by_threshold = {
     str(t): percent(m) for t, m in zip(THRESHOLDS, mean, strict=True)
   }
-  precision["average"] = percent(np.mean(mean))
-  recall = {}
-  for threshold in recall_thresholds:
-    hits = found.overlap >= threshold
-    recall[str(threshold)] = percent(np.mean(hits) if len(hits) else np.nan)
-  return {"MR-mAP": precision, "MR-R1": recall}
+  return {
+    "MR-mAP": {**by_threshold, "average": percent(mean)},
+    "MR-R1": {str(t): percent(found.overlap >= t) for t in recall_thresholds},
+  }
 
 
-def _moment_brief(blocks: Mapping[str, Any]) -> dict[str, Any]:
+def _moments_scored(
+  queries: Sequence[QueryMoments],
+  ranges: Mapping[str, tuple[float, float]] = RANGES,
+  recall_thresholds: Sequence[float] = THRESHOLDS,
+) -> Blocks:
+  """Moment retrieval.
+
+  Args:
+    queries: All queries.
+    ranges: Name -> limits of ground-truth length in seconds.
+    recall_thresholds: IoU of R1.
+  """
+  found = {name: moments(queries, limits) for name, limits in ranges.items()}
+  blocks = {
+    name: _moment_block(each, recall_thresholds) for name, each in found.items()
+  }
   full = blocks["full"]
   brief = {
     "MR-full-R1@0.5": full["MR-R1"]["0.5"],
@@ -159,161 +158,81 @@ def _moment_brief(blocks: Mapping[str, Any]) -> dict[str, Any]:
     "MR-full-mAP@0.5": full["MR-mAP"]["0.5"],
     "MR-full-mAP@0.75": full["MR-mAP"]["0.75"],
   }
+  values = {
+    f"MR-full-R1@{t}": 100.0 * (found["full"].overlap >= t) for t in (0.5, 0.7)
+  }
+  values["MR-full-mAP"] = 100.0 * found["full"].precision.mean(axis=1)
   for name in ("long", "middle", "short"):
     brief[f"MR-{name}-mAP"] = blocks[name]["MR-mAP"]["average"]
-  return brief
-
-
-def score_moments(
-  queries: Sequence[Query],
-  ranges: Mapping[str, tuple[float, float] | None] = RANGES,
-  recall_thresholds: Sequence[float] = THRESHOLDS,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
-  """Moment retrieval.
-
-  Args:
-    queries: All queries.
-    ranges: Name -> limits of ground-truth length in seconds.
-    recall_thresholds: IoU of R1.
-
-  Returns:
-    Blocks by range, the brief, and per-query values [N] in percent.
-  """
-  found = {name: moments(queries, limits) for name, limits in ranges.items()}
-  blocks = {
-    name: moment_block(each, recall_thresholds) for name, each in found.items()
-  }
-  full = found["full"]
-  values = {
-    "MR-full-R1@0.5": 100.0 * (full.overlap >= 0.5),
-    "MR-full-R1@0.7": 100.0 * (full.overlap >= 0.7),
-    "MR-full-mAP": 100.0 * full.precision.mean(axis=1),
-  }
-  for name in ("short", "middle", "long"):
     column = np.full(len(queries), np.nan)
     column[found[name].index] = 100.0 * found[name].precision.mean(axis=1)
     values[f"MR-{name}-mAP"] = column
-  return blocks, _moment_brief(blocks), values
-
-
-def score_highlights(
-  paired: Paired, problems: Problems
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
-  """Highlight detection: blocks by level, the brief, per-query values."""
-  kept, predicted, truth = [], [], []
-  for index, query in enumerate(paired.queries):
-    saliency = highlights.annotated(
-      query.annotation, query.annotated_at, query.qid, problems
-    )
-    if saliency is None:
-      continue
-    kept.append(index)
-    truth.append(saliency)
-    predicted.append(_saliency(query, problems))
-  columns = highlights.columns(predicted, truth)
-  blocks: dict[str, Any] = {}
-  brief: dict[str, Any] = {}
-  values = {}
-  for name in highlights.LEVELS:
-    block = f"HL-min-{name}"
-    blocks[block] = {}
-    for figure in ("mAP", "Hit1"):
-      column = columns[f"{block}-{figure}"]
-      share = column.mean() / 100.0 if len(column) else np.nan
-      blocks[block][f"HL-{figure}"] = percent(share)
-      brief[f"{block}-{figure}"] = percent(share)
-      values[f"{block}-{figure}"] = np.full(len(paired.queries), np.nan)
-      values[f"{block}-{figure}"][kept] = column
   return blocks, brief, values
 
 
-def _saliency(query: Query, problems: Problems) -> np.ndarray | None:
-  """Checks `pred_saliency_scores`; None counts as a miss."""
-  if query.submission is None:
-    return None
-  what = "no `pred_saliency_scores`"
-  if "pred_saliency_scores" in query.submission:
-    what = "`pred_saliency_scores` is no list of finite numbers"
-    try:
-      scores = np.asarray(query.submission["pred_saliency_scores"], float)
-      if scores.ndim == 1 and len(scores) and np.isfinite(scores).all():
-        return scores
-    except (TypeError, ValueError):
-      pass
-  problems.report(query.submitted_at, query.qid, what, "counts as a miss")
-  return None
+def _highlights_scored(queries: Sequence[QueryMoments]) -> Blocks:
+  """Highlight detection, of the queries that people gave scores for."""
+  there = [query.highlights is not None for query in queries]
+  columns = highlights.columns(
+    [query.saliency for query in queries if query.highlights is not None],
+    [q.highlights for q in queries if q.highlights is not None],
+  )
+  blocks: dict[str, Any] = {}
+  brief: dict[str, Any] = {}
+  values = {}
+  for name, column in columns.items():
+    block, figure = name.rsplit("-", 1)
+    mean = column.mean(keepdims=True) if len(column) else column
+    brief[name] = percent(mean / 100.0)
+    blocks.setdefault(block, {})[f"HL-{figure}"] = brief[name]
+    values[name] = np.full(len(queries), np.nan)
+    values[name][there] = column
+  return blocks, brief, values
 
 
 def evaluate(
-  predictions: Rows | Sequence[Row],
-  ground_truth: Rows | Sequence[Row],
-  *,
-  lenient: bool = False,
+  queries: Sequence[QueryMoments], *, expected: int | None = None
 ) -> Report:
   """Scores a QVHighlights submission.
 
   Args:
-    predictions: [{"qid", "query", "vid", "pred_relevant_windows",
-      "pred_saliency_scores"}]; either of the last two may be left out of all
-      rows, and is then not scored.
-    ground_truth: Rows of `highlight_*_release.jsonl` with `relevant_windows`,
-      and with `relevant_clip_ids` and `saliency_scores` where highlights are
-      predicted.
-    lenient: Skip and note what cannot be scored instead of raising.
+    queries: Of the ground truth, with what was predicted for them. Where no
+      query has windows, or none has saliency, that part is not scored.
+    expected: Queries in the ground truth; as many as given if None.
 
   Returns:
     A report whose metrics have the official layout, `brief` first. A query
     that is missing from the submission counts as a miss everywhere; one that
     is there with an empty list counts as a miss in R1 and, as officially, not
     at all in mAP.
-
-  Raises:
-    MetricsError: On unknown or repeated ids, NaN, reversed segments.
   """
-  problems = Problems(lenient)
-  paired = pairing.pair(predictions, ground_truth, problems)
-  rows = [q.submission for q in paired.queries if q.submission is not None]
-  brief: dict[str, Any] = {}
-  blocks: dict[str, Any] = {}
-  values: dict[str, np.ndarray] = {}
-  if any("pred_relevant_windows" in row for row in rows) or not rows:
-    some, short, columns = score_moments(paired.queries)
-    blocks.update(some)
-    brief.update(short)
-    values.update(columns)
-  if any("pred_saliency_scores" in row for row in rows):
-    some, short, columns = score_highlights(paired, problems)
-    blocks.update(some)
-    brief.update(short)
-    values.update(columns)
+  queries = sorted(queries, key=lambda query: query.id)
+  ranked = any(query.saliency is not None for query in queries)
+  parts: list[Blocks] = []
+  if not ranked or any(query.predicted is not None for query in queries):
+    parts.append(_moments_scored(queries))
+  if ranked:
+    parts.append(_highlights_scored(queries))
+  blocks = {name: value for part in parts for name, value in part[0].items()}
+  brief = {name: value for part in parts for name, value in part[1].items()}
   return Report(
     metrics={"brief": brief, **dict(sorted(blocks.items()))},
     headline=brief,
-    values=values,
-    tags=paired.tags(),
-    seen=paired.seen,
-    expected=paired.expected,
-    notes=(*paired.notes, *problems.skipped),
+    values={name: each for part in parts for name, each in part[2].items()},
+    **recall.of_queries(queries, expected),
   )
 
 
-def exchange_layout(
-  queries: Sequence[Query],
-) -> dict[str, Any]:
+def exchange_layout(queries: Sequence[QueryMoments]) -> dict[str, Any]:
   """The same layout for other benchmarks, as DETR-style toolkits print it.
 
   R1 goes down to IoU 0.3, long windows have no upper limit, and the brief
   also holds R1@0.3 and the mean IoU.
   """
-  ranges = {**RANGES, "long": (30, float("inf"))}
+  ranges = {**RANGES, "long": (30, np.inf)}
   thresholds = (0.3, 0.35, 0.4, 0.45, *THRESHOLDS)
-  blocks, brief, _ = score_moments(queries, ranges, thresholds)
-  full = moments(queries, None)
+  queries = sorted(queries, key=lambda query: query.id)
+  blocks, brief, _ = _moments_scored(queries, ranges, thresholds)
   brief["MR-full-R1@0.3"] = blocks["full"]["MR-R1"]["0.3"]
-  brief["MR-full-mIoU"] = percent(
-    float(np.mean(full.overlap)) if len(full.overlap) else np.nan
-  )
-  return {
-    "brief": dict(sorted(brief.items())),
-    **dict(sorted(blocks.items())),
-  }
+  brief["MR-full-mIoU"] = percent(moments(queries, RANGES["full"]).overlap)
+  return {"brief": dict(sorted(brief.items())), **dict(sorted(blocks.items()))}

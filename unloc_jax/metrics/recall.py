@@ -1,19 +1,20 @@
 """Recall R{k}@{m} and mean IoU of moment retrieval."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from unloc_jax.metrics import analysis, overlap, pairing
-from unloc_jax.metrics.files import Row, Rows
-from unloc_jax.metrics.problems import Problems
+from unloc_jax.annotations.arrays import QueryMoments
+from unloc_jax.annotations.reading import AnnotationError, summarize
+from unloc_jax.metrics import analysis, overlap
 from unloc_jax.metrics.report import Report
 
 KS = (1, 5)
 THRESHOLDS = (0.3, 0.5, 0.7)
 
 
-def best_overlaps(queries: Sequence[pairing.Query], k: int) -> np.ndarray:
+def best_overlaps(queries: Sequence[QueryMoments], k: int) -> np.ndarray:
   """IoU of the k best-scored predictions with the ground truth.
 
   Args:
@@ -26,71 +27,94 @@ def best_overlaps(queries: Sequence[pairing.Query], k: int) -> np.ndarray:
   """
   chosen = []
   for query in queries:
-    listed = query.predicted
-    if listed is None or not len(listed):
-      chosen.append(np.zeros((0, 2)))
-      continue
+    listed = predicted(query)
     order = np.argsort(-listed[:, 2], kind="stable")[:k]
     chosen.append(listed[order, :2])
-  predicted, there = overlap.pad_segments(chosen)
+  segments, there = overlap.pad_segments(chosen)
   truth, truth_mask = overlap.pad_segments([query.truth for query in queries])
   values = overlap.intersection_over_union(
-    predicted[:, :, None, :], truth[:, None, :, :]
+    segments[:, :, None, :], truth[:, None, :, :]
   )
   values = np.where(there[:, :, None] & truth_mask[:, None, :], values, 0.0)
   best = values.max(axis=2)
   return np.pad(best, ((0, 0), (0, k - best.shape[1])))
 
 
-def columns(
-  queries: Sequence[pairing.Query],
+def predicted(query: QueryMoments) -> np.ndarray:
+  """Windows of a query [D, 3], none where nothing was predicted."""
+  return np.zeros((0, 3)) if query.predicted is None else query.predicted
+
+
+def evaluate(
+  queries: Sequence[QueryMoments],
+  *,
+  expected: int | None = None,
   ks: Sequence[int] = KS,
   thresholds: Sequence[float] = THRESHOLDS,
-) -> dict[str, np.ndarray]:
-  """Per-query values [N] in percent: "R{k}@{m}" and "mIoU"."""
+) -> Report:
+  """Scores moment retrieval.
+
+  Args:
+    queries: Of the ground truth, with what was predicted for them.
+    expected: Queries in the ground truth; as many as given if None.
+    ks: Numbers of predictions that count.
+    thresholds: IoU from which a prediction is right.
+
+  Returns:
+    A report whose metrics are {"R1@0.5": percent, ..., "mIoU": percent}.
+  """
+  queries = sorted(queries, key=lambda query: query.id)
   best = np.maximum.accumulate(best_overlaps(queries, max(ks)), axis=1)
   values = {
     f"R{k}@{m:g}": 100.0 * (best[:, k - 1] >= m) for k in ks for m in thresholds
   }
   values["mIoU"] = 100.0 * best[:, 0]
-  return values
-
-
-def evaluate(
-  predictions: Rows | Sequence[Row],
-  ground_truth: Rows | Sequence[Row],
-  *,
-  ks: Sequence[int] = KS,
-  thresholds: Sequence[float] = THRESHOLDS,
-  lenient: bool = False,
-) -> Report:
-  """Scores moment retrieval.
-
-  Args:
-    predictions: [{"qid", "query", "vid", "pred_relevant_windows"}], the windows
-      [start, end, score] in seconds.
-    ground_truth: [{"qid", "query", "vid", "duration", "relevant_windows"}], and
-      any further strings (such as "kind"), which become tags.
-    ks: Numbers of predictions that count.
-    thresholds: IoU from which a prediction is right.
-    lenient: Skip and note what cannot be scored instead of raising.
-
-  Returns:
-    A report whose metrics are {"R1@0.5": percent, ..., "mIoU": percent}.
-
-  Raises:
-    MetricsError: On unknown or repeated ids, NaN, reversed segments.
-  """
-  problems = Problems(lenient)
-  paired = pairing.pair(predictions, ground_truth, problems)
-  values = columns(paired.queries, ks, thresholds)
   metrics = {name: analysis.mean(column) for name, column in values.items()}
   return Report(
     metrics=dict(metrics),
     headline=metrics,
     values=values,
-    tags=paired.tags(),
-    seen=paired.seen,
-    expected=paired.expected,
-    notes=(*paired.notes, *problems.skipped),
+    **of_queries(queries, expected),
   )
+
+
+def of_queries(
+  queries: Sequence[QueryMoments], expected: int | None
+) -> dict[str, Any]:
+  """Tags, counts and misses: what reports on queries have in common.
+
+  Raises:
+    AnnotationError: There is no query.
+  """
+  if not queries:
+    raise AnnotationError(
+      "ground truth: no query that has a moment; score a split that has them"
+    )
+  lengths = [float(np.mean(q.truth[:, 1] - q.truth[:, 0])) for q in queries]
+  tags = {
+    "length": np.array(lengths, float),
+    "segments": np.array([len(query.truth) for query in queries], float),
+  }
+  for name in sorted({name for query in queries for name in query.tags}):
+    column = [query.tags.get(name, "-") for query in queries]
+    tags[name] = np.array(column, object)
+  misses, seen = [], 0
+  for query in queries:
+    answered = query.predicted is not None or query.saliency is not None
+    seen += answered
+    if not answered:
+      misses.append(f"query {query.id}: no predictions, counts as a miss")
+    elif query.predicted is not None and not len(query.predicted):
+      misses.append(
+        f"query {query.id}: an empty list of windows, counts as a miss"
+      )
+  notes: list[str] = []
+  if misses:
+    notes.append(f"{len(misses)} of {len(queries)} queries without predictions")
+    notes += summarize(misses)
+  return {
+    "tags": tags,
+    "seen": seen,
+    "expected": len(queries) if expected is None else expected,
+    "notes": tuple(notes),
+  }

@@ -1,9 +1,11 @@
 """What every evaluator returns."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Table: TypeAlias = tuple[list[str], list[list[Any]]]  # Headers, rows.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,5 @@ class Report:
   seen: int
   expected: int
   notes: tuple[str, ...] = ()
-  tables: dict[str, tuple[list[str], list[list[Any]]]] = dataclasses.field(
-    default_factory=dict
-  )
+  tables: dict[str, Table] = dataclasses.field(default_factory=dict)
   intervals: dict[str, Interval] = dataclasses.field(default_factory=dict)

@@ -5,55 +5,30 @@ frames, averaged over videos and in percent, as usual on GTEA, 50 Salads and
 Breakfast. Axes: T frames of a video, C classes.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from unloc_jax.annotations.arrays import FrameClasses
+from unloc_jax.annotations.reading import AnnotationError
 from unloc_jax.metrics import analysis
-from unloc_jax.metrics.problems import MetricsError, Problems
-from unloc_jax.metrics.report import Interval, Report
+from unloc_jax.metrics.report import Interval, Report, Table
 
 OVERLAPS = (0.1, 0.25, 0.5)
 BACKGROUND = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Video:
-  """Frame classes of one video.
-
-  Attributes:
-    name: Its id.
-    predicted: [T] int class of each frame.
-    truth: [T] int class of each frame.
-    scores: [T, C] score of each class, or None.
-    frame_rate: Frames per second, None where unknown.
-    where: File and line it is from, for complaints.
-  """
-
-  name: str
-  predicted: np.ndarray
-  truth: np.ndarray
-  scores: np.ndarray | None = None
-  frame_rate: float | None = None
-  where: str = "predictions"
-
-
-def from_logits(logits: np.ndarray, background: int = BACKGROUND) -> np.ndarray:
+def from_logits(logits: np.ndarray) -> np.ndarray:
   """Class of each frame; background where no class has a logit above 0.
 
   Args:
-    logits: [T, C - 1] of the classes without the background.
-    background: Index of the background among the C classes; the logits are
-      those of the other classes in order.
+    logits: [T, C - 1] of the classes but the background, which is the first.
 
   Returns:
     [T] int.
   """
-  best = logits.argmax(axis=1)
-  index = best + (best >= background)
-  return np.where(logits.max(axis=1) > 0, index, background)
+  return np.where(logits.max(axis=1) > 0, logits.argmax(axis=1) + 1, BACKGROUND)
 
 
 def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +119,7 @@ def frame_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _by_video(
-  videos: Sequence[Video], background: int | None
+  videos: Sequence[FrameClasses], background: int | None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
   """Edit and F1 of every video, [N]; and counts [N, 5] of their runs."""
   names = [f"f1@{round(100 * t)}" for t in OVERLAPS]
@@ -186,16 +161,19 @@ def _block(
   return block
 
 
-def _frame_precision(videos: Sequence[Video]) -> np.ndarray | None:
+def _frame_precision(videos: Sequence[FrameClasses]) -> np.ndarray | None:
   """AP [C] in percent, NaN for classes without frames; None without scores."""
   scores = [video.scores for video in videos if video.scores is not None]
   if len(scores) < len(videos):
     return None
   if len({each.shape[1] for each in scores}) > 1:
-    raise MetricsError(
+    raise AnnotationError(
       "predictions: `scores` of videos differ in their number of classes; give"
       " one column for each class"
     )
+  for video, each in zip(videos, scores, strict=True):
+    if np.isnan(each).any():
+      raise AnnotationError(f"predictions: {video.name}: NaN among the scores")
   truth = np.concatenate([video.truth for video in videos])
   # One class at a time: all scores of a large split would not fit twice.
   return 100.0 * np.array(
@@ -208,34 +186,11 @@ def _frame_precision(videos: Sequence[Video]) -> np.ndarray | None:
   )
 
 
-def _check(videos: Sequence[Video], problems: Problems) -> list[Video]:
-  """Leaves out, or refuses, videos that cannot be scored."""
-  kept = []
-  for video in videos:
-    what = ""
-    if len(video.predicted) != len(video.truth):
-      what = f"{len(video.predicted)} frames predicted of {len(video.truth)}"
-    elif not len(video.truth):
-      what = "no frames"
-    elif video.scores is not None:
-      if video.scores.ndim != 2 or len(video.scores) != len(video.truth):
-        what = f"scores of shape {video.scores.shape}, not [frames, classes]"
-      elif np.isnan(video.scores).any():
-        what = "NaN among the scores"
-    if what:
-      problems.report(video.where, video.name, what, "video skipped")
-    else:
-      kept.append(video)
-  if not kept:
-    raise MetricsError("predictions: no video to score; see the lines above")
-  return kept
-
-
 def _class_table(
-  videos: Sequence[Video],
+  videos: Sequence[FrameClasses],
   names: Sequence[str] | None,
   precision: np.ndarray | None,
-) -> tuple[list[str], list[list[Any]]]:
+) -> Table:
   """Frames, share found and share right of every class, in percent."""
   predicted = np.concatenate([video.predicted for video in videos])
   truth = np.concatenate([video.truth for video in videos])
@@ -270,12 +225,10 @@ def _ratio_interval(
 
 
 def evaluate(
-  videos: Sequence[Video],
+  videos: Sequence[FrameClasses],
   *,
   expected: int | None = None,
-  background: int = BACKGROUND,
   classes: Sequence[str] | None = None,
-  lenient: bool = False,
   resamples: int = analysis.RESAMPLES,
   seed: int = 0,
   notes: Sequence[str] = (),
@@ -283,12 +236,11 @@ def evaluate(
   """Scores action segmentation.
 
   Args:
-    videos: Predicted and true class of every frame.
+    videos: Predicted and true class of every frame, at least one video. Class
+      0 is no action: blocks "bg0" leave its runs out, blocks "nobg" count it
+      like any class.
     expected: Number of videos of the ground truth; as many as given if None.
-    background: Class that is no action. Blocks "bg0" leave its runs out;
-      blocks "nobg" know no background and count it like any class.
     classes: Names of classes by index, for the table.
-    lenient: Skip and note what cannot be scored instead of raising.
     resamples: Draws of videos for the confidence interval of frame accuracy.
     seed: Of those draws.
     notes: Lines to pass on.
@@ -300,14 +252,13 @@ def evaluate(
     the runs of all videos together.
 
   Raises:
-    MetricsError: On NaN and on lengths that do not agree.
+    AnnotationError: Videos differ in their number of classes.
   """
-  problems = Problems(lenient)
-  kept = _check(videos, problems)
-  right = np.array([(v.predicted == v.truth).sum() for v in kept])
-  frames = np.array([len(v.truth) for v in kept])
-  precision = _frame_precision(kept)
-  metrics, by_video = _metrics(kept, background, precision)
+  videos = sorted(videos, key=lambda video: video.name)
+  right = np.array([(v.predicted == v.truth).sum() for v in videos])
+  frames = np.array([len(v.truth) for v in videos])
+  precision = _frame_precision(videos)
+  metrics, by_video = _metrics(videos, precision)
   intervals = {}
   if resamples:
     accuracy = _ratio_interval(right, frames, resamples, seed)
@@ -321,32 +272,32 @@ def evaluate(
       **{name: metrics["bg0"][name] for name in by_video},
     },
     values={"accuracy of videos": 100.0 * right / frames, **by_video},
-    tags=_tags(kept),
-    seen=len(kept),
+    tags=_tags(videos),
+    seen=len(videos),
     expected=len(videos) if expected is None else expected,
-    notes=(*notes, *problems.skipped),
-    tables={"class": _class_table(kept, classes, precision)},
+    notes=tuple(notes),
+    tables={"class": _class_table(videos, classes, precision)},
     intervals=intervals,
   )
 
 
 def _metrics(
-  videos: Sequence[Video], background: int, precision: np.ndarray | None
+  videos: Sequence[FrameClasses], precision: np.ndarray | None
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
   """All figures, and edit and F1 [N] of every video without background."""
   truth = np.concatenate([video.truth for video in videos])
   predicted = np.concatenate([video.predicted for video in videos])
   hit = predicted == truth
-  real = truth != background
+  real = truth != BACKGROUND
   accuracies = [float((v.predicted == v.truth).mean()) for v in videos]
-  without, counted = _by_video(videos, background)
+  without, counted = _by_video(videos, BACKGROUND)
   metrics: dict[str, Any] = {
     "acc_frames": float(100.0 * hit.mean()),
     "acc_mean_of_videos": float(100.0 * np.mean(accuracies)),
     "acc_frames_without_background": (
       float(100.0 * hit[real].mean()) if real.any() else None
     ),
-    **_mean_precision(precision, background),
+    **_mean_precision(precision),
     "bg0": _block(without, counted),
     "nobg": _block(*_by_video(videos, None)),
     "videos": len(videos),
@@ -356,20 +307,18 @@ def _metrics(
   return metrics, without
 
 
-def _mean_precision(
-  precision: np.ndarray | None, background: int
-) -> dict[str, float | None]:
+def _mean_precision(precision: np.ndarray | None) -> dict[str, float | None]:
   """Frame mAP over all classes, and over all but the background."""
   if precision is None:
     return {"frame_mAP": None, "frame_mAP_without_background": None}
-  actions = np.arange(len(precision)) != background
+  actions = np.arange(len(precision)) != BACKGROUND
   return {
     "frame_mAP": analysis.mean(precision),
     "frame_mAP_without_background": analysis.mean(precision[actions]),
   }
 
 
-def _tags(videos: Sequence[Video]) -> dict[str, np.ndarray]:
+def _tags(videos: Sequence[FrameClasses]) -> dict[str, np.ndarray]:
   """Number of runs, and length in seconds where the rate is known."""
   tags = {"segments": np.array([len(runs(v.truth)[0]) for v in videos], float)}
   if all(video.frame_rate for video in videos):

@@ -1,12 +1,12 @@
 """Turns a report into text, and into what is added to its JSON."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from unloc_jax.annotations.reading import summarize
 from unloc_jax.metrics import analysis, table
-from unloc_jax.metrics.problems import summarize
-from unloc_jax.metrics.published import PUBLISHED
-from unloc_jax.metrics.report import Interval, Report
+from unloc_jax.metrics.report import Interval, Report, Table
 
 _MOST_COLUMNS = 10
 _MOST_ROWS = 24
@@ -15,7 +15,7 @@ _MOST_NOTES = 40
 
 def breakdowns(
   report: Report,
-) -> dict[str, tuple[list[str], list[list[Any]]]]:
+) -> dict[str, Table]:
   """Every table of a report: its own, and one for each tag it has."""
   tables = {f"by {name}": found for name, found in report.tables.items()}
   for name in report.tags:
@@ -25,7 +25,8 @@ def breakdowns(
 
 def text(
   report: Report,
-  benchmark: str = "",
+  title: str = "",
+  published: Mapping[str, Mapping[str, float]] | None = None,
   resamples: int = analysis.RESAMPLES,
   seed: int = 0,
 ) -> str:
@@ -33,13 +34,14 @@ def text(
 
   Args:
     report: Of any evaluator.
-    benchmark: Whose published figures to print beside, "" for none.
+    title: Above the figures.
+    published: System -> figure -> percent, to print beside.
     resamples: Draws for confidence intervals of per-example means, 0 for none.
     seed: Of those draws.
   """
   found = intervals(report, resamples, seed)
   tables = [
-    table.render(*_headline(report, benchmark, found), title=benchmark),
+    table.render(*_headline(report, published or {}, found), title=title),
     *(
       table.render(*_narrow(headers, _middle_out(rows)), title=name)
       for name, (headers, rows) in breakdowns(report).items()
@@ -59,10 +61,11 @@ def intervals(report: Report, resamples: int, seed: int) -> dict[str, Interval]:
 
 
 def _headline(
-  report: Report, benchmark: str, found: dict[str, Interval]
-) -> tuple[list[str], list[list[Any]]]:
+  report: Report,
+  others: Mapping[str, Mapping[str, float]],
+  found: dict[str, Interval],
+) -> Table:
   """One row a figure: value, interval, what others report."""
-  others = PUBLISHED.get(benchmark, {})
   headers = ["", "%", "95% low", "95% high", *others]
   rows: list[list[Any]] = []
   for name, value in report.headline.items():
@@ -74,9 +77,7 @@ def _headline(
   return headers, rows
 
 
-def _narrow(
-  headers: list[str], rows: list[list[Any]]
-) -> tuple[list[str], list[list[Any]]]:
+def _narrow(headers: list[str], rows: list[list[Any]]) -> Table:
   """Turns a table of many figures and few rows on its side."""
   if len(headers) <= _MOST_COLUMNS or len(rows) > _MOST_COLUMNS:
     return headers, rows

@@ -119,7 +119,7 @@ class Evaluator:
       The benchmark's report; `seen` of `expected` examples were scored.
     """
     split = self.split(split_name)
-    submission = submissions.make(self._parts, split)
+    submission = submissions.make(split)
     gallery = Gallery(self._config, split)
     for batch, found in self._detections(params, split):
       between()

@@ -5,12 +5,12 @@ batch, score them with `unloc_jax.metrics` and write the official files.
 """
 
 from unloc_jax.data.pipeline import Split
-from unloc_jax.results.submissions.base import Submission, caption_rows
+from unloc_jax.results.submissions.base import Submission
 from unloc_jax.results.submissions.classes import Frames, Segments, Tags, Videos
 from unloc_jax.results.submissions.moments import Highlights, Moments
-from unloc_jax.training.state import Parts
+from unloc_jax.task.tasks import get_task
 
-__all__ = ["KINDS", "Submission", "caption_rows", "make"]
+__all__ = ["KINDS", "Submission", "make"]
 
 KINDS: dict[str, type[Submission]] = {
   "recall": Moments,
@@ -22,6 +22,6 @@ KINDS: dict[str, type[Submission]] = {
 }
 
 
-def make(parts: Parts, split: Split) -> Submission:
-  """An empty submission of a run's task for a split."""
-  return KINDS[parts.task.metric](parts, split)
+def make(split: Split) -> Submission:
+  """An empty submission of a split, for the task of its config."""
+  return KINDS[get_task(split.config.task).metric](split)

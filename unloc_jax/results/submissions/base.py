@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from unloc_jax.data.pipeline import Split
-from unloc_jax.metrics import Report
+from unloc_jax.metrics.report import Report
 from unloc_jax.task.detections import Detections
-from unloc_jax.training.state import Parts
 
 Batch = Mapping[str, np.ndarray]
 
@@ -17,8 +16,7 @@ Batch = Mapping[str, np.ndarray]
 class Submission(abc.ABC):
   """Collects detections, scores them, writes them as the benchmark wants."""
 
-  def __init__(self, parts: Parts, split: Split):
-    self.parts = parts
+  def __init__(self, split: Split):
     self.split = split
 
   @abc.abstractmethod

@@ -1,24 +1,24 @@
 """Tasks whose texts are classes: localization, segmentation, classification."""
 
+import functools
 import pathlib
-from typing import Any
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 
-from unloc_jax.data.pipeline import Split
-from unloc_jax.metrics import (
-  Report,
-  classification,
-  detection,
-  files,
-  frames,
-  segmentation,
+from unloc_jax import files
+from unloc_jax.annotations.arrays import (
+  FoundSegments,
+  FrameClasses,
+  TrueSegments,
 )
+from unloc_jax.data.pipeline import Split
+from unloc_jax.metrics import classification, detection, segmentation
+from unloc_jax.metrics.report import Report
 from unloc_jax.results.submissions.base import Batch, Submission, video_rows
 from unloc_jax.task import targets
 from unloc_jax.task.detections import Detections, listed
-from unloc_jax.training.state import Parts
 
 _SUBSET = "validation"  # What ActivityNet's files call the split scored.
 
@@ -26,78 +26,99 @@ _SUBSET = "validation"  # What ActivityNet's files call the split scored.
 class Segments(Submission):
   """Temporal action localization: ActivityNet's detection files."""
 
-  def __init__(self, parts: Parts, split: Split):
-    super().__init__(parts, split)
-    self._found: dict[str, list[dict[str, Any]]] = {}
+  def __init__(self, split: Split):
+    super().__init__(split)
+    # By video: float64 [N, 4] class, start, end, score, best first.
+    self._found: dict[str, np.ndarray] = {}
 
   def add(self, batch: Batch, found: Detections) -> None:
     for b, index in video_rows(batch):
-      self._found[self.split.table[index].video_id] = [
-        {
-          "label": self.split.classes[int(label)],
-          "score": float(score),
-          "segment": segment.astype(float).tolist(),
-        }
-        for label, segment, score in zip(*listed(found, b), strict=True)
-      ]
-
-  def predictions(self) -> dict[str, Any]:
-    """ActivityNet's submission."""
-    return {
-      "version": "VERSION 1.3",
-      "results": self._found,
-      "external_data": {"used": False, "details": ""},
-    }
-
-  def ground_truth(self) -> dict[str, Any]:
-    """ActivityNet's annotations of the split, of the classes asked."""
-    kept = set(self.split.classes)
-    database = {}
-    for index in self.split.usable:
-      video = self.split.table.videos[index]
-      if video is None:
-        continue
-      annotations = [
-        {"segment": segment.tolist(), "label": video.texts[query]}
-        for segment, query in zip(
-          video.segments, video.segment_query, strict=True
-        )
-        if video.texts[query] in kept
-      ]
-      database[video.video_id] = {
-        "subset": _SUBSET,
-        "duration": video.duration,
-        "annotations": annotations,
-      }
-    return {"version": "VERSION 1.3", "taxonomy": [], "database": database}
+      labels, segments, scores = listed(found, b)
+      table = np.column_stack([labels, segments, scores]).astype(float)
+      self._found[self.split.table[index].video_id] = table
 
   def score(self) -> Report:
-    return detection.evaluate(
-      self.predictions(), self.ground_truth(), subset=_SUBSET
+    truth = TrueSegments.of(
+      self._truth,
+      [
+        (video, label, start, end)
+        for video, segments in self._truth.items()
+        for label, (start, end) in segments
+      ],
     )
+    places = {name: i for i, name in enumerate(truth.videos)}
+    tables = [
+      np.insert(table, 0, places[video], axis=1)
+      for video, table in self._found.items()
+    ]
+    table = np.concatenate([np.zeros((0, 5)), *tables])
+    # Classes without a segment in the split are not scored.
+    numbers = {name: i for i, name in enumerate(truth.labels)}
+    index = [numbers.get(name, -1) for name in self.split.classes]
+    table[:, 1] = np.array(index)[table[:, 1].astype(int)]
+    found = FoundSegments.of(table[table[:, 1] >= 0], len(self._found))
+    return detection.evaluate(found, truth)
+
+  @functools.cached_property
+  def _truth(self) -> dict[str, list[tuple[str, list[float]]]]:
+    """By video: label and segment of the classes asked."""
+    kept = set(self.split.classes)
+    truth = {}
+    for index in self.split.usable:
+      video = self.split.table.videos[index]
+      if video is not None:
+        segments = zip(video.segment_query, video.segments, strict=True)
+        labelled = [(video.texts[q], each.tolist()) for q, each in segments]
+        truth[video.video_id] = [row for row in labelled if row[0] in kept]
+    return truth
 
   def write(self, folder: pathlib.Path) -> None:
-    files.write_json(folder / "predictions.json", self.predictions())
-    files.write_json(folder / "ground_truth.json", self.ground_truth())
+    """Writes ActivityNet's submission, and its annotations of the split."""
+    results = {
+      video: [
+        {
+          "label": self.split.classes[int(label)],
+          "score": score,
+          "segment": segment,
+        }
+        for label, *segment, score in table.tolist()
+      ]
+      for video, table in self._found.items()
+    }
+    videos = [self.split.table.videos[index] for index in self.split.usable]
+    database = {
+      video.video_id: {
+        "subset": _SUBSET,
+        "duration": video.duration,
+        "annotations": [
+          {"segment": segment, "label": label}
+          for label, segment in self._truth[video.video_id]
+        ],
+      }
+      for video in videos
+      if video is not None
+    }
+    head = {"version": "VERSION 1.3"}
+    external = {"used": False, "details": ""}
+    files.write_json(
+      folder / "predictions.json",
+      {**head, "results": results, "external_data": external},
+    )
+    files.write_json(
+      folder / "ground_truth.json",
+      {**head, "taxonomy": [], "database": database},
+    )
 
 
 class Frames(Submission):
   """Action segmentation: the class of every sampled frame, 0 = background."""
 
-  def __init__(self, parts: Parts, split: Split):
-    super().__init__(parts, split)
-    self._videos: list[segmentation.Video] = []
+  def __init__(self, split: Split):
+    super().__init__(split)
+    self._videos: list[FrameClasses] = []
 
   def add(self, batch: Batch, found: Detections) -> None:
-    num_classes, num_frames = found.scores.shape[1:]
-    truth = np.asarray(
-      targets.frame_labels(
-        jnp.asarray(batch["segments"]),
-        jnp.asarray(batch["segment_query"]),
-        num_frames,
-        num_classes,
-      )
-    )
+    truth = _on_frames(targets.frame_labels, batch, found)
     for b, index in video_rows(batch):
       valid = batch["frame_mask"][b]
       logits = found.scores[b].T[valid]
@@ -105,7 +126,7 @@ class Frames(Submission):
       # Background's score only has to fall as the best class's rises.
       background = -logits.max(axis=1, keepdims=True)
       self._videos.append(
-        segmentation.Video(
+        FrameClasses(
           name=self.split.table[index].video_id,
           predicted=segmentation.from_logits(logits),
           truth=np.where(labels.any(axis=1), labels.argmax(axis=1) + 1, 0),
@@ -121,30 +142,31 @@ class Frames(Submission):
     )
 
   def write(self, folder: pathlib.Path) -> None:
-    frames.write_npz(folder / "predictions.npz", self._videos)
+    arrays: dict[str, np.ndarray] = {}
+    for video in self._videos:
+      arrays[f"{video.name}/P"] = video.predicted
+      arrays[f"{video.name}/Y"] = video.truth
+      if video.scores is not None:
+        arrays[f"{video.name}/S"] = video.scores
+    with (
+      files.replacing(folder / "predictions.npz") as beside,
+      beside.open("wb") as file,
+    ):
+      np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 class Tags(Submission):
   """Frame tagging: which texts are true of a frame."""
 
-  def __init__(self, parts: Parts, split: Split):
-    super().__init__(parts, split)
+  def __init__(self, split: Split):
+    super().__init__(split)
     self._counts = np.zeros(3, np.int64)  # hits, false alarms, misses
     self._seen = 0
 
   def add(self, batch: Batch, found: Detections) -> None:
-    num_classes, num_frames = found.scores.shape[1:]
-    truth = np.asarray(
-      targets.frame_tags(
-        jnp.asarray(batch["segments"]),
-        jnp.asarray(batch["segment_query"]),
-        num_frames,
-        num_classes,
-      )
-    )
     valid = batch["frame_mask"] & batch["example_mask"][:, None]
+    truth = _on_frames(targets.frame_tags, batch, found) & valid[:, None]
     said = (found.scores > 0) & valid[:, None]
-    truth = truth & valid[:, None]
     self._counts += [
       np.sum(said & truth),
       np.sum(said & ~truth),
@@ -179,33 +201,39 @@ class Videos(Submission):
   that top-k asks whether one of them is among the first k.
   """
 
-  def __init__(self, parts: Parts, split: Split):
-    super().__init__(parts, split)
-    self._scores: dict[str, np.ndarray] = {}
-    self._labels: dict[str, int] = {}
-    self._shown: dict[str, list[int]] = {}
+  def __init__(self, split: Split):
+    super().__init__(split)
+    # By video: scores [C], and int [n] the classes it shows.
+    self._found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
   def add(self, batch: Batch, found: Detections) -> None:
     for b, index in video_rows(batch):
+      shown = np.unique(batch["segment_query"][b])
       name = self.split.table[index].video_id
-      scores, labels = found.scores[b], batch["segment_query"][b]
-      labels = labels[labels >= 0]
-      self._scores[name] = scores
-      self._labels[name] = int(labels[scores[labels].argmax()])
-      self._shown[name] = sorted(set(labels.tolist()))
+      self._found[name] = found.scores[b], shown[shown >= 0]
 
   def score(self) -> Report:
+    rows = [self._found[name] for name in sorted(self._found)]
     return classification.evaluate(
-      np.stack(list(self._scores.values())),
-      np.array(list(self._labels.values())),
-      names=list(self._scores),
-      classes=self.split.classes,
+      np.stack([scores for scores, _ in rows]),
+      np.array([shown[scores[shown].argmax()] for scores, shown in rows]),
+      self.split.classes,
       expected=len(self.split.usable),
     )
 
   def write(self, folder: pathlib.Path) -> None:
     rows = {
-      name: {"labels": self._shown[name], "scores": scores.tolist()}
-      for name, scores in self._scores.items()
+      name: {"labels": shown.tolist(), "scores": scores.tolist()}
+      for name, (scores, shown) in self._found.items()
     }
     files.write_json(folder / "predictions.json", rows)
+
+
+def _on_frames(
+  make: Callable[..., object], batch: Batch, found: Detections
+) -> np.ndarray:
+  """Targets bool [B, C, T] of the frames of a batch."""
+  num_classes, num_frames = found.scores.shape[1:]
+  segments = jnp.asarray(batch["segments"])
+  owners = jnp.asarray(batch["segment_query"])
+  return np.asarray(make(segments, owners, num_frames, num_classes))

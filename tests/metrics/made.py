@@ -1,0 +1,43 @@
+"""Arrays as readers make them, from what is quick to write down."""
+
+import numpy as np
+
+from unloc_jax.annotations.arrays import (
+  FoundSegments,
+  QueryMoments,
+  TrueSegments,
+)
+
+
+def queries(truths, predictions):
+  """Queries "0", "1", ...; a prediction None is a query left unanswered."""
+  return [
+    QueryMoments(
+      str(i),
+      np.array(truth, float).reshape(-1, 2),
+      None if found is None else np.array(found, float).reshape(-1, 3),
+    )
+    for i, (truth, found) in enumerate(zip(truths, predictions, strict=True))
+  ]
+
+
+def segments(truth, found):
+  """(found, truth) of {video: [(label, start, end)]} and the same with score.
+
+  Videos and labels that the truth does not know are left to -1 and out.
+  """
+  rows = [(video, *row) for video in truth for row in truth[video]]
+  real = TrueSegments.of(truth, rows)
+  table = [
+    (
+      real.videos.index(video) if video in real.videos else -1,
+      real.labels.index(label),
+      *numbers,
+    )
+    for video in found
+    for label, *numbers in found[video]
+    if label in real.labels
+  ]
+  answered = len(set(found) & set(truth))
+  array = np.array(table, float).reshape(-1, 5)
+  return FoundSegments.of(array, answered), real

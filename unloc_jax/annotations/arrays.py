@@ -1,0 +1,116 @@
+"""What is true and what was predicted, as arrays: all that metrics take.
+
+Axes: G true segments, D or M predicted ones, T frames, N clips, C classes.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryMoments:
+  """One query in one video.
+
+  Attributes:
+    id: Unique in its split.
+    truth: float64 [G, 2] seconds.
+    predicted: float64 [D, 3] seconds and score, as listed; None where nothing
+      was predicted for the query, which is not the same as an empty list.
+    tags: What results may be broken down by.
+    highlights: float64 [N, 3], scores 0..4 that three people gave the clips of
+      two seconds; None where the benchmark has none.
+    saliency: float64 [n], predicted for the clips; None where not.
+  """
+
+  id: str
+  truth: np.ndarray
+  predicted: np.ndarray | None
+  tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  highlights: np.ndarray | None = None
+  saliency: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrueSegments:
+  """Labelled segments of some videos.
+
+  They are in an order of their own (by video, class, start and end), so that
+  no sum over them follows the order of a file.
+
+  Attributes:
+    videos: Ids, sorted; some may have no segment.
+    labels: Names of the classes that have a segment, sorted.
+    video: int [G], index into `videos`.
+    label: int [G], index into `labels`.
+    segment: float64 [G, 2] seconds.
+  """
+
+  videos: tuple[str, ...]
+  labels: tuple[str, ...]
+  video: np.ndarray
+  label: np.ndarray
+  segment: np.ndarray
+
+  @classmethod
+  def of(
+    cls,
+    videos: Iterable[str],
+    rows: Sequence[tuple[str, str, float, float]],
+  ) -> "TrueSegments":
+    """Makes them of (video, label, start, end)."""
+    names = tuple(sorted(videos))
+    labels = tuple(sorted({label for _, label, _, _ in rows}))
+    place = {name: i for i, name in enumerate(names)}
+    number = {name: i for i, name in enumerate(labels)}
+    table = np.array(
+      [(place[v], number[name], *both) for v, name, *both in rows], float
+    ).reshape(-1, 4)
+    table = table[np.lexsort(table.T[::-1])]
+    whole = table[:, :2].astype(int)
+    return cls(names, labels, whole[:, 0], whole[:, 1], table[:, 2:])
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundSegments:
+  """Detections, facing `TrueSegments`.
+
+  Attributes:
+    video: int [M], index into the truth's videos; -1 for others.
+    label: int [M], index into the truth's labels.
+    segment: float64 [M, 2] seconds.
+    score: float64 [M].
+    answered: How many videos of the truth were looked at.
+  """
+
+  video: np.ndarray
+  label: np.ndarray
+  segment: np.ndarray
+  score: np.ndarray
+  answered: int
+
+  @classmethod
+  def of(cls, table: np.ndarray, answered: int) -> "FoundSegments":
+    """Makes them of [M, 5]: video, label, start, end, score."""
+    whole = table[:, :2].astype(int)
+    return cls(whole[:, 0], whole[:, 1], table[:, 2:4], table[:, 4], answered)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameClasses:
+  """The class of every frame of one video.
+
+  Attributes:
+    name: Its id.
+    predicted: int [T].
+    truth: int [T].
+    scores: [T, C] score of each class, or None.
+    frame_rate: Frames per second, None where unknown.
+  """
+
+  name: str
+  predicted: np.ndarray
+  truth: np.ndarray
+  scores: np.ndarray | None = None
+  frame_rate: float | None = None

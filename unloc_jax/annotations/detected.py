@@ -1,0 +1,236 @@
+"""Detections, and the labelled segments they face, as arrays.
+
+Detections: {"results": {VID: [{"label", "score", "segment"}]}}, the same under
+"database", or the inner object alone. The ground truth: see `detection`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unloc_jax.annotations import reading
+from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
+from unloc_jax.annotations.detection import Database, read_database
+from unloc_jax.annotations.reading import AnnotationError, Document, Problems
+
+_LABELS = ("label", "label_id", "class", "category")
+_SCORES = ("score", "scores", "confidence")
+_NEEDS = "a detection needs `label`, `score` and `segment` [start, end]"
+
+
+def read(
+  predictions: reading.Path,
+  ground_truth: reading.Path,
+  problems: Problems,
+  subset: str,
+  blocked: Collection[str] = (),
+) -> tuple[FoundSegments, TrueSegments, list[str]]:
+  """Reads a submission and the annotations it faces.
+
+  Videos are looked for by their name, and with or without the "v_" that some
+  files put before it.
+
+  Args:
+    predictions: The submission.
+    ground_truth: The annotations.
+    problems: Told of segments and scores that cannot be, of classes that the
+      ground truth of the subset does not know, and of videos that its file
+      does not know. A lenient run skips all but the last, which it counts, as
+      the official script does, as false.
+    subset: Name of the subset; "" for all videos.
+    blocked: Ids of videos to leave out on both sides.
+
+  Returns:
+    Detections, true segments, and what had to be decided.
+
+  Raises:
+    AnnotationError: A file cannot be read, or has no such subset.
+  """
+  given = reading.read_json(predictions, predicted=True)
+  results = _results(given)
+  key = _label_key(results)
+  database = read_database(ground_truth)
+  videos, notes = _subset(database, subset)
+  kept = [video for video in videos if video not in blocked]
+  if len(kept) < len(videos):
+    notes.append(f"{len(videos) - len(kept)} blocked videos left out")
+  rows = []
+  for video in kept:
+    for item in database.entries[video]["annotations"]:
+      found = _segment(database.document, video, item, key, problems)
+      if found:
+        rows.append((video, *found))
+  truth = TrueSegments.of(kept, rows)
+  known = database.entries.keys()
+  detections = _detections(given, results, truth, known, key, problems, blocked)
+  return detections, truth, notes
+
+
+def _results(document: Document) -> Mapping[str, Any]:
+  """Returns the object of videos, under a key or not."""
+  value = document.value
+  for name in ("results", "database"):
+    if isinstance(value, dict) and isinstance(value.get(name), dict):
+      return value[name]
+  if not isinstance(value, dict):
+    raise AnnotationError(
+      f"{document.place()}: not a JSON object of videos; see"
+      " `python -m unloc_jax.metrics --help`"
+    )
+  return value
+
+
+def _label_key(results: Mapping[str, Any]) -> str:
+  """By which key a submission names classes, its first detection's."""
+  for entries in results.values():
+    for entry in entries if isinstance(entries, list) else ():
+      if isinstance(entry, dict):
+        return next((key for key in _LABELS if key in entry), _LABELS[0])
+  return _LABELS[0]
+
+
+def _subset(database: Database, subset: str) -> tuple[list[str], list[str]]:
+  """Videos of a subset; of all where the file knows only one or none."""
+  source = database.document.source
+  entries = {v: e for v, e in database.entries.items() if "annotations" in e}
+  if not entries:
+    raise AnnotationError(
+      f"{source}:1: no video has `annotations`; give the benchmark's annotation"
+      " file"
+    )
+  names = {str(e["subset"]) for e in entries.values() if "subset" in e}
+  if not subset or not names:
+    return list(entries), []
+  same = [name for name in names if name.lower() == subset.lower()]
+  notes: list[str] = []
+  if not same:
+    if len(names) > 1:
+      raise AnnotationError(
+        f"{source}:1: no subset {subset!r}, there are {sorted(names)}; choose"
+        " one by --subset"
+      )
+    same = list(names)
+    notes.append(f"no subset {subset!r}; scored the only one, {same[0]!r}")
+  chosen = [v for v, e in entries.items() if str(e.get("subset")) in same]
+  return chosen, notes
+
+
+def _segment(
+  document: Document, video: str, entry: Any, first: str, problems: Problems
+) -> tuple[str, float, float] | None:
+  """Checks one annotation: label, start, end."""
+  what = "an annotation needs `label` and `segment` [start, end]"
+  try:
+    start, end = (float(each) for each in entry["segment"])
+    name = str(_first(entry, (first, *_LABELS)))
+  except (KeyError, TypeError, ValueError):
+    name, start, end = "", 0.0, 0.0
+  else:
+    fault = _fault(start, end)
+    what = f"{name}: {fault}" if fault else ""
+  if what:
+    problems.report(document.place(video), video, what, "segment skipped")
+    return None
+  return name, start, end
+
+
+def _first(entry: Mapping[str, Any], keys: Sequence[str]) -> Any:
+  """Value under the first key that the entry has."""
+  for key in keys:
+    if key in entry:
+      return entry[key]
+  raise KeyError(keys[0])
+
+
+def _fault(start: float, end: float, *score: float) -> str:
+  """What is wrong with the numbers of a segment, "" for nothing."""
+  numbers = [start, end, *score]
+  if not np.isfinite(numbers).all():
+    return f"not a finite number: {numbers}"
+  if end < start:
+    return f"segment ends before it starts: {[start, end]}"
+  return ""
+
+
+def _detections(
+  document: Document,
+  results: Mapping[str, Any],
+  truth: TrueSegments,
+  known: Collection[str],
+  key: str,
+  problems: Problems,
+  blocked: Collection[str],
+) -> FoundSegments:
+  index = {video: i for i, video in enumerate(truth.videos)}
+  labels = {name: i for i, name in enumerate(truth.labels)}
+  blocks = [np.zeros((0, 5))]
+  answered = set()
+  for given, entries in results.items():
+    names = (given, f"v_{given}", given.removeprefix("v_"))
+    video = next((name for name in names if name in known), None)
+    if given in blocked or video in blocked:
+      continue
+    place = document.place(given)
+    if video is None:
+      what = "not a video of the ground truth"
+      problems.report(place, given, what, "counts as false")
+    at = index.get(video or "", -1)
+    answered.add(at)
+    if not isinstance(entries, list):
+      what = "not a list of detections"
+      problems.report(place, given, what, "video skipped")
+      continue
+    block = _block(entries, labels, key)
+    if block is None:
+      checked = (
+        _detection(place, given, entry, labels, problems) for entry in entries
+      )
+      block = np.array([row for row in checked if row], float).reshape(-1, 4)
+    blocks.append(np.insert(block, 0, at, axis=1))
+  return FoundSegments.of(np.concatenate(blocks), len(answered - {-1}))
+
+
+def _block(
+  entries: Sequence[Any], labels: Mapping[str, int], key: str
+) -> np.ndarray | None:
+  """Detections of one video, [n, 4]: label, start, end, score.
+
+  The usual case, checked for all of them at once; None if any is at fault.
+  """
+  try:
+    block = np.array(
+      [
+        (labels[str(e[key])], *map(float, e["segment"]), float(e["score"]))
+        for e in entries
+      ],
+      float,
+    ).reshape(-1, 4)
+  except (KeyError, TypeError, ValueError, OverflowError):
+    return None
+  fine = np.isfinite(block).all() and (block[:, 1] <= block[:, 2]).all()
+  return block if fine else None
+
+
+def _detection(
+  place: reading.Place,
+  video: str,
+  entry: Any,
+  labels: Mapping[str, int],
+  problems: Problems,
+) -> tuple[int, float, float, float] | None:
+  """Checks one detection: label index, start, end, score."""
+  try:
+    start, end = (float(each) for each in entry["segment"])
+    name = str(_first(entry, _LABELS))
+    score = float(_first(entry, _SCORES))
+  except (KeyError, TypeError, ValueError, OverflowError):
+    what = _NEEDS
+  else:
+    what = _fault(start, end, score)
+    if name not in labels:
+      what = what or f"{name!r} is not a class of the ground truth"
+    if not what:
+      return labels[name], start, end, score
+  problems.report(place, video, what, "detection skipped")
+  return None
