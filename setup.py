@@ -65,6 +65,7 @@ setuptools.setup(
     "test": [
       "gradio>=6.31",
       "hypothesis",
+      "import-linter",
       "mypy",
       "pillow",
       "playwright",

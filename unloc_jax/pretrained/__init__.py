@@ -1,1 +1,0 @@
-"""Parameters that others trained -> ours."""
