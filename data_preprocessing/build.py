@@ -3,13 +3,10 @@
 """
 
 import argparse
-import dataclasses
 import logging
 import os
-import pathlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from data_preprocessing import features, places, schema
 from data_preprocessing import plan as plans
@@ -17,7 +14,27 @@ from data_preprocessing import report as reports
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations import BENCHMARKS, AnnotationError, benchmark
 
-_SHORT_SIDE = Settings(dataset="").short_side
+_REQUIRED = {
+  "dataset": f"one of {', '.join(BENCHMARKS)}",
+  "annotations": "folder of official files, or one",
+  "videos": "their folder, or that of features",
+  "data_dir": f"the dataset is written to DATA_DIR/NAME/{schema.VERSION}",
+}
+# Flags that decide what a dataset holds; Settings has the defaults.
+_WHAT = {
+  "checkpoint": "with --extract features: the finished run, export or"
+  " converted CLIP whose image tower makes them; without it, --videos holds"
+  " .npy, .npz, .pt or .h5 files",
+  "frame_rate": "positions a second (%(default)s)",
+  "jpeg_quality": "1 to 95 (%(default)s)",
+  "normalisation": "done to imported features (%(default)s)",
+  "tower_hash": "names the maker of imported features",
+  "max_damaged": "share of a video that may be undecodable (%(default)s)",
+}
+_SWITCHES = {
+  "allow_absolute_paths": "let a JSONL name videos outside --videos",
+  "overwrite": "build again a dataset that was built from other input",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,52 +43,25 @@ def parser() -> argparse.ArgumentParser:
     prog="python -m data_preprocessing.build",
     description="Builds sharded TFRecord from videos and annotations.",
   )
-  _add_what(flags.add_argument_group("what is built").add_argument)
-  _add_how(flags.add_argument_group("how it is built").add_argument)
-  return flags
-
-
-def _add_what(add: Callable[..., Any]) -> None:
-  """Adds the flags that decide what a dataset holds."""
-  names, where = ", ".join(BENCHMARKS), f"DATA_DIR/NAME/{schema.VERSION}"
-  kinds = (schema.FRAMES, schema.FEATURES)
-  add("--dataset", required=True, metavar="NAME", help=f"one of {names}")
-  add("--annotations", required=True, help="folder of official files, or one")
-  add("--videos", required=True, help="their folder, or that of features")
-  add("--data_dir", required=True, help=f"the dataset is written to {where}")
-  add("--extract", default=kinds[0], choices=kinds)
-  add(
-    "--checkpoint",
-    default="",
-    help="with --extract features: the finished run, export or converted"
-    " CLIP whose image tower makes them; without it, --videos holds .npy,"
-    " .npz, .pt or .h5 files",
-  )
-  add("--frame_rate", type=float, default=10.0, help="positions a second")
+  add = flags.add_argument_group("what is built").add_argument
+  for name, text in _REQUIRED.items():
+    add(f"--{name}", required=True, help=text)
+  add("--extract", default="frames", choices=(schema.FRAMES, schema.FEATURES))
+  for name, text in _WHAT.items():
+    default = getattr(Settings, name)
+    add(f"--{name}", type=type(default), default=default, help=text)
   add(
     "--short_side",
     type=int,
-    help="shorter side of stored frames, smaller videos keep their size;"
-    f" 0 keeps all ({_SHORT_SIDE}, or what --checkpoint was trained on)",
-  )
-  add("--jpeg_quality", type=int, default=90, help="1 to 95 (%(default)s)")
-  add("--normalisation", default="none", help="done to imported features")
-  add("--tower_hash", default="", help="names the maker of imported features")
-  add(
-    "--max_damaged",
-    type=float,
-    default=0.01,
-    help="share of a video that may be undecodable (%(default)s)",
+    help="shorter side of stored frames, smaller videos keep their size; 0"
+    f" keeps all ({Settings.short_side}, or what --checkpoint was trained on)",
   )
   add(
     "--allow_no_duration",
     action="store_true",
     help="take files that declare no duration: they may be truncated",
   )
-
-
-def _add_how(add: Callable[..., Any]) -> None:
-  """Adds the flags that leave what a dataset holds as it is."""
+  add = flags.add_argument_group("how it is built").add_argument
   cores = os.cpu_count() or 1
   add("--workers", type=int, default=cores, help="processes (%(default)s)")
   add(
@@ -93,16 +83,9 @@ def _add_how(add: Callable[..., Any]) -> None:
     default=300.0,
     help="give a video up after so long without progress (%(default)s)",
   )
-  add(
-    "--allow_absolute_paths",
-    action="store_true",
-    help="let a JSONL name videos outside --videos",
-  )
-  add(
-    "--overwrite",
-    action="store_true",
-    help="build again a dataset that was built from other input",
-  )
+  for name, text in _SWITCHES.items():
+    add(f"--{name}", action="store_true", help=text)
+  return flags
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -113,19 +96,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
     raise BuildError(f"--workers {args.workers}: at least 1")
   short_side = args.short_side
   if short_side is None:
-    short_side = _SHORT_SIDE
+    short_side = Settings.short_side
     if args.checkpoint:
       short_side = features.embedder(args.checkpoint).short_side
-  given = {
-    field.name: getattr(args, field.name)
-    for field in dataclasses.fields(Settings)
-    if hasattr(args, field.name)
-  }
-  given |= {
-    "short_side": short_side,
-    "need_duration": not args.allow_no_duration,
-  }
-  return Settings(**given)
+  return Settings(
+    args.dataset,
+    args.extract,
+    short_side=short_side,
+    need_duration=not args.allow_no_duration,
+    **{name: getattr(args, name) for name in _WHAT},
+  )
 
 
 def run(args: argparse.Namespace) -> str:
@@ -133,41 +113,39 @@ def run(args: argparse.Namespace) -> str:
   for flag in ("annotations", "videos", "data_dir"):
     places.check(f"--{flag}", getattr(args, flag))
   with places.annotations(args.annotations) as annotations:
-    return _run(args, annotations)
+    chosen = benchmark(args.dataset)
+    settings = settings_of(args)
+    limit = reports.Limit(args.max_missing)
+    plan = plans.make(
+      chosen,
+      chosen.read(annotations),
+      args.videos,
+      args.data_dir,
+      settings,
+      args.allow_absolute_paths,
+    )
+    if not plan.annotations.videos:
+      raise BuildError(f"{args.annotations}: annotates no video")
+    if args.overwrite and plan.final.exists():
+      plan.final.rmtree()
+    if plan.finished:
+      return f"{plan.final}: built before from the same input; nothing to do"
+    # TensorFlow takes seconds to import: not before the flags are known good.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # They say on import what they miss that nobody here needs, and Beam prints
+    # the tracebacks of errors that we explain ourselves.
+    logging.getLogger().setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    from data_preprocessing import builder as builders
+    from data_preprocessing import pipeline
 
-
-def _run(args: argparse.Namespace, annotations: pathlib.Path) -> str:
-  chosen = benchmark(args.dataset)
-  settings = settings_of(args)
-  limit = reports.Limit(args.max_missing)
-  plan = plans.make(
-    chosen,
-    chosen.read(annotations),
-    args.videos,
-    args.data_dir,
-    settings,
-    args.allow_absolute_paths,
-  )
-  if not plan.annotations.videos:
-    raise BuildError(f"{args.annotations}: annotates no video")
-  if args.overwrite and plan.final.exists():
-    plan.final.rmtree()
-  if plans.finished(plan):
-    return f"{plan.final}: built before from the same input; nothing to do"
-  # TensorFlow takes seconds to import: not before the flags are known good.
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  # Both say on import what they miss that nobody here needs.
-  logging.getLogger().setLevel(logging.ERROR)
-  logging.getLogger("absl").setLevel(logging.ERROR)
-  from data_preprocessing import builder as builders
-  from data_preprocessing import pipeline
-
-  runner = pipeline.Runner(args.workers, args.beam, args.stall_seconds)
-  builder = builders.VideoDataset(plan, runner, limit)
-  folder = builders.build(builder)
+    runner = pipeline.Runner(args.workers, args.beam, args.stall_seconds)
+    builder = builders.VideoDataset(plan, runner, limit)
+    folder = builders.build(builder)
   made = sum(p["built"]["videos"] for p in builder.report["splits"].values())
-  reasons = reports.left_out_reasons(builder.report)
-  out = ", ".join(f"{n} {why}" for why, n in sorted(reasons.items()))
+  reasons = sorted(reports.left_out(builder.report).items())
+  out = ", ".join(f"{n} {why}" for why, n in reasons)
   warning = "" if made else "WARNING, the dataset is empty. "
   return (
     f"{warning}{folder}: {made} videos; left out: {out or 'none'}; see"

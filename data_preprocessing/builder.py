@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import os
 import re
 import sys
@@ -23,7 +24,6 @@ from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
 from data_preprocessing import cache, pipeline, schema, shards
-from data_preprocessing import plan as plans
 from data_preprocessing import report as reports
 from data_preprocessing.examples import Outcome
 from data_preprocessing.lookup import VideoJob
@@ -33,8 +33,8 @@ from unloc_jax import files
 from unloc_jax.data import manifest as manifests
 
 _THREADS = 32
-# Split -> (file of the example, what became of it), of the videos opened.
-Made = dict[str, list[tuple[epath.Path, Outcome]]]
+# Split -> the file of each example -> what became of its video.
+Made = dict[str, dict[epath.Path, Outcome]]
 
 
 class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -50,7 +50,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
   VERSION = tfds.core.Version(schema.VERSION)
 
   def __init__(self, plan: Plan, runner: pipeline.Runner, limit: reports.Limit):
-    """Plans nothing and opens nothing; `download_and_prepare` builds.
+    """Opens nothing; `download_and_prepare` builds.
 
     Args:
       plan: What to build.
@@ -62,16 +62,17 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     self.report: dict[str, Any] = {}
     self._runner = runner
     self._limit = limit
+    self._schema = (
+      plan.settings.extract,
+      plan.settings.embedding_width or None,
+    )
     super().__init__(data_dir=str(plan.final.parent.parent))
 
   def _info(self) -> tfds.core.DatasetInfo:
-    settings = self.plan.settings
     return tfds.core.DatasetInfo(
       builder=self,
       description=f"{self.plan.benchmark.title}, one example a video.",
-      features=schema.features(
-        settings.extract, settings.embedding_width or None
-      ),
+      features=schema.features(*self._schema),
       disable_shuffling=False,
     )
 
@@ -89,25 +90,21 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     self, dl_manager: Any, download_config: Any
   ) -> None:
     """Makes the examples, judges what is left out, writes the shards."""
-    absent = self.plan.absent
     # What cannot become true later is said before the long work.
-    self._judge(absent)
+    self._judge({})
     self._make_examples()
     made = self._made()
-    self._judge(
-      {s: [*absent[s], *(o for _, o in found)] for s, found in made.items()}
-    )
+    self._judge(made)
     folder = epath.Path(self.data_dir)
     self.info.set_splits(tfds.core.SplitDict(self._write(folder, made)))
     self._finish(folder)
 
   def _make_examples(self) -> None:
     """Makes the examples that are not there yet, a file each."""
-    plan = self.plan
+    plan, stall_seconds = self.plan, self._runner.stall_seconds
     jobs = [job for split in plan.jobs.values() for job in split]
-    make = pipeline.MakeExample(
-      plan.settings, os.fspath(plan.work), self._runner.stall_seconds
-    )
+    work = os.fspath(plan.work)
+    make = pipeline.MakeExample(plan.settings, work, stall_seconds)
     if jobs:
       pipeline.run(
         self._runner,
@@ -134,94 +131,83 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
 
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
       return {
-        split: list(threads.map(read, jobs))
+        split: dict(threads.map(read, jobs))
         for split, jobs in sorted(plan.jobs.items())
       }
 
-  def _judge(self, outcomes: dict[str, list[Outcome]]) -> None:
+  def _judge(self, made: Made) -> None:
     """Writes the report so far, and stops the build where it must."""
     plan = self.plan
+    outcomes = {
+      split: sorted(
+        [*absent, *made.get(split, {}).values()], key=lambda o: o.video_id
+      )
+      for split, absent in plan.absent.items()
+    }
     self.report = reports.build_report(
-      plan.benchmark,
-      plan.annotations,
-      {
-        split: sorted(found, key=lambda outcome: outcome.video_id)
-        for split, found in outcomes.items()
-      },
+      plan.benchmark, plan.annotations, outcomes
     )
     reports.write(plan.work, self.report)
-    self._limit.check(
-      reports.left_out(self.report), plan.total, str(plan.work / "report.md")
-    )
+    out = sum(reports.left_out(self.report).values())
+    total = len(plan.annotations.videos)
+    self._limit.check(out, total, str(plan.work / "report.md"))
 
   def _write(self, folder: epath.Path, made: Made) -> list[tfds.core.SplitInfo]:
     """Writes the shards of the splits that hold something."""
-    lists = self.plan.work / "lists"
-    lengths: dict[str, list[int]] = {}
+    splits: list[tuple[tfds.core.ShardedFileTemplate, list[int]]] = []
     work: list[tuple[str, str]] = []
     for split, found in made.items():
-      built = {path: outcome for path, outcome in found if not outcome.reason}
+      built = {
+        path: outcome for path, outcome in found.items() if not outcome.reason
+      }
       if not built:
         continue
       dealt = shards.deal(split, built)
-      lengths[split] = [len(examples) for examples in dealt]
-      paths = self._template(split, folder).sharded_filepaths(len(dealt))
+      template = tfds.core.ShardedFileTemplate(
+        dataset_name=self.name,
+        split=split,
+        filetype_suffix="tfrecord",
+        data_dir=folder,
+      )
+      splits.append((template, list(map(len, dealt))))
+      paths = template.sharded_filepaths(len(dealt))
       for path, examples in zip(paths, dealt, strict=True):
-        place = lists / f"{path.name}.list"
-        work.append((os.fspath(path), shards.list_examples(place, examples)))
-    settings = self.plan.settings
-    write = shards.WriteShard(
-      settings.extract, settings.embedding_width or None
-    )
+        place = self.plan.work / "lists" / f"{path.name}.list"
+        files.write_text(place, "\n".join(map(os.fspath, examples)))
+        work.append((os.fspath(path), os.fspath(place)))
     if work:
-      total = sum(map(sum, lengths.values()))
-      to_shard = "Write" >> beam.ParDo(write)
-      pipeline.run(self._runner, "written", total, work, to_shard)
-    return [
-      shards.split_info(self._template(split, folder), counts)
-      for split, counts in lengths.items()
-    ]
-
-  def _template(
-    self, split: str, folder: epath.Path
-  ) -> tfds.core.ShardedFileTemplate:
-    return tfds.core.ShardedFileTemplate(
-      dataset_name=self.name,
-      split=split,
-      filetype_suffix="tfrecord",
-      data_dir=folder,
-    )
+      total = sum(sum(lengths) for _, lengths in splits)
+      write = "Write" >> beam.Map(shards.write, *self._schema)
+      pipeline.run(self._runner, "written", total, work, write)
+    return [shards.split_info(*split) for split in splits]
 
   def _finish(self, folder: epath.Path) -> None:
     """Puts the report and the manifest beside the shards."""
     plan = self.plan
     reports.write(folder, self.report)
     manifest = manifests.Manifest(
-      **dataclasses.asdict(plans.source(plan.settings)),
+      **dataclasses.asdict(plan.source),
       classes=tuple(plan.annotations.classes),
       splits={
         split: manifests.SplitCounts(**part["built"])
         for split, part in self.report["splits"].items()
       },
       source={
-        "annotations": plan.sources(),
+        "annotations": {
+          path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+          for path in plan.annotations.files
+        },
         "fingerprint": plan.key,
         "stride_seconds": 1 / plan.settings.frame_rate,
-        "videos_left_out": reports.left_out(self.report),
+        "videos_left_out": sum(reports.left_out(self.report).values()),
       },
     )
     files.write_text(folder / manifests.NAME, manifest.to_json())
 
 
 def build(builder: VideoDataset) -> epath.Path:
-  """Builds a dataset, or finds it built already, and returns its folder.
-
-  Raises:
-    BuildError: It cannot be built, or another dataset is in its place.
-  """
+  """Builds a dataset and returns its folder. Raises BuildError."""
   plan = builder.plan
-  if plans.finished(plan):
-    return plan.final
   with _locked(plan.work):
     _clean(plan)
     builder.download_and_prepare()

@@ -47,14 +47,12 @@ def fingerprint(record: Any) -> str:
 def _plain(value: Any) -> Any:
   if isinstance(value, VideoJob):
     return [value.annotation, value.name, value.size]
-  if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, Settings):
-      del fields["checkpoint"]
-      # There were other formats, and hashes of finished datasets name theirs.
-      fields["tfrecord"] = "example"
-    return fields
-  raise TypeError(f"{type(value).__name__} has no fingerprint")
+  fields = dataclasses.asdict(value)
+  if isinstance(value, Settings):
+    del fields["checkpoint"]
+    # There were other formats, and hashes of finished datasets name theirs.
+    fields["tfrecord"] = "example"
+  return fields
 
 
 def list_jobs(folder: epath.Path, jobs: Sequence[VideoJob]) -> list[str]:
@@ -69,17 +67,11 @@ def list_jobs(folder: epath.Path, jobs: Sequence[VideoJob]) -> list[str]:
   return names
 
 
-def listed_jobs(name: str) -> list[VideoJob]:
+def listed_jobs(name: str) -> Iterator[VideoJob]:
   """Reads what `list_jobs` wrote."""
-  return [
-    VideoJob(
-      **{
-        **record,
-        "annotation": VideoAnnotation.from_json(record["annotation"]),
-      }
-    )
-    for record in json.loads(epath.Path(name).read_text())
-  ]
+  for record in json.loads(epath.Path(name).read_text()):
+    annotation = VideoAnnotation.from_json(record.pop("annotation"))
+    yield VideoJob(annotation, **record)
 
 
 def example_file(folder: str, job: VideoJob, settings: Settings) -> epath.Path:
@@ -120,13 +112,12 @@ def make(
   try:
     with written(example) as path:
       with zipfile.ZipFile(path, "w") as archive:
-        draft = _fill(archive, job, settings)
-        text = json.dumps(draft.example, ensure_ascii=False)
-        archive.writestr(_EXAMPLE, text)
+        draft, made = _fill(archive, job, settings)
+        archive.writestr(_EXAMPLE, json.dumps(draft, ensure_ascii=False))
       size = os.path.getsize(path)
   except BuildError as error:
     return error
-  return dataclasses.replace(draft.outcome, bytes=size)
+  return dataclasses.replace(made, bytes=size)
 
 
 def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
@@ -146,23 +137,19 @@ def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
 def read(path: str) -> dict[str, Any]:
   """Returns an example as `schema.features` encodes it."""
   with epath.Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
-    names = archive.namelist()
-    example: dict[str, Any] = json.loads(archive.read(_EXAMPLE))
-    if _EMBEDDINGS in names:
-      content = io.BytesIO(archive.read(_EMBEDDINGS))
-      example["embeddings"] = np.load(content, allow_pickle=False)
-    else:
-      jpegs = [name for name in names if name != _EXAMPLE]
-      example["frames"] = [io.BytesIO(archive.read(name)) for name in jpegs]
-  return example
+    content = {name: archive.read(name) for name in archive.namelist()}
+  example: dict[str, Any] = json.loads(content.pop(_EXAMPLE))
+  if _EMBEDDINGS in content:
+    array = np.load(io.BytesIO(content[_EMBEDDINGS]), allow_pickle=False)
+    return {**example, "embeddings": array}
+  return {**example, "frames": [io.BytesIO(j) for j in content.values()]}
 
 
 @contextlib.contextmanager
 def written(path: epath.Path) -> Iterator[str]:
   """Gives a file of this machine that becomes `path`, wherever that is.
 
-  Raises:
-    BuildError: The disk does not let it.
+  Raises BuildError where the disk does not let it.
   """
   with explained(path), files.replacing(path) as beside:
     if "://" not in os.fspath(path):

@@ -1,11 +1,13 @@
 """An HTML page of frames with their segments drawn on one time axis."""
 
 import base64
-import dataclasses
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from unloc_jax.data.sources import Video
+
+# A video and (seconds, JPEG) of some of its frames; none for features.
+Shown = tuple[Video, list[tuple[float, bytes]]]
 
 _COLOURS = ("#1b7f79", "#c8553d", "#3d5a98", "#b08900", "#7a3e9d", "#4f7f1b")
 _STYLE = """
@@ -19,74 +21,43 @@ pre { background: #f4f4f2; padding: 1em; overflow: auto; }
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Shown:
-  """A video to draw.
-
-  Attributes:
-    video: Its queries and segments.
-    strip: (seconds, JPEG) of some frames, ascending; [] for features.
-  """
-
-  video: Video
-  strip: list[tuple[float, bytes]]
-
-
-def page(
-  title: str, shown: Mapping[str, Sequence[Shown]], summary: str
-) -> Iterator[str]:
-  """Yields the page in pieces.
-
-  Args:
-    title: Name of the dataset.
-    shown: Split -> the examples to draw.
-    summary: Counts, as text.
-  """
+def page(title: str, shown: Mapping[str, Sequence[Shown]], summary: str) -> str:
+  """Returns a page of split -> the videos to draw, below a summary."""
   name = html.escape(title)
-  yield (
+  parts = [
     f'<!doctype html><html lang="en"><meta charset="utf-8">'
     f"<title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>"
     f"<pre>{html.escape(summary)}</pre>\n"
-  )
-  for split, examples in shown.items():
-    yield f"<h2>{html.escape(split)}</h2>\n"
-    for example in examples:
-      yield from _video(example)
-  yield "</html>\n"
+  ]
+  for split, videos in shown.items():
+    parts.append(f"<h2>{html.escape(split)}</h2>\n")
+    parts += [_video(*one) for one in videos]
+  return "".join([*parts, "</html>\n"])
 
 
-def _video(shown: Shown) -> Iterator[str]:
-  """Yields one video: a strip of frames over a bar for each query."""
-  video = shown.video
-  video_id = html.escape(video.video_id)
+def _video(video: Video, strip: Sequence[tuple[float, bytes]]) -> str:
+  """Returns a strip of frames over a bar for each query."""
   note = f"<span class=note>{video.duration:.2f} s</span>"
-  yield f"<h3>{video_id} {note}</h3>\n"
-  if shown.strip:
-    yield '<div class="strip">'
-    for seconds, jpeg in shown.strip:
-      data = base64.b64encode(jpeg).decode()
-      yield (
-        f'<img src="data:image/jpeg;base64,{data}" alt=""'
-        f' title="{seconds:.2f} s">'
-      )
-    yield "</div>\n"
+  parts = [f"<h3>{html.escape(video.video_id)} {note}</h3>\n"]
+  images = "".join(
+    f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"'
+    f' alt="" title="{seconds:.2f} s">'
+    for seconds, jpeg in strip
+  )
+  if images:
+    parts.append(f'<div class="strip">{images}</div>\n')
   for query, text in enumerate(video.texts):
     spans = video.segments[video.segment_query == query].tolist()
-    yield _bar(text, spans, video.duration, _COLOURS[query % len(_COLOURS)])
-
-
-def _bar(
-  text: str, spans: Sequence[Sequence[float]], duration: float, colour: str
-) -> str:
-  """Returns a query and the part of the time axis it is about."""
-  marks = "".join(
-    f'<i style="left:{100 * s / duration:.3f}%;'
-    f'width:{100 * (e - s) / duration:.3f}%;background:{colour}"'
-    f' title="{s:.2f} - {e:.2f} s"></i>'
-    for s, e in spans
-  )
-  times = ", ".join(f"{s:.2f}-{e:.2f} s" for s, e in spans) or "no segment"
-  return (
-    f'<div>{html.escape(text)} <span class="note">{times}</span></div>'
-    f'<div class="axis">{marks}</div>\n'
-  )
+    marks = "".join(
+      f'<i style="left:{100 * s / video.duration:.3f}%;'
+      f"width:{100 * (e - s) / video.duration:.3f}%;"
+      f'background:{_COLOURS[query % len(_COLOURS)]}"'
+      f' title="{s:.2f} - {e:.2f} s"></i>'
+      for s, e in spans
+    )
+    times = ", ".join(f"{s:.2f}-{e:.2f} s" for s, e in spans) or "no segment"
+    parts.append(
+      f'<div>{html.escape(text)} <span class="note">{times}</span></div>'
+      f'<div class="axis">{marks}</div>\n'
+    )
+  return "".join(parts)

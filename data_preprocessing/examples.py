@@ -56,31 +56,17 @@ class Outcome:
   bytes: int = 0
 
 
-@dataclasses.dataclass
-class Draft:
-  """An example of everything but frames or embeddings.
-
-  Attributes:
-    example: Values by the keys of `schema.features`; JSON.
-    outcome: What became of its video.
-  """
-
-  example: dict[str, Any]
-  outcome: Outcome
+# All of an example but frames or embeddings, by the keys of `schema.features`
+# and fit for JSON; and what became of its video.
+Draft = tuple[dict[str, Any], Outcome]
 
 
 def frames_example(
   job: VideoJob, settings: Settings, keep: Callable[[bytes], None]
 ) -> Draft:
-  """Decodes a video into an example of JPEG frames.
+  """Decodes a video; gives the JPEG of every position to `keep`, in order.
 
-  Args:
-    job: The video.
-    settings: Rate, size and quality.
-    keep: Is given the JPEG of every position, in order.
-
-  Raises:
-    VideoError: The video cannot be used.
+  Raises VideoError where the video cannot be used.
   """
   stream = open_stream(job, settings)
   size = 0
@@ -93,9 +79,8 @@ def frames_example(
         " s; lower the frame rate, short side or quality",
       )
     keep(jpeg)
-  draft = describe(job, settings, stream.duration, stream.frame_count)
-  draft.outcome = dataclasses.replace(draft.outcome, damaged=stream.damaged)
-  return draft
+  duration, count = stream.duration, stream.frame_count
+  return describe(job, settings, duration, count, stream.damaged)
 
 
 def open_stream(job: VideoJob, settings: Settings) -> FrameStream:
@@ -112,7 +97,11 @@ def open_stream(job: VideoJob, settings: Settings) -> FrameStream:
 
 
 def describe(
-  job: VideoJob, settings: Settings, duration: float, count: int
+  job: VideoJob,
+  settings: Settings,
+  duration: float,
+  count: int,
+  damaged: float = 0.0,
 ) -> Draft:
   """Returns an example of everything but frames or embeddings.
 
@@ -121,6 +110,7 @@ def describe(
     settings: For the rate of positions.
     duration: Decoded seconds.
     count: Stored positions N.
+    damaged: Seconds without a wholly decoded frame.
 
   Raises:
     VideoError: No query is left within `duration`.
@@ -148,7 +138,7 @@ def describe(
       "query": [s.query for s in segments],
     },
   }
-  outcome = Outcome(
+  return example, Outcome(
     annotation.video_id,
     job.name,
     size=job.size,
@@ -159,8 +149,8 @@ def describe(
     segments=len(segments),
     clipped=clipped,
     dropped=dropped,
+    damaged=damaged,
   )
-  return Draft(example, outcome)
 
 
 def left_out(job: VideoJob, error: VideoError) -> Outcome:

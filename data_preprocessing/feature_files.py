@@ -1,4 +1,8 @@
-"""Reads files of features, one a video, without running what they hold."""
+"""Reads files of features, one a video, without running what they hold.
+
+`.npy` and `.npz` without pickles, `.pt` by a reader of plain tensors, HDF5 as
+arrays.
+"""
 
 import io
 from typing import Any
@@ -46,9 +50,7 @@ def _arrays(path: str, extension: str) -> dict[str, np.ndarray]:
   if extension in (".h5", ".hdf5"):
     return _hdf5(content)
   found = np.load(content, allow_pickle=False)
-  if isinstance(found, np.ndarray):
-    return {"": found}
-  return {name: found[name] for name in found.files}
+  return {"": found} if isinstance(found, np.ndarray) else dict(found)
 
 
 def _matrix(found: np.ndarray) -> np.ndarray:
@@ -71,23 +73,21 @@ def _matrix(found: np.ndarray) -> np.ndarray:
 
 def _chosen(arrays: dict[str, np.ndarray]) -> np.ndarray:
   """Returns the one array, or the one of a usual name."""
+  names = [name for name in _PREFERRED if name in arrays]
   if len(arrays) == 1:
-    return next(iter(arrays.values()))
-  for name in _PREFERRED:
-    if name in arrays:
-      return arrays[name]
-  raise VideoError(
-    Reason.FEATURES,
-    f"holds {', '.join(sorted(arrays)) or 'nothing'}; one"
-    f" array, or one named {_PREFERRED[0]}, is needed",
-  )
+    names = list(arrays)
+  if not names:
+    raise VideoError(
+      Reason.FEATURES,
+      f"holds {', '.join(sorted(arrays)) or 'nothing'}; one"
+      f" array, or one named {_PREFERRED[0]}, is needed",
+    )
+  return arrays[names[0]]
 
 
 def _hdf5(content: io.BytesIO) -> dict[str, np.ndarray]:
-  try:
-    import h5py
-  except ImportError as error:
-    raise VideoError(Reason.FEATURES, "HDF5 needs h5py; install it") from error
+  import h5py
+
   arrays: dict[str, np.ndarray] = {}
 
   def visit(name: str, item: Any) -> None:

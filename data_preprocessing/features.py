@@ -1,8 +1,4 @@
-"""Features instead of frames: made by an image tower, or by others before.
-
-Files others made are read without running anything they hold: `.npy` and
-`.npz` without pickles, `.pt` by a reader of plain tensors, HDF5 as arrays.
-"""
+"""Features instead of frames: made by an image tower, or by others before."""
 
 import dataclasses
 import functools
@@ -29,11 +25,7 @@ if TYPE_CHECKING:
 
 @functools.cache
 def embedder(checkpoint: str) -> "TowerEmbedder":
-  """Returns the tower of a checkpoint, loaded once in this process.
-
-  Raises:
-    BuildError: It cannot be loaded.
-  """
+  """Returns the tower of a checkpoint, loaded once. Raises BuildError."""
   # Several workers share a device: none may take all of its memory.
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
   # Decoding needs no JAX, and its processes start faster without.
@@ -43,6 +35,29 @@ def embedder(checkpoint: str) -> "TowerEmbedder":
     return load_embedder(checkpoint)
   except (ValueError, OSError) as error:
     raise BuildError(f"--checkpoint {error}") from error
+
+
+def completed(settings: Settings, jobs: Sequence[VideoJob]) -> Settings:
+  """Adds to the settings what only the tower or the files can tell.
+
+  Raises BuildError where none of the files can be read.
+  """
+  if settings.checkpoint:
+    tower = embedder(settings.checkpoint)
+    return dataclasses.replace(
+      settings,
+      embedding_width=tower.width,
+      tower_hash=tower.tower_hash,
+      normalisation=tower.normalisation,
+    )
+  fault = "none was found"
+  for job in jobs:
+    try:
+      width = int(feature_files.read(job.path).shape[1])
+      return dataclasses.replace(settings, embedding_width=width)
+    except VideoError as error:
+      fault = f"{job.name}: {error}"
+  raise BuildError(f"--videos: no file of features can be read; {fault}")
 
 
 def features_example(
@@ -70,9 +85,7 @@ def features_example(
     )
   if not np.isfinite(values).all():
     raise VideoError(Reason.FEATURES, "not all numbers are finite")
-  draft = describe(job, settings, duration, len(values))
-  draft.outcome = dataclasses.replace(draft.outcome, damaged=damaged)
-  return draft, values
+  return describe(job, settings, duration, len(values), damaged), values
 
 
 def _duration(job: VideoJob, settings: Settings, count: int) -> float:
@@ -101,51 +114,28 @@ def _embedded(stream: FrameStream, settings: Settings) -> np.ndarray:
   """
   tower = embedder(settings.checkpoint)
   vectors: list[np.ndarray] = []
+  # The frame that each position shows.
   shown: list[int] = []
-  images = _distinct(stream, settings.jpeg_quality, shown)
+
+  def distinct() -> Iterator[np.ndarray]:
+    last = b""
+    for jpeg in jpegs(stream, settings.jpeg_quality):
+      if jpeg is last:
+        shown.append(shown[-1])
+      else:
+        last = jpeg
+        shown.append(shown[-1] + 1 if shown else 0)
+        yield np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+  images = distinct()
   while batch := list(itertools.islice(images, tower.batch)):
+    frames = np.stack(batch)
     try:
-      vectors.append(np.asarray(tower.embed(np.stack(batch)), np.float32))
+      vectors.append(np.asarray(tower.embed(frames), np.float32))
     except RuntimeError as error:
       # Not the video's fault: the device is out of memory, say.
       raise BuildError(
         f"--checkpoint {settings.checkpoint}: the tower failed on"
-        f" {np.stack(batch).shape} ({str(error).splitlines()[0]}); give fewer"
-        " --workers"
+        f" {frames.shape} ({str(error).splitlines()[0]}); give fewer --workers"
       ) from error
   return np.concatenate(vectors)[shown]
-
-
-def _distinct(
-  stream: FrameStream, quality: int, shown: list[int]
-) -> Iterator[np.ndarray]:
-  """Yields frames, uint8 [H, W, 3], each once.
-
-  Args:
-    stream: The video.
-    quality: Of JPEG.
-    shown: Is given, for every position, which of the frames it shows.
-  """
-  last, count = b"", 0
-  for jpeg in jpegs(stream, quality):
-    if jpeg is not last:
-      last, count = jpeg, count + 1
-      yield np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
-    shown.append(count - 1)
-
-
-def width(jobs: Sequence[VideoJob], settings: Settings) -> int:
-  """Returns the channels of the features that are to be stored.
-
-  Raises:
-    BuildError: None of the files can be read.
-  """
-  if settings.checkpoint:
-    return embedder(settings.checkpoint).width
-  fault = "none was found"
-  for job in jobs:
-    try:
-      return int(feature_files.read(job.path).shape[1])
-    except VideoError as error:
-      fault = f"{job.name}: {error}"
-  raise BuildError(f"--videos: no file of features can be read; {fault}")

@@ -13,6 +13,8 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from data_preprocessing import contact_sheet
 from unloc_jax import files
 from unloc_jax.config.schema import base
@@ -31,21 +33,17 @@ class InspectError(RuntimeError):
 
 
 def splits(folder: pathlib.Path) -> tuple[str, list[str]]:
-  """Returns the format of a dataset, and its splits.
-
-  Raises:
-    InspectError: It is none.
-  """
+  """Returns the format of a dataset and its splits. Raises InspectError."""
   info = folder / "dataset_info.json"
   if info.is_file():
     return "tfds", [s["name"] for s in json.loads(info.read_text())["splits"]]
-  found: list[str] = []
   # A build that an earlier version did not finish has files like these.
-  if folder.is_dir() and not any(folder.glob("*.log")):
-    for path in sorted(folder.iterdir()):
-      whole = path.is_file() and path.stat().st_size
-      if whole and path.suffix not in _BESIDE:
-        found.append(split_of(path.name))
+  unfinished = not folder.is_dir() or any(folder.glob("*.log"))
+  found = [
+    split_of(path.name)
+    for path in ([] if unfinished else sorted(folder.iterdir()))
+    if path.is_file() and path.stat().st_size and path.suffix not in _BESIDE
+  ]
   if not found:
     raise InspectError(
       f"{folder}: no manifest.json and no TFRecord, so not a finished"
@@ -56,11 +54,7 @@ def splits(folder: pathlib.Path) -> tuple[str, list[str]]:
 
 
 def split_of(name: str) -> str:
-  """Returns the split that a file's name tells: all but its numbering.
-
-  Raises:
-    InspectError: It tells none.
-  """
+  """Returns the split that a file's name tells: all but its numbering."""
   split = _NUMBERS.sub("", name).strip("-_.")
   if not split:
     raise InspectError(
@@ -83,42 +77,33 @@ def about(folder: pathlib.Path) -> tuple[str, str]:
 def strip(
   record: shards.Record, video: sources.Video, count: int
 ) -> Iterator[tuple[float, bytes]]:
-  """Yields (seconds, JPEG): the middles of equal parts of a video.
+  """Yields (seconds, JPEG) of the middles of so many equal parts of a video.
 
-  Args:
-    record: Where the video is.
-    video: What the record says of it.
-    count: How many; none come of a dataset of features.
+  None come of a dataset of features.
   """
-  stored = _frames(shards.read_record(record))
+  import tensorflow as tf
+
+  # Context and features are the same field of either message.
+  example = tf.train.SequenceExample.FromString(shards.read_record(record))
+  lists = example.feature_lists.feature_list
+  stored = example.context.feature["frames"].bytes_list.value
+  if "image/encoded" in lists:
+    images = lists["image/encoded"].feature
+    stored = [image.bytes_list.value[0] for image in images]
   for i in range(count if stored else 0):
     seconds = video.duration * (i + 0.5) / count
     index = min(video.frame_count - 1, int(seconds * video.frame_rate))
     yield index / video.frame_rate, stored[index]
 
 
-def _frames(payload: bytes) -> Sequence[bytes]:
-  """Returns the JPEGs of an example, ours or MediaSequence."""
-  import tensorflow as tf
-
-  # Context and features are the same field of either message.
-  example = tf.train.SequenceExample.FromString(payload)
-  lists = example.feature_lists.feature_list
-  if "image/encoded" in lists:
-    feature = lists["image/encoded"].feature
-    return [image.bytes_list.value[0] for image in feature]
-  return list(example.context.feature["frames"].bytes_list.value)
-
-
 def histogram(title: str, unit: str, values: Sequence[float]) -> str:
   """Returns a histogram in text: equal bins from 0 to the 99th percentile."""
   if not values:
     return f"{title}: none"
-  ordered = sorted(values)
+  ordered = np.sort(values)
   top = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] or 1.0
-  counts = [0] * _BINS
-  for value in ordered:
-    counts[min(_BINS - 1, int(value / top * _BINS))] += 1
+  # The last bin holds what is longer, too.
+  counts, _ = np.histogram(np.minimum(ordered, top), _BINS, (0.0, top))
   lines = [
     f"{title}: {len(ordered):,}, from {ordered[0]:.2f} to {ordered[-1]:.2f}"
     f" {unit}, median {ordered[len(ordered) // 2]:.2f} {unit}"
@@ -170,7 +155,7 @@ def inspect(
   frames: int,
   frame_rate: float,
 ) -> str:
-  """Summarises a dataset and writes its contact sheet.
+  """Writes the page of a dataset; returns its counts and histograms.
 
   Args:
     folder: DATA_DIR/NAME/VERSION, or a folder of MediaSequence files.
@@ -178,9 +163,6 @@ def inspect(
     videos: Videos of each split on the page.
     frames: Frames of each of these videos.
     frame_rate: Of MediaSequence records that do not say theirs.
-
-  Returns:
-    Counts and histograms.
   """
   kind, names = splits(folder)
   config = base()
@@ -199,12 +181,11 @@ def inspect(
       video = source.video(record)
       summary.add(video)
       if len(shown[split]) < videos:
-        images = list(strip(record, video, frames))
-        shown[split].append(contact_sheet.Shown(video, images))
+        shown[split].append((video, list(strip(record, video, frames))))
     texts.append(summary.text(split))
-  sheet = contact_sheet.page(name, shown, "\n\n".join(texts))
-  files.write_text(page, "".join(sheet))
-  return "\n\n".join(texts)
+  text = "\n\n".join(texts)
+  files.write_text(page, contact_sheet.page(name, shown, text))
+  return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -212,35 +193,23 @@ def main(argv: Sequence[str] | None = None) -> int:
   flags = argparse.ArgumentParser(
     prog="python -m data_preprocessing.inspect",
     description="Counts, histograms and a contact sheet of a dataset.",
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
   flags.add_argument(
     "folder",
     type=pathlib.Path,
     metavar="DIR",
-    help="a built dataset, DATA_DIR/NAME/VERSION, or a"
-    " folder of MediaSequence TFRecords",
+    help="DATA_DIR/NAME/VERSION, or a folder of MediaSequence TFRecords",
   )
-  flags.add_argument(
-    "--html",
-    type=pathlib.Path,
-    default=pathlib.Path("inspect.html"),
-    help="page to write (%(default)s)",
-  )
-  flags.add_argument(
-    "--videos",
-    type=int,
-    default=12,
-    help="videos of each split on it (%(default)s)",
-  )
-  flags.add_argument(
-    "--frames", type=int, default=16, help="frames of each video (%(default)s)"
-  )
-  flags.add_argument(
-    "--frame_rate",
-    type=float,
-    default=10.0,
-    help="of MediaSequence records that do not say theirs (%(default)s)",
-  )
+  for name, default, text in (
+    ("html", pathlib.Path("inspect.html"), "page to write"),
+    ("videos", 12, "videos of each split on it"),
+    ("frames", 16, "frames of each video"),
+    ("frame_rate", 10.0, "of MediaSequence records that do not say theirs"),
+  ):
+    flags.add_argument(
+      f"--{name}", type=type(default), default=default, help=text
+    )
   args = flags.parse_args(argv)
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   try:

@@ -6,7 +6,6 @@ many copies of what they are handed in memory. Nothing is handed back.
 
 import contextlib
 import dataclasses
-import logging
 import shlex
 import sys
 import threading
@@ -42,18 +41,21 @@ class Here:
   left_out: int = 0
   lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
-  def advance(self, outcome: Outcome | None = None) -> None:
-    """Counts a video."""
-    with self.lock:
-      if outcome is not None and outcome.reason:
-        self.left_out += 1
-        self.bar.set_postfix_str(f"{self.left_out} left out", refresh=False)
-      self.bar.update()
-
 
 # A DoFn is copied before it runs, and processes cannot be. None in processes
 # that a runner starts, here or elsewhere.
 _here: Here | None = None
+
+
+def advance(left_out: bool = False) -> None:
+  """Counts a video, where progress is shown by this process."""
+  if _here is None:
+    return
+  with _here.lock:
+    if left_out:
+      _here.left_out += 1
+      _here.bar.set_postfix_str(f"{_here.left_out} left out", refresh=False)
+    _here.bar.update()
 
 
 class MakeExample(beam.DoFn):
@@ -76,14 +78,15 @@ class MakeExample(beam.DoFn):
 
   def process(self, job: VideoJob) -> None:
     """Makes an example, if it is not there yet; hands on nothing."""
-    if _here is None:
-      self._outcome(job)
-    elif _here.failure is None:
-      try:
-        _here.advance(self._outcome(job))
-      except BuildError as error:
-        # Runners print what is raised inside them, at length.
-        _here.failure = _here.failure or error
+    if _here is not None and _here.failure is not None:
+      return
+    try:
+      advance(left_out=bool(self._outcome(job).reason))
+    except BuildError as error:
+      if _here is None:
+        raise
+      # Runners print what is raised inside them, at length.
+      _here.failure = _here.failure or error
 
   def _outcome(self, job: VideoJob) -> Outcome:
     """Says what became of a video. Raises BuildError."""
@@ -108,12 +111,6 @@ class MakeExample(beam.DoFn):
       raise made
     cache.keep(path, made)
     return made
-
-
-def advance() -> None:
-  """Counts one more, where progress is shown by this process."""
-  if _here is not None:
-    _here.advance()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,59 +147,48 @@ def run(
   Raises:
     BuildError: Something in it cannot be done, or an option is not known.
   """
-  options, worker_count = runner.beam_options, runner.worker_count
+  options = runner.beam_options
   flags = shlex.split(options) or [
     "--runner=FnApiRunner",
     "--direct_running_mode=multi_threading",
-    f"--direct_num_workers={worker_count}",
+    f"--direct_num_workers={runner.worker_count}",
   ]
-  sharing: contextlib.AbstractContextManager[Here | None]
-  sharing = contextlib.nullcontext()
-  if not options:
-    sharing = _shared(what, total, worker_count)
-  try:
-    with _quiet(), sharing as here:
+  with contextlib.ExitStack() as stack:
+    if not options:
+      stack.enter_context(_sharing(what, total, runner.worker_count))
+    try:
       parsed = pipeline_options.PipelineOptions(flags)
       with beam.Pipeline(options=parsed) as pipeline:
         work = pipeline | beam.Create(elements) | beam.Reshuffle()
         for transform in transforms:
           work |= transform
-  except Exception as error:
-    cause = _cause(error)
-    if cause is None and not options:
-      raise
-    line = (str(error).splitlines() or [""])[0]
-    raise BuildError(
-      cause or f"--beam {options}: {type(error).__name__}: {line}"
-    ) from error
-  if here is not None and here.failure is not None:
-    raise here.failure
+    except Exception as error:
+      cause = _cause(error)
+      if cause is None and not options:
+        raise
+      line = (str(error).splitlines() or [""])[0]
+      raise BuildError(
+        cause or f"--beam {options}: {type(error).__name__}: {line}"
+      ) from error
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Keeps Beam from printing the tracebacks of errors we explain ourselves."""
-  logger = logging.getLogger("apache_beam")
-  before = logger.level
-  logger.setLevel(logging.CRITICAL)
-  try:
-    yield
-  finally:
-    logger.setLevel(before)
+def _sharing(what: str, total: int, worker_count: int) -> Iterator[None]:
+  """Keeps processes and shows progress while a pipeline runs here.
 
-
-@contextlib.contextmanager
-def _shared(what: str, total: int, worker_count: int) -> Iterator[Here]:
-  """Keeps processes, and shows progress, while a pipeline runs here."""
+  Raises BuildError where a thread met one.
+  """
   global _here
   every = 1.0 if sys.stderr.isatty() else 15.0
   bar = tqdm.tqdm(desc=what, total=total, unit=" videos", mininterval=every)
   with Pool(worker_count) as pool, bar:
-    _here = Here(pool, bar)
+    _here = here = Here(pool, bar)
     try:
-      yield _here
+      yield
     finally:
       _here = None
+  if here.failure is not None:
+    raise here.failure
 
 
 def _cause(error: BaseException) -> str | None:

@@ -16,11 +16,9 @@ _ANNOTATIONS = (".json", ".jsonl", ".csv", ".txt")
 
 
 def check(flag: str, place: str) -> None:
-  """Raises BuildError where a place is on a file system out of reach.
+  """Raises BuildError where the place that a flag names is out of reach.
 
-  Args:
-    flag: The option that names it.
-    place: A local path, which is not looked at, or one with a scheme.
+  A local path is not looked at.
   """
   scheme, remote, _ = place.partition("://")
   if not remote:
@@ -46,23 +44,21 @@ def check(flag: str, place: str) -> None:
 def annotations(place: str) -> Iterator[pathlib.Path]:
   """Gives annotation files as local ones, copied for as long as needed.
 
-  Raises:
-    BuildError: They cannot be read.
+  Raises BuildError where they cannot be read.
   """
   if "://" not in place:
     yield pathlib.Path(place)
     return
   source = epath.Path(place)
-  with tempfile.TemporaryDirectory() as folder:
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
     try:
-      if not source.is_dir():
-        copy = pathlib.Path(folder) / source.name
-        copy.write_bytes(source.read_bytes())
-      else:
-        copy = pathlib.Path(folder)
-        for path in source.iterdir():
-          if path.suffix in _ANNOTATIONS:
-            (copy / path.name).write_bytes(path.read_bytes())
+      found, copy = [source], folder / source.name
+      if source.is_dir():
+        found = [p for p in source.iterdir() if p.suffix in _ANNOTATIONS]
+        copy = folder
+      for path in found:
+        (folder / path.name).write_bytes(path.read_bytes())
     except OSError as error:
       raise BuildError(f"--annotations {place}: {error}") from error
     yield copy

@@ -6,7 +6,7 @@ Nothing in a report depends on when, where or by how many workers it was built.
 import collections
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -33,60 +33,48 @@ def build_report(
   annotations: AnnotationSet,
   outcomes: Mapping[str, Sequence[Outcome]],
 ) -> dict[str, Any]:
-  """Returns the report of a build.
-
-  Args:
-    benchmark: For the official counts.
-    annotations: What the annotation files said.
-    outcomes: Split -> what became of its videos.
-  """
-  splits = {
-    split: _split_report(benchmark, annotations, split, outcomes[split])
-    for split in sorted(outcomes)
-  }
+  """Returns the report of a build, of split -> what became of its videos."""
   notes = []
-  if benchmark.class_count is not None:
-    found = len(annotations.classes)
-    if found != benchmark.class_count:
-      notes.append(
-        f"{found} classes, officially {benchmark.class_count}: the annotation"
-        " files are a part of the benchmark, or a variant"
-      )
+  found, official = len(annotations.classes), benchmark.class_count
+  if official not in (None, found):
+    notes.append(
+      f"{found} classes, officially {official}: the annotation files are a"
+      " part of the benchmark, or a variant"
+    )
   return {
     "format": 1,
     "dataset": benchmark.name,
     "title": benchmark.title,
-    "classes": len(annotations.classes),
+    "classes": found,
     "notes": notes,
-    "splits": splits,
+    "splits": {
+      split: _split_report(
+        benchmark.official.get(split), annotations, split, outcomes[split]
+      )
+      for split in sorted(outcomes)
+    },
   }
 
 
 def _split_report(
-  benchmark: Benchmark,
+  official: Official | None,
   annotations: AnnotationSet,
   split: str,
   outcomes: Sequence[Outcome],
 ) -> dict[str, Any]:
-  """Returns the report of one split."""
-  found = annotations.notes(split)
-  built = [o for o in outcomes if not o.reason]
-  missing = [o for o in outcomes if o.reason == Reason.MISSING]
-  broken = [
-    o for o in outcomes if o.reason not in ("", Reason.MISSING, NO_QUERY)
-  ]
-  unasked = [o for o in outcomes if o.reason == NO_QUERY]
-  official = benchmark.official.get(split)
+  notes = annotations.notes(split)
+  built, missing, unasked, broken = (
+    [o for o in outcomes if _fate(o) == fate]
+    for fate in ("", Reason.MISSING, NO_QUERY, "broken")
+  )
   counts = {
-    "videos": found.videos,
-    "queries": found.queries,
-    "segments": found.segments,
+    key: getattr(notes, key) for key in ("videos", "queries", "segments")
   }
   return {
-    "official": _official(official),
+    "official": official and dataclasses.asdict(official),
     "annotated": counts,
     "differs": _differences(official, counts),
-    "found": len(outcomes) - len(missing) - len(unasked),
+    "found": len(built) + len(broken),
     "built": {
       "videos": len(built),
       "queries": sum(o.queries for o in built),
@@ -107,18 +95,26 @@ def _split_report(
         "decoded": round(o.duration, 3),
       }
       for o in built
-      if _differs(o)
+      if o.annotated is not None
+      and abs(o.annotated - o.duration)
+      > max(_AGREE_SECONDS, _AGREE_SHARE * o.annotated)
     ],
     "segments_clipped": {
-      "at_annotated_end": found.clipped,
+      "at_annotated_end": notes.clipped,
       "at_decoded_end": sum(o.clipped for o in built),
     },
     "segments_dropped": {
-      **dict(sorted(found.dropped.items())),
+      **dict(sorted(notes.dropped.items())),
       "after the decoded end": sum(o.dropped for o in built),
     },
-    "notes": found.notes,
+    "notes": notes.notes,
   }
+
+
+def _fate(outcome: Outcome) -> str:
+  """The reason of an outcome, faults of the video taken together."""
+  known = ("", Reason.MISSING, NO_QUERY)
+  return outcome.reason if outcome.reason in known else "broken"
 
 
 def _line(outcome: Outcome) -> dict[str, str]:
@@ -130,62 +126,31 @@ def _line(outcome: Outcome) -> dict[str, str]:
   }
 
 
-def _differs(outcome: Outcome) -> bool:
-  if outcome.annotated is None:
-    return False
-  gap = abs(outcome.annotated - outcome.duration)
-  return gap > max(_AGREE_SECONDS, _AGREE_SHARE * outcome.annotated)
-
-
-def _official(official: Official | None) -> dict[str, Any] | None:
-  if official is None:
-    return None
-  record = dataclasses.asdict(official)
-  for key in ("videos", "queries"):
-    if record[key] is not None:
-      record[key] = list(record[key])
-  return record
-
-
 def _differences(
   official: Official | None, counts: Mapping[str, int]
 ) -> list[str]:
   """Returns a line for each count that is not the official one."""
-  if official is None:
-    return []
   lines = []
-  for key, expected in (
-    ("videos", official.videos),
-    ("queries", official.queries),
-  ):
-    if expected is None or expected[0] <= counts[key] <= expected[1]:
+  for key in ("videos", "queries"):
+    expected = getattr(official, key, None)
+    if official is None or expected is None:
+      continue
+    if expected[0] <= counts[key] <= expected[1]:
       continue
     why = official.note
     if not why or counts[key] < _VARIANT_SHARE * expected[0]:
       why = "the annotation files are a part, or a variant"
-    lines.append(f"{counts[key]:,} {key}, officially {span(expected)}: {why}")
+    lines.append(f"{counts[key]:,} {key}, officially {_span(expected)}: {why}")
   return lines
 
 
-def span(expected: Sequence[int]) -> str:
-  """Returns e.g. `12,404-12,408`."""
-  fewest, most = expected
-  return f"{fewest:,}" if fewest == most else f"{fewest:,}-{most:,}"
-
-
-def left_out(report: Mapping[str, Any]) -> int:
-  """Returns how many annotated videos are missing or broken."""
-  return sum(
-    len(s["missing"]) + len(s["broken"]) for s in report["splits"].values()
+def left_out(report: Mapping[str, Any]) -> dict[str, int]:
+  """Returns reason -> annotated videos missing or broken for it."""
+  return collections.Counter(
+    o["reason"]
+    for part in report["splits"].values()
+    for o in (*part["missing"], *part["broken"])
   )
-
-
-def left_out_reasons(report: Mapping[str, Any]) -> dict[str, int]:
-  """Returns reason -> videos left out for it."""
-  counts: collections.Counter[str] = collections.Counter()
-  for part in report["splits"].values():
-    counts.update(o["reason"] for o in (*part["missing"], *part["broken"]))
-  return dict(counts)
 
 
 class Limit:
@@ -194,14 +159,14 @@ class Limit:
   def __init__(self, text: str = ""):
     """Reads it. Raises BuildError where it makes no sense."""
     self._text = text
-    number = text.removesuffix("%")
+    self._is_share = text.endswith("%")
     try:
-      self._most = float(number if text != number else int(text or 0))
+      most = float(text[:-1]) if self._is_share else float(int(text or 0))
     except ValueError:
-      self._most = -1.0
-    self._is_share = text != number
-    if not 0 <= self._most <= (100 if self._is_share else math.inf):
+      most = -1.0
+    if not 0 <= most <= (100 if self._is_share else math.inf):
       raise BuildError(f"--max-missing {text}: give a number, or e.g. 5%")
+    self._most = most
 
   def check(self, out: int, total: int, where: str) -> None:
     """Raises BuildError where more videos are left out than allowed."""
@@ -219,95 +184,84 @@ def write(folder: epath.Path, report: Mapping[str, Any]) -> None:
   files.write_text(folder / "report.md", markdown(report))
 
 
+def _span(expected: Sequence[int] | None) -> str:
+  """Returns e.g. `12,404-12,408`; `-` where nothing is published."""
+  return "-".join(f"{n:,}" for n in sorted(set(expected or ()))) or "-"
+
+
+def _published(key: str) -> Callable[[Any], str]:
+  return lambda part: _span((part["official"] or {}).get(key))
+
+
+# Heading -> cell of a split's row.
+_COLUMNS: tuple[tuple[str, Callable[[Any], int | str]], ...] = (
+  ("official videos", _published("videos")),
+  ("annotated", lambda part: part["annotated"]["videos"]),
+  ("found", lambda part: part["found"]),
+  ("missing", lambda part: len(part["missing"])),
+  ("broken", lambda part: len(part["broken"])),
+  ("built", lambda part: part["built"]["videos"]),
+  ("official queries", _published("queries")),
+  ("annotated", lambda part: part["annotated"]["queries"]),
+  ("built", lambda part: part["built"]["queries"]),
+  ("segments annotated", lambda part: part["annotated"]["segments"]),
+  ("built", lambda part: part["built"]["segments"]),
+)
+
+
+def _fault(line: Mapping[str, str]) -> str:
+  detail = f", {line['detail']}" if line["detail"] else ""
+  return f"{line['video_id']} ({line['file']}): {line['reason']}{detail}"
+
+
+# Title, key and line of what is listed of a split.
+_LISTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+  ("Broken", "broken", _fault),
+  ("Missing", "missing", "{video_id}".format_map),
+  ("Slightly damaged, kept", "damaged", "{video_id}: {seconds} s".format_map),
+  (
+    "Duration differs from the annotation",
+    "duration_differs",
+    "{video_id}: annotated {annotated} s, decoded {decoded} s".format_map,
+  ),
+  ("Notes", "notes", str),
+)
+
+
 def markdown(report: Mapping[str, Any]) -> str:
   """Returns the report as a person reads it."""
   lines = [f"# {report['title']} (`{report['dataset']}`)", ""]
   if report["classes"]:
     lines += [f"{report['classes']} classes.", ""]
   lines += [*report["notes"], ""] if report["notes"] else []
-  lines += [
-    "| split | official videos | annotated | found | missing | broken |"
-    " built | official queries | annotated | built | segments annotated |"
-    " built |",
-    "|---|" + "---:|" * 11,
-  ]
+  headings = ("split", *(heading for heading, _ in _COLUMNS))
+  lines += [f"| {' | '.join(headings)} |", "|---|" + "---:|" * len(_COLUMNS)]
   for split, part in report["splits"].items():
-    lines.append(_row(split, part))
+    cells = (cell(part) for _, cell in _COLUMNS)
+    shown = (f"{c:,}" if isinstance(c, int) else c for c in cells)
+    lines.append(f"| {' | '.join((split, *shown))} |")
   for split, part in report["splits"].items():
     lines += ["", f"## {split}", "", *_details(part)]
   return "\n".join(lines).rstrip() + "\n"
 
 
-def _row(split: str, part: Mapping[str, Any]) -> str:
-  official = part["official"] or {"videos": None, "queries": None}
-  shown = {
-    key: span(official[key]) if official[key] else "-"
-    for key in ("videos", "queries")
-  }
-  cells = [
-    split,
-    shown["videos"],
-    part["annotated"]["videos"],
-    part["found"],
-    len(part["missing"]),
-    len(part["broken"]),
-    part["built"]["videos"],
-    shown["queries"],
-    part["annotated"]["queries"],
-    part["built"]["queries"],
-    part["annotated"]["segments"],
-    part["built"]["segments"],
-  ]
-  return (
-    "| "
-    + " | ".join(f"{c:,}" if isinstance(c, int) else c for c in cells)
-    + " |"
-  )
-
-
 def _details(part: Mapping[str, Any]) -> list[str]:
-  """Returns the lists of one split, cut to a readable length."""
+  """Returns what is to remark of a split, lists cut to a readable length."""
   lines = [f"* {line}" for line in part["differs"]]
-  for where, count in part["segments_clipped"].items():
-    if count:
-      lines.append(f"* segments clipped {where.replace('_', ' ')}: {count:,}")
-  for why, count in part["segments_dropped"].items():
-    if count:
-      lines.append(f"* dropped, {why}: {count:,}")
-  if part["without_queries"]:
-    lines.append(
-      f"* videos left without a query: {len(part['without_queries']):,}"
-    )
-  lines += _listed(
-    "Broken",
-    (
-      f"{b['video_id']} ({b['file']}): {b['reason']}"
-      + (f", {b['detail']}" if b["detail"] else "")
-      for b in part["broken"]
-    ),
-  )
-  lines += _listed("Missing", (b["video_id"] for b in part["missing"]))
-  lines += _listed(
-    "Slightly damaged, kept",
-    (f"{d['video_id']}: {d['seconds']} s" for d in part["damaged"]),
-  )
-  lines += _listed(
-    "Duration differs from the annotation",
-    (
-      f"{d['video_id']}: annotated {d['annotated']} s, decoded {d['decoded']} s"
-      for d in part["duration_differs"]
-    ),
-  )
-  lines += _listed("Notes", part["notes"])
+  counts = {
+    **{
+      f"segments clipped {where.replace('_', ' ')}": count
+      for where, count in part["segments_clipped"].items()
+    },
+    **{f"dropped, {why}": n for why, n in part["segments_dropped"].items()},
+    "videos left without a query": len(part["without_queries"]),
+  }
+  lines += [f"* {what}: {count:,}" for what, count in counts.items() if count]
+  for title, key, line in _LISTS:
+    items, more = part[key][:_SHOWN], len(part[key]) - _SHOWN
+    if items:
+      lines += ["", f"### {title}: {len(part[key]):,}", ""]
+      lines += [f"* {line(item)}" for item in items]
+    if more > 0:
+      lines.append(f"* ... and {more:,} more in report.json")
   return lines or ["Nothing to remark."]
-
-
-def _listed(title: str, items: Iterable[str]) -> list[str]:
-  everything = list(items)
-  if not everything:
-    return []
-  lines = ["", f"### {title}: {len(everything):,}", ""]
-  lines += [f"* {item}" for item in everything[:_SHOWN]]
-  if len(everything) > _SHOWN:
-    lines.append(f"* ... and {len(everything) - _SHOWN:,} more in report.json")
-  return lines

@@ -1,8 +1,4 @@
-"""The one schema of every built dataset: one example is one video.
-
-TensorFlow Datasets is imported when it is called for: processes that decode
-never do.
-"""
+"""The one schema of every built dataset: one example is one video."""
 
 from typing import Any
 
@@ -14,44 +10,36 @@ FEATURES = "features"
 
 
 def features(extract: str, embedding_width: int | None = None) -> Any:
-  """Returns the TFDS features of an example.
-
-  Args:
-    extract: FRAMES or FEATURES.
-    embedding_width: Channels D of the features; None for frames.
-  """
-  import tensorflow_datasets as tfds
-
-  # TFRecord has no doubles: as bytes, seconds are read back to the last bit,
-  # which metrics at "IoU >= 0.5" need.
-  exact = tfds.features.Encoding.BYTES
+  """Returns the TFDS features of an example of frames, or of D channels."""
+  # Processes that decode import this module, and never TensorFlow.
+  from tensorflow_datasets import features as tfds
 
   def seconds(*shape: int | None) -> Any:
-    return tfds.features.Tensor(shape=shape, dtype=np.float64, encoding=exact)
+    # TFRecord has no doubles: as bytes, seconds are read back to the last bit,
+    # which metrics at "IoU >= 0.5" need.
+    exact = tfds.Encoding.BYTES
+    return tfds.Tensor(shape=shape, dtype=np.float64, encoding=exact)
 
-  def texts() -> Any:
-    return tfds.features.Sequence(tfds.features.Text())
-
+  texts = tfds.Sequence(tfds.Text())
   content: dict[str, Any]
   if extract == FRAMES:
-    image = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
-    content = {"frames": tfds.features.Sequence(image)}
+    image = tfds.Image(shape=(None, None, 3), encoding_format="jpeg")
+    content = {"frames": tfds.Sequence(image)}
   else:
-    shape = (None, embedding_width)
-    tensor = tfds.features.Tensor(shape=shape, dtype=np.float32)
+    tensor = tfds.Tensor(shape=(None, embedding_width), dtype=np.float32)
     content = {"embeddings": tensor}
-  return tfds.features.FeaturesDict(
+  return tfds.FeaturesDict(
     {
-      "video_id": tfds.features.Text(),
+      "video_id": tfds.Text(),
       "duration": seconds(),
       "frame_rate": seconds(),
-      "frame_count": tfds.features.Scalar(np.int64),
+      "frame_count": tfds.Scalar(np.int64),
       "timestamps": seconds(None),
-      "queries": {"id": texts(), "text": texts(), "annotation": texts()},
+      "queries": {"id": texts, "text": texts, "annotation": texts},
       "segments": {
         "start": seconds(None),
         "end": seconds(None),
-        "query": tfds.features.Tensor(shape=(None,), dtype=np.int64),
+        "query": tfds.Tensor(shape=(None,), dtype=np.int64),
       },
       **content,
     }

@@ -17,8 +17,8 @@ class Settings:
     dataset: Name of the benchmark.
     extract: schema.FRAMES or schema.FEATURES.
     frame_rate: Stored positions per second.
-    short_side: Shorter side of stored frames in pixels; smaller videos are not
-      enlarged, 0 keeps every size.
+    short_side: Of stored frames, in pixels; smaller videos are not enlarged,
+      0 keeps every size.
     jpeg_quality: 1 to 95.
     max_damaged: Share of a video that may be undecodable.
     need_duration: Leave out files that declare no duration.
@@ -46,13 +46,11 @@ class Settings:
     return self.extract == schema.FRAMES or bool(self.checkpoint)
 
   def __post_init__(self) -> None:
-    if self.extract not in (schema.FRAMES, schema.FEATURES):
-      raise BuildError(f"--extract {self.extract}: frames or features")
-    if not self.frame_rate > 0:
-      raise BuildError(f"--frame_rate {self.frame_rate}: must be positive")
-    if self.short_side < 0:
-      raise BuildError(f"--short_side {self.short_side}: pixels, or 0")
-    if not 1 <= self.jpeg_quality <= 95:
-      raise BuildError(f"--jpeg_quality {self.jpeg_quality}: from 1 to 95")
-    if not 0 <= self.max_damaged <= 1:
-      raise BuildError(f"--max_damaged {self.max_damaged}: a share, 0 to 1")
+    for name, good, rule in (
+      ("frame_rate", self.frame_rate > 0, "must be positive"),
+      ("short_side", self.short_side >= 0, "pixels, or 0"),
+      ("jpeg_quality", 1 <= self.jpeg_quality <= 95, "from 1 to 95"),
+      ("max_damaged", 0 <= self.max_damaged <= 1, "a share, 0 to 1"),
+    ):
+      if not good:
+        raise BuildError(f"--{name} {getattr(self, name)}: {rule}")

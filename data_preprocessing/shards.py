@@ -5,10 +5,8 @@ shard in memory. Here the names of their files are shuffled; an example is read
 when it is written.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-import apache_beam as beam
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
@@ -22,7 +20,6 @@ from tensorflow_datasets.core.utils import shard_utils
 
 from data_preprocessing import cache, pipeline, schema
 from data_preprocessing.examples import Outcome
-from unloc_jax import files
 
 # What a record of a TFRecord takes beside its message.
 _FRAMING_BYTES = 16
@@ -47,42 +44,36 @@ def deal(
   return [ordered[a:b] for a, b in zip(starts, ends, strict=True)]
 
 
-def list_examples(place: epath.Path, examples: Sequence[epath.Path]) -> str:
-  """Writes where the examples of a shard wait; returns the list's name."""
-  files.write_text(place, "\n".join(map(os.fspath, examples)))
-  return str(place)
+def write(
+  shard: tuple[str, str], extract: str, embedding_width: int | None
+) -> None:
+  """Writes a shard, reading its examples one by one. Raises BuildError.
 
+  Args:
+    shard: The file to write, and one that lists where its examples wait.
+    extract: As `schema.features` takes it.
+    embedding_width: As `schema.features` takes it.
+  """
+  path, names = shard
+  features = schema.features(extract, embedding_width)
+  serializer = example_serializer.ExampleSerializer(
+    features.get_serialized_info()
+  )
 
-class WriteShard(beam.DoFn):
-  """Writes a shard, reading its examples one by one."""
-
-  def __init__(self, extract: str, embedding_width: int | None):
-    super().__init__()
-    self._extract = extract
-    self._embedding_width = embedding_width
-
-  def process(self, shard: tuple[str, str]) -> None:
-    """Writes (shard, list of its examples). Raises BuildError."""
-    path, examples = shard
-    adapter = writer.ExampleWriter(file_adapters.FileFormat.TFRECORD)
-    with cache.written(epath.Path(path)) as here:
-      names = epath.Path(examples).read_text().splitlines()
-      try:
-        adapter.write(here, self._serialised(names))
-      except tf.errors.OpError as error:
-        raise OSError(error.message) from error
-
-  def _serialised(self, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
-    features = schema.features(self._extract, self._embedding_width)
-    serializer = example_serializer.ExampleSerializer(
-      features.get_serialized_info()
-    )
-    for key, name in enumerate(names):
+  def messages() -> Iterator[tuple[int, bytes]]:
+    for key, name in enumerate(epath.Path(names).read_text().splitlines()):
       example = features.encode_example(cache.read(name))
       message = serializer.get_tf_example(example)
       # Equal examples are equal bytes.
       yield key, message.SerializeToString(deterministic=True)
       pipeline.advance()
+
+  adapter = writer.ExampleWriter(file_adapters.FileFormat.TFRECORD)
+  with cache.written(epath.Path(path)) as here:
+    try:
+      adapter.write(here, messages())
+    except tf.errors.OpError as error:
+      raise OSError(error.message) from error
 
 
 def split_info(
