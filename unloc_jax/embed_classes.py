@@ -9,7 +9,6 @@ embedding is their mean, as evaluation would take it.
 """
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
@@ -24,28 +23,12 @@ from unloc_jax.data.manifest import read_manifest
 from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.files import replacing
 from unloc_jax.models.towers.clip import TextTower, end_tokens
-from unloc_jax.weights.folder import load_weights
+from unloc_jax.weights.folder import load_weights, tower_sizes
 
 _OUT = flags.DEFINE_string("out", None, "File to write, .npz.")
 
 _SIZES = ("vocab_size", "max_tokens", "width", "num_layers", "num_heads")
 _ROWS = 128  # Prompts encoded at a time.
-
-
-def text_sizes(config: Mapping[str, Any]) -> dict[str, int]:
-  """Sizes of the text tower that a folder of weights holds.
-
-  Raises:
-    ValueError: It does not say.
-  """
-  described = [
-    config[outer][inner]
-    for outer, inner in (("clip", "text"), ("model", "text_tower"))
-    if outer in config and inner in config[outer]
-  ]
-  if not described or not described[0]["num_layers"]:
-    raise ValueError("init.weights: the folder holds no text tower")
-  return {name: described[0][name] for name in _SIZES}
 
 
 def embed(
@@ -63,7 +46,9 @@ def embed(
     ValueError: The folder holds no text tower.
   """
   loaded = load_weights(folder)
-  sizes: Any = text_sizes(loaded.config)
+  sizes = tower_sizes(loaded.config, "text", _SIZES)
+  if not sizes or not sizes["num_layers"]:
+    raise ValueError("init.weights: the folder holds no text tower")
   tower = TextTower(**sizes)
   params = flax.traverse_util.unflatten_dict(loaded.params, sep="/")
 

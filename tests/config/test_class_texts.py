@@ -80,11 +80,13 @@ def test_no_text_tower_needs_embeddings():
     class_texts(load("anet_tal", "L"), NAMES)
 
 
-def test_weights_without_a_text_tower_are_refused():
+@pytest.mark.parametrize(
+  "about", [{}, {"model": {"text_tower": {**SIZES, "num_layers": 0}}}]
+)
+def test_weights_without_a_text_tower_are_refused(tower, tmp_path, about):
+  save_weights(str(tmp_path / "none"), tower, about)
   with pytest.raises(ValueError, match="no text tower"):
-    embed_classes.text_sizes({"model": {"text_tower": {"num_layers": 0}}})
-  with pytest.raises(ValueError, match="no text tower"):
-    embed_classes.text_sizes({})
+    embed_classes.embed(str(tmp_path / "none"), NAMES, ("{}",), 16)
 
 
 def test_every_template_is_used():

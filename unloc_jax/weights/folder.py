@@ -10,7 +10,7 @@ import json
 import pathlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,22 @@ def source_of(folder: str) -> dict[str, Any]:
   config = load_weights(folder).config
   # Of others' weights it is where their file came from.
   return {} if "clip" in config else config.get("source") or {}
+
+
+def tower_sizes(
+  config: Mapping[str, Any], tower: str, fields: Iterable[str]
+) -> dict[str, Any] | None:
+  """What a folder's config says of its "image" or "text" tower.
+
+  Returns:
+    Those fields; num_layers is 0 where there is no such tower. None where the
+    config does not say.
+  """
+  if "clip" in config:
+    said = {"classifier": "token", **config["clip"].get(tower, {})}
+  else:
+    said = config.get("model", {}).get(f"{tower}_tower", {})
+  return {name: said[name] for name in fields} if "num_layers" in said else None
 
 
 def unstack(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Files that others publish -> tensors by name, without running their code.
 
-A `.safetensors` or PyTorch file, a folder as of Hugging Face, where a model
-may be in several files, or the name of a repository there.
+A `.safetensors` or PyTorch file, or a folder as of Hugging Face, where a model
+may be in several files.
 """
 
 import json
@@ -34,7 +34,7 @@ def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   """Tensors, configuration ({} where there is none) and file of a source.
 
   Args:
-    source: A file, a folder, or a repository's name.
+    source: A file or a folder.
 
   Returns:
     Names have their parts joined by slashes, without what wrappers add.
@@ -44,7 +44,7 @@ def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   """
   path = pathlib.Path(source)
   if not path.exists():
-    path = _download(source)
+    raise ValueError("there is no such file or folder")
   if path.is_dir():
     path = _file_of(path)
   config = {}
@@ -96,27 +96,3 @@ def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
     return safetensors.numpy.load_file(path)
   except (OSError, safetensors.SafetensorError) as error:
     raise ValueError(f"{path} is not a safetensors file: {error}") from error
-
-
-def _download(repository: str) -> pathlib.Path:
-  """Folder of a Hugging Face repository, fetched or from its cache."""
-  if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-    raise ValueError("there is no such file or folder")
-  try:
-    import huggingface_hub
-  except ImportError:
-    raise ValueError(
-      "there is no such file or folder; to fetch it from Hugging Face, pip "
-      "install huggingface_hub"
-    ) from None
-  try:
-    folder = huggingface_hub.snapshot_download(
-      repository, allow_patterns=[*_FILES, *_CONFIGS, "*-of-*"]
-    )
-  except Exception as error:
-    reason = str(error).split("\n")[0]
-    raise ValueError(
-      "there is no such file or folder, and Hugging Face did not give it: "
-      f"{reason}"
-    ) from error
-  return pathlib.Path(folder)

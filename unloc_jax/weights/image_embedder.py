@@ -23,7 +23,12 @@ import numpy as np
 
 from unloc_jax.media import resizing
 from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
-from unloc_jax.weights.folder import PARAMS, load_weights, source_of
+from unloc_jax.weights.folder import (
+  PARAMS,
+  load_weights,
+  source_of,
+  tower_sizes,
+)
 
 _TOWER = "image_tower/"
 _CLASS = "class_embedding"
@@ -185,18 +190,15 @@ def _weights_folder(folder: pathlib.Path) -> pathlib.Path:
 
 def _sizes(config: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
   """Sizes of ImageTower, from what a folder of weights says."""
-  if "clip" in config:
-    given = {"classifier": "token", **config["clip"]["image"]}
-  elif "model" in config:
-    given = config["model"]["image_tower"]
-  else:
+  sizes = tower_sizes(config, "image", _SIZES)
+  if sizes is None:
     raise ValueError(f"{checkpoint}: does not say which towers it holds")
-  if not given["num_layers"]:
+  if not sizes["num_layers"]:
     raise ValueError(
       f"{checkpoint}: holds no image tower, for it was trained on features; "
       "give the checkpoint that made them"
     )
-  return {name: given[name] for name in _SIZES}
+  return sizes
 
 
 def _one_class(embedding: np.ndarray, checkpoint: str) -> np.ndarray:

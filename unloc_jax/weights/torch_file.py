@@ -32,18 +32,9 @@ _STORAGES: dict[str, Any] = {
 }
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 _BROKEN = (
-  pickle.UnpicklingError,
-  zipfile.BadZipFile,
-  OSError,
-  EOFError,
-  KeyError,
-  ValueError,
-  TypeError,
-  IndexError,
-  AttributeError,
-  AssertionError,
-  RuntimeError,
-  struct.error,
+  *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError),
+  *(AssertionError, RuntimeError, struct.error),
+  *(pickle.UnpicklingError, zipfile.BadZipFile),
 )
 
 
