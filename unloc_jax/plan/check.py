@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import ml_collections
 import optax
+from jax.sharding import Mesh
 
 from unloc_jax.config.check import check
 from unloc_jax.data import pipeline, shards
@@ -19,7 +20,7 @@ from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import sharding
 from unloc_jax.plan.printing import gib
 from unloc_jax.plan.step_plan import batch_shapes, device_bytes
-from unloc_jax.plan.topology import open_topology
+from unloc_jax.plan.topology import Topology, open_topology
 from unloc_jax.task.tasks import get_task
 from unloc_jax.training import optim, token_cache
 from unloc_jax.training.evaluation import eval_config
@@ -124,19 +125,16 @@ class Doctor:
 
   def mesh(self) -> str:
     """Devices, and the batches split over them."""
-    topology = open_topology(self.topology)
-    mesh = sharding.run_mesh(self.config, topology.devices)
+    topology, mesh = self._devices()
     check_sizes(Parts.from_config(self.config), mesh)
     sizes = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
     return f"{len(topology.devices)} device(s), {sizes}"
 
   def memory(self) -> str:
     """What state and batch take; a plan says what a step needs besides."""
-    topology = open_topology(self.topology)
-    mesh = sharding.run_mesh(self.config, topology.devices)
-    parts = Parts.from_config(self.config)
-    held = placed_shapes(parts, self._optimizer(parts), mesh)
-    size = device_bytes((held, batch_shapes(self.config, mesh)))
+    topology, mesh = self._devices()
+    state = placed_shapes(*self._parts(), mesh)
+    size = device_bytes((state, batch_shapes(self.config, mesh)))
     line = f"{gib(size)} of state and batch of {gib(topology.memory)} a device"
     if size > topology.memory:
       raise ValueError(f"{line}; raise mesh.fsdp or take more devices")
@@ -144,9 +142,7 @@ class Doctor:
 
   def disk(self) -> str:
     """Room for the checkpoints that are kept."""
-    parts = Parts.from_config(self.config)
-    shapes = state_shapes(parts, self._optimizer(parts))
-    leaves = jax.tree.leaves(shapes)
+    leaves = jax.tree.leaves(state_shapes(*self._parts()))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     # The best one and the one being written are there too.
     needed = size * (self.config.checkpoint.keep + 2)
@@ -156,9 +152,14 @@ class Doctor:
       raise ValueError(f"{line}; lower checkpoint.keep or free some")
     return line
 
-  def _optimizer(self, parts: Parts) -> optax.GradientTransformationExtraArgs:
-    """One whose schedule, which "schedule" checks, does not matter."""
-    return make_optimizer(parts, 10**9, 1.0)
+  def _devices(self) -> tuple[Topology, Mesh]:
+    topology = open_topology(self.topology)
+    return topology, sharding.run_mesh(self.config, topology.devices)
+
+  def _parts(self) -> tuple[Parts, optax.GradientTransformationExtraArgs]:
+    """Parts, and an optimizer whose schedule does not matter here."""
+    parts = Parts.from_config(self.config)
+    return parts, make_optimizer(parts, 10**9, 1.0)
 
 
 def _existing(path: str) -> str:
