@@ -31,56 +31,22 @@ TASKS = {
 }
 
 
-def config_of(meta: Mapping[str, Any], params: Mapping[str, np.ndarray]):
+def config_of(
+  meta: Mapping[str, Any], params: Mapping[str, np.ndarray]
+) -> ml_collections.ConfigDict:
   """The reference's configuration, said in ours."""
   theirs, config = meta["config"], base().unlock()
+  data = theirs["dataset_configs"]
   task = get_task(TASKS[meta["flags"]["task"]])
-  data, model = theirs["dataset_configs"], theirs["model"]
-  (head,) = model["head_config"].values()
-  fusion = model["video_text_fusion_config"]["config"]
-  encoder = fusion["self_attention_encoder_config"]
-  image = model["video_tower_config"]["encoder_config"]["image_encoder_config"]
-  text, pyramid = model["text_tower_config"], data.get("feature_pyramid_config")
-  c = config.model
   config.task = task.name
   config.data.num_frames = data["num_frames"]
   config.pyramid.ranges = ((0.0, float("inf")),)
-  if pyramid:
-    config.pyramid.ranges = tuple(map(tuple, pyramid["regression_ranges"]))
-    config.pyramid.radius = data["radius"]
-  c.width = model["video_tower_config"]["projection_size"]
-  c.image_tower.update(
-    patch=image["patches"]["size"][0],
-    width=image["features"],
-    num_layers=image["num_layers"],
-    num_heads=image["num_heads"],
-    classifier=image["classifier"],
-    frozen=model["video_tower_config"]["freeze"],
-  )
-  c.text_tower.num_layers = text["encoder_config"].get("num_layers", 0)
-  if c.text_tower.num_layers:
-    c.text_tower.update(
-      vocab_size=text["encoder_config"]["vocab_size"],
-      max_tokens=len(params["text_tower/position_embedding"]),
-      width=text["encoder_config"]["hidden_size"],
-      num_heads=text["encoder_config"]["num_heads"],
-      frozen=text["freeze"],
-    )
-  c.fusion.update(
-    kind=fusion["self_attention_encoder_name"],
-    num_layers=encoder["num_layers"],
-    num_heads=encoder["num_heads"],
-    mlp_dim=encoder["mlp_dim"],
-    downsampling=encoder.get("downsample_strategy", "max_pool"),
-    dropout=encoder["dropout_rate"],
-    attention_dropout=encoder["attention_dropout_rate"],
-    stochastic_depth=encoder["stochastic_depth"],
-  )
-  c.text_part = "all" if fusion.get("use_all_text_tokens") else "eos"
-  c.head.num_layers = head["config"].get("num_conv_layers", 0)
-  c.head.shared_across_levels = head["config"].get("weight_sharing", True)
+  _set_model(config.model, theirs["model"], params)
   config.loss.update(relevance="sigmoid", relevance_weight=1.0)
   if task.has_displacement:
+    ranges = data["feature_pyramid_config"]["regression_ranges"]
+    config.pyramid.ranges = tuple(map(tuple, ranges))
+    config.pyramid.radius = data["radius"]
     config.loss.update(
       relevance=theirs["classification_loss_type"],
       displacement=theirs["box_loss_type"],
@@ -94,6 +60,50 @@ def config_of(meta: Mapping[str, Any], params: Mapping[str, np.ndarray]):
       max_detections=theirs["max_detections"],
     )
   return config.lock()
+
+
+def _set_model(
+  ours: ml_collections.ConfigDict,
+  theirs: Mapping[str, Any],
+  params: Mapping[str, np.ndarray],
+) -> None:
+  (head,) = theirs["head_config"].values()
+  video, text = theirs["video_tower_config"], theirs["text_tower_config"]
+  fusion = theirs["video_text_fusion_config"]["config"]
+  encoder = fusion["self_attention_encoder_config"]
+  image = video["encoder_config"]["image_encoder_config"]
+  words = text["encoder_config"]
+  ours.width = video["projection_size"]
+  ours.image_tower.update(
+    patch=image["patches"]["size"][0],
+    width=image["features"],
+    num_layers=image["num_layers"],
+    num_heads=image["num_heads"],
+    classifier=image["classifier"],
+    frozen=video["freeze"],
+  )
+  ours.text_tower.num_layers = words.get("num_layers", 0)
+  if words:
+    ours.text_tower.update(
+      vocab_size=words["vocab_size"],
+      max_tokens=len(params["text_tower/position_embedding"]),
+      width=words["hidden_size"],
+      num_heads=words["num_heads"],
+      frozen=text["freeze"],
+    )
+  ours.fusion.update(
+    kind=fusion["self_attention_encoder_name"],
+    num_layers=encoder["num_layers"],
+    num_heads=encoder["num_heads"],
+    mlp_dim=encoder["mlp_dim"],
+    downsampling=encoder.get("downsample_strategy", "max_pool"),
+    dropout=encoder["dropout_rate"],
+    attention_dropout=encoder["attention_dropout_rate"],
+    stochastic_depth=encoder["stochastic_depth"],
+  )
+  ours.text_part = "all" if fusion.get("use_all_text_tokens") else "eos"
+  ours.head.num_layers = head["config"].get("num_conv_layers", 0)
+  ours.head.shared_across_levels = head["config"].get("weight_sharing", True)
 
 
 class Golden:
