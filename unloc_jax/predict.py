@@ -16,11 +16,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+import tqdm
+
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import formats, outputs
 from unloc_jax.use.localizer import Localizer
 from unloc_jax.use.questions import check_texts
-from unloc_jax.use.requests import Request, ask_videos
+from unloc_jax.use.requests import Request, ask_video
 
 _LABELS_BYTES = 1 << 20
 
@@ -31,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  add = parser.add_argument
+  add, path = parser.add_argument, pathlib.Path
   add("--export", required=True, help="folder of the exported model")
   add("--video", required=True, nargs="+", help="files or patterns")
   add("--query", action="append", default=[], help="a sentence; repeatable")
@@ -40,17 +42,11 @@ def _parser() -> argparse.ArgumentParser:
   add("--top_k", type=int, default=5, help="moments of a query (5)")
   add("--format", choices=list(formats.FORMATS), default="table")
   add("--out", help="file for the result; subtitles of several videos: folder")
-  add("--plot", metavar="PNG", type=pathlib.Path, help="draws timelines")
-  add("--clips", metavar="DIR", type=pathlib.Path, help="cuts the moments out")
-  add(
-    "--encoded", metavar="DIR", type=pathlib.Path, help="keeps encoded videos"
-  )
-  add(
-    "--beam",
-    metavar="OPTIONS",
-    help="asks on Apache Beam, a file a video "
-    "under --out; options of its runner, or '' for this machine",
-  )
+  add("--plot", metavar="PNG", type=path, help="draws timelines")
+  add("--clips", metavar="DIR", type=path, help="cuts the moments out")
+  add("--encoded", metavar="DIR", type=path, help="keeps encoded videos")
+  beam = "a file a video under --out; options of its runner, '' to run here"
+  add("--beam", metavar="OPTIONS", help=f"asks on Apache Beam, {beam}")
   return parser
 
 
@@ -83,7 +79,8 @@ def _labels(path: str) -> tuple[str, ...]:
   return labels
 
 
-def _request(flags: argparse.Namespace) -> Request:
+def _request(flags: argparse.Namespace, num_videos: int) -> Request:
+  """What is asked; ValueError where no answer or place for it could be."""
   labels = _labels(flags.labels) if flags.labels else ()
   if flags.query and (labels or flags.segment):
     raise ValueError("--query and --labels are two questions; ask one")
@@ -93,13 +90,7 @@ def _request(flags: argparse.Namespace) -> Request:
     raise ValueError(f"--top_k {flags.top_k}: at least 1")
   if flags.plot and not flags.query:
     raise ValueError("--plot draws the relevance of a --query; give one")
-  queries = tuple(flags.query)
-  return Request(queries, labels, flags.segment, flags.top_k, flags.encoded)
-
-
-def _check_outputs(flags: argparse.Namespace, count: int) -> None:
-  """Raises ValueError, before any work, where a result has no place."""
-  if flags.format in formats.SUBTITLES and count > 1 and not flags.out:
+  if flags.format in formats.SUBTITLES and num_videos > 1 and not flags.out:
     raise ValueError(
       f"--format {flags.format} is one file a video; give --out FOLDER"
     )
@@ -107,6 +98,8 @@ def _check_outputs(flags: argparse.Namespace, count: int) -> None:
     raise ValueError("--beam writes a file a video; give --out FOLDER")
   if flags.beam is not None and (flags.plot or flags.clips):
     raise ValueError("--beam neither plots nor cuts; leave --plot and --clips")
+  queries = tuple(flags.query)
+  return Request(queries, labels, flags.segment, flags.top_k, flags.encoded)
 
 
 def _run_beam(
@@ -115,8 +108,8 @@ def _run_beam(
   """Asks a corpus; returns how many videos could not be asked."""
   from unloc_jax.use import corpus
 
-  names = outputs.names(paths, formats.ENDINGS[flags.format])
-  jobs = dict(zip(paths, names, strict=True))
+  ending = "txt" if flags.format == "table" else flags.format
+  jobs = dict(zip(paths, outputs.names(paths, ending), strict=True))
   failures = corpus.ask(
     flags.export, jobs, request, flags.format, flags.out, flags.beam
   )
@@ -134,12 +127,14 @@ def _run(
   localizer = Localizer.from_export(flags.export)
   request.check(localizer)
   found, failed = [], 0
-  for item in ask_videos(localizer, paths, request):
-    if isinstance(item, ValueError):
-      print(f"error: {item}", file=sys.stderr)
+  # None: silent where nobody is watching.
+  is_silent = True if len(paths) == 1 else None
+  for path in tqdm.tqdm(paths, unit="video", disable=is_silent):
+    try:
+      found.append(ask_video(localizer, path, request))
+    except ValueError as error:
+      print(f"error: {error}", file=sys.stderr)
       failed += 1
-    else:
-      found.append(item)
   if found:
     outputs.tell(found, flags.format, flags.out)
   if flags.plot:
@@ -153,8 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   """Finds moments; exits with 1 where a video could not be asked or cut."""
   flags = _parser().parse_args(argv)
   try:
-    request, paths = _request(flags), _paths(flags.video)
-    _check_outputs(flags, len(paths))
+    paths = _paths(flags.video)
+    request = _request(flags, len(paths))
     keep_programs()
     run = _run if flags.beam is None else _run_beam
     failed = run(flags, request, paths)

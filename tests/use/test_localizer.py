@@ -143,7 +143,7 @@ def test_windows_are_videos_of_their_own(short_sighted, videos):
   told = []
   video = short_sighted.encode_video(videos[3], told.append)
   with short_sighted._decoder.frames(videos[3]) as (images, duration):
-    clips = list(windows.video_clips(short_sighted.export, images, duration))
+    clips = list(windows.clips(short_sighted.export, images, duration))
   assert [clip.start for clip in clips] == video.starts.tolist()
   for window, clip in enumerate(clips):
     alone = short_sighted._encode(short_sighted._params, clip.inputs[None])

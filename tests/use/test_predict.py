@@ -27,10 +27,10 @@ def _cache_stays(monkeypatch):
 
 
 def test_subtitles_are_in_order_and_cannot_be_broken():
-  text = formats.srt(MOMENTS)
+  text = formats.FORMATS["srt"](MOMENTS)
   assert text.startswith("1\n00:00:00,000 --> 00:00:01,000\nfirst (0.25)\n\n2")
   assert "00:01:01,500 --> 01:02:03,250\na <b> & c d -> e (0.50)" in text
-  text = formats.vtt(MOMENTS)
+  text = formats.FORMATS["vtt"](MOMENTS)
   assert text.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n")
   assert "a &lt;b&gt; &amp; c d -&gt; e" in text
   assert text.count("-->") == 2
@@ -45,7 +45,7 @@ def test_values_survive_json_and_csv():
       else [json.loads(line) for line in text.splitlines()]
     )
     assert [Moment(**row) for row in rows] == MOMENTS
-  rows = list(csv.DictReader(io.StringIO(formats.to_csv(MOMENTS))))
+  rows = list(csv.DictReader(io.StringIO(formats.FORMATS["csv"](MOMENTS))))
   assert rows[0]["query"] == MOMENTS[0].query
   assert float(rows[1]["end"]) == MOMENTS[1].end
 

@@ -11,14 +11,9 @@ from unloc_jax.metrics import segmentation
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-  """A part of a video.
+  """A part of a video that answers a sentence or label.
 
-  Attributes:
-    video_id: The video's name.
-    query: The sentence or label it answers.
-    start: Seconds.
-    end: Seconds.
-    score: 0 to 1, the higher the better.
+  `start` and `end` are in seconds; `score` is 0 to 1, the higher the better.
   """
 
   video_id: str
@@ -30,7 +25,7 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """What was found for one query in one video.
+  """What was found for one sentence or label in one video.
 
   Attributes:
     query: The sentence or label.
@@ -45,8 +40,9 @@ class Answer:
   relevance: np.ndarray
 
 
-def rank(moments: Iterable[Moment], top_k: int) -> list[Moment]:
-  """The best moments, the best first; the first of equals first."""
+def rank(answers: Iterable[Answer], top_k: int) -> list[Moment]:
+  """The best moments of all, the best first; the first of equals first."""
+  moments = (moment for answer in answers for moment in answer.moments)
   return heapq.nlargest(top_k, moments, key=lambda moment: moment.score)
 
 
@@ -57,7 +53,7 @@ def spans(
   logits: np.ndarray,
   duration: float,
 ) -> list[Moment]:
-  """Stretches of frames of the same label, background left out.
+  """Stretches of frames of the same of C labels, background left out.
 
   Args:
     video_id: Of the video.
@@ -66,8 +62,7 @@ def spans(
     logits: [C, N].
     duration: Of the video, seconds.
   """
-  chosen = segmentation.from_logits(logits.T)
-  kinds, places = segmentation.runs(chosen)
+  kinds, places = segmentation.runs(segmentation.from_logits(logits.T))
   # A frame stands for what is nearer to it than to its neighbours.
   edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [duration]])
   scores = 1.0 / (1.0 + np.exp(-logits))

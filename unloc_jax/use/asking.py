@@ -17,7 +17,6 @@ import numpy as np
 
 from unloc_jax.models.unloc import Texts, UnLoc
 from unloc_jax.task import detections
-from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts, nest
 from unloc_jax.use import windows
 from unloc_jax.use.answers import Answer, Moment
@@ -35,12 +34,7 @@ _PAIRS = 64
 
 
 class Asker:
-  """The jitted programs of a model.
-
-  Args:
-    parts: Of the model.
-    params: {path: array}.
-  """
+  """The jitted programs of a model; its `params` are {path: array}."""
 
   def __init__(self, parts: Parts, params: Mapping[str, jax.Array]):
     self._parts = parts
@@ -50,12 +44,6 @@ class Asker:
     self._fuse = jax.jit(functools.partial(_fuse, parts))
     self._suppress = jax.jit(detections.suppress, static_argnums=0)
     self._has_fused_groups = False
-
-  def steps(self, counts: np.ndarray, rate: float) -> np.ndarray:
-    """Seconds between sampled frames of windows of N frames, float32 [W]."""
-    sampling = Sampling.from_config(self._parts.config)
-    rates = np.full(counts.shape, rate, np.float32)
-    return np.asarray(sampling.seconds_per_position(counts, rates))
 
   def moments(
     self,
@@ -97,34 +85,31 @@ class Asker:
     segments: np.ndarray,
     scores: np.ndarray,
     top_k: int,
-  ) -> list[Answer]:
+  ) -> Iterator[Answer]:
     """Answers of Q queries from segments [W, Q', P, 2], scores [W, Q', P]."""
     times, curves = _blended(video, scores[:, : len(queries)])
     # Texts that only fill up must not take places of an NMS over all classes.
     asked = np.arange(scores.shape[1]) < len(queries)
     scores = _as_one_window(scores * asked[:, None])
-    segments = _as_one_window(segments)
-    options = self._options_for(top_k)
-    kept = self._suppress(options, segments, scores, scores[..., :1])
-    listed = _per_query(kept, len(queries), top_k)
-    return [
-      Answer(
-        query,
-        [Moment(video.video_id, query, *found) for found in best],
-        times,
-        curve,
-      )
-      for query, curve, best in zip(queries, curves, listed, strict=True)
-    ]
-
-  def _options_for(self, top_k: int) -> detections.DecodeSpec:
-    """Options of soft-NMS that finds the best `top_k` of each query."""
     options = self._options
-    if options.class_agnostic:
-      return options
-    most = options.max_detections
-    enough = next((size for size in _TOP_SIZES if size >= top_k), most)
-    return dataclasses.replace(options, max_detections=min(enough, most))
+    if not options.class_agnostic:
+      most = options.max_detections
+      enough = next((size for size in _TOP_SIZES if size >= top_k), most)
+      options = dataclasses.replace(options, max_detections=min(enough, most))
+    found = self._suppress(
+      options, _as_one_window(segments), scores, scores[..., :1]
+    )
+    kept = np.asarray(found.scores)[0]
+    rows = np.concatenate([found.segments[0], kept[..., None]], axis=-1)
+    for q, (query, curve) in enumerate(zip(queries, curves, strict=True)):
+      if found.classes is None:
+        best = rows[q][kept[q] > 0]
+      else:
+        best = rows[(np.asarray(found.classes)[0] == q) & (kept > 0)]
+      moments = [
+        Moment(video.video_id, query, *row) for row in best[:top_k].tolist()
+      ]
+      yield Answer(query, moments, times, curve)
 
   def logits(
     self, video: EncodedVideo, texts: np.ndarray
@@ -219,18 +204,13 @@ def _fuse(
 
 
 def _blocks(video: EncodedVideo, num_texts: int) -> Iterator[list[np.ndarray]]:
-  """Windows a few at a time: tokens, mask, steps, durations, starts."""
-  size = _power_of_two(video.num_windows)
-  size = min(size, max(1, _PAIRS // num_texts))
-  arrays = (
-    video.tokens,
-    video.frame_mask,
-    video.steps,
-    video.durations,
-    video.starts.astype(np.float32),
-  )
-  for first in range(0, video.num_windows, size):
-    yield [_filled_up(array[first : first + size], size) for array in arrays]
+  """Windows a few at a time: what `_fuse` takes, in its order."""
+  count = video.num_windows
+  size = min(_power_of_two(count), max(1, _PAIRS // num_texts))
+  starts = video.starts.astype(np.float32)
+  seen = (video.tokens, video.frame_mask, video.steps, video.durations, starts)
+  for first in range(0, count, size):
+    yield [_filled_up(array[first : first + size], size) for array in seen]
 
 
 def _blended(
@@ -247,21 +227,6 @@ def _blended(
   return windows.blend(video.times(), kept, video.duration)
 
 
-def _per_query(
-  found: detections.Detections, num_queries: int, top_k: int
-) -> Iterator[list[tuple[float, float, float]]]:
-  """Start, end and score of one video's segments, by query, the best first."""
-  scores, segments = np.asarray(found.scores)[0], np.asarray(found.segments)[0]
-  rows = np.concatenate([segments, scores[..., None]], axis=-1)
-  classes = None if found.classes is None else np.asarray(found.classes)[0]
-  for q in range(num_queries):
-    if classes is None:
-      best = rows[q][scores[q] > 0]
-    else:
-      best = rows[(classes == q) & (scores > 0)]
-    yield [(start, end, score) for start, end, score in best[:top_k].tolist()]
-
-
 def _as_one_window(rows: np.ndarray) -> np.ndarray:
   """[W, Q, P, ...] -> [1, Q, W' P, ...], W' a power of two, zeros added."""
   rows = np.swapaxes(_filled_up(rows, _power_of_two(len(rows))), 0, 1)
@@ -270,8 +235,7 @@ def _as_one_window(rows: np.ndarray) -> np.ndarray:
 
 def _filled_up(rows: np.ndarray, count: int) -> np.ndarray:
   """Rows of zeros added, so that there are `count`."""
-  missing = [(0, count - len(rows))] + [(0, 0)] * (rows.ndim - 1)
-  return np.pad(rows, missing)
+  return np.pad(rows, [(0, count - len(rows))] + [(0, 0)] * (rows.ndim - 1))
 
 
 def _joined(groups: Iterable[Sequence[Any]], axis: int) -> list[np.ndarray]:

@@ -19,7 +19,6 @@ from unloc_jax.use import formats
 from unloc_jax.use.localizer import Localizer
 from unloc_jax.use.requests import Request, ask_video
 
-FAILED = "failed.jsonl"
 _LOCAL = ("--runner=FnApiRunner", "--direct_running_mode=in_memory")
 _LOADING = threading.Lock()
 _load = functools.cache(Localizer.from_export)
@@ -43,7 +42,7 @@ def ask(
     out: Folder of the results; OUT/failed.jsonl lists what is missing.
     options: Of the pipeline, as on a command line; "" runs here.
   """
-  failed = pathlib.Path(out, FAILED)
+  failed = pathlib.Path(out, "failed.jsonl")
   # What is wrong with the model or the question is said before any work.
   request.check(Localizer.from_export(export))
   flags = shlex.split(options) or list(_LOCAL)

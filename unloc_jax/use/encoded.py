@@ -12,6 +12,7 @@ from unloc_jax import files
 _FORMAT = 1
 SUFFIX = ".encoded.npz"
 _ARRAYS = ("tokens", "frame_mask", "starts", "durations", "steps")
+_BROKEN = (ValueError, KeyError, TypeError, EOFError, OSError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,24 +46,19 @@ class EncodedVideo:
 
   def times(self) -> list[np.ndarray]:
     """Seconds in the video of every window's frames, W of float64 [frames]."""
+    windows = zip(self.starts, self.frame_mask, self.steps, strict=True)
     return [
       start + np.flatnonzero(mask) * float(step)
-      for start, mask, step in zip(
-        self.starts, self.frame_mask, self.steps, strict=True
-      )
+      for start, mask, step in windows
     ]
 
   def save(self, path: str) -> None:
     """Writes a file, whole or not at all; any name, best in `SUFFIX`."""
-    about = {
-      "format": _FORMAT,
-      "video_id": self.video_id,
-      "duration": self.duration,
-      "encoder_hash": self.encoder_hash,
-    }
-    arrays = {name: getattr(self, name) for name in _ARRAYS}
+    fields = dict(vars(self))
+    arrays = {name: fields.pop(name) for name in _ARRAYS}
+    about = np.array(json.dumps({"format": _FORMAT, **fields}))
     with files.replacing(path) as beside, beside.open("wb") as file:
-      np.savez(file, about=np.array(json.dumps(about)), **arrays)
+      np.savez(file, about=about, **arrays)
 
   @classmethod
   def load(cls, path: str) -> "EncodedVideo":
@@ -72,7 +68,6 @@ class EncodedVideo:
       FileNotFoundError: There is none.
       ValueError: It is no such file, damaged, or of a newer version.
     """
-    broken = (ValueError, KeyError, TypeError, EOFError, OSError)
     try:
       with np.load(path, allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
@@ -89,7 +84,7 @@ class EncodedVideo:
         )
     except FileNotFoundError as error:
       raise FileNotFoundError(f"{path}: there is no such file") from error
-    except (*broken, zipfile.BadZipFile) as error:
+    except (*_BROKEN, zipfile.BadZipFile) as error:
       raise ValueError(
         f"{path} is not an encoded video ({error}); make one with "
         "encode_video(...).save(path)"

@@ -11,6 +11,7 @@ are says the README.md beside the programs.
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -47,10 +48,9 @@ class Program:
 
 
 def make(export: Export) -> dict[str, Program]:
-  """The programs of an exported model.
+  """The programs of an exported model, which has to find moments.
 
-  Raises:
-    ValueError: Its task finds no moments.
+  Raises ValueError where it does not.
   """
   config = export.config.copy_and_resolve_references().unlock()
   # One layer after another, as the file of weights has them.
@@ -65,71 +65,67 @@ def make(export: Export) -> dict[str, Program]:
   params = load_weights(str(export.folder)).params
   of_video = {k: v for k, v in params.items() if k.startswith("image_")}
   rest = {k: v for k, v in params.items() if k not in of_video}
-  data, model = config.data, config.model
+  data, width = config.data, config.model.width
   b, q = jax_export.symbolic_shape("b, q")
   shape = jax.ShapeDtypeStruct
-  side = data.image_size
-  frames = shape((b, data.num_frames, side, side, 3), jnp.uint8)
+  side, count = data.image_size, data.num_frames
+  frames = shape((b, count, side, side, 3), jnp.uint8)
   if data.inputs == "embeddings":
-    frames = shape((b, data.num_frames, data.embedding_width), jnp.float32)
+    frames = shape((b, count, data.embedding_width), jnp.float32)
   texts = shape((q, data.max_tokens), jnp.int32)
-  if not model.text_tower.num_layers:
-    texts = shape((q, model.width), jnp.float32)
+  if not config.model.text_tower.num_layers:
+    texts = shape((q, width), jnp.float32)
   arguments = {
-    "tokens": shape((b, data.num_frames, model.width), jnp.float32),
-    "frame_mask": shape((b, data.num_frames), jnp.bool_),
+    "tokens": shape((b, count, width), jnp.float32),
+    "frame_mask": shape((b, count), jnp.bool_),
     "texts": texts,
     "steps": shape((b,), jnp.float32),
     "durations": shape((b,), jnp.float32),
   }
+  encode = functools.partial(_encode_video, parts)
+  find = functools.partial(_find_moments, parts)
   return {
-    "encode_video": Program(_encoder(parts), {"frames": frames}, of_video),
-    "find_moments": Program(_finder(parts), arguments, rest),
+    "encode_video": Program(encode, {"frames": frames}, of_video),
+    "find_moments": Program(find, arguments, rest),
   }
 
 
-def _encoder(parts: Parts) -> Callable[..., jax.Array]:
-  def encode_video(params: Mapping[str, Any], frames: jax.Array) -> jax.Array:
-    tokens: Any = parts.model.apply(
-      nest(params), frames, method=UnLoc.encode_video
-    )
-    return jnp.asarray(tokens, jnp.float32)
-
-  return encode_video
+def _encode_video(
+  parts: Parts, params: Mapping[str, Any], frames: jax.Array
+) -> jax.Array:
+  method = UnLoc.encode_video
+  tokens: Any = parts.model.apply(nest(params), frames, method=method)
+  return jnp.asarray(tokens, jnp.float32)
 
 
-def _finder(parts: Parts) -> Callable[..., dict[str, jax.Array]]:
+def _find_moments(
+  parts: Parts,
+  params: Mapping[str, Any],
+  tokens: jax.Array,
+  frame_mask: jax.Array,
+  texts: jax.Array,
+  steps: jax.Array,
+  durations: jax.Array,
+) -> dict[str, jax.Array]:
+  def run(model: UnLoc) -> Predictions:
+    video = tokens.astype(model.dtype)
+    return model.localize(video, frame_mask, model.encode_text(texts))
+
+  said: Any = parts.model.apply(nest(params), method=run)
   options = detections.DecodeSpec(**parts.config.decode.to_dict())
   options = dataclasses.replace(options, class_agnostic=False)
-
-  def find_moments(
-    params: Mapping[str, Any],
-    tokens: jax.Array,
-    frame_mask: jax.Array,
-    texts: jax.Array,
-    steps: jax.Array,
-    durations: jax.Array,
-  ) -> dict[str, jax.Array]:
-    def run(model: UnLoc) -> Predictions:
-      video = tokens.astype(model.dtype)
-      return model.localize(video, frame_mask, model.encode_text(texts))
-
-    said: Any = parts.model.apply(nest(params), method=run)
-    seconds = (steps, durations)
-    found = detections.detect(
-      parts.task, parts.pyramid, options, said, frame_mask, *seconds
-    )
-    return {
-      "scores": found.scores,
-      "segments": found.segments,
-      "relevance": found.curve,
-    }
-
-  return find_moments
+  found = detections.detect(
+    parts.task, parts.pyramid, options, said, frame_mask, steps, durations
+  )
+  return {
+    "scores": found.scores,
+    "segments": found.segments,
+    "relevance": found.curve,
+  }
 
 
 def write_stablehlo(folder: pathlib.Path, programs: dict[str, Program]) -> None:
-  """Writes NAME.bin of every program, and signatures.json."""
+  """Writes NAME.bin of every program, signatures.json and a README.md."""
   signatures = {}
   for name, program in programs.items():
     lower = jax_export.export(jax.jit(program.function), platforms=_PLATFORMS)
@@ -139,16 +135,14 @@ def write_stablehlo(folder: pathlib.Path, programs: dict[str, Program]) -> None:
     }
     made = lower(params, *program.arguments.values())
     files.write_bytes(folder / f"{name}.bin", bytes(made.serialize()))
-    signatures[name] = {
-      "params": sorted(program.params),
-      "arguments": {
-        argument: {
-          "shape": [n if isinstance(n, int) else str(n) for n in wanted.shape],
-          "dtype": wanted.dtype.name,
-        }
-        for argument, wanted in program.arguments.items()
-      },
+    arguments = {
+      argument: {
+        "shape": [n if isinstance(n, int) else str(n) for n in wanted.shape],
+        "dtype": wanted.dtype.name,
+      }
+      for argument, wanted in program.arguments.items()
     }
+    signatures[name] = {"params": sorted(params), "arguments": arguments}
   files.write_json(folder / "signatures.json", signatures)
   files.write_text(folder / "README.md", _README)
 
@@ -201,21 +195,15 @@ def _tf_function(program: Program, params: dict[str, Any]) -> Any:
   import tensorflow as tf
   from jax.experimental import jax2tf
 
-  shapes = [
-    f"({', '.join(map(str, wanted.shape))},)"
-    for wanted in program.arguments.values()
-  ]
+  shapes, specs = [], []
+  for name, wanted in program.arguments.items():
+    shapes.append(f"({', '.join(map(str, wanted.shape))},)")
+    sizes = [n if isinstance(n, int) else None for n in wanted.shape]
+    dtype = tf.as_dtype(wanted.dtype.name)
+    specs.append(tf.TensorSpec(sizes, dtype, name=name))
   run = jax2tf.convert(
     program.function, polymorphic_shapes=[None, *shapes], with_gradient=False
   )
-  specs = [
-    tf.TensorSpec(
-      [n if isinstance(n, int) else None for n in wanted.shape],
-      tf.as_dtype(wanted.dtype.name),
-      name=name,
-    )
-    for name, wanted in program.arguments.items()
-  ]
 
   @tf.function(input_signature=specs, autograph=False)
   def call(*arguments: Any) -> Any:

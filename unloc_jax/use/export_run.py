@@ -32,17 +32,9 @@ from unloc_jax.use import export_card, export_programs, exports
 from unloc_jax.weights.folder import EXPORT, save_weights
 
 _ENCODER = ("image_tower/", "image_projection/")
-# What decides which pixels of a video the image tower is shown.
-_RECIPE = (
-  "num_frames",
-  "sampling",
-  "rate",
-  "image_size",
-  "short_side",
-  "inputs",
-)
-# Of MediaSequence files, which do not say how their frames were compressed.
-_JPEG_QUALITY = 95
+# What decides which frames of a video the image tower is shown, and how.
+_FRAMES = ("num_frames", "sampling", "rate", "inputs")
+_PIXELS = ("image_size", "short_side")
 
 
 def export_run(
@@ -107,15 +99,15 @@ def _params(workdir: str, parts: Parts) -> dict[str, np.ndarray]:
 
 def _metrics(workdir: str) -> dict[str, dict[str, float]]:
   """What the run last scored, {split: {name: value}}."""
-  results = pathlib.Path(workdir) / "results"
-  return {
-    path.parent.name: {
+  found = {}
+  for path in sorted(pathlib.Path(workdir, "results").glob("*/metrics.json")):
+    values = json.loads(path.read_text()).items()
+    found[path.parent.name] = {
       name: float(value)
-      for name, value in json.loads(path.read_text()).items()
+      for name, value in values
       if isinstance(value, (int, float))
     }
-    for path in sorted(results.glob("*/metrics.json"))
-  }
+  return found
 
 
 def _about(
@@ -130,7 +122,16 @@ def _about(
     "source": dataclasses.asdict(_source(config, split)),
     "window_seconds": window_seconds or _trained_seconds(config, split),
   }
-  recipe = {**seen, "data": {key: config.data[key] for key in _RECIPE}}
+  recipe = {
+    **seen,
+    "data": {key: config.data[key] for key in _FRAMES + _PIXELS},
+  }
+  # Changes whenever the tokens of a video would.
+  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+  for name in sorted(params):
+    if name.startswith(_ENCODER):
+      digest.update(name.encode())
+      digest.update(np.ascontiguousarray(params[name]).tobytes())
   return {
     "format": exports.FORMAT,
     "task": config.task,
@@ -138,7 +139,7 @@ def _about(
     "labels": list(split.classes),
     "prompts": list(config.text.prompts),
     "metrics": metrics,
-    "encoder_hash": _encoder_hash(params, recipe),
+    "encoder_hash": digest.hexdigest()[:32],
   }
 
 
@@ -151,7 +152,7 @@ def _source(config: ml_collections.ConfigDict, split: pipeline.Split) -> Source:
     extract="frames",
     frame_rate=config.data.mediasequence_frame_rate,
     short_side=config.data.short_side,
-    jpeg_quality=_JPEG_QUALITY,
+    jpeg_quality=95,  # MediaSequence files do not say.
     normalisation="none",
     embedding_width=None,
     tower_hash=None,
@@ -166,20 +167,6 @@ def _trained_seconds(
     return float(config.data.num_frames / config.data.rate)
   # The longest of those it was scored on, too: what evaluation sees whole,
   # prediction sees whole.
-  splits = [split] + [
-    pipeline.open_split(config, name) for name in config.eval.splits
-  ]
-  videos = [v for split in splits for v in split.table.videos]
+  scored = (pipeline.open_split(config, name) for name in config.eval.splits)
+  videos = [v for seen in (split, *scored) for v in seen.table.videos]
   return float(max(v.duration for v in videos if v is not None))
-
-
-def _encoder_hash(
-  params: Mapping[str, np.ndarray], recipe: Mapping[str, Any]
-) -> str:
-  """Changes whenever the tokens of a video would."""
-  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-  for name in sorted(params):
-    if name.startswith(_ENCODER):
-      digest.update(name.encode())
-      digest.update(np.ascontiguousarray(params[name]).tobytes())
-  return digest.hexdigest()[:32]

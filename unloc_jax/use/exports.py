@@ -6,7 +6,6 @@ What this reads, `export_run` writes.
 import dataclasses
 import json
 import pathlib
-from typing import Any
 
 import jax
 import ml_collections
@@ -50,8 +49,7 @@ class Export:
   def params(self, parts: Parts) -> dict[str, np.ndarray]:
     """The weights, {path: float32 array}, stacked as the model wants them.
 
-    Raises:
-      ValueError: They do not fit the config.
+    Raises ValueError where they do not fit the config.
     """
     given = load_weights(str(self.folder)).params
     return merge_weights(param_shapes(parts), given, "")
@@ -78,40 +76,32 @@ def read(folder: str) -> Export:
   try:
     values = json.loads(path.read_text())
     found = values["format"]
-    if isinstance(found, int) and found <= FORMAT:
-      return _from_values(path.parent, values)
+    if not isinstance(found, int) or found > FORMAT:
+      raise ValueError(
+        f"{path}: made by a newer version of unloc_jax (format {found}, this "
+        f"one reads up to {FORMAT}); upgrade unloc_jax"
+      )
+    config = stored.read(path.parent / CONFIG)
+    if config.text.class_embeddings:
+      config.text.class_embeddings = str(path.parent / CLASS_EMBEDDINGS)
+    names = [field.name for field in dataclasses.fields(Source)]
+    return Export(
+      folder=path.parent,
+      config=config,
+      source=Source(**{name: values["source"][name] for name in names}),
+      window_seconds=float(values["window_seconds"]),
+      labels=tuple(values["labels"]),
+      metrics=values["metrics"],
+      encoder_hash=values["encoder_hash"],
+    )
   except KeyError as error:
     raise ValueError(f"{path}: key {error} is missing; export again") from error
   except (TypeError, AttributeError, json.JSONDecodeError) as error:
     raise ValueError(f"{path}: {error}; export again") from error
-  raise ValueError(
-    f"{path}: made by a newer version of unloc_jax (format {found}, this one "
-    f"reads up to {FORMAT}); upgrade unloc_jax"
-  )
-
-
-def _from_values(folder: pathlib.Path, values: dict[str, Any]) -> Export:
-  config = stored.read(folder / CONFIG)
-  if config.text.class_embeddings:
-    config.text.class_embeddings = str(folder / CLASS_EMBEDDINGS)
-  names = [field.name for field in dataclasses.fields(Source)]
-  return Export(
-    folder=folder,
-    config=config,
-    source=Source(**{name: values["source"][name] for name in names}),
-    window_seconds=float(values["window_seconds"]),
-    labels=tuple(values["labels"]),
-    metrics=values["metrics"],
-    encoder_hash=values["encoder_hash"],
-  )
 
 
 def restore_params(folder: str, parts: Parts, mesh: Mesh) -> FlatParams:
-  """An export's weights on a mesh, as `Checkpoints.restore_params` gives.
-
-  Raises:
-    ValueError: They do not fit the config.
-  """
+  """An export's weights on a mesh, as `Checkpoints.restore_params` gives."""
   shardings = sharding.state_shardings(param_shapes(parts), mesh)
   return {
     name: jax.make_array_from_callback(

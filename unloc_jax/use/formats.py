@@ -1,4 +1,4 @@
-"""Found moments as text: tables, JSON, CSV, subtitles."""
+"""Found moments as text: tables, JSON, CSV, subtitles; times in seconds."""
 
 import csv
 import dataclasses
@@ -11,8 +11,7 @@ from unloc_jax.metrics.table import render
 from unloc_jax.use.answers import Moment
 
 
-def table(moments: Sequence[Moment]) -> str:
-  """Aligned columns for people."""
+def _table(moments: Sequence[Moment]) -> str:
   rows = [
     (m.video_id, m.query, clock(m.start), clock(m.end), f"{m.score:.3f}")
     for m in moments
@@ -20,20 +19,17 @@ def table(moments: Sequence[Moment]) -> str:
   return render(("video", "query", "start", "end", "score"), rows)
 
 
-def to_json(moments: Sequence[Moment]) -> str:
-  """One JSON list of objects; times in seconds."""
+def _json(moments: Sequence[Moment]) -> str:
   rows = [dataclasses.asdict(moment) for moment in moments]
   return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
 
 
-def jsonl(moments: Sequence[Moment]) -> str:
-  """One JSON object per line; times in seconds."""
+def _jsonl(moments: Sequence[Moment]) -> str:
   rows = [dataclasses.asdict(moment) for moment in moments]
   return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def to_csv(moments: Sequence[Moment]) -> str:
-  """Comma-separated values with a header; times in seconds."""
+def _csv(moments: Sequence[Moment]) -> str:
   file = io.StringIO()
   names = [field.name for field in dataclasses.fields(Moment)]
   writer = csv.DictWriter(file, names, lineterminator="\n")
@@ -42,36 +38,32 @@ def to_csv(moments: Sequence[Moment]) -> str:
   return file.getvalue()
 
 
-def srt(moments: Sequence[Moment]) -> str:
-  """SubRip subtitles, in order of time."""
+def _srt(moments: Sequence[Moment]) -> str:
   blocks = [
-    f"{number}\n{_times(moment, ',')}\n{_caption(moment)}\n"
-    for number, moment in enumerate(_in_time(moments), start=1)
+    f"{number}\n{times}\n{caption}\n"
+    for number, (times, caption) in enumerate(_subtitles(moments, ","), start=1)
   ]
   return "\n".join(blocks)
 
 
-def vtt(moments: Sequence[Moment]) -> str:
-  """WebVTT subtitles, in order of time."""
+def _vtt(moments: Sequence[Moment]) -> str:
   blocks = [
-    f"{_times(moment, '.')}\n{html.escape(_caption(moment), quote=False)}\n"
-    for moment in _in_time(moments)
+    f"{times}\n{html.escape(caption, quote=False)}\n"
+    for times, caption in _subtitles(moments, ".")
   ]
   return "\n".join(["WEBVTT\n", *blocks])
 
 
-# Formats with a place for the name of the video, and subtitles without.
 FORMATS: dict[str, Callable[[Sequence[Moment]], str]] = {
-  "table": table,
-  "json": to_json,
-  "jsonl": jsonl,
-  "csv": to_csv,
-  "srt": srt,
-  "vtt": vtt,
+  "table": _table,
+  "json": _json,
+  "jsonl": _jsonl,
+  "csv": _csv,
+  "srt": _srt,
+  "vtt": _vtt,
 }
+# In order of time, and with no place for the name of the video.
 SUBTITLES = ("srt", "vtt")
-# What files of a format end in.
-ENDINGS = {name: "txt" if name == "table" else name for name in FORMATS}
 
 
 def clock(seconds: float) -> str:
@@ -82,19 +74,15 @@ def clock(seconds: float) -> str:
   return f"{hours}:{minutes:02}:{tail}" if hours else f"{minutes}:{tail}"
 
 
-def _in_time(moments: Sequence[Moment]) -> list[Moment]:
-  return sorted(moments, key=lambda moment: (moment.start, moment.end))
-
-
-def _caption(moment: Moment) -> str:
-  # A blank line would end the subtitle, an arrow would begin another.
-  text = " ".join(moment.query.split()).replace("-->", "->")
-  return f"{text} ({moment.score:.2f})"
-
-
-def _times(moment: Moment, point: str) -> str:
-  ends = (_stamp(moment.start, point), _stamp(moment.end, point))
-  return " --> ".join(ends)
+def _subtitles(moments: Sequence[Moment], point: str) -> list[tuple[str, str]]:
+  """When and what each subtitle is."""
+  made = []
+  for m in sorted(moments, key=lambda moment: (moment.start, moment.end)):
+    # A blank line would end the subtitle, an arrow would begin another.
+    text = " ".join(m.query.split()).replace("-->", "->")
+    times = f"{_stamp(m.start, point)} --> {_stamp(m.end, point)}"
+    made.append((times, f"{text} ({m.score:.2f})"))
+  return made
 
 
 def _stamp(seconds: float, point: str) -> str:

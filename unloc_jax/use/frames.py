@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from unloc_jax.data.manifest import Source
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.jpeg import jpegs
-from unloc_jax.media.pool import Pool, PoolError, beat
+from unloc_jax.media.pool import Pool, PoolError
 from unloc_jax.media.video import FrameStream
 
 _ADVICE = {
@@ -52,9 +52,7 @@ DEFAULT_LIMITS = Limits()
 class Decoder:
   """Decodes videos, one at a time, in a process that starts with the first.
 
-  Args:
-    source: The rate, size and compression of frames.
-    limits: Of decoding a video.
+  Frames have the rate, size and compression of `source`.
   """
 
   def __init__(self, source: Source, limits: Limits):
@@ -97,7 +95,6 @@ def _decode(path: str, out: str, source: Source, most: float) -> float:
   stream = FrameStream(path, source.frame_rate, source.short_side)
   with zipfile.ZipFile(out, "w") as archive:
     for number, jpeg in enumerate(jpegs(stream, source.jpeg_quality)):
-      beat()
       if number > most * source.frame_rate:
         raise VideoError(Reason.TOO_LONG, f"more than {most:g} s")
       archive.writestr(f"{number}.jpg", jpeg)

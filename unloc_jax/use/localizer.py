@@ -9,16 +9,17 @@ A video is encoded once and asked many times. What is found is what
 evaluation finds: frames, model and decoding are the same code.
 """
 
-import dataclasses
 import os
 import pathlib
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from unloc_jax.models.unloc import UnLoc
+from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts, nest
 from unloc_jax.use import exports, questions, windows
 from unloc_jax.use.answers import Answer, Moment, rank, spans
@@ -27,11 +28,6 @@ from unloc_jax.use.encoded import EncodedVideo, read_index
 from unloc_jax.use.frames import DEFAULT_LIMITS, Decoder, Limits
 
 Progress = Callable[[float], object]
-
-
-def _quiet(seconds: float) -> None:
-  """Nobody is told of progress."""
-  del seconds
 
 
 class Localizer:
@@ -60,9 +56,7 @@ class Localizer:
 
   @classmethod
   def from_export(
-    cls,
-    folder: str | os.PathLike[str],
-    limits: Limits = DEFAULT_LIMITS,
+    cls, folder: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS
   ) -> "Localizer":
     """Loads what `python -m unloc_jax.export` wrote.
 
@@ -79,13 +73,11 @@ class Localizer:
   def encode_video(
     self,
     path: str | os.PathLike[str],
-    progress: Progress = _quiet,
+    progress: Progress = lambda seconds: None,
   ) -> EncodedVideo:
-    """Reads and encodes a video of any length, a window at a time.
+    """Reads and encodes a video file of any length, a window at a time.
 
-    Args:
-      path: A video file.
-      progress: Called with the seconds encoded so far.
+    `progress` is called with the seconds encoded so far.
 
     Raises:
       ValueError: It cannot be read, or the model takes features.
@@ -96,8 +88,8 @@ class Localizer:
         "them with its tower and use encode_features"
       )
     with self._decoder.frames(path) as (images, duration):
-      clips = windows.video_clips(self.export, images, duration)
-      return self._encoded(pathlib.Path(path).stem, clips, progress)
+      name = pathlib.Path(path).stem
+      return self._encoded(name, images, duration, progress)
 
   def encode_features(
     self,
@@ -142,46 +134,42 @@ class Localizer:
         "extract them at that rate"
       )
     length = covered if duration is None else duration
-    clips = windows.feature_clips(self.export, np.asarray(features), length)
-    return self._encoded(video_id, clips)
+    return self._encoded(video_id, np.asarray(features, np.float32), length)
 
   def _encoded(
     self,
     video_id: str,
-    clips: Iterable[windows.Clip],
-    progress: Progress = _quiet,
+    frames: Iterable[Any],
+    duration: float,
+    progress: Progress = lambda seconds: None,
   ) -> EncodedVideo:
     tokens, seen = [], []
-    for clip in clips:
+    for clip in windows.clips(self.export, frames, duration):
       made = self._encode(self._params, clip.inputs[None])
       tokens.append(np.asarray(made, np.float32))
-      # Pixels are not kept.
-      seen.append(dataclasses.replace(clip, inputs=np.zeros(0)))
+      seen.append(clip[1:])  # Pixels are not kept.
       progress(clip.start + clip.duration)
-    counts = np.array([clip.frame_count for clip in seen], np.int32)
+    masks, starts, durations, counts = zip(*seen, strict=True)
+    rates = np.full(len(seen), self.export.source.frame_rate, np.float32)
+    sampling = Sampling.from_config(self.export.config)
+    steps = sampling.seconds_per_position(np.array(counts, np.int32), rates)
     return EncodedVideo(
       video_id=video_id,
-      duration=seen[-1].start + seen[-1].duration,
+      duration=starts[-1] + durations[-1],
       tokens=np.concatenate(tokens),
-      frame_mask=np.stack([clip.frame_mask for clip in seen]),
-      starts=np.array([clip.start for clip in seen]),
-      durations=np.array([clip.duration for clip in seen], np.float32),
-      steps=self._asker.steps(counts, self.export.source.frame_rate),
+      frame_mask=np.stack(masks),
+      starts=np.array(starts),
+      durations=np.array(durations, np.float32),
+      steps=np.asarray(steps),
       encoder_hash=self.export.encoder_hash,
     )
 
   def ask(
     self, video: EncodedVideo, sentences: Sequence[str], top_k: int = 5
   ) -> list[Answer]:
-    """Everything there is to say of each sentence.
+    """Everything there is to say of each sentence, an Answer each.
 
-    Args:
-      video: Of `encode_video`, or loaded.
-      sentences: What is looked for, in words.
-      top_k: Most moments of a sentence.
-
-    Returns:
-      An Answer per sentence: its moments and the relevance of every frame.
+    That is at most `top_k` moments, and the relevance of every frame.
 
     Raises:
       ValueError: A sentence is empty or too long, the video was encoded by
@@ -199,12 +187,9 @@ class Localizer:
     return [moment for answer in answers for moment in answer.moments]
 
   def detect(
-    self,
-    video: EncodedVideo,
-    labels: Sequence[str] = (),
-    top_k: int = 100,
+    self, video: EncodedVideo, labels: Sequence[str] = (), top_k: int = 100
   ) -> list[Moment]:
-    """Where anything of a list of labels happens, the best first.
+    """Where anything of a list of labels happens, the best `top_k` first.
 
     Args:
       video: Of `encode_video`, or loaded.
@@ -218,25 +203,15 @@ class Localizer:
     self._check(video)
     labels = self.known_labels(labels)
     texts = questions.labels(self.export.config, labels)
-    answers = self._asker.moments(video, labels, texts, top_k)
-    return rank((m for answer in answers for m in answer.moments), top_k)
+    return rank(self._asker.moments(video, labels, texts, top_k), top_k)
 
   def segment(
     self, video: EncodedVideo, labels: Sequence[str] = ()
   ) -> list[Moment]:
     """Cuts a video into stretches of one label each, in order of time.
 
-    Where no label is likelier than not, there is no stretch.
-
-    Args:
-      video: Of `encode_video`, or loaded.
-      labels: As of `detect`.
-
-    Returns:
-      Stretches that do not overlap; the score is the mean relevance.
-
-    Raises:
-      ValueError: As of `detect`.
+    They do not overlap; where no label is likelier than not, there is none.
+    The score is the mean relevance. Labels and errors are those of `detect`.
     """
     self._check(video)
     labels = self.known_labels(labels)
@@ -263,14 +238,13 @@ class Localizer:
     """
     if isinstance(index, (str, os.PathLike)):
       index = read_index(os.fspath(index))
-    found = (self.localize(video, [sentence], top_k) for video in index)
-    return rank((m for moments in found for m in moments), top_k)
+    found = (self.ask(video, [sentence], top_k)[0] for video in index)
+    return rank(found, top_k)
 
   def known_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
     """The labels, or those the model was trained on if there are none.
 
-    Raises:
-      ValueError: It was trained on none.
+    Raises ValueError where it was trained on none.
     """
     chosen = tuple(labels) or self.labels
     if not chosen:
@@ -281,9 +255,9 @@ class Localizer:
     return chosen
 
   def _check(self, video: EncodedVideo) -> None:
-    if video.encoder_hash != self.export.encoder_hash:
+    mine, theirs = self.export.encoder_hash, video.encoder_hash
+    if theirs != mine:
       raise ValueError(
         f"{video.video_id}: encoded by another model (features of tower "
-        f"{video.encoder_hash[:12]}, this one is "
-        f"{self.export.encoder_hash[:12]}); encode it again"
+        f"{theirs[:12]}, this one is {mine[:12]}); encode it again"
       )

@@ -81,23 +81,17 @@ def plot(found: Sequence[Found], out: pathlib.Path) -> None:
 def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
   """Cuts all moments out of their videos; returns how many could not be."""
   wanted = [(item, moment) for item in found for moment in item.moments]
+  bar = tqdm.tqdm(wanted, desc="Cutting", unit="clip", disable=None)
   failed = 0
-  for number, (item, moment) in enumerate(
-    tqdm.tqdm(wanted, desc="Cutting", unit="clip", disable=None), start=1
-  ):
-    stem = _safe(f"{moment.video_id}_{number:03}_{moment.query}")
-    path = folder / f"{stem}.mp4"
+  for number, (item, moment) in enumerate(bar, start=1):
+    # No folder in the name, no sign that shells or systems take amiss.
+    name = f"{moment.video_id}_{number:03}_{moment.query}"
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+    path = folder / f"{name[:80]}.mp4"
     try:
       cut_clip(item.path, path, moment.start, moment.end)
+      print(f"{path}: cut", file=sys.stderr)
     except ValueError as error:
       print(f"error: {error}", file=sys.stderr)
       failed += 1
-    else:
-      print(f"{path}: cut", file=sys.stderr)
   return failed
-
-
-def _safe(name: str) -> str:
-  """A file name: no folder, no sign that shells or systems take amiss."""
-  kept = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-  return kept[:80] or "clip"

@@ -1,21 +1,17 @@
 """The page to try a model on: all that it shows, and what its button does."""
 
-import collections
+import functools
 import html
 import os
 import pathlib
 import tempfile
-import threading
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from unloc_jax import files
 from unloc_jax.use import formats
 from unloc_jax.use.answers import Answer
-from unloc_jax.use.encoded import EncodedVideo
 from unloc_jax.use.formats import clock
 from unloc_jax.use.frames import Limits
 from unloc_jax.use.localizer import Localizer
@@ -47,9 +43,8 @@ def serve(
 ) -> None:
   """Serves the page until interrupted; arguments as of `unloc_jax.demo`.
 
-  Raises:
-    ValueError, OSError: The model or the examples cannot be read.
-    ImportError: Gradio is not installed.
+  Raises ValueError or OSError where the model or the examples cannot be read,
+  ImportError where Gradio is not installed.
   """
   with tempfile.TemporaryDirectory(prefix="unloc_demo_") as root:
     uploads = pathlib.Path(root, "uploads")
@@ -59,9 +54,8 @@ def serve(
     # Read when Gradio is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    shown = []
+    shown = _videos(examples) if examples else []
     if examples:
-      shown = _videos(examples)
       served.append(pathlib.Path(examples).resolve())
     localizer = Localizer.from_export(
       export, Limits(max_seconds, max_seconds, _MEMORY_GIB, _VIDEO_SECONDS)
@@ -107,10 +101,7 @@ class Page:
     self._folders = [folder.resolve() for folder in folders]
     self._out = out
     self._max_megabytes = max_megabytes
-    self._encoded: collections.OrderedDict[str, EncodedVideo] = (
-      collections.OrderedDict()
-    )
-    self._lock = threading.Lock()
+    self._encode = functools.lru_cache(_KEPT_VIDEOS)(localizer.encode_video)
 
   def build(self, examples: Sequence[str]) -> Any:
     """The page with its fields and buttons, a gradio.Blocks."""
@@ -152,8 +143,8 @@ class Page:
   ) -> tuple[str, str, str]:
     """Timeline as HTML, and the paths of an SRT and a JSON file.
 
-    Raises:
-      ValueError: The video or a sentence cannot be used; one line says why.
+    Raises ValueError, of one line, where the video or a sentence cannot be
+    used.
     """
     if not video:
       raise ValueError("there is no video yet; upload or pick one")
@@ -164,7 +155,12 @@ class Page:
       raise ValueError(
         f"{len(wanted)} sentences, at most {_MAX_SENTENCES} are asked at once"
       )
-    encoded = self._encode(self._checked(video))
+    path = self._checked(video)
+    try:
+      encoded = self._encode(path)
+    except ValueError as error:
+      # Nobody outside needs to know where uploads lie.
+      raise ValueError(str(error).replace(str(path), path.name)) from error
     answers = self._localizer.ask(encoded, wanted, max(1, int(top_k)))
     moments = [moment for answer in answers for moment in answer.moments]
     stem = self._out / uuid.uuid4().hex / "moments"
@@ -189,74 +185,48 @@ class Page:
       )
     return path
 
-  def _encode(self, path: pathlib.Path) -> EncodedVideo:
-    key = str(path)
-    with self._lock:
-      if key in self._encoded:
-        self._encoded.move_to_end(key)
-        return self._encoded[key]
-    try:
-      video = self._localizer.encode_video(path)
-    except ValueError as error:
-      # Nobody outside needs to know where uploads lie.
-      raise ValueError(str(error).replace(key, path.name)) from error
-    with self._lock:
-      self._encoded[key] = video
-      while len(self._encoded) > _KEPT_VIDEOS:
-        self._encoded.popitem(last=False)
-    return video
-
 
 def timeline(answers: Sequence[Answer], duration: float) -> str:
   """Relevance curves and moments, a block per query; all text escaped."""
   return "\n".join(_block(answer, duration) for answer in answers)
 
 
-def _seek(seconds: float) -> str:
-  """What a click does: the player jumps there and plays."""
-  return (
-    f"const v=document.querySelector('#{_PLAYER} video');"
-    f"if(v){{v.currentTime={seconds:.3f};v.play()}}"
-  )
-
-
 def _block(answer: Answer, duration: float) -> str:
-  bars = "".join(
-    f'<rect x="{_x(m.start, duration):.1f}" y="0" height="{_HEIGHT}" '
-    f'width="{max(2.0, _x(m.end - m.start, duration)):.1f}" '
-    f'fill="#e76f51" opacity="{0.55 if rank == 0 else 0.2}" '
-    f'style="cursor:pointer" onclick="{_seek(m.start)}">'
-    f"<title>{clock(m.start)} - {clock(m.end)}</title></rect>"
-    for rank, m in enumerate(answer.moments)
-  )
-  buttons = " ".join(
-    f'<button type="button" class="moment" onclick="{_seek(m.start)}" '
-    f'style="{_BUTTON}">'
-    f"{clock(m.start)} - {clock(m.end)} ({m.score:.2f})</button>"
-    for m in answer.moments
+  """A query's curve, moments as bars, and a button for each of them."""
+  bars, buttons = [], []
+  for place, m in enumerate(answer.moments):
+    # What a click does: the player jumps there and plays.
+    seek = (
+      f"const v=document.querySelector('#{_PLAYER} video');"
+      f"if(v){{v.currentTime={m.start:.3f};v.play()}}"
+    )
+    times = f"{clock(m.start)} - {clock(m.end)}"
+    bars.append(
+      f'<rect x="{_x(m.start, duration):.1f}" y="0" height="{_HEIGHT}" '
+      f'width="{max(2.0, _x(m.end - m.start, duration)):.1f}" '
+      f'fill="#e76f51" opacity="{0.2 if place else 0.55}" '
+      f'style="cursor:pointer" onclick="{seek}"><title>{times}</title></rect>'
+    )
+    buttons.append(
+      f'<button type="button" class="moment" onclick="{seek}" '
+      f'style="{_BUTTON}">{times} ({m.score:.2f})</button>'
+    )
+  top = max(float(answer.relevance.max(initial=0.0)), 1e-3)
+  heights = _HEIGHT * (1 - answer.relevance / top)
+  points = " ".join(
+    f"{_x(t, duration):.1f},{y:.1f}"
+    for t, y in zip(answer.times, heights, strict=True)
   )
   return (
     '<div class="answer" style="margin-bottom:14px">'
     f"<b>{html.escape(answer.query)}</b>"
     f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" '
     f'style="width:100%;height:{_HEIGHT}px;display:block;background:#f4f4f4">'
-    f"{bars}{_curve(answer, duration)}</svg>"
-    f'<div style="{_AXIS}"><span>0</span><span>{clock(duration)}</span></div>'
-    f"{buttons}</div>"
-  )
-
-
-def _curve(answer: Answer, duration: float) -> str:
-  top = max(float(answer.relevance.max(initial=0.0)), 1e-3)
-  heights = _HEIGHT * (1 - answer.relevance / top)
-  points = " ".join(
-    f"{_x(t, duration):.1f},{y:.1f}"
-    for t, y in zip(np.asarray(answer.times), heights, strict=True)
-  )
-  return (
-    f'<polyline points="{points}" fill="none" stroke="#264653" '
+    f'{"".join(bars)}<polyline points="{points}" fill="none" stroke="#264653" '
     'stroke-width="2" pointer-events="none" '
-    'vector-effect="non-scaling-stroke"/>'
+    'vector-effect="non-scaling-stroke"/></svg>'
+    f'<div style="{_AXIS}"><span>0</span><span>{clock(duration)}</span></div>'
+    f"{' '.join(buttons)}</div>"
   )
 
 

@@ -16,8 +16,7 @@ def captions(
 ) -> np.ndarray:
   """Token ids of sentences as they are, int32 [1, Q, L].
 
-  Raises:
-    ValueError: One is empty, too long, or the model reads no text.
+  Raises ValueError where one is empty, too long, or the model reads no text.
   """
   check_texts(sentences, "query")
   if not config.model.text_tower.num_layers:
@@ -32,8 +31,7 @@ def labels(
 ) -> np.ndarray:
   """Prompts of labels, ids [R, C, L] or embeddings [R, C, D].
 
-  Raises:
-    ValueError: One is empty, too long, or unknown to precomputed embeddings.
+  Raises ValueError where one is empty, too long, or has no embedding.
   """
   check_texts(names, "label")
   return class_texts(config, tuple(names))
@@ -45,11 +43,11 @@ def check_texts(texts: Sequence[str], what: str) -> None:
     raise ValueError(f"{what}: give a list of texts, not one text")
   if not texts:
     raise ValueError(f"{what}: there is none; give at least one")
-  for place, text in enumerate(texts, start=1):
+  for number, text in enumerate(texts, start=1):
     if not text.strip():
-      raise ValueError(f"{what} {place} is empty; say what to look for")
+      raise ValueError(f"{what} {number} is empty; say what to look for")
     if len(text) > MAX_CHARACTERS:
       raise ValueError(
-        f"{what} {place} has {len(text):,} characters, at most "
+        f"{what} {number} has {len(text):,} characters, at most "
         f"{MAX_CHARACTERS:,} are read; shorten it"
       )

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
 
 import tqdm
 
@@ -39,13 +38,10 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What was found in a video.
+  """What was found in a video file of `duration` seconds.
 
-  Attributes:
-    path: The video.
-    duration: Seconds.
-    moments: In the order they are told.
-    answers: By query, with relevance; () where labels were asked.
+  Moments are in the order they are told; there are answers, with relevance,
+  where sentences were asked.
   """
 
   path: str
@@ -54,24 +50,8 @@ class Found:
   answers: tuple[Answer, ...] = ()
 
 
-def ask_videos(
-  localizer: Localizer, paths: Sequence[str], request: Request
-) -> Iterator[Found | ValueError]:
-  """What was found in each video, or why it could not be asked."""
-  is_few = True if len(paths) == 1 else None
-  for path in tqdm.tqdm(paths, unit="video", disable=is_few):
-    try:
-      yield ask_video(localizer, path, request)
-    except ValueError as error:
-      yield error
-
-
 def ask_video(localizer: Localizer, path: str, request: Request) -> Found:
-  """Asks one video file.
-
-  Raises:
-    ValueError: It cannot be read, or asked that.
-  """
+  """Asks one file; ValueError where it cannot be read, or asked that."""
   video = _encoded(localizer, path, request.encoded)
   if request.queries:
     answers = localizer.ask(video, request.queries, request.top_k)
@@ -88,26 +68,23 @@ def _encoded(
   localizer: Localizer, path: str, folder: pathlib.Path | None
 ) -> EncodedVideo:
   """The encoded video, read from `folder` if it was kept there."""
-  if folder is None or not os.path.exists(path):
-    return _encode(localizer, path)
-  stat = os.stat(path)
-  key = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
-  # Of the model, too: another one's would be refused.
-  key += localizer.export.encoder_hash
-  name = hashlib.sha256(key.encode()).hexdigest()[:16]
-  kept = folder / f"{pathlib.Path(path).stem}-{name}{SUFFIX}"
-  if kept.exists():
-    return EncodedVideo.load(str(kept))
-  video = _encode(localizer, path)
-  video.save(str(kept))
-  return video
-
-
-def _encode(localizer: Localizer, path: str) -> EncodedVideo:
+  name, kept = pathlib.Path(path), None
+  if folder is not None and name.exists():
+    stat = name.stat()
+    key = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
+    # Of the model, too: another one's would be refused.
+    key += localizer.export.encoder_hash
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    kept = folder / f"{name.stem}-{digest}{SUFFIX}"
+    if kept.exists():
+      return EncodedVideo.load(str(kept))
   with tqdm.tqdm(
-    desc=f"Reading {pathlib.Path(path).name}",
+    desc=f"Reading {name.name}",
     bar_format="{desc}: {n:.0f} s of video",
     leave=False,
     disable=None,  # Silent where nobody is watching.
   ) as bar:
-    return localizer.encode_video(path, lambda now: bar.update(now - bar.n))
+    video = localizer.encode_video(path, lambda now: bar.update(now - bar.n))
+  if kept is not None:
+    video.save(str(kept))
+  return video

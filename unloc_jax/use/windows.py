@@ -1,11 +1,10 @@
 """Videos of any length as windows, each a video to the model."""
 
-import dataclasses
 import io
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,8 +16,7 @@ from unloc_jax.use.exports import Export
 Item = TypeVar("Item")
 
 
-@dataclasses.dataclass(frozen=True)
-class Clip:
+class Clip(NamedTuple):
   """What the model is shown of a window.
 
   Attributes:
@@ -26,7 +24,7 @@ class Clip:
     frame_mask: bool [T].
     start: Seconds since the start of the video.
     duration: Seconds.
-    frame_count: N, frames it was sampled from.
+    frame_count: N, frames the T were sampled from.
   """
 
   inputs: np.ndarray
@@ -36,55 +34,32 @@ class Clip:
   frame_count: int
 
 
-def video_clips(
-  export: Export, images: Iterable[bytes], duration: float
+def clips(
+  export: Export, frames: Iterable[Any], duration: float
 ) -> Iterator[Clip]:
   """What the model is shown of a video; one window is held at a time.
 
   Args:
     export: The model.
-    images: The video's frames in JPEG, at the model's frame rate.
+    frames: The video's, at the model's frame rate: in JPEG, or, where it
+      takes features, float32 [D] each.
     duration: Of the video, seconds.
   """
-  data = export.config.data
-
-  def pixels(
-    held: list[bytes], index: np.ndarray, mask: np.ndarray
-  ) -> np.ndarray:
-    needed, place = np.unique(index, return_inverse=True)
-    shown = [Image.open(io.BytesIO(held[i])).convert("RGB") for i in needed]
-    frames = np.stack([np.asarray(image) for image in shown])
-    return resizing.centre(frames, data.image_size, data.short_side)[place]
-
-  return _clips(export, images, duration, pixels)
-
-
-def feature_clips(
-  export: Export, features: np.ndarray, duration: float
-) -> Iterator[Clip]:
-  """As `video_clips`, of features [N, D]."""
-  return _clips(
-    export,
-    features.astype(np.float32),
-    duration,
-    lambda held, index, mask: np.stack(held)[index] * mask[:, None],
-  )
-
-
-def _clips(
-  export: Export,
-  frames: Iterable[Item],
-  duration: float,
-  show: Callable[[list[Item], np.ndarray, np.ndarray], np.ndarray],
-) -> Iterator[Clip]:
-  rate = export.source.frame_rate
+  rate, data = export.source.frame_rate, export.config.data
   sampling = Sampling.from_config(export.config)
   length = length_in_frames(export.window_seconds, rate)
   for first, held, is_last in cut(frames, length):
     start, count = first / rate, len(held)
     end = duration if is_last else (first + count) / rate
     index, mask = sampling.frames(count, rate)
-    yield Clip(show(held, index, mask), mask, start, end - start, count)
+    if export.source.extract == "features":
+      inputs = np.stack(held)[index] * mask[:, None]
+    else:
+      needed, place = np.unique(index, return_inverse=True)
+      shown = [Image.open(io.BytesIO(held[i])).convert("RGB") for i in needed]
+      pixels = np.stack([np.asarray(image) for image in shown])
+      inputs = resizing.centre(pixels, data.image_size, data.short_side)[place]
+    yield Clip(inputs, mask, start, end - start, count)
 
 
 def length_in_frames(seconds: float, rate: float) -> int:
@@ -99,10 +74,6 @@ def cut(
 
   The last one ends with the video; a video of up to `length` frames is one
   window. No more than `length` frames are held at a time.
-
-  Args:
-    frames: Of the whole video, in order.
-    length: Frames of a window, at least 1.
 
   Yields:
     Place of a window's first frame, its frames, and whether it is the last.
@@ -144,7 +115,6 @@ def blend(
   for at, value in zip(times, values, strict=True):
     inside = (grid >= at[0] - 1e-9) & (grid <= at[-1] + 1e-9)
     seen += inside
-    for row, curve in zip(total, value, strict=True):
-      row[inside] += np.interp(grid[inside], at, curve)
+    total[:, inside] += [np.interp(grid[inside], at, row) for row in value]
   kept = seen > 0
   return grid[kept], (total[:, kept] / seen[kept]).astype(np.float32)
