@@ -180,7 +180,7 @@ def test_runs(seed):
   edit = segmentation.edit_score(predicted[0], truth[0])
   assert edit == pytest.approx(slow_edit(predicted[0], truth[0]))
   right = segmentation.true_runs(predicted, truth)
-  found = segmentation.f1(right, len(predicted[0]), len(truth[0]))
+  found = segmentation.f1(right, len(predicted[0]) + len(truth[0]))
   for value, threshold in zip(found, segmentation.OVERLAPS, strict=True):
     assert value == pytest.approx(slow_f1(predicted, truth, threshold))
 

@@ -53,7 +53,7 @@ def test_parts_weigh_up_to_the_whole(report):
 
 def test_bins_are_open_below():
   values = np.array([-1.0, 0.0, 0.1, 10.0, 10.1, 1e9])
-  named, names = analysis.bins(values, (0, 10, 30, np.inf), " s")
+  named, names = analysis.bins(values, (0, 10, 30, np.inf))
   assert names == ["<= 0 s", "(0, 10] s", "(10, 30] s", "> 30 s"]
   assert named.tolist() == [names[i] for i in (0, 0, 1, 1, 2, 3)]
 

@@ -16,7 +16,6 @@ from unloc_jax.annotations.reading import AnnotationError, Document, Problems
 
 _LABELS = ("label", "label_id", "class", "category")
 _SCORES = ("score", "scores", "confidence")
-_NEEDS = "a detection needs `label`, `score` and `segment` [start, end]"
 
 
 def read(
@@ -58,9 +57,12 @@ def read(
   rows = []
   for video in kept:
     for item in database.entries[video]["annotations"]:
-      found = _segment(database.document, video, item, key, problems)
-      if found:
-        rows.append((video, *found))
+      name, numbers, what = _checked(item, (key, *_LABELS))
+      if what:
+        place = database.document.place(video)
+        problems.report(place, video, f"{name}: {what}", "segment skipped")
+      else:
+        rows.append((video, name, numbers[0], numbers[1]))
   truth = TrueSegments.of(kept, rows)
   known = database.entries.keys()
   detections = _detections(given, results, truth, known, key, problems, blocked)
@@ -116,41 +118,39 @@ def _subset(database: Database, subset: str) -> tuple[list[str], list[str]]:
   return chosen, notes
 
 
-def _segment(
-  document: Document, video: str, entry: Any, first: str, problems: Problems
-) -> tuple[str, float, float] | None:
-  """Checks one annotation: label, start, end."""
-  what = "an annotation needs `label` and `segment` [start, end]"
+def _checked(
+  entry: Any, keys: Sequence[str], scores: Sequence[str] = ()
+) -> tuple[str, list[float], str]:
+  """Checks one annotation, or one detection.
+
+  Args:
+    entry: As the file has it.
+    keys: Those that may name its class, the first one counts.
+    scores: Those that may hold its score; () for an annotation.
+
+  Returns:
+    Its class, [start, end] or [start, end, score], and what is wrong with it,
+    "" for nothing.
+  """
   try:
     start, end = (float(each) for each in entry["segment"])
-    name = str(_first(entry, (first, *_LABELS)))
-  except (KeyError, TypeError, ValueError):
-    name, start, end = "", 0.0, 0.0
-  else:
-    fault = _fault(start, end)
-    what = f"{name}: {fault}" if fault else ""
-  if what:
-    problems.report(document.place(video), video, what, "segment skipped")
-    return None
-  return name, start, end
+    name = str(_first(entry, keys))
+    numbers = [start, end]
+    if scores:
+      numbers.append(float(_first(entry, scores)))
+  except (KeyError, TypeError, ValueError, OverflowError):
+    needs = "`label`, `score` and" if scores else "`label` and"
+    return "", [], f"needs {needs} `segment` [start, end]"
+  if not np.isfinite(numbers).all():
+    return name, numbers, f"not a finite number: {numbers}"
+  if end < start:
+    return name, numbers, f"segment ends before it starts: {[start, end]}"
+  return name, numbers, ""
 
 
 def _first(entry: Mapping[str, Any], keys: Sequence[str]) -> Any:
   """Value under the first key that the entry has."""
-  for key in keys:
-    if key in entry:
-      return entry[key]
-  raise KeyError(keys[0])
-
-
-def _fault(start: float, end: float, *score: float) -> str:
-  """What is wrong with the numbers of a segment, "" for nothing."""
-  numbers = [start, end, *score]
-  if not np.isfinite(numbers).all():
-    return f"not a finite number: {numbers}"
-  if end < start:
-    return f"segment ends before it starts: {[start, end]}"
-  return ""
+  return entry[next((key for key in keys if key in entry), keys[0])]
 
 
 def _detections(
@@ -183,10 +183,16 @@ def _detections(
       continue
     block = _block(entries, labels, key)
     if block is None:
-      checked = (
-        _detection(place, given, entry, labels, problems) for entry in entries
-      )
-      block = np.array([row for row in checked if row], float).reshape(-1, 4)
+      rows = []
+      for entry in entries:
+        name, numbers, what = _checked(entry, _LABELS, _SCORES)
+        if not what and name not in labels:
+          what = f"{name!r} is not a class of the ground truth"
+        if what:
+          problems.report(place, given, what, "detection skipped")
+        else:
+          rows.append([labels[name], *numbers])
+      block = np.array(rows, float).reshape(-1, 4)
     blocks.append(np.insert(block, 0, at, axis=1))
   return FoundSegments.of(np.concatenate(blocks), len(answered - {-1}))
 
@@ -210,27 +216,3 @@ def _block(
     return None
   fine = np.isfinite(block).all() and (block[:, 1] <= block[:, 2]).all()
   return block if fine else None
-
-
-def _detection(
-  place: reading.Place,
-  video: str,
-  entry: Any,
-  labels: Mapping[str, int],
-  problems: Problems,
-) -> tuple[int, float, float, float] | None:
-  """Checks one detection: label index, start, end, score."""
-  try:
-    start, end = (float(each) for each in entry["segment"])
-    name = str(_first(entry, _LABELS))
-    score = float(_first(entry, _SCORES))
-  except (KeyError, TypeError, ValueError, OverflowError):
-    what = _NEEDS
-  else:
-    what = _fault(start, end, score)
-    if name not in labels:
-      what = what or f"{name!r} is not a class of the ground truth"
-    if not what:
-      return labels[name], start, end, score
-  problems.report(place, video, what, "detection skipped")
-  return None

@@ -82,56 +82,6 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
   return parser.parse_args(argv)
 
 
-def score_moments(
-  args: argparse.Namespace, problems: Problems, metric: str
-) -> tuple[Report, dict[str, Any]]:
-  """Returns the report of moments, and what else its JSON holds."""
-  queries, expected = pairing.read(
-    args.predictions, args.ground_truth, problems
-  )
-  if metric == "qvhighlights":
-    return qvhighlights.evaluate(queries, expected=expected), {}
-  report = recall.evaluate(queries, expected=expected)
-  return report, qvhighlights.exchange_layout(queries)
-
-
-def score_detection(
-  args: argparse.Namespace, problems: Problems, chosen: Benchmark
-) -> Report:
-  """Returns the report of detections."""
-  found, truth, notes = detected.read(
-    args.predictions,
-    args.ground_truth,
-    problems,
-    chosen.subset if args.subset is None else args.subset,
-    read_blocked(args.blocked),
-  )
-  return detection.evaluate(
-    found,
-    truth,
-    thresholds=chosen.tiou or overlap.THRESHOLDS,
-    resamples=args.resamples,
-    seed=args.seed,
-    notes=notes,
-  )
-
-
-def score_frames(args: argparse.Namespace, problems: Problems) -> Report:
-  """Returns the report of frame-wise classes."""
-  subset = "testing" if args.subset is None else args.subset
-  videos, expected, names, notes = frames.read(
-    args.predictions, args.ground_truth, problems, subset
-  )
-  return segmentation.evaluate(
-    videos,
-    expected=expected,
-    classes=names,
-    resamples=args.resamples,
-    seed=args.seed,
-    notes=notes,
-  )
-
-
 def read_blocked(path: str | None) -> set[str]:
   """Reads ids, one a line or as JSON's list, or keys of its object."""
   if path is None:
@@ -142,7 +92,44 @@ def read_blocked(path: str | None) -> set[str]:
   return set(text.split())
 
 
-def score(args: argparse.Namespace) -> None:
+def scored(
+  args: argparse.Namespace, problems: Problems, chosen: Benchmark | None
+) -> tuple[Report, dict[str, Any]]:
+  """Reads and scores.
+
+  Args:
+    args: The command line.
+    problems: Told of what cannot be scored.
+    chosen: The benchmark, None for frame-wise classes.
+
+  Returns:
+    The report, and what else its JSON holds.
+  """
+  paths = args.predictions, args.ground_truth
+  draws = {"resamples": args.resamples, "seed": args.seed}
+  subset = chosen.subset if chosen else "testing"
+  if args.subset is not None:
+    subset = args.subset
+  if chosen is None:
+    videos, expected, names, notes = frames.read(*paths, problems, subset)
+    return segmentation.evaluate(
+      videos, expected=expected, classes=names, notes=notes, **draws
+    ), {}
+  if chosen.metric == "detection":
+    blocked = read_blocked(args.blocked)
+    found, truth, notes = detected.read(*paths, problems, subset, blocked)
+    tiou = chosen.tiou or overlap.THRESHOLDS
+    return detection.evaluate(
+      found, truth, thresholds=tiou, notes=notes, **draws
+    ), {}
+  queries, expected = pairing.read(*paths, problems)
+  if chosen.metric == "qvhighlights":
+    return qvhighlights.evaluate(queries, expected=expected), {}
+  report = recall.evaluate(queries, expected=expected)
+  return report, qvhighlights.exchange_layout(queries)
+
+
+def run(args: argparse.Namespace) -> None:
   """Prints the figures, and writes them if asked to."""
   problems = Problems(args.lenient, _ADVICE)
   chosen = None
@@ -150,26 +137,21 @@ def score(args: argparse.Namespace) -> None:
   of_frames = args.benchmark == "coin" and args.predictions[-5:] != ".json"
   if args.benchmark != _SEGMENTATION and not of_frames:
     chosen = benchmark(args.benchmark)
-  by_video = chosen is not None and chosen.metric == "detection"
   if args.resamples is None:
+    by_video = chosen is not None and chosen.metric == "detection"
     args.resamples = detection.RESAMPLES if by_video else analysis.RESAMPLES
-  more: dict[str, Any] = {}
-  if chosen is None:
-    report = score_frames(args, problems)
-  elif by_video:
-    report = score_detection(args, problems, chosen)
-  else:
-    report, more = score_moments(args, problems, chosen.metric)
+  report, more = scored(args, problems, chosen)
   notes = (*report.notes, *problems.skipped)
   report = dataclasses.replace(report, notes=notes)
   published = chosen.published if chosen else {}
-  print(show.text(report, args.benchmark, published, args.resamples, args.seed))
+  draws = args.resamples, args.seed
+  print(show.text(report, args.benchmark, published, *draws))
   if not args.json:
     return
   value = report.metrics
   if chosen is None or chosen.metric != "qvhighlights":
     # QVHighlights' official file has nothing beside the official keys.
-    value = {**show.to_json(report, args.resamples, args.seed), **more}
+    value = {**show.to_json(report, *draws), **more}
   try:
     files.write_text(args.json, json.dumps(value, indent=4))
   except OSError as error:
@@ -185,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0, or 1 after one line on what is wrong.
   """
   try:
-    score(arguments(argv))
+    run(arguments(argv))
   except AnnotationError as error:
     print(f"error: {error}", file=sys.stderr)
     return 1

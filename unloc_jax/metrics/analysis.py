@@ -10,37 +10,31 @@ from unloc_jax.metrics.report import Interval, Report, Table
 
 LENGTH_EDGES = (0.0, 10.0, 30.0, 60.0, 120.0, np.inf)
 COUNT_EDGES = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, np.inf)
+COUNTS = ("0", "1", "2", "3", "4-5", "6-10", "> 10")
 RESAMPLES = 1000
 COVERAGE = 0.95
 
 
 def bins(
-  values: np.ndarray, edges: Sequence[float], unit: str = ""
+  values: np.ndarray, edges: Sequence[float], names: Sequence[str] = ()
 ) -> tuple[np.ndarray, list[str]]:
   """Sorts numbers into half-open ranges (low, high].
 
   Args:
     values: [N].
-    edges: Rising; values at or below the first fall into a range "<= first".
-    unit: Written after the ranges.
+    edges: Rising, to infinity; values at or below the first are a range.
+    names: Of the ranges; by default what they are, in seconds.
 
   Returns:
     [N] names of ranges, and all names in order.
   """
-  edges = list(edges)
-  names = [f"<= {edges[0]:g}{unit}"]
-  for low, high in itertools.pairwise(edges):
-    top = f"> {low:g}{unit}" if np.isinf(high) else f"({low:g}, {high:g}]{unit}"
-    names.append(top)
+  labels = list(names)
+  if not labels:
+    middle = itertools.pairwise(edges[:-1])
+    labels = [f"<= {edges[0]:g} s", *(f"({a:g}, {b:g}] s" for a, b in middle)]
+    labels.append(f"> {edges[-2]:g} s")
   which = np.searchsorted(np.asarray(edges), values, side="left")
-  return np.array(names, object)[np.minimum(which, len(names) - 1)], names
-
-
-def counts(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
-  """Names of ranges for small whole numbers: 0, 1, 2, 3, 4-5, 6-10, > 10."""
-  names = ["0", "1", "2", "3", "4-5", "6-10", "> 10"]
-  which = np.searchsorted(np.asarray(COUNT_EDGES), values, side="left")
-  return np.array(names, object)[np.minimum(which, len(names) - 1)], names
+  return np.array(labels, object)[np.minimum(which, len(labels) - 1)], labels
 
 
 def mean(values: np.ndarray) -> float | None:
@@ -94,9 +88,9 @@ def breakdown(report: Report, by: str) -> Table:
     raise KeyError(f"no tag {by!r}; there are {sorted(report.tags)}")
   tag = report.tags[by]
   if by == "length":
-    return by_name(report.values, *bins(tag, LENGTH_EDGES, " s"))
+    return by_name(report.values, *bins(tag, LENGTH_EDGES))
   if by == "segments":
-    return by_name(report.values, *counts(tag))
+    return by_name(report.values, *bins(tag, COUNT_EDGES, COUNTS))
   return by_name(report.values, tag)
 
 

@@ -76,10 +76,9 @@ def group(
   """
   classes = max(1, len(truth.labels))
   # The truth is in this very order: by video, then by class.
-  keys, of_truth = np.unique(
-    truth.video * classes + truth.label, return_inverse=True
+  keys, sizes = np.unique(
+    truth.video * classes + truth.label, return_counts=True
   )
-  sizes = np.bincount(of_truth, minlength=len(keys))
   width = max(1, int(sizes.max(initial=0)))
   mask = np.arange(width)[None, :] < sizes[:, None]
   segments = np.zeros((*mask.shape, 2))
@@ -127,9 +126,9 @@ def recall_at(
     [K, len(ks)] in 0..1.
   """
   groups, _ = group(truth, detections, ranking(detections))
-  keys = truth.video * max(1, len(truth.labels)) + truth.label
-  labels = truth.label[np.unique(keys, return_index=True)[1]]
   sizes = groups.truth_mask.sum(axis=1)
+  # Of each group; the truth is in the order of the groups.
+  labels = truth.label[np.cumsum(sizes) - sizes]
   classes = len(truth.labels)
   owner = np.repeat(np.arange(len(sizes)), groups.count)
   rank = np.arange(len(owner)) - groups.begin[owner]

@@ -94,9 +94,9 @@ def true_runs(
   return np.array([len(np.unique(best[value >= t])) for t in overlaps])
 
 
-def f1(true: np.ndarray, predicted: int, truth: int) -> np.ndarray:
-  """F1 in percent from counts of true, predicted and real runs; 0 of none."""
-  return 200.0 * true / max(1, predicted + truth)
+def f1(true: np.ndarray, total: np.ndarray) -> np.ndarray:
+  """F1 in percent from counts of true runs, and of predicted and real runs."""
+  return 200.0 * true / np.maximum(1, total)
 
 
 def frame_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -118,47 +118,32 @@ def frame_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
   return float((above / everything).mean())
 
 
-def _by_video(
+def _runs_scored(
   videos: Sequence[FrameClasses], background: int | None
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-  """Edit and F1 of every video, [N]; and counts [N, 5] of their runs."""
-  names = [f"f1@{round(100 * t)}" for t in OVERLAPS]
-  edit = np.zeros(len(videos))
-  scores = np.zeros((len(videos), len(OVERLAPS)))
-  counted = np.zeros((len(videos), len(OVERLAPS) + 2), int)
-  for index, video in enumerate(videos):
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+  """Edit and F1 of runs, those of the background left out.
+
+  Returns:
+    Columns [N] by video; their means, and F1 of all runs "pooled" as MS-TCN
+    does.
+  """
+  rows = []
+  for video in videos:
     both = []
     for labels in (video.predicted, video.truth):
       classes, spans = runs(labels)
-      kept = np.ones(len(classes), bool)
-      if background is not None:
-        kept = classes != background
+      kept = classes != background
       both.append((classes[kept], spans[kept]))
-    predicted, truth = both
-    true = true_runs(predicted, truth)
-    sizes = len(predicted[0]), len(truth[0])
-    edit[index] = edit_score(predicted[0], truth[0])
-    scores[index] = f1(true, *sizes)
-    counted[index] = [*true, *sizes]
-  columns = {"edit": edit}
-  columns.update({name: scores[:, i] for i, name in enumerate(names)})
-  return columns, counted
-
-
-def _block(
-  columns: dict[str, np.ndarray], counted: np.ndarray
-) -> dict[str, Any]:
-  """Means over videos, and F1 of all runs pooled as MS-TCN does."""
-  block: dict[str, Any] = {
-    name: float(column.mean()) for name, column in columns.items()
-  }
-  total = counted.sum(axis=0)
-  pooled = f1(total[:-2], int(total[-2]), int(total[-1]))
-  block["pooled"] = {
-    f"f1@{round(100 * t)}": float(value)
-    for t, value in zip(OVERLAPS, pooled, strict=True)
-  }
-  return block
+    (predicted, _), (truth, _) = both
+    edit, total = edit_score(predicted, truth), len(predicted) + len(truth)
+    rows.append([edit, total, *true_runs(*both)])
+  edits, totals, *true = np.array(rows, float).T
+  names = [f"f1@{round(100 * t)}" for t in OVERLAPS]
+  columns = {"edit": edits}
+  columns.update(zip(names, (f1(each, totals) for each in true), strict=True))
+  means = {name: float(column.mean()) for name, column in columns.items()}
+  pooled = [float(f1(each.sum(), totals.sum())) for each in true]
+  return columns, {**means, "pooled": dict(zip(names, pooled, strict=True))}
 
 
 def _frame_precision(videos: Sequence[FrameClasses]) -> np.ndarray | None:
@@ -194,22 +179,18 @@ def _class_table(
   """Frames, share found and share right of every class, in percent."""
   predicted = np.concatenate([video.predicted for video in videos])
   truth = np.concatenate([video.truth for video in videos])
+  known = dict(enumerate(names or ()))
+  scores = dict(enumerate(() if precision is None else precision.tolist()))
   rows: list[list[Any]] = []
   for label in np.unique(np.concatenate([truth, predicted])).tolist():
-    both = int(((truth == label) & (predicted == label)).sum())
-    real, given = int((truth == label).sum()), int((predicted == label).sum())
-    name = str(label)
-    if names is not None and 0 <= label < len(names):
-      name = names[label]
-    found = 100.0 * both / real if real else None
-    right = 100.0 * both / given if given else None
-    row: list[Any] = [name, real, given, found, right]
-    if precision is not None:
-      inside = 0 <= label < len(precision)
-      row.append(float(precision[label]) if inside else None)
-    rows.append(row)
+    real, given = truth == label, predicted == label
+    found = analysis.mean(100.0 * given[real])
+    right = analysis.mean(100.0 * real[given])
+    name = known.get(label, str(label))
+    row = [name, int(real.sum()), int(given.sum()), found, right]
+    rows.append(row + ([scores.get(label)] if scores else []))
   headers = ["class", "frames", "predicted", "recall", "precision"]
-  return headers + ([] if precision is None else ["AP"]), rows
+  return headers + (["AP"] if scores else []), rows
 
 
 def _ratio_interval(
@@ -258,7 +239,14 @@ def evaluate(
   right = np.array([(v.predicted == v.truth).sum() for v in videos])
   frames = np.array([len(v.truth) for v in videos])
   precision = _frame_precision(videos)
-  metrics, by_video = _metrics(videos, precision)
+  by_video, without = _runs_scored(videos, BACKGROUND)
+  metrics = {
+    **_frames_scored(videos, precision),
+    "acc_mean_of_videos": float(100.0 * np.mean(right / frames)),
+    "bg0": without,
+    "nobg": _runs_scored(videos, None)[1],
+    "videos": len(videos),
+  }
   intervals = {}
   if resamples:
     accuracy = _ratio_interval(right, frames, resamples, seed)
@@ -269,7 +257,7 @@ def evaluate(
       "accuracy": metrics["acc_frames"],
       "frame mAP": metrics["frame_mAP"],
       "accuracy of videos": metrics["acc_mean_of_videos"],
-      **{name: metrics["bg0"][name] for name in by_video},
+      **{name: without[name] for name in by_video},
     },
     values={"accuracy of videos": 100.0 * right / frames, **by_video},
     tags=_tags(videos),
@@ -281,40 +269,23 @@ def evaluate(
   )
 
 
-def _metrics(
+def _frames_scored(
   videos: Sequence[FrameClasses], precision: np.ndarray | None
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-  """All figures, and edit and F1 [N] of every video without background."""
+) -> dict[str, Any]:
+  """Figures of all frames together."""
   truth = np.concatenate([video.truth for video in videos])
   predicted = np.concatenate([video.predicted for video in videos])
-  hit = predicted == truth
-  real = truth != BACKGROUND
-  accuracies = [float((v.predicted == v.truth).mean()) for v in videos]
-  without, counted = _by_video(videos, BACKGROUND)
-  metrics: dict[str, Any] = {
-    "acc_frames": float(100.0 * hit.mean()),
-    "acc_mean_of_videos": float(100.0 * np.mean(accuracies)),
-    "acc_frames_without_background": (
-      float(100.0 * hit[real].mean()) if real.any() else None
-    ),
-    **_mean_precision(precision),
-    "bg0": _block(without, counted),
-    "nobg": _block(*_by_video(videos, None)),
-    "videos": len(videos),
-    "frames": len(truth),
-    "classes": len(np.unique(np.concatenate([truth, predicted]))),
-  }
-  return metrics, without
-
-
-def _mean_precision(precision: np.ndarray | None) -> dict[str, float | None]:
-  """Frame mAP over all classes, and over all but the background."""
+  hit, real = predicted == truth, truth != BACKGROUND
   if precision is None:
-    return {"frame_mAP": None, "frame_mAP_without_background": None}
+    precision = np.zeros(0)
   actions = np.arange(len(precision)) != BACKGROUND
   return {
+    "acc_frames": float(100.0 * hit.mean()),
+    "acc_frames_without_background": analysis.mean(100.0 * hit[real]),
     "frame_mAP": analysis.mean(precision),
     "frame_mAP_without_background": analysis.mean(precision[actions]),
+    "frames": len(truth),
+    "classes": len(np.unique(np.concatenate([truth, predicted]))),
   }
 
 

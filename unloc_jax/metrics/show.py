@@ -13,9 +13,7 @@ _MOST_ROWS = 24
 _MOST_NOTES = 40
 
 
-def breakdowns(
-  report: Report,
-) -> dict[str, Table]:
+def breakdowns(report: Report) -> dict[str, Table]:
   """Every table of a report: its own, and one for each tag it has."""
   tables = {f"by {name}": found for name, found in report.tables.items()}
   for name in report.tags:
