@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.synthetic.tables import Table, by_length
 from unloc_jax.annotations import detected, reading
-from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
+from unloc_jax.annotations.arrays import FoundSegments, TrueSegments, narrow
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import detection, overlap
 
@@ -54,27 +54,14 @@ def of_events(
     inside = tiou[:, wanted[here]].max(axis=1, initial=0.0)
     outside = tiou[:, ~wanted[here]].max(axis=1, initial=0.0)
     kept[rows] = (outside < THRESHOLDS[0]) | (outside <= inside)
-  # Classes without such an event are not scored.
-  kept &= np.isin(found.label, truth.label[wanted])
-  names = np.array(truth.labels, object)[truth.label]
-  events = TrueSegments.of(
-    truth.videos,
-    [
-      (truth.videos[truth.video[i]], names[i], *truth.segment[i])
-      for i in np.flatnonzero(wanted)
-    ],
+  left = FoundSegments(
+    found.video[kept],
+    found.label[kept],
+    found.segment[kept],
+    found.score[kept],
+    found.answered,
   )
-  number = np.searchsorted(np.unique(truth.label[wanted]), found.label)
-  return (
-    FoundSegments(
-      found.video[kept],
-      number[kept],
-      found.segment[kept],
-      found.score[kept],
-      found.answered,
-    ),
-    events,
-  )
+  return narrow(left, truth, wanted)
 
 
 def mean_precision(found: FoundSegments, truth: TrueSegments) -> list[float]:

@@ -97,6 +97,36 @@ class FoundSegments:
     return cls(whole[:, 0], whole[:, 1], table[:, 2:4], table[:, 4], answered)
 
 
+def narrow(
+  found: FoundSegments, truth: TrueSegments, which: np.ndarray
+) -> tuple[FoundSegments, TrueSegments]:
+  """Keeps some true segments, and detections of the classes that remain.
+
+  Args:
+    found: Detections.
+    truth: What they face.
+    which: bool [G].
+  """
+  used, label = np.unique(truth.label[which], return_inverse=True)
+  left = np.isin(found.label, used)
+  return (
+    FoundSegments(
+      found.video[left],
+      np.searchsorted(used, found.label[left]),
+      found.segment[left],
+      found.score[left],
+      found.answered,
+    ),
+    TrueSegments(
+      truth.videos,
+      tuple(truth.labels[i] for i in used),
+      truth.video[which],
+      label,
+      truth.segment[which],
+    ),
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class FrameClasses:
   """The class of every frame of one video.

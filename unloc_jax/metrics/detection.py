@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
+from unloc_jax.annotations.arrays import FoundSegments, TrueSegments, narrow
 from unloc_jax.annotations.reading import AnnotationError
 from unloc_jax.metrics import analysis, matching
 from unloc_jax.metrics.matching import Matched
 from unloc_jax.metrics.overlap import THRESHOLDS
 from unloc_jax.metrics.report import Interval, Report, Table
 
+TOP_K = (1, 5)
 SHOWN = (0.5, 0.75, 0.95)
 RESAMPLES = 100
 
@@ -68,7 +69,7 @@ def evaluate(
     f"mAP@{t:g}": float(mean[k]) for t, k in shown.items()
   }
   headline["mAP"] = float(mean.mean())
-  found = 100.0 * matching.met(truth, detections, thresholds)
+  found = 100.0 * matching.met(truth, detections, matched, thresholds)
   other = _clean_figures(detections, truth, thresholds, matched)
   return Report(
     metrics={
@@ -101,15 +102,22 @@ def _clean_figures(
   matched: Matched,
 ) -> dict[str, Any] | None:
   """Figures by the other convention; matched anew if it drops anything."""
-  cleaned, kept = matching.clean(truth, detections)
-  dropped = len(truth.segment) - len(cleaned.segment)
-  if not len(cleaned.segment):
+  lasting = matching.lasting(truth)
+  dropped = int((~lasting).sum())
+  if lasting.sum() == 0:
     return None
   if dropped:
-    matched = matching.match(cleaned, kept, thresholds)
-  figures = _figures(matched.average_precision())
-  figures["mRecall"] = matching.recall_at(cleaned, kept, thresholds).tolist()
-  return {**figures, "dropped": dropped}
+    detections, truth = narrow(detections, truth, lasting)
+    matched = matching.match(truth, detections, thresholds)
+  recalls = []
+  for k in TOP_K:
+    found = matching.met(truth, detections, matched, thresholds, k)
+    recalls.append(matching.recall(truth, found))
+  return {
+    **_figures(matched.average_precision()),
+    "mRecall": np.transpose(recalls).tolist(),
+    "dropped": dropped,
+  }
 
 
 def _class_table(

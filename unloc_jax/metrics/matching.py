@@ -11,7 +11,6 @@ import numpy as np
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
 from unloc_jax.metrics import analysis, overlap
 
-TOP_K = (1, 5)
 _CHUNK = 100_000
 CLEAN_SECONDS = 1e-3
 
@@ -114,46 +113,46 @@ def match(
   return Matched(order, begin, true, positives)
 
 
-def recall_at(
+def met(
   truth: TrueSegments,
   detections: FoundSegments,
+  matched: Matched,
   thresholds: Sequence[float],
-  ks: Sequence[int] = TOP_K,
+  k: float = np.inf,
 ) -> np.ndarray:
-  """Mean over classes of the recall of the best k * n detections.
+  """Says of each true segment whether a detection of its class meets it.
+
+  Args:
+    truth: G segments.
+    detections: Predictions.
+    matched: Their order.
+    thresholds: K of tIoU.
+    k: Only the best k * n detections of a class in a video count, n being the
+      number of its segments there.
 
   Returns:
-    [K, len(ks)] in 0..1.
+    [K, G] bool.
   """
-  groups, _ = group(truth, detections, ranking(detections))
-  sizes = groups.truth_mask.sum(axis=1)
-  # Of each group; the truth is in the order of the groups.
-  labels = truth.label[np.cumsum(sizes) - sizes]
-  classes = len(truth.labels)
-  owner = np.repeat(np.arange(len(sizes)), groups.count)
+  groups, _ = group(truth, detections, matched.order)
+  owner = np.repeat(np.arange(len(groups.count)), groups.count)
   rank = np.arange(len(owner)) - groups.begin[owner]
-  limits = np.asarray(thresholds, float)
-  found = np.zeros((len(limits), len(ks), *groups.truth_mask.shape), bool)
-  for index, k in enumerate(ks):
-    near = np.flatnonzero(rank < k * sizes[owner])
-    for some in np.array_split(near, max(1, near.size // _CHUNK)):
-      shared = overlap.intersection_over_union(
-        groups.predicted[some][:, None, :], groups.truth[owner[some]]
-      )
-      row, column = np.nonzero(shared >= limits.min(initial=1.0))
-      value = shared[row, column]
-      for step, limit in enumerate(limits):
-        hit = value >= limit
-        found[step, index, owner[some][row[hit]], column[hit]] = True
-  counted = (found & groups.truth_mask).sum(axis=3)
-  total = np.array(
-    [
-      [np.bincount(labels, row, minlength=classes) for row in rows]
-      for rows in counted
-    ]
-  )
+  near = np.flatnonzero(rank < k * groups.truth_mask.sum(axis=1)[owner])
+  best = np.zeros(groups.truth_mask.shape)
+  for some in np.array_split(near, near.size // _CHUNK + 1):
+    shared = overlap.intersection_over_union(
+      groups.predicted[some][:, None, :], groups.truth[owner[some]]
+    )
+    np.maximum.at(best, owner[some], shared)
+  value = best[groups.truth_mask]  # In the order of the truth.
+  return value >= np.asarray(thresholds, float)[:, None]
+
+
+def recall(truth: TrueSegments, found: np.ndarray) -> np.ndarray:
+  """Mean over classes of the share [K] of segments found [K, G], 0..1."""
+  classes = len(truth.labels)
+  total = [np.bincount(truth.label, row, minlength=classes) for row in found]
   positives = np.bincount(truth.label, minlength=classes)
-  return (total / np.maximum(positives, 1)).mean(axis=2)
+  return (np.array(total) / np.maximum(positives, 1)).mean(axis=1)
 
 
 def resample(
@@ -198,35 +197,11 @@ def resample(
   return samples
 
 
-def met(
-  truth: TrueSegments, detections: FoundSegments, thresholds: Sequence[float]
-) -> np.ndarray:
-  """Says of each ground-truth segment whether any detection meets it.
-
-  Returns:
-    [K, G] bool.
-  """
-  order = np.arange(len(detections.score))
-  groups, _ = group(truth, detections, order)
-  owner = np.repeat(np.arange(len(groups.count)), groups.count)
-  best = np.zeros(groups.truth_mask.shape)
-  for some in np.array_split(np.arange(len(owner)), len(owner) // _CHUNK + 1):
-    shared = overlap.intersection_over_union(
-      groups.predicted[some][:, None, :], groups.truth[owner[some]]
-    )
-    np.maximum.at(best, owner[some], shared)
-  value = best[groups.truth_mask]  # In the order of the truth.
-  return value >= np.asarray(thresholds, float)[:, None]
-
-
-def clean(
-  truth: TrueSegments, detections: FoundSegments
-) -> tuple[TrueSegments, FoundSegments]:
-  """Drops true segments which are very short or repeat one of the same class.
+def lasting(truth: TrueSegments) -> np.ndarray:
+  """Says which true segments [G] are neither very short nor repeat another.
 
   The convention of ActionFormer: shorter than a millisecond, or start and end
-  both within a millisecond of an earlier one that was kept. A class may be gone
-  with its segments: its detections go too.
+  both within a millisecond of an earlier one of the class that was kept.
   """
   kept = truth.segment[:, 1] - truth.segment[:, 0] >= CLEAN_SECONDS
   earlier: dict[tuple[int, int], list[list[float]]] = {}
@@ -240,21 +215,4 @@ def clean(
     )
     if kept[index]:
       others.append(segment)
-  used, label = np.unique(truth.label[kept], return_inverse=True)
-  left = np.isin(detections.label, used)
-  return (
-    dataclasses.replace(
-      truth,
-      labels=tuple(truth.labels[i] for i in used),
-      video=truth.video[kept],
-      label=label,
-      segment=truth.segment[kept],
-    ),
-    dataclasses.replace(
-      detections,
-      video=detections.video[left],
-      label=np.searchsorted(used, detections.label[left]),
-      segment=detections.segment[left],
-      score=detections.score[left],
-    ),
-  )
+  return kept

@@ -281,7 +281,9 @@ def _frames_scored(
   actions = np.arange(len(precision)) != BACKGROUND
   return {
     "acc_frames": float(100.0 * hit.mean()),
-    "acc_frames_without_background": analysis.mean(100.0 * hit[real]),
+    "acc_frames_without_background": (
+      float(100.0 * hit[real].mean()) if real.any() else None
+    ),
     "frame_mAP": analysis.mean(precision),
     "frame_mAP_without_background": analysis.mean(precision[actions]),
     "frames": len(truth),
