@@ -19,7 +19,7 @@ def compare(folder: pathlib.Path) -> Table:
     shown[i, row["labels"]] = True
   order = np.argsort(-scores, axis=1, kind="stable")
   right = np.take_along_axis(shown, order, axis=1)
-  hits: list[np.ndarray] = [right[:, :k].any(axis=1) for k in _TOP]
+  hits = [np.any(right[:, :k], axis=1) for k in _TOP]
   constant = shown[:, int(shown.sum(axis=0).argmax())]
   count = shown.sum(axis=1)
   groups = [("all videos", np.ones(len(rows), bool))]

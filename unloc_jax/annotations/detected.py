@@ -74,7 +74,7 @@ def _results(document: Document) -> Mapping[str, Any]:
   value = document.value
   for name in ("results", "database"):
     if isinstance(value, dict) and isinstance(value.get(name), dict):
-      return value[name]
+      value = value[name]
   if not isinstance(value, dict):
     raise AnnotationError(
       f"{document.place()}: not a JSON object of videos; see"

@@ -173,14 +173,14 @@ def _windows(
   if array.shape[1] < columns:
     array = np.concatenate([array, np.zeros((len(array), 1))], axis=1)
   finite = np.isfinite(array).all(axis=1)
-  usable = finite & (array[:, 1] >= array[:, 0])
+  usable: np.ndarray = finite & (array[:, 1] >= array[:, 0])
   for index in np.flatnonzero(~usable):
     what = "not a finite number"
     if finite[index]:
       what = "segment ends before it starts"
     shown = [float(f"{each:g}") for each in array[index]]
     problems.report(place, name, f"{what}: {shown}", "segment skipped")
-  return array[usable]
+  return np.compress(usable, array, axis=0)
 
 
 def _saliency(

@@ -38,8 +38,9 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     [np.zeros_like(reached[:, :1]), reached[:, :-1]], axis=1
   )
   steps = end & (found > before)
-  total = steps.sum(axis=1)
-  return (monotone * steps).sum(axis=1) / np.maximum(total, 1)
+  count = np.maximum(steps.sum(axis=1), 1)
+  mean: np.ndarray = (monotone * steps).sum(axis=1) / count
+  return mean
 
 
 def fit(scores: np.ndarray, clips: int) -> np.ndarray:

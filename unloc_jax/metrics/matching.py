@@ -144,7 +144,8 @@ def met(
     )
     np.maximum.at(best, owner[some], shared)
   value = best[groups.truth_mask]  # In the order of the truth.
-  return value >= np.asarray(thresholds, float)[:, None]
+  hit: np.ndarray = value >= np.asarray(thresholds, float)[:, None]
+  return hit
 
 
 def recall(truth: TrueSegments, found: np.ndarray) -> np.ndarray:
@@ -152,7 +153,8 @@ def recall(truth: TrueSegments, found: np.ndarray) -> np.ndarray:
   classes = len(truth.labels)
   total = [np.bincount(truth.label, row, minlength=classes) for row in found]
   positives = np.bincount(truth.label, minlength=classes)
-  return (np.array(total) / np.maximum(positives, 1)).mean(axis=1)
+  share: np.ndarray = np.array(total) / np.maximum(positives, 1)
+  return np.array(share.mean(axis=1))
 
 
 def resample(
@@ -203,15 +205,16 @@ def lasting(truth: TrueSegments) -> np.ndarray:
   The convention of ActionFormer: shorter than a millisecond, or start and end
   both within a millisecond of an earlier one of the class that was kept.
   """
-  kept = truth.segment[:, 1] - truth.segment[:, 0] >= CLEAN_SECONDS
+  start, end = truth.segment.T
+  kept: np.ndarray = end - start >= CLEAN_SECONDS
   earlier: dict[tuple[int, int], list[list[float]]] = {}
   owners = zip(truth.video.tolist(), truth.label.tolist(), strict=True)
   for index, key in enumerate(owners):
-    start, end = segment = truth.segment[index].tolist()
+    first, last = segment = truth.segment[index].tolist()
     others = earlier.setdefault(key, [])
     kept[index] &= not any(
-      abs(first - start) <= CLEAN_SECONDS and abs(last - end) <= CLEAN_SECONDS
-      for first, last in others
+      abs(first - a) <= CLEAN_SECONDS and abs(last - b) <= CLEAN_SECONDS
+      for a, b in others
     )
     if kept[index]:
       others.append(segment)

@@ -89,7 +89,8 @@ def _precision(
   found = np.cumsum(tall, axis=2)
   precision = np.where(tall, found / np.arange(1, width + 1), 0.0)
   monotone = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
-  return ((monotone * tall).sum(axis=2) / mask.sum(axis=1)).T
+  mean: np.ndarray = (monotone * tall).sum(axis=2) / mask.sum(axis=1)
+  return mean.T
 
 
 def _first_overlap(

@@ -96,7 +96,8 @@ def true_runs(
 
 def f1(true: np.ndarray, total: np.ndarray) -> np.ndarray:
   """F1 in percent from counts of true runs, and of predicted and real runs."""
-  return 200.0 * true / np.maximum(1, total)
+  share: np.ndarray = 200.0 * true / np.maximum(1, total)
+  return share
 
 
 def frame_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
