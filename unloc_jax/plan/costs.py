@@ -10,22 +10,22 @@ import collections
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from unloc_jax.plan import hlo
 from unloc_jax.plan.hlo import Array, Instruction, Lines
 from unloc_jax.plan.products import instruction_flops
 
-# Collective -> bytes sent by a device of a ring of n, per byte of payload.
-_ONE_ROUND: Callable[[int], float] = lambda n: (n - 1) / n  # noqa: E731
-COLLECTIVES: dict[str, Callable[[int], float]] = {
-  "all-reduce": lambda n: 2 * (n - 1) / n,
-  "all-gather": _ONE_ROUND,
-  "reduce-scatter": _ONE_ROUND,
-  "all-to-all": _ONE_ROUND,
-  "ragged-all-to-all": _ONE_ROUND,
-  "collective-permute": lambda n: 1.0,
-  "collective-broadcast": lambda n: 1.0,
+# Collective -> times that a device of a ring of n sends (n - 1) / n of the
+# payload; 0: it sends the payload as it is.
+COLLECTIVES = {
+  "all-reduce": 2,
+  "all-gather": 1,
+  "reduce-scatter": 1,
+  "all-to-all": 1,
+  "ragged-all-to-all": 1,
+  "collective-permute": 0,
+  "collective-broadcast": 0,
 }
 _FREE = re.compile(
   "parameter|constant|tuple|get-tuple-element|bitcast|while|call|conditional|"
@@ -172,7 +172,9 @@ def _collective(run: _Run, num_devices: int) -> Traffic | None:
   group = group_size(line.attributes, num_devices)
   if kind == "collective-permute":
     group = 2
-  sent = payload * COLLECTIVES[kind](group) if group > 1 else 0.0
+  rounds = COLLECTIVES[kind]
+  sent = payload * rounds * (group - 1) / group if rounds else payload
+  sent = sent if group > 1 else 0.0
   if "all-reduce-scatter" in run.fusion:
     # The TPU compiler's form of a reduce-scatter.
     kind, sent = "reduce-scatter", sent / 2
