@@ -184,6 +184,20 @@ ENTRY %main (a: f32[8,8]) -> f32[8,8] {
   assert found.bytes == 256 + 0 + 2 * 256
 
 
+def test_scratch_space_of_a_library_is_no_memory_traffic():
+  text = """HloModule m
+ENTRY %main (a: f32[8,8]) -> f32[8,8] {
+  %a = f32[8,8]{1,0} parameter(0)
+  %c = (f32[8,8]{1,0}, s8[33554432]{0}) custom-call(%a, %a), \
+custom_call_target="__cublas$gemm", backend_config={"gemm_backend_config":\
+{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}
+  ROOT %r = f32[8,8]{1,0} get-tuple-element(%c), index=0
+}
+"""
+  found = costs.count(text, 1)
+  assert (found.flops, found.bytes) == (2 * 8 * 8 * 8, 3 * 256)
+
+
 def test_types():
   text = "(bf16[3,5]{1,0:T(8,128)(2,1)S(1)}, s4[3], token[], pred[7])"
   (one, two, three) = hlo.parse_type(text)
