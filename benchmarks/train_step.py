@@ -98,12 +98,12 @@ def run(compiled, config, mesh, steps: int) -> float:
   optimizer = train.make_optimizer(parts, total, unit)
   carried = state.init_state(parts, optimizer, mesh)
   rng = np.random.default_rng(0)
-  batch = {
-    name: rng.integers(0, 2, s.shape).astype(s.dtype)
-    for name, s in batch_spec(config, config.train.batch_size).items()
-  }
-  size = batch["frames"].shape
-  batch["frames"] = rng.integers(0, 256, size, dtype=np.uint8)
+  batch = jax.tree.map(
+    lambda x: rng.integers(0, 2, x.shape).astype(x.dtype),
+    batch_spec(config, config.train.batch_size),
+  )
+  size = batch["streams"]["frames"].shape
+  batch["streams"]["frames"] = rng.integers(0, 256, size, dtype=np.uint8)
   batch["text_ids"][...] = 49407
   sharded = sharding.shard_batch(batch, mesh)
   times = []

@@ -130,10 +130,15 @@ def write(folder: pathlib.Path, splits: dict, classes=(), width=None):
   return path
 
 
-def settings(path: pathlib.Path, task: str = "moment_retrieval", **changes):
+def settings(
+  path: pathlib.Path,
+  task: str = "moment_retrieval",
+  streams: tuple[str, ...] = ("frames",),
+  **changes,
+):
   """The config of small inputs from a written folder; changes of `data`."""
   config = base().unlock()
-  config.task = task
+  config.task, config.streams = task, streams
   data = config.data
   data.path = str(path)
   data.num_frames = 4

@@ -210,7 +210,7 @@ def test_a_broken_manifest(copy, change, word):
 
 
 def test_frames_where_embeddings_are_expected(tiny, captions):
-  config = tiny.settings(captions, inputs="embeddings")
+  config = tiny.settings(captions, streams=("embeddings",))
   with pytest.raises(ValueError, match="does not fit") as error:
     pipeline.open_split(config, "train")
   one_line(error, "extract is 'frames'", "'features'", "embedding_width")
@@ -244,7 +244,7 @@ def test_hosts_that_do_not_divide_the_batch(tiny, captions):
   [
     ({"format": "csv"}, "data.format"),
     ({"sampling": "all"}, "data.sampling"),
-    ({"inputs": "video"}, "data.inputs"),
+    ({"streams": ("video",)}, "streams"),
     ({"num_frames": 0}, "data.num_frames"),
     ({"short_side": 8}, "data.short_side"),
     ({"classes": ("a",)}, "data.classes"),

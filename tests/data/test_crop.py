@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from unloc_jax.data import crop, ops
+from unloc_jax.data import crop, pixels
 
 # The mean and deviation of CLIP's preprocessing, RGB.
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
@@ -61,7 +61,7 @@ def test_a_window_of_a_jpeg_gives_what_the_whole_gives(shape, short):
   whole = np.asarray(Image.open(buffer))[None]
   size = min(short, 64)
   record = {"frames": tf.constant([buffer.getvalue()]), "seed": [0, 0]}
-  ours = ops.decode_crop(size, short)(record)["frames"].numpy()
+  ours = pixels.decode_crop(size, short)(record)["frames"].numpy()
   error = np.abs(ours.astype(int) - crop.centre(whole, size, short).numpy())
   # One in a thousand may differ by libjpeg's colour blending at the margin.
   assert np.mean(error > 0) < 1e-3

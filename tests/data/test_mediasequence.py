@@ -137,7 +137,9 @@ def test_a_missing_context_feature(tiny, tmp_path):
 
 
 def test_embeddings_are_not_read_from_them(tiny, tmp_path):
-  config = tiny.settings(tmp_path, format="mediasequence", inputs="embeddings")
+  config = tiny.settings(
+    tmp_path, format="mediasequence", streams=("embeddings",)
+  )
   with pytest.raises(ValueError, match="holds frames"):
     pipeline.open_split(config, "train")
 

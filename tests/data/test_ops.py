@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unloc_jax.data import ops, rand_augment
+from tests import tiny_data
+from unloc_jax.data import ops, pixels, rand_augment, streams
 from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.task.sampling import Sampling
 
 
-def png_free_jpeg(pixels: np.ndarray) -> bytes:
+def png_free_jpeg(image: np.ndarray) -> bytes:
   buffer = io.BytesIO()
-  Image.fromarray(pixels).save(buffer, "JPEG", quality=98, subsampling=0)
+  Image.fromarray(image).save(buffer, "JPEG", quality=98, subsampling=0)
   return buffer.getvalue()
 
 
@@ -68,14 +69,14 @@ def test_sampling_in_a_graph_is_that_of_numpy():
   )
 
 
-def pixels(entries: dict, frames: int, decode: ops.Op) -> dict:
+def shown(entries: dict, frames: int, decode: ops.Op) -> dict:
   return both(
     ops.chain(
       [
         ops.sample(Sampling("linspace", frames, 1.0)),
-        ops.take_frames,
+        pixels.take_frames,
         decode,
-        ops.spread_frames,
+        pixels.spread_frames,
       ]
     ),
     entries,
@@ -83,8 +84,8 @@ def pixels(entries: dict, frames: int, decode: ops.Op) -> dict:
 
 
 def test_centre_crop_without_resizing_is_exact():
-  decode = ops.decode_crop(16, 24)
-  out = pixels(record(), 3, decode)["frames"]
+  decode = pixels.decode_crop(16, 24)
+  out = shown(record(), 3, decode)["frames"]
   assert out.shape == (3, 16, 16, 3)
   whole = np.stack(
     [
@@ -97,10 +98,10 @@ def test_centre_crop_without_resizing_is_exact():
 
 def test_a_short_video_repeats_frames_and_decodes_each_once():
   sampled = ops.chain(
-    [ops.sample(Sampling("linspace", 9, 1.0)), ops.take_frames]
+    [ops.sample(Sampling("linspace", 9, 1.0)), pixels.take_frames]
   )(record(4))
   assert sampled["frames"].shape == (4,)
-  out = pixels(record(4), 9, ops.decode_crop(16, 24))["frames"]
+  out = shown(record(4), 9, pixels.decode_crop(16, 24))["frames"]
   blue = out[:, 0, 0, 2].astype(int)
   expected = [20 * (i * 3 // 8) for i in range(9)]
   np.testing.assert_allclose(blue, expected, atol=4)
@@ -111,7 +112,7 @@ def test_frames_not_sampled_are_never_decoded():
   for i in (1, 2, 4, 5):
     frames[i] = b"not a JPEG"
   entries = record(frames=tf.constant(frames), frame_count=tf.constant(7))
-  out = pixels(entries, 3, ops.decode_crop(16, 24))
+  out = shown(entries, 3, pixels.decode_crop(16, 24))
   assert out["frames"].shape == (3, 16, 16, 3)
 
 
@@ -120,9 +121,9 @@ def test_padding_frames_are_zero():
     ops.chain(
       [
         ops.sample(Sampling("rate", 5, 1.0)),
-        ops.take_frames,
-        ops.decode_crop(16, 24),
-        ops.spread_frames,
+        pixels.take_frames,
+        pixels.decode_crop(16, 24),
+        pixels.spread_frames,
       ]
     ),
     record(),
@@ -133,7 +134,7 @@ def test_padding_frames_are_zero():
 
 @pytest.mark.parametrize("size", [16, 48])
 def test_resize_keeps_the_ramp(size):
-  out = pixels(record(), 2, ops.decode_crop(size, size))["frames"][0]
+  out = shown(record(), 2, pixels.decode_crop(size, size))["frames"][0]
   # The centre square of 24 source pixels, sampled at size points.
   at = (np.arange(size) + 0.5) * 24 / size - 0.5
   inner = slice(size // 6, -size // 6)
@@ -143,10 +144,10 @@ def test_resize_keeps_the_ramp(size):
 
 
 def test_random_crops_agree_over_frames_and_differ_over_seeds():
-  decode = ops.decode_crop(16, 20, (0.9, 1.33), True)
+  decode = pixels.decode_crop(16, 20, (0.9, 1.33), True)
   seen = set()
   for seed in range(6):
-    frames = pixels(record(seed=(seed, 1)), 3, decode)["frames"].astype(int)
+    frames = shown(record(seed=(seed, 1)), 3, decode)["frames"].astype(int)
     assert frames.shape == (3, 16, 16, 3)
     # Only blue tells the frames apart: the crop must be the same.
     assert np.abs(frames[0, ..., :2] - frames[2, ..., :2]).max() < 6
@@ -159,12 +160,12 @@ def test_flip_mirrors_all_or_nothing():
   outcomes = set()
   for seed in range(12):
     entries = {"frames": frames, "seed": tf.constant([seed, 0])}
-    out = both(ops.flip(0.5), entries)["frames"]
+    out = both(pixels.flip(0.5), entries)["frames"]
     mirrored = np.array_equal(out, frames.numpy()[:, :, ::-1])
     assert mirrored or np.array_equal(out, frames)
     outcomes.add(mirrored)
     np.testing.assert_array_equal(
-      both(ops.flip(0.0), entries)["frames"], frames
+      both(pixels.flip(0.0), entries)["frames"], frames
     )
   assert outcomes == {True, False}
 
@@ -172,19 +173,19 @@ def test_flip_mirrors_all_or_nothing():
 def test_colour_changes_frames_alike():
   frames = tf.constant(np.stack([ramp(shift=9)] * 3))
   entries = {"frames": frames, "seed": tf.constant([1, 5])}
-  changed = both(ops.colour(1.0, 0.0), entries)["frames"]
+  changed = both(pixels.colour(1.0, 0.0), entries)["frames"]
   assert (changed != frames.numpy()).any()
   np.testing.assert_array_equal(changed[0], changed[2])
   np.testing.assert_array_equal(
-    both(ops.colour(0.0, 0.0), entries)["frames"], frames
+    both(pixels.colour(0.0, 0.0), entries)["frames"], frames
   )
-  grey = both(ops.colour(0.0, 1.0), entries)["frames"]
+  grey = both(pixels.colour(0.0, 1.0), entries)["frames"]
   np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
   assert grey.shape == frames.shape
 
 
 def test_colour_happens_with_its_probability():
-  op = ops.colour(0.8, 0.0)
+  op = pixels.colour(0.8, 0.0)
   frames = tf.constant(ramp(4, 4)[None] + 50)
   changed = [
     bool(
@@ -225,8 +226,11 @@ def test_rand_augment_operations(op):
 
 def test_rand_augment_is_a_function_of_the_seed():
   frames = tf.constant(np.stack([ramp(shift=9)] * 2))
-  both(ops.augment(1, 10), {"frames": frames, "seed": tf.constant([0, 0])})
-  op = tf.function(ops.augment(3, 10))
+  both(
+    pixels.rand_augmented(1, 10),
+    {"frames": frames, "seed": tf.constant([0, 0])},
+  )
+  op = tf.function(pixels.rand_augmented(3, 10))
   outs = [
     op({"frames": frames, "seed": tf.constant([s, 0])})["frames"].numpy()
     for s in range(5)
@@ -310,7 +314,11 @@ def test_tokens_and_padding():
 
 def test_embeddings_of_sampled_frames():
   table = np.arange(12, dtype=np.float32).reshape(6, 2)
-  op = ops.chain([ops.sample(Sampling("rate", 5, 1.0)), ops.take_embeddings])
-  out = both(op, record(embeddings=tf.constant(table)))
-  np.testing.assert_array_equal(out["embeddings"][:3], table[[0, 2, 4]])
-  assert not out["embeddings"][3:].any()
+  config = tiny_data.settings("", streams=("embeddings",), embedding_width=2)
+  take = streams.make(config, training=True)
+  op = ops.chain([ops.sample(Sampling("rate", 5, 1.0)), take])
+  out = op(record(embeddings=tf.constant(table.ravel())))
+  found = out["streams"]["embeddings"].numpy()
+  np.testing.assert_array_equal(found[:3], table[[0, 2, 4]])
+  assert not found[3:].any()
+  assert out["masks"]["embeddings"].numpy().tolist() == [True] * 3 + [False] * 2

@@ -18,13 +18,11 @@ def take(stream, count: int) -> list[dict[str, np.ndarray]]:
 
 
 def assert_same(left: dict, right: dict) -> None:
-  assert left.keys() == right.keys()
-  for key in left:
-    np.testing.assert_array_equal(left[key], right[key], err_msg=key)
+  jax.tree.map(np.testing.assert_array_equal, left, right)
 
 
 def join(parts: list[dict]) -> dict:
-  return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+  return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
 
 
 AUGMENTED = {
@@ -45,7 +43,7 @@ def test_batches_have_the_promised_shapes(tiny, name, request):
   config = tiny.settings(
     path,
     task="temporal_localization" if name == "classes" else "moment_retrieval",
-    inputs="embeddings" if name == "embedded" else "frames",
+    streams=("embeddings",) if name == "embedded" else ("frames",),
     embedding_width=4,
   )
   spec = batch_spec(config, 3)
@@ -53,9 +51,9 @@ def test_batches_have_the_promised_shapes(tiny, name, request):
   if name != "embedded":
     streams.append(pipeline.make_eval(config, batch_size=3))
   for stream in streams:
-    got = {
-      k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in next(stream).items()
-    }
+    got = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), next(stream)
+    )
     assert got == spec
 
 
@@ -71,7 +69,9 @@ def test_a_row_is_its_video(tiny, captions):
     assert batch["duration"][row] == count / tiny.RATE
     stored = [k * (count - 1) // 3 for k in range(4)]
     colours = [tiny.frame_colour(i, n) for n in stored]
-    np.testing.assert_allclose(batch["frames"][row][:, 5, 5], colours, atol=3)
+    np.testing.assert_allclose(
+      batch["streams"]["frames"][row][:, 5, 5], colours, atol=3
+    )
     known = tokenizer(video["queries"]["text"]).tolist()
     used = batch["query_mask"][row]
     assert used.sum() == min(2, len(known))
@@ -238,9 +238,9 @@ def test_a_subset_of_classes_leaves_the_other_videos_out(tiny, classes):
 
 
 def test_embeddings_are_gathered(tiny, embedded):
-  config = tiny.settings(embedded, inputs="embeddings", embedding_width=4)
+  config = tiny.settings(embedded, streams=("embeddings",), embedding_width=4)
   batch = next(pipeline.make_train(config, batch_size=4, seed=0))
   for row in range(4):
     i, count = int(batch["example_index"][row]), batch["frame_count"][row]
     expected = [100 * i + k * (count - 1) // 3 for k in range(4)]
-    assert batch["embeddings"][row, :, 2].tolist() == expected
+    assert batch["streams"]["embeddings"][row, :, 2].tolist() == expected

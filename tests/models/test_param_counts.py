@@ -8,6 +8,7 @@ import pytest
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.towers.clip import ImageTower, TextTower
+from unloc_jax.models.towers.streams import Encoder
 from unloc_jax.models.unloc import UnLoc
 
 # patch, width, layers, text width, D, parameters of CLIP less its temperature
@@ -24,10 +25,9 @@ def model(size, kind, downsampling="max_pool", shared=True, classifier="token"):
   patch, width, layers, text_width, dim, _ = SIZES[size]
   levels = 1 if kind == "transformer" else LEVELS
   head = {"num_layers": 3, "shared_across_levels": shared, "bias": 0.0}
+  tower = ImageTower(patch, width, layers, width // 64, classifier, scan=True)
   return UnLoc(
-    image_tower=ImageTower(
-      patch, width, layers, width // 64, classifier, scan=True
-    ),
+    encoders=(Encoder("frames", "image", lambda: tower),),
     text_tower=TextTower(
       49408, 77, text_width, 12, text_width // 64, scan=True
     ),
@@ -43,7 +43,9 @@ def counts(module):
   frames = jax.ShapeDtypeStruct((1, FRAMES, 224, 224, 3), jnp.uint8)
   ids = jax.ShapeDtypeStruct((2, 8), jnp.int32)
   mask = jax.ShapeDtypeStruct((1, FRAMES), jnp.bool_)
-  tree = jax.eval_shape(module.init, jax.random.key(0), frames, mask, ids)
+  tree = jax.eval_shape(
+    module.init, jax.random.key(0), {"frames": frames}, {"frames": mask}, ids
+  )
   return {
     name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(part))
     for name, part in tree["params"].items()

@@ -11,6 +11,7 @@ from unloc_jax.models.attention import attend
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.towers.clip import ImageTower, TextTower
+from unloc_jax.models.towers.streams import Encoder
 from unloc_jax.models.transformer import (
   Transformer,
   stack_layers,
@@ -27,7 +28,7 @@ def model(kind="simple_pyramid", words=False, **changes):
   head = {"num_layers": 1, "shared_across_levels": True, "bias": 0.5}
   return UnLoc(
     **{
-      "image_tower": None,
+      "encoders": (Encoder("embeddings", "image", None),),
       "text_tower": TextTower(20, 8, D, 1, 2) if words else None,
       "fusion": Fusion(kind, 1 if kind == "transformer" else 2, 2, 2, 2 * D),
       "relevance_head": RelevanceHead(**head),
@@ -44,7 +45,7 @@ def inputs():
   frames = jax.random.normal(keys[0], (B, T, D))
   mask = jnp.arange(T) < jnp.array([[T], [T - 2]])
   texts = jax.random.normal(keys[1], (Q, D))
-  return frames, mask, texts
+  return {"embeddings": frames}, {"embeddings": mask}, texts
 
 
 @functools.cache
@@ -127,12 +128,13 @@ def test_a_part_with_no_valid_key_has_no_weight():
 def test_padded_frames_are_not_seen():
   frames, mask, texts = inputs()
   module = model("transformer")
-  other = jnp.where(mask[..., None], frames, 7.0)
+  valid = mask["embeddings"]
+  other = {"embeddings": jnp.where(valid[..., None], frames["embeddings"], 7.0)}
   run = jax.jit(
     lambda x: module.apply(variables("transformer"), x, mask, texts)
   )
   one, two = run(frames).relevance, run(other).relevance
-  valid = np.broadcast_to(np.asarray(mask)[:, None], one.shape)
+  valid = np.broadcast_to(np.asarray(valid)[:, None], one.shape)
   # The head's convolution looks at the two neighbours.
   valid = valid & np.roll(valid, -1, -1)
   close(one[valid], two[valid])

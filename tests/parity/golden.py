@@ -143,10 +143,11 @@ class Golden:
     }
 
   @property
-  def inputs(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+  def inputs(self) -> tuple[dict[str, jax.Array], Any, jax.Array]:
     """What `model` is called with."""
-    batch = self.batch
-    return batch["frames"], batch["frame_mask"], batch["texts"]
+    streams = {"frames": self.batch["frames"]}
+    masks = {"frames": self.batch["frame_mask"]}
+    return streams, masks, self.batch["texts"]
 
   @property
   def variables(self) -> dict[str, Any]:

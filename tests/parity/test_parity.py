@@ -59,14 +59,15 @@ def test_parameters_are_those_of_the_model(golden):
 
 def outputs(golden: Golden) -> dict[str, jax.Array]:
   """Tokens, fused tokens and logits in the reference's layout."""
-  frames, frame_mask, ids = golden.inputs
+  streams, masks, ids = golden.inputs
+  frame_mask, count = masks["frames"], golden.spec.num_frames
 
   def run(model):
-    video, text = model.encode_video(frames), model.encode_text(ids)
+    video, text = model.encode_video(streams), model.encode_text(ids)
     tokens, mask = text.tokens, text.mask
     if tokens.ndim == 3:
       tokens, mask = tokens[None], mask[None]
-    levels, _ = model.fusion(video, frame_mask, tokens, mask, True)
+    levels, _ = model.fusion(video, frame_mask, tokens, mask, True, count)
     words = ids if model.text_tower is None else model.encode_text_tokens(ids)
     prediction = model.localize(video, frame_mask, text)
     return video, words, jnp.concatenate(levels, axis=2), prediction

@@ -1,5 +1,8 @@
 """Batches of any config without any data."""
 
+from typing import Any
+
+import jax
 import ml_collections
 import numpy as np
 
@@ -8,15 +11,18 @@ from unloc_jax.data.batch import batch_spec
 
 def random_batch(
   config: ml_collections.ConfigDict, batch_size: int, num_classes: int = 4
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
   """A batch whose last video has fewer frames and no example is padding."""
   rng = np.random.default_rng(0)
   spec = batch_spec(config, batch_size)
-  batch = {k: np.zeros(s.shape, s.dtype) for k, s in spec.items()}
+  batch = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), spec)
   frames = config.data.num_frames
-  batch["frames"] = rng.integers(0, 255, spec["frames"].shape, np.uint8)
+  batch["streams"] = {
+    "frames": rng.integers(0, 255, spec["streams"]["frames"].shape, np.uint8)
+  }
   batch["frame_mask"] = np.arange(frames) < np.full((batch_size, 1), frames)
   batch["frame_mask"][-1, frames // 2 :] = False
+  batch["masks"] = {"frames": batch["frame_mask"]}
   start = rng.uniform(0, frames / 2, spec["segment_query"].shape)
   length = rng.uniform(0.5, frames / 2, start.shape)
   batch["segments"] = np.stack([start, start + length], -1).astype(np.float32)

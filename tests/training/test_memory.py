@@ -57,7 +57,7 @@ def class_config():
   config = task_config(
     "temporal_localization", pathlib.Path("/"), pathlib.Path("/")
   )
-  config.data.inputs, config.data.embedding_width = "embeddings", 16
+  config.streams, config.data.embedding_width = ("embeddings",), 16
   config.model.image_tower.num_layers = 0
   config.model.text_tower.num_layers = 0
   config.data.num_frames, config.model.fusion.mlp_dim = 32, 64

@@ -221,7 +221,7 @@ def test_steps_that_are_not_finite_are_skipped_then_stop_the_run(
   assert str(saved) in text
   with np.load(saved, allow_pickle=False) as batch:
     assert (batch["duration"] < 0).all()
-    assert batch["frames"].shape == (8, 8, 32, 32, 3)
+    assert batch["streams_frames"].shape == (8, 8, 32, 32, 3)
   found = logged(tmp_path)
   assert [found["skipped"][s] for s in range(1, 6)] == [0, 1, 2, 2, 3]
   assert np.isfinite(found["loss/total"][4])

@@ -126,11 +126,11 @@ def test_a_batch_arrives_where_it_belongs(config, shape, rows):
   batch = random_batch(config, rows)
   sharded = sharding.shard_batch(batch, mesh)
   assert sharding.local_rows(mesh, rows) == list(range(rows))
-  for name, value in batch.items():
-    np.testing.assert_array_equal(np.asarray(sharded[name]), value)
+  jax.tree.map(np.testing.assert_array_equal, sharded, batch)
   # No device has more than its share of the frames.
-  for piece in sharded["frames"].addressable_shards:
-    assert piece.data.size * 8 == batch["frames"].size
+  frames = sharded["streams"]["frames"]
+  for piece in frames.addressable_shards:
+    assert piece.data.size * 8 == frames.size
 
 
 def test_without_a_mesh_nothing_is_constrained():

@@ -77,7 +77,9 @@ def cases(made, localizer, tmp_path_factory):
       "durations": np.array([4.0, 7.5], np.float32)[:videos],
     }
     np.savez(folder / f"given_{case}.npz", **given)
-    tokens = localizer._encode(localizer._params, given["frames"])
+    streams = {"frames": given["frames"]}
+    masks = {"frames": given["frame_mask"]}
+    tokens, _ = localizer._encode(localizer._params, streams, masks)
     find = made["find_moments"]
     arguments = [given[name] for name in _ARGUMENTS]
     found = jax.jit(find.function)(find.params, tokens, *arguments)

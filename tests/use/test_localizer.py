@@ -248,7 +248,7 @@ def _of_features(localizer) -> Localizer:
     tower_hash="abc",
   )
   config = localizer.export.config.copy_and_resolve_references()
-  config.data.inputs, config.data.embedding_width = "embeddings", 16
+  config.streams, config.data.embedding_width = ("embeddings",), 16
   export = dataclasses.replace(
     localizer.export, source=source, config=config, window_seconds=4.0
   )

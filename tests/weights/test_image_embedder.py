@@ -116,7 +116,7 @@ def one_batch(path: pathlib.Path, **changes) -> dict[str, np.ndarray]:
 def test_features_are_the_tokens_of_stored_frames(tower, datasets):
   frames = one_batch(datasets["frames"])
   made = one_batch(
-    datasets["features"], inputs="embeddings", embedding_width=16
+    datasets["features"], streams=("embeddings",), embedding_width=16
   )
   # As many class embeddings as frames, as a model of six frames has.
   params = {
@@ -125,10 +125,12 @@ def test_features_are_the_tokens_of_stored_frames(tower, datasets):
     if name.startswith("image_tower/")
   }
   tokens = ImageTower(**SIZES).apply(
-    nest(params), normalise_pixels(jnp.asarray(frames["frames"])), True
+    nest(params),
+    normalise_pixels(jnp.asarray(frames["streams"]["frames"])),
+    True,
   )
   assert np.std(tokens, axis=(0, 1)).max() > 0.01
-  np.testing.assert_allclose(made["embeddings"], tokens, atol=1e-5)
+  np.testing.assert_allclose(made["streams"]["embeddings"], tokens, atol=1e-5)
   for name in ("segments", "duration", "frame_count", "text_ids"):
     np.testing.assert_array_equal(made[name], frames[name])
 
@@ -272,7 +274,7 @@ def test_weights_trained_on_features_remember_their_tower(datasets, tmp_path):
 def test_a_run_from_features_end_to_end(datasets, tower, tmp_path):
   """Trained, gone on from, exported, asked; other features are refused."""
   config = tiny_config(datasets["features"])
-  config.data.inputs, config.data.embedding_width = "embeddings", 16
+  config.streams, config.data.embedding_width = ("embeddings",), 16
   config.model.image_tower.num_layers = 0
   config.init.weights, config.init.take = str(tower), "image_projection/"
   config.eval.splits, config.train.length = ("train",), 3

@@ -104,16 +104,7 @@ _DATA: Section = {
     0.0,
     open_low=True,
   ),
-  "inputs": choice(
-    "frames",
-    "What a video is to the model: 'frames' (JPEG), 'embeddings', or 'none'"
-    " where something else supplies it.",
-    "embeddings",
-    "none",
-  ),
-  "embedding_width": whole(
-    512, "Width D_in of embeddings; read only for inputs='embeddings'.", 1
-  ),
+  "embedding_width": whole(512, "Width D_in of the stream 'embeddings'.", 1),
   "num_frames": whole(128, "Frames T fed per video.", 1),
   "sampling": choice(
     "linspace",
@@ -480,6 +471,11 @@ SCHEMA: Section = {
     "classification",
   ),
   "seed": whole(0, "Of parameters, shuffling, augmentation and dropout."),
+  "streams": names(
+    ("frames",),
+    "What a video is to the model, by name: 'frames' (JPEG) or 'embeddings';"
+    " points of the pyramid sit on the first.",
+  ),
   "data": _DATA,
   "text": _TEXT,
   "pyramid": _PYRAMID,

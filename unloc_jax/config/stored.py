@@ -35,6 +35,8 @@ def read(path: os.PathLike[str] | str) -> ml_collections.ConfigDict:
   for name, value in values.items():
     if name in _GONE:
       continue
+    if name == "data.inputs":
+      name, value = "streams", (value,)
     if name not in known:
       raise ValueError(
         f"{path}: key {name!r} is of another version of unloc_jax; open it"

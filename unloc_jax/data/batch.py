@@ -1,11 +1,14 @@
 """The Batch: what input hands to the model, and what evaluation looks up.
 
-A batch is a dictionary of NumPy arrays holding this host's rows. B is the
-number of those rows, Qv the captions of one video, S its segments.
+A batch is a dictionary of NumPy arrays, some of them by stream, holding this
+host's rows. B is the number of those rows, Qv the captions of one video, S its
+segments.
 
-  frames         uint8   [B, T, H, W, 3]  cropped; normalised on the device
-  embeddings     float32 [B, T, D_in]     in place of frames
-  frame_mask     bool    [B, T]           False where there is no frame
+  streams        {name: array}            what a video is to the model:
+    frames         uint8   [B, T, H, W, 3]  cropped; normalised on the device
+    embeddings     float32 [B, T, D_in]     in place of frames
+  masks          {name: bool [B, N]}      False where a stream has no token
+  frame_mask     bool    [B, T]           False where a position has no frame
   text_ids       int32   [B, Qv, L]       captions only: a video's own texts
   query_mask     bool    [B, Qv]          captions only
   query_offset   int32   [B]              captions only: index, among the
@@ -27,48 +30,43 @@ A row whose example_mask is False has every mask False, every segment_query
 -1, and zeros elsewhere.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import ml_collections
 import numpy as np
 
+from unloc_jax.data import streams
 from unloc_jax.task.tasks import get_task
 
-Batch: TypeAlias = dict[str, np.ndarray]
+# {name: array, "streams": {name: array}, "masks": {name: array}}
+Batch: TypeAlias = dict[str, Any]
 
 
-def row_spec(
-  config: ml_collections.ConfigDict,
-) -> dict[str, tuple[tuple[int, ...], type]]:
+def row_spec(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """Shape (without B) and dtype of every entry."""
-  data = config.data
-  frames, size = data.num_frames, data.image_size
-  spec: dict[str, tuple[tuple[int, ...], type]] = {}
-  if data.inputs == "frames":
-    spec["frames"] = ((frames, size, size, 3), np.uint8)
-  elif data.inputs == "embeddings":
-    spec["embeddings"] = ((frames, data.embedding_width), np.float32)
-  spec["frame_mask"] = ((frames,), np.bool_)
+  data, shape = config.data, jax.ShapeDtypeStruct
+  spec: dict[str, Any] = streams.row_spec(config)
+  spec["frame_mask"] = shape((data.num_frames,), np.bool_)
   if get_task(config.task).texts == "captions":
-    spec["text_ids"] = ((data.max_queries, data.max_tokens), np.int32)
-    spec["query_mask"] = ((data.max_queries,), np.bool_)
-    spec["query_offset"] = ((), np.int32)
-  spec["segments"] = ((data.max_segments, 2), np.float32)
-  spec["segment_query"] = ((data.max_segments,), np.int32)
-  spec["duration"] = ((), np.float32)
-  spec["frame_rate"] = ((), np.float32)
-  spec["frame_count"] = ((), np.int32)
-  spec["example_mask"] = ((), np.bool_)
-  spec["example_index"] = ((), np.int32)
+    spec["text_ids"] = shape((data.max_queries, data.max_tokens), np.int32)
+    spec["query_mask"] = shape((data.max_queries,), np.bool_)
+    spec["query_offset"] = shape((), np.int32)
+  spec["segments"] = shape((data.max_segments, 2), np.float32)
+  spec["segment_query"] = shape((data.max_segments,), np.int32)
+  spec["duration"] = shape((), np.float32)
+  spec["frame_rate"] = shape((), np.float32)
+  spec["frame_count"] = shape((), np.int32)
+  spec["example_mask"] = shape((), np.bool_)
+  spec["example_index"] = shape((), np.int32)
   return spec
 
 
 def batch_spec(
   config: ml_collections.ConfigDict, batch_size: int
-) -> dict[str, jax.ShapeDtypeStruct]:
+) -> dict[str, Any]:
   """The Batch's shapes for B = batch_size, known without any data."""
-  return {
-    key: jax.ShapeDtypeStruct((batch_size, *shape), dtype)
-    for key, (shape, dtype) in row_spec(config).items()
-  }
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape), x.dtype),
+    row_spec(config),
+  )

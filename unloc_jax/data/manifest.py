@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import ml_collections
 from etils import epath
 
 NAME = "manifest.json"
@@ -101,15 +100,6 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     raise ValueError(f"{path}: key {error} is missing; rebuild") from error
   except (ValueError, TypeError, AttributeError) as error:
     raise ValueError(f"{path}: {error}; rebuild the dataset") from error
-
-
-def expected_manifest(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """What `config.data` needs a manifest to say."""
-  if config.inputs == "frames":
-    return {"extract": "frames"}
-  if config.inputs == "none":
-    return {}
-  return {"extract": "features", "embedding_width": config.embedding_width}
 
 
 def check_manifest(manifest: Manifest, expected: Mapping[str, Any]) -> None:

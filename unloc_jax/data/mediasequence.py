@@ -19,9 +19,9 @@ class MediaSequenceSource:
   """tf.train.SequenceExample files: context of the clip, list of its frames."""
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
-    if config.data.inputs == "embeddings":
+    if set(config.streams) - {"frames"}:
       raise ValueError(
-        "data.format='mediasequence' holds frames; set data.inputs='frames'"
+        "data.format='mediasequence' holds frames; set streams=('frames',)"
       )
     self._rate = config.data.mediasequence_frame_rate
     self._captions = get_task(config.task).texts == "captions"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.data import crop, rand_augment
 from unloc_jax.task.sampling import Sampling
 
 Record = dict[str, Any]
@@ -43,7 +42,10 @@ def draw_seed(record: Record, name: str) -> tf.Tensor:
   return tf.random.experimental.stateless_fold_in(record["seed"], _DRAWS[name])
 
 
-def _uniform(record: Record, name: str, shape=(), low=0.0, high=1.0):
+def uniform(
+  record: Record, name: str, shape: Any = (), low: Any = 0.0, high: Any = 1.0
+) -> tf.Tensor:
+  """A draw of one kind for one video."""
   return tf.random.stateless_uniform(shape, draw_seed(record, name), low, high)
 
 
@@ -88,142 +90,12 @@ def sample(sampling: Sampling) -> Op:
   return apply
 
 
-def take_embeddings(record: Record) -> Record:
-  """Embeddings of the sampled frames only, zeros where there is none."""
-  embeddings = tf.gather(record["embeddings"], record["frame_index"])
-  mask = tf.cast(record["frame_mask"], embeddings.dtype)[:, None]
-  return {**record, "embeddings": embeddings * mask}
-
-
-def take_frames(record: Record) -> Record:
-  """Encoded images of the sampled frames only, each once.
-
-  A video with fewer frames than positions repeats some; "frame_index" then
-  says which of the images kept a position shows.
-  """
-  needed, place = tf.unique(record["frame_index"])
-  return {
-    **record,
-    "frames": tf.gather(record["frames"], needed),
-    "frame_index": place,
-  }
-
-
-def decode_crop(
-  image_size: int,
-  short_side: int,
-  scale: tuple[float, float] = (1.0, 1.0),
-  random_crop: bool = False,
-) -> Op:
-  """Encoded images to uint8 [U, H, W, 3]: decode, crop, resize.
-
-  The crop is cut before resizing, so only its pixels are ever touched.
-
-  Args:
-    image_size: H = W, pixels.
-    short_side: what the short side counts as, pixels, before the crop.
-    scale: range of the factor that short_side is multiplied with.
-    random_crop: a random place instead of the centre.
-  """
-
-  def apply(record: Record) -> Record:
-    images = record["frames"]
-    size = tf.io.extract_jpeg_shape(images[0])[:2]
-    factor = _uniform(record, "scale", (), *scale) if scale != (1, 1) else 1.0
-    top = _uniform(record, "top") if random_crop else 0.5
-    left = _uniform(record, "left") if random_crop else 0.5
-    view = crop.window(size, short_side * factor, image_size, top, left)
-    decode = lambda image: tf.image.decode_and_crop_jpeg(  # noqa: E731
-      image, view.box, channels=3, dct_method="INTEGER_ACCURATE"
-    )
-    pixels = tf.map_fn(decode, images, fn_output_signature=tf.uint8)
-    return {**record, "frames": crop.cut(pixels, view, image_size)}
-
-  return apply
-
-
-def flip(probability: float) -> Op:
-  """Mirrors the whole video, left to right, with a probability."""
-
-  def apply(record: Record) -> Record:
-    mirrored = _uniform(record, "flip") < probability
-    frames = tf.cond(
-      mirrored,
-      lambda: tf.reverse(record["frames"], [2]),
-      lambda: record["frames"],
-    )
-    return {**record, "frames": frames}
-
-  return apply
-
-
-def colour(probability: float, grey_probability: float) -> Op:
-  """Changes colours, then drops them, each with a probability of its own."""
-
-  def jittered(record: Record) -> tf.Tensor:
-    # Strengths as usual in video training (DMVR): 32/255, 0.4, 0.4, 0.2.
-    draw = _uniform(record, "colour", [4], -1.0, 1.0)
-    pixels = tf.image.convert_image_dtype(record["frames"], tf.float32)
-    pixels = tf.image.adjust_brightness(pixels, draw[0] * 32.0 / 255.0)
-    pixels = tf.image.adjust_saturation(pixels, 1.0 + 0.4 * draw[1])
-    mean = tf.reduce_mean(pixels, axis=[0, 1, 2])
-    pixels = (pixels - mean) * (1.0 + 0.4 * draw[2]) + mean
-    pixels = tf.image.adjust_hue(tf.clip_by_value(pixels, 0, 1), 0.2 * draw[3])
-    pixels = tf.clip_by_value(pixels, 0, 1)
-    return tf.saturate_cast(tf.round(pixels * 255.0), tf.uint8)
-
-  def apply(record: Record) -> Record:
-    changed = _uniform(record, "colour_on") < probability
-    frames = tf.cond(
-      changed, lambda: jittered(record), lambda: record["frames"]
-    )
-    dropped = _uniform(record, "grey") < grey_probability
-    frames = tf.cond(
-      dropped,
-      lambda: tf.repeat(tf.image.rgb_to_grayscale(frames), 3, axis=-1),
-      lambda: frames,
-    )
-    return {**record, "frames": frames}
-
-  return apply
-
-
-def augment(layers: int, magnitude: float) -> Op:
-  """RandAugment, the same operations on all frames of a video."""
-
-  def apply(record: Record) -> Record:
-    frames = rand_augment.apply(
-      record["frames"], draw_seed(record, "augment"), layers, magnitude
-    )
-    return {**record, "frames": frames}
-
-  return apply
-
-
-def spread_frames(record: Record) -> Record:
-  """Pixels at every sampled position, zeros where there is no frame."""
-  frames, mask = record["frames"], record["frame_mask"]
-  places = tf.size(mask)
-
-  def spread() -> tf.Tensor:
-    there = tf.cast(mask, frames.dtype)[:, None, None, None]
-    return tf.gather(frames, record["frame_index"]) * there
-
-  # Mostly every frame is shown once, and copying them all would be a waste.
-  once = (tf.shape(frames)[0] == places) & tf.reduce_all(mask)
-  frames = tf.cond(once, lambda: frames, spread)
-  return {
-    **record,
-    "frames": tf.ensure_shape(frames, [*mask.shape, *frames.shape[1:]]),
-  }
-
-
 def jitter_segments(fraction: float) -> Op:
   """Moves starts and ends by up to a fraction of the segment's length."""
 
   def apply(record: Record) -> Record:
     start, end = tf.unstack(record["segments"], axis=1)
-    moved = _uniform(
+    moved = uniform(
       record, "jitter", tf.shape(record["segments"]), -fraction, fraction
     )
     moved = record["segments"] + moved * (end - start)[:, None]
@@ -246,7 +118,7 @@ def choose_queries(max_queries: int, random: bool) -> Op:
   def apply(record: Record) -> Record:
     count = tf.shape(record["texts"])[0]
     if random:
-      order = tf.argsort(_uniform(record, "queries", [count]))
+      order = tf.argsort(uniform(record, "queries", [count]))
       rows = tf.sort(order[:max_queries])
       record = {**record, "query_offset": tf.constant(-1, tf.int32)}
     else:

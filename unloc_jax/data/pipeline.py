@@ -9,7 +9,9 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
 import tensorflow as tf
@@ -17,7 +19,14 @@ import tensorflow as tf
 from unloc_jax.config.check import check
 from unloc_jax.data import batch as batch_lib
 from unloc_jax.data import manifest as manifest_lib
-from unloc_jax.data import mediasequence, ops, shards, sources, tfds_source
+from unloc_jax.data import (
+  mediasequence,
+  ops,
+  shards,
+  sources,
+  streams,
+  tfds_source,
+)
 from unloc_jax.data import table as table_lib
 from unloc_jax.data import tokenizer as tokenizer_lib
 from unloc_jax.data.stream import BatchStream
@@ -124,8 +133,8 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   data = config.data
   if data.format == "tfds" or manifest_lib.exists(data.path):
     manifest = manifest_lib.read_manifest(data.path)
-    expected = manifest_lib.expected_manifest(data)
-    manifest_lib.check_manifest(manifest, expected)
+    for stream in streams.of(config).values():
+      manifest_lib.check_manifest(manifest, stream.manifest(config))
   corrupt = shards.CorruptRecords(data.max_corrupt_records)
   verified = shards.total_bytes(source.records) <= data.verify_gib * _GIB
   if verified:
@@ -199,40 +208,15 @@ def _processing(split: Split, training: bool) -> ops.Op:
   if training and c.augment.segment_jitter > 0:
     steps.append(ops.jitter_segments(c.augment.segment_jitter))
   steps.append(ops.pad_segments(c.max_segments))
-  if c.inputs == "embeddings":
-    return ops.chain([*steps, ops.take_embeddings])
-  if c.inputs == "none":
-    return ops.chain(steps)
-  return ops.chain([*steps, *_pixels(c, training)])
+  return ops.chain([*steps, streams.make(split.config, training)])
 
 
-def _pixels(c: ml_collections.ConfigDict, training: bool) -> list[ops.Op]:
-  """The recipe from encoded images to pixels."""
-  if not training:
-    decode = ops.decode_crop(c.image_size, c.short_side)
-    return [ops.take_frames, decode, ops.spread_frames]
-  augment = c.augment
-  steps = [
-    ops.take_frames,
-    ops.decode_crop(
-      c.image_size, c.short_side, tuple(augment.scale), augment.random_crop
-    ),
-  ]
-  if augment.flip > 0:
-    steps.append(ops.flip(augment.flip))
-  if augment.colour > 0 or augment.grey > 0:
-    steps.append(ops.colour(augment.colour, augment.grey))
-  if augment.rand_layers > 0:
-    steps.append(ops.augment(augment.rand_layers, augment.rand_magnitude))
-  return [*steps, ops.spread_frames]
-
-
-def _empty_row(config: ml_collections.ConfigDict) -> dict[str, tf.Tensor]:
+def _empty_row(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The row of no example; see batch.py."""
-  row = {
-    key: tf.zeros(shape, tf.as_dtype(dtype))
-    for key, (shape, dtype) in batch_lib.row_spec(config).items()
-  }
+  row: dict[str, Any] = jax.tree.map(
+    lambda x: tf.zeros(x.shape, tf.as_dtype(x.dtype)),
+    batch_lib.row_spec(config),
+  )
   row["segment_query"] -= 1
   return row
 

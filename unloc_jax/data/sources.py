@@ -3,8 +3,7 @@
 Every source (`tfds_source`, `mediasequence`) gives the same record dictionary,
 which `ops` turns into a row of a batch:
 
-  frames         string [N]      encoded images (inputs="frames")
-  embeddings     float32 [N, D]  (inputs="embeddings")
+  frames, ...    stored features of the streams, see `streams`
   duration       float32 []      seconds
   frame_rate     float32 []      stored frames per second
   frame_count    int32 []        N

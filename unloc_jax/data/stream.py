@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from unloc_jax.data import ops, shards
+from unloc_jax.data import shards, streams
 from unloc_jax.data.batch import Batch
-from unloc_jax.task.sampling import Sampling
 
 if TYPE_CHECKING:
   from unloc_jax.data.pipeline import Split
@@ -136,30 +135,9 @@ def _explained(
     data = split.source.parse(tf.constant(shards.read_record(record)))
   except (tf.errors.OpError, ValueError) as error:
     return shards.CorruptDataError(f"{record}: {_first_line(error)}")
-  wrong = None
-  if split.config.data.inputs == "frames":
-    wrong = _wrong_frame(split, data)
-  return shards.CorruptDataError(
-    f"{record}, {video}: {wrong or _first_line(fault)}"
+  found = (
+    stream.fault(split.config, data)
+    for stream in streams.of(split.config).values()
   )
-
-
-def _wrong_frame(split: Split, data: ops.Record) -> str | None:
-  """The first sampled frame that cannot be decoded, and why; or None."""
-  images = data["frames"]
-  count = int(tf.size(images))
-  if not count:
-    return "holds no frame"
-  sampled = ops.sample(Sampling.from_config(split.config))(data)
-  size = None
-  for i in sorted({0, *sampled["frame_index"].numpy().tolist()}):
-    if i >= count:
-      return f"frame {i} is missing, {count} are stored"
-    try:
-      pixels = tf.io.decode_jpeg(images[i], channels=3)
-    except tf.errors.OpError:
-      return f"frame {i} of {count} is not a JPEG that can be decoded"
-    size = size or pixels.shape
-    if pixels.shape != size:
-      return f"frame {i} of {count} is {pixels.shape}, the first {size}"
-  return None
+  wrong = next(filter(None, found), None) or _first_line(fault)
+  return shards.CorruptDataError(f"{record}, {video}: {wrong}")

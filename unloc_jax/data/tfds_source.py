@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.data import shards
+from unloc_jax.data import shards, streams
 from unloc_jax.data.sources import Video, read_small, texts
 
 
@@ -18,11 +18,14 @@ def _doubles(values: list[bytes]) -> np.ndarray:
 class TfdsSource:
   """A split of a folder that data_preprocessing built."""
 
-  _FRAMES = frozenset({"frames", "embeddings", "timestamps"})
-
   def __init__(self, config: ml_collections.ConfigDict, split: str):
-    self._inputs = config.data.inputs
-    self._width = config.data.embedding_width
+    self._features: dict[str, Any] = {}
+    for stream in streams.of(config).values():
+      self._features.update(stream.features(config))
+    # All that is large; also what this config does not look at.
+    self._large = frozenset(
+      name for s in streams.STREAMS.values() for name in s.features(config)
+    ) | {"timestamps"}
     self.records = [
       record
       for shard in shards.map_threads(
@@ -50,7 +53,6 @@ class TfdsSource:
       [], dtype, allow_missing=True
     )
     one = tf.io.FixedLenFeature([], tf.string)
-    frames = self._inputs == "frames"
     spec = {
       "duration": one,
       "frame_rate": one,
@@ -61,18 +63,13 @@ class TfdsSource:
       "segments/end": one,
       "segments/query": many(tf.int64),
     }
-    if self._inputs != "none":
-      spec[self._inputs] = many(tf.string if frames else tf.float32)
-    raw = tf.io.parse_single_example(serialized, spec)
-    inputs = {k: raw[k] for k in spec if k == self._inputs}
-    if not frames:
-      inputs = {k: tf.reshape(v, [-1, self._width]) for k, v in inputs.items()}
+    raw = tf.io.parse_single_example(serialized, spec | self._features)
     # Doubles are stored as bytes: TFRecord has none of its own.
     seconds = lambda key: tf.cast(  # noqa: E731
       tf.io.decode_raw(raw[key], tf.float64), tf.float32
     )
     return {
-      **inputs,
+      **{name: raw[name] for name in self._features},
       "duration": seconds("duration")[0],
       "frame_rate": seconds("frame_rate")[0],
       "frame_count": tf.cast(raw["frame_count"], tf.int32),
@@ -86,7 +83,7 @@ class TfdsSource:
 
   def video(self, record: shards.Record) -> Video:
     """See Source."""
-    raw = read_small(record, self._FRAMES)
+    raw = read_small(record, self._large)
     try:
       return Video(
         video_id=raw["video_id"][0].decode(),

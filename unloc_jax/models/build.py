@@ -5,7 +5,8 @@ import ml_collections
 
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.models.towers.clip import ImageTower, TextTower
+from unloc_jax.models.towers.clip import TextTower
+from unloc_jax.models.towers.streams import build_encoders
 from unloc_jax.models.unloc import READOUTS, TEXT_PARTS, UnLoc
 from unloc_jax.task.pyramid import PyramidSpec
 from unloc_jax.task.tasks import get_task
@@ -36,8 +37,9 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
   shared = {"scan": model.scan_layers, "dtype": jnp.dtype(model.dtype)}
   dtype = shared["dtype"]
   head = model.head
+  encoders = build_encoders(config)
   return UnLoc(
-    image_tower=_image_tower(model.image_tower, shared),
+    encoders=encoders,
     text_tower=_text_tower(model.text_tower, shared),
     fusion=Fusion(
       kind=model.fusion.kind,
@@ -70,28 +72,12 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
     else None,
     width=model.width,
     similarity=model.fusion.similarity,
-    freeze_image=model.image_tower.frozen,
+    num_frames=config.data.num_frames if len(encoders) > 1 else 0,
     freeze_text=model.text_tower.frozen,
     text_part=model.text_part,
     readout=task.readout,
     query_chunk=model.fusion.query_chunk,
     dtype=dtype,
-  )
-
-
-def _image_tower(tower, shared) -> ImageTower | None:
-  if tower.num_layers == 0:
-    return None
-  return ImageTower(
-    patch=tower.patch,
-    width=tower.width,
-    num_layers=tower.num_layers,
-    num_heads=tower.num_heads,
-    classifier=tower.classifier,
-    per_frame_class=tower.per_frame_class,
-    stochastic_depth=tower.stochastic_depth,
-    remat=tower.remat,
-    **shared,
   )
 
 

@@ -1,4 +1,4 @@
-"""Video-text fusion: a transformer over frame tokens and text together.
+"""Video-text fusion: a transformer over tokens of a video and a text together.
 
 Spec section "Video-text fusion" (paper section 3.1). Every pair of a video and
 a text is one sequence; which pairs there are is only a matter of shapes.
@@ -135,47 +135,50 @@ class Fusion(nn.Module):
 
   def __call__(
     self,
-    frames: jax.Array,
-    frame_mask: jax.Array,
+    video: jax.Array,
+    video_mask: jax.Array,
     text: jax.Array,
     text_mask: jax.Array,
     deterministic: bool,
+    num_frames: int,
   ) -> tuple[list[jax.Array], jax.Array]:
     """Fuses every video with its texts.
 
     Args:
-      frames: Frame tokens [B, T, D].
-      frame_mask: bool [B, T].
+      video: Tokens [B, S, D]: T of frames, then those of other streams.
+      video_mask: bool [B, S].
       text: Text part [B | 1, Q, L', D]; 1 = every video has the same texts.
       text_mask: bool [B | 1, Q, L'].
       deterministic: No dropout.
+      num_frames: T.
 
     Returns:
       Pyramid levels [B, Q, T / 2^v, D], finest first, and the fused text part
       [B, Q, L', D]. For TEXTLESS kinds Q is 1 and the text part is `text`.
     """
     if self.kind == "none":
-      return [frames[:, None]], text
-    num_text = 0 if self.kind in TEXTLESS else text.shape[2]
-    parts, masks = [frames[:, None]], [frame_mask[:, None]]
-    if num_text:
+      return [video[:, None, :num_frames]], text
+    parts, masks = [video[:, None]], [video_mask[:, None]]
+    if self.kind not in TEXTLESS:
       parts, masks = [*parts, text], [*masks, text_mask]
     tokens, mask = self._sequences(parts, masks, deterministic)
     if self.kind == "fpn":
-      levels, fused_text = self._fpn(tokens, mask, num_text, deterministic)
+      levels, rest = self._fpn(tokens, mask, num_frames, deterministic)
     else:
       fused = self.encoder(tokens, mask, deterministic)
       if self.kind == "transformer":
         fused = self.norm(fused)
-      fused, fused_text = _split_text(fused, num_text)
+      fused, rest = jnp.split(fused, [num_frames], axis=-2)
       levels = [fused] if self.kind == "transformer" else self.pyramid(fused)
-    return levels, (text if self.kind in TEXTLESS else fused_text)
+    if self.kind in TEXTLESS:
+      return levels, text
+    return levels, rest[..., video.shape[1] - num_frames :, :]
 
   def _sequences(self, parts, masks, deterministic):
     """Tokens of all pairs, with position codes, and masks on the keys.
 
     In parts, where the first block can compute once for all texts what it
-    computes of frames alone.
+    computes of videos alone.
     """
     sizes = [part.shape[-2] for part in parts]
     code = sinusoidal_positions(sum(sizes), parts[0].shape[-1])
@@ -191,7 +194,7 @@ class Fusion(nn.Module):
     joined = constrain(join(tokens, axis=-2), *PAIR_AXES)
     return self.input_dropout(joined, deterministic), join(mask, axis=-1)
 
-  def _fpn(self, tokens, mask, num_text, deterministic):
+  def _fpn(self, tokens, mask, num_frames, deterministic):
     """Takes the outputs of the last V blocks, halving T between them."""
     levels = []
     first = self.num_layers - self.num_levels
@@ -200,18 +203,12 @@ class Fusion(nn.Module):
       mask = join(mask, axis=-1)
       if layer < first:
         continue
-      frames, text = _split_text(tokens, num_text)
+      frames, rest = jnp.split(tokens, [num_frames], axis=-2)
       levels.append(frames)
       if layer < self.num_layers - 1:
         frames = self.downsample[layer - first](frames)
-        tokens = jnp.concatenate([frames, text], axis=-2)
-        frame_mask = mask[..., : mask.shape[-1] - num_text]
-        text_mask = mask[..., mask.shape[-1] - num_text :]
-        mask = jnp.concatenate([frame_mask[..., ::2], text_mask], axis=-1)
-    return self.pyramid(levels), text
-
-
-def _split_text(tokens: jax.Array, num_text: int):
-  """Sequence [..., S, D] -> its frame tokens and its last `num_text` tokens."""
-  split = tokens.shape[-2] - num_text
-  return tokens[..., :split, :], tokens[..., split:, :]
+        tokens = jnp.concatenate([frames, rest], axis=-2)
+        frame_mask, rest_mask = jnp.split(mask, [num_frames], axis=-1)
+        mask = jnp.concatenate([frame_mask[..., ::2], rest_mask], axis=-1)
+        num_frames //= 2
+    return self.pyramid(levels), rest

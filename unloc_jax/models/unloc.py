@@ -9,21 +9,18 @@ the values the modules are built with and in the shapes of the texts:
 
 import functools
 import math
+from collections.abc import Mapping
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 
-from unloc_jax.models.attention import Dtype
+from unloc_jax.models.attention import Dtype, join
 from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.models.towers.clip import (
-  ImageTower,
-  TextTower,
-  end_tokens,
-  normalise_pixels,
-)
+from unloc_jax.models.towers.clip import TextTower, end_tokens
+from unloc_jax.models.towers.streams import Encoder
 from unloc_jax.parallel.sharding import constrain, shares
 from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import level_lengths
@@ -50,13 +47,12 @@ class UnLoc(nn.Module):
   """The whole model; see `unloc_jax.models.build` for configs.
 
   Attributes:
-    image_tower: None where batches carry precomputed frame embeddings.
+    encoders: Of the streams; points of the pyramid sit on the first.
     text_tower: None where texts are precomputed embeddings.
     fusion: Video-text fusion and pyramid.
     relevance_head: Relevance logits.
     displacement_head: None for segmentation and classification.
     width: D, fusion width.
-    freeze_image: Detach the image tower's output.
     freeze_text: Detach the text tower's output.
     text_part: "eos" or "all", the text tokens that are fused.
     readout: "points" (frame tokens) or "text" (the fused text token, for
@@ -65,28 +61,38 @@ class UnLoc(nn.Module):
       at once.
     similarity: "cosine" or "dot" (over the square root of D), how points and
       texts are compared where fusion leaves the text out.
+    num_frames: T, tokens of the first stream; 0 where it is the only one.
     dtype: Of computation.
   """
 
-  image_tower: ImageTower | None
+  encoders: tuple[Encoder, ...]
   text_tower: TextTower | None
   fusion: Fusion
   relevance_head: RelevanceHead
   displacement_head: DisplacementHead | None
   width: int
-  freeze_image: bool = False
   freeze_text: bool = False
   text_part: str = "eos"
   readout: str = "points"
   query_chunk: int = 0
   similarity: str = "cosine"
+  num_frames: int = 0
   dtype: Dtype = jnp.float32
 
   def setup(self):
     project = functools.partial(
       nn.Dense, self.width, use_bias=False, dtype=self.dtype
     )
-    self.image_projection = project()
+    for encoder in self.encoders:
+      if encoder.make is not None:
+        setattr(self, f"{encoder.sense}_tower", encoder.make())
+      setattr(self, f"{encoder.sense}_projection", project())
+    if len(self.encoders) > 1:
+      self.kind_embedding = self.param(
+        "kind_embedding",
+        nn.initializers.normal(0.02),
+        (len(self.encoders) + 1, self.width),
+      )
     if self.text_tower is not None:
       self.text_projection = project()
     if self.fusion.kind in TEXTLESS:
@@ -100,37 +106,41 @@ class UnLoc(nn.Module):
         (),
       )
 
-  def encode_frames(
-    self, frames: jax.Array, deterministic: bool = True
+  def encode_stream(
+    self, name: str, rows: jax.Array, deterministic: bool = True
   ) -> jax.Array:
-    """Frames -> frame tokens before projection.
-
-    Args:
-      frames: uint8 or normalised float [B, T, H, W, 3], or precomputed
-        embeddings [B, T, D_in].
-      deterministic: No stochastic depth.
-
-    Returns:
-      [B, T, width of the tower].
-    """
-    if frames.ndim == 3:
-      return frames.astype(self.dtype)
-    if self.image_tower is None:
-      raise ValueError(
-        "the batch has frames but the model has no image tower; "
-        "set model.image_tower.num_layers or use precomputed embeddings"
-      )
-    if frames.dtype == jnp.uint8:
-      frames = normalise_pixels(frames)
-    tokens = self.image_tower(frames, deterministic)
-    return jax.lax.stop_gradient(tokens) if self.freeze_image else tokens
+    """Rows of a stream [B, ...] -> its tower's tokens [B, N, width]."""
+    encoder = next(e for e in self.encoders if e.stream == name)
+    if encoder.make is None:
+      return rows.astype(self.dtype)
+    tokens = getattr(self, f"{encoder.sense}_tower")(rows, deterministic)
+    return jax.lax.stop_gradient(tokens) if encoder.frozen else tokens
 
   def encode_video(
-    self, frames: jax.Array, deterministic: bool = True
+    self, streams: Mapping[str, jax.Array], deterministic: bool = True
   ) -> jax.Array:
-    """Frames (as of `encode_frames`) -> projected frame tokens [B, T, D]."""
-    tokens = self.image_projection(self.encode_frames(frames, deterministic))
-    return constrain(tokens, "batch")
+    """Named streams [B, ...] -> projected tokens [B, S, D], stream by stream.
+
+    Of the first stream there are T. With `video_mask` they are what `localize`
+    takes.
+    """
+    parts = []
+    for kind, encoder in enumerate(self.encoders):
+      rows = streams[encoder.stream]
+      tokens = self.encode_stream(encoder.stream, rows, deterministic)
+      tokens = getattr(self, f"{encoder.sense}_projection")(tokens)
+      parts.append(constrain(self._of_kind(tokens, kind), "batch"))
+    return join(tuple(parts), axis=-2)
+
+  def video_mask(self, masks: Mapping[str, jax.Array]) -> jax.Array:
+    """Masks of named streams bool [B, N] -> that of their tokens [B, S]."""
+    return join(tuple(masks[e.stream] for e in self.encoders), axis=-1)
+
+  def _of_kind(self, tokens: jax.Array, kind: int) -> jax.Array:
+    """Tokens that tell their stream, or the text (-1), from the others."""
+    if len(self.encoders) == 1:
+      return tokens
+    return tokens + self.kind_embedding[kind].astype(self.dtype)
 
   def encode_text_tokens(
     self, ids: jax.Array, deterministic: bool = True
@@ -167,16 +177,16 @@ class UnLoc(nn.Module):
   def localize(
     self,
     video: jax.Array,
-    frame_mask: jax.Array,
+    video_mask: jax.Array,
     texts: Texts,
     pairs: jax.Array | None = None,
     deterministic: bool = True,
   ) -> Predictions:
-    """Projected frame tokens and texts -> predictions.
+    """Tokens of videos and texts -> predictions.
 
     Args:
-      video: [B, T, D].
-      frame_mask: bool [B, T].
+      video: Of `encode_video`, [B, S, D].
+      video_mask: bool [B, S].
       texts: [Q, L', D] or [B, Q, L', D].
       pairs: int32 [B, M], the texts of each video whose displacement is asked
         for (negative: none); without it, all Q.
@@ -191,10 +201,10 @@ class UnLoc(nn.Module):
     if self.fusion.kind not in TEXTLESS:
       pieces = shares("queries", ("batch", video.shape[0]))
       if 0 < self.query_chunk * pieces < num_queries:
-        return self._in_chunks(video, frame_mask, texts, pairs, deterministic)
+        return self._in_chunks(video, video_mask, texts, pairs, deterministic)
       # Texts that do not divide would be fused by every device, all of them.
       texts = _pad_queries(texts, -num_queries % pieces)
-    relevance, levels = self._relevance(video, frame_mask, texts, deterministic)
+    relevance, levels = self._relevance(video, video_mask, texts, deterministic)
     relevance = relevance[:, :num_queries]
     if self.displacement_head is None:
       return Predictions(relevance, None)
@@ -207,10 +217,15 @@ class UnLoc(nn.Module):
     shape = (displacement.shape[0], count, *displacement.shape[2:])
     return Predictions(relevance, jnp.broadcast_to(displacement, shape))
 
-  def _relevance(self, video, frame_mask, texts, deterministic):
+  def _relevance(self, video, video_mask, texts, deterministic):
     """Relevance logits [B, Q, P] and the levels they were read from."""
     levels, fused_text = self.fusion(
-      video, frame_mask, texts.tokens, texts.mask, deterministic
+      video,
+      video_mask,
+      self._of_kind(texts.tokens, -1),
+      texts.mask,
+      deterministic,
+      self.num_frames or video.shape[1],
     )
     if self.fusion.kind in TEXTLESS:
       return self._compare(levels, texts), levels
@@ -231,7 +246,7 @@ class UnLoc(nn.Module):
     similarity = jnp.einsum("bpd,bqd->bqp", points, text)
     return similarity * jnp.exp(self.log_scale) + self.relevance_bias
 
-  def _in_chunks(self, video, frame_mask, texts, pairs, deterministic):
+  def _in_chunks(self, video, video_mask, texts, pairs, deterministic):
     """As `localize`, `query_chunk` texts at a time, run again backward.
 
     Memory stays flat as texts grow: of a chunk only its relevance is kept, and
@@ -255,7 +270,7 @@ class UnLoc(nn.Module):
     def body(module, picked, inputs):
       start, chunk_texts = inputs
       relevance, levels = module._relevance(
-        video, frame_mask, chunk_texts, deterministic
+        video, video_mask, chunk_texts, deterministic
       )
       if module.displacement_head is None:
         return picked, (relevance, None)
@@ -291,7 +306,8 @@ class UnLoc(nn.Module):
   def _empty_levels(self, video, pairs):
     if pairs is None or self.displacement_head is None:
       return []
-    num_videos, num_frames, width = video.shape
+    num_videos, num_tokens, width = video.shape
+    num_frames = self.num_frames or num_tokens
     return [
       jnp.zeros((num_videos, pairs.shape[1], length, width), self.dtype)
       for length in level_lengths(num_frames, self.fusion.num_levels)
@@ -299,17 +315,17 @@ class UnLoc(nn.Module):
 
   def __call__(
     self,
-    frames: jax.Array,
-    frame_mask: jax.Array,
+    streams: Mapping[str, jax.Array],
+    masks: Mapping[str, jax.Array],
     texts: jax.Array,
     pairs: jax.Array | None = None,
     deterministic: bool = True,
   ) -> Predictions:
-    """Frames and texts -> predictions.
+    """Streams and texts -> predictions.
 
     Args:
-      frames: As of `encode_frames`.
-      frame_mask: bool [B, T].
+      streams: By name, [B, ...], see `unloc_jax.data.batch`.
+      masks: By name, bool [B, N], False = no token.
       texts: int32 ids [Q, L] ("all") or [B, Qv, L] ("matched"), or float
         embeddings [Q, D] or [B, Qv, D].
       pairs: As of `localize`.
@@ -318,9 +334,10 @@ class UnLoc(nn.Module):
     Returns:
       Predictions for B videos x Q texts.
     """
-    video = self.encode_video(frames, deterministic)
+    video = self.encode_video(streams, deterministic)
+    mask = self.video_mask(masks)
     encoded = self.encode_text(texts, deterministic)
-    return self.localize(video, frame_mask, encoded, pairs, deterministic)
+    return self.localize(video, mask, encoded, pairs, deterministic)
 
 
 def _pad_queries(texts: Texts, count: int) -> Texts:

@@ -280,22 +280,20 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
-def batch_shardings(
-  batch: Mapping[str, Any], mesh: Mesh
-) -> dict[str, NamedSharding]:
+def batch_shardings(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
   """Shardings of a global batch's entries (arrays or their shapes)."""
-  return {
-    name: NamedSharding(
-      mesh, resolve(_batch_axes(name, x.shape), x.shape, mesh.shape)
-    )
-    for name, x in batch.items()
-  }
+
+  def sharding(path: Sequence[Any], x: Any) -> NamedSharding:
+    axes = _batch_axes(path_name(path), x.shape)
+    return NamedSharding(mesh, resolve(axes, x.shape, mesh.shape))
+
+  return jax.tree_util.tree_map_with_path(sharding, dict(batch))
 
 
 def _batch_axes(name: str, shape: tuple[int, ...]) -> tuple[str | None, ...]:
-  # Frames come split as the image tower takes them, so that a process whose
+  # Streams come split as their towers take them, so that a process whose
   # devices have less than a video between them needs no more memory for it.
-  frames = "frames" if name in ("frames", "embeddings") else None
+  frames = "frames" if name.startswith("streams/") else None
   return ("batch", frames, *(None,) * len(shape))[: len(shape)]
 
 
@@ -312,32 +310,32 @@ def local_rows(mesh: Mesh, batch_size: int) -> list[int]:
 
 
 def shard_batch(
-  batch: Mapping[str, np.ndarray], mesh: Mesh, batch_size: int | None = None
-) -> dict[str, jax.Array]:
+  batch: Mapping[str, Any], mesh: Mesh, batch_size: int | None = None
+) -> dict[str, Any]:
   """This process's rows of a batch -> arrays of the global batch.
 
   Args:
-    batch: Of the rows that `local_rows` lists.
+    batch: Arrays, some by stream, of the rows that `local_rows` lists.
     mesh: Devices.
     batch_size: Rows of the global batch; by default those of `batch`.
   """
-  size = len(next(iter(batch.values()))) if batch_size is None else batch_size
+  batch = dict(batch)
+  size = len(jax.tree.leaves(batch)[0]) if batch_size is None else batch_size
   rows = local_rows(mesh, size)
-  shapes = {
-    name: jax.ShapeDtypeStruct((size, *value.shape[1:]), value.dtype)
-    for name, value in batch.items()
-  }
 
-  def array(name, sharding):
-    def piece(index):
+  def array(value: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    def piece(index: tuple[slice, ...]) -> np.ndarray:
       wanted = np.arange(size)[index[0]]
       first = int(np.searchsorted(rows, wanted[0]))
-      return batch[name][(slice(first, first + len(wanted)), *index[1:])]
+      return value[(slice(first, first + len(wanted)), *index[1:])]
 
-    return jax.make_array_from_callback(shapes[name].shape, sharding, piece)
+    shape = (size, *value.shape[1:])
+    return jax.make_array_from_callback(shape, sharding, piece)
 
-  shardings = batch_shardings(shapes, mesh)
-  return {name: array(name, sharding) for name, sharding in shardings.items()}
+  shapes = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), batch
+  )
+  return jax.tree.map(array, batch, batch_shardings(shapes, mesh))
 
 
 def gather(tree: Any, mesh: Mesh) -> Any:

@@ -246,15 +246,14 @@ def memory_of(compiled: jax.stages.Compiled) -> Memory:
 
 def batch_shapes(
   config: ml_collections.ConfigDict, mesh: Mesh
-) -> dict[str, jax.ShapeDtypeStruct]:
+) -> dict[str, Any]:
   """The global batch of training, split over a mesh."""
   spec = batch_spec(config, config.train.batch_size)
-  return {
-    name: jax.ShapeDtypeStruct(
-      spec[name].shape, spec[name].dtype, sharding=where
-    )
-    for name, where in sharding.batch_shardings(spec, mesh).items()
-  }
+  return jax.tree.map(
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+    spec,
+    sharding.batch_shardings(spec, mesh),
+  )
 
 
 def prompt_shape(

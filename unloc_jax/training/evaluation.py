@@ -33,7 +33,7 @@ Params = Mapping[str, jax.Array]
 
 def eval_step(
   params: Params,
-  batch: Mapping[str, jax.Array],
+  batch: Mapping[str, Any],
   prompts: jax.Array | None,
   *,
   parts: Parts,
@@ -41,13 +41,12 @@ def eval_step(
   """Detections of one batch; every video only meets its own captions."""
 
   def run(model: UnLoc):
-    frames = batch["frames"] if "frames" in batch else batch["embeddings"]
-    video = model.encode_video(frames)
+    video = model.encode_video(batch["streams"])
     if prompts is None:
       texts = model.encode_text(batch["text_ids"])
     else:
       texts = model.encode_prompts(prompts)
-    return model.localize(video, batch["frame_mask"], texts)
+    return model.localize(video, model.video_mask(batch["masks"]), texts)
 
   predictions: Any = parts.model.apply(nest(params), method=run)
   sampling = Sampling.from_config(parts.config)
@@ -159,7 +158,7 @@ class Evaluator:
       sharded = sharding.shard_batch(batch, self._mesh, size)
       found = self._step(params, sharded, prompts)
       if jax.process_count() > 1:
-        sharded.pop("frames", None)
+        sharded.pop("streams")
         batch = sharding.gather(sharded, self._mesh)
         found = sharding.gather(found, self._mesh)
       yield batch, jax.tree.map(np.asarray, found)

@@ -20,7 +20,7 @@ from unloc_jax.task.objective import (
 from unloc_jax.task.prompts import draw
 from unloc_jax.training.state import Parts, nest
 
-Batch = Mapping[str, jax.Array]
+Batch = Mapping[str, Any]
 Params = Mapping[str, jax.Array]
 Losses = dict[str, jax.Array]
 
@@ -30,14 +30,14 @@ class Asked:
   """What a batch is asked, apart from the texts; each has B as first axis.
 
   Attributes:
-    frames: Frames or embeddings.
-    frame_mask: bool [B, T].
+    streams: Rows by stream.
+    masks: bool [B, N] by stream.
     pairs: int32 [B, M], see `displacement_pairs`; or None.
     targets: What the heads should say.
   """
 
-  frames: jax.Array
-  frame_mask: jax.Array
+  streams: dict[str, jax.Array]
+  masks: dict[str, jax.Array]
   pairs: jax.Array | None
   targets: Targets
 
@@ -62,9 +62,8 @@ def prepare(
   else:
     texts = batch["text_ids"]
   targets = make_targets(task, parts.pyramid, batch, num_classes)
-  frames = batch["frames"] if "frames" in batch else batch["embeddings"]
   pairs = displacement_pairs(task, batch)
-  return texts, Asked(frames, batch["frame_mask"], pairs, targets)
+  return texts, Asked(batch["streams"], batch["masks"], pairs, targets)
 
 
 def batch_losses(
@@ -79,8 +78,8 @@ def batch_losses(
   texts, asked = prepare(batch, prompts, prompt_key, parts)
   predictions: Any = parts.model.apply(
     nest(params),
-    asked.frames,
-    asked.frame_mask,
+    asked.streams,
+    asked.masks,
     texts,
     asked.pairs,
     deterministic=False,
@@ -140,10 +139,9 @@ def summed_gradients(
       encoded = jax.tree.map(lambda x: split_rows(x, number)[part], encoded)
 
     def run(model: UnLoc):
-      video = model.encode_video(asked.frames, False)
-      return model.localize(
-        video, asked.frame_mask, encoded, asked.pairs, False
-      )
+      video = model.encode_video(asked.streams, False)
+      mask = model.video_mask(asked.masks)
+      return model.localize(video, mask, encoded, asked.pairs, False)
 
     predictions: Any = parts.model.apply(
       nest({**trained, **frozen}),

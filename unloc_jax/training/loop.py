@@ -5,11 +5,11 @@ import math
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 import optax
 from absl import logging
 from clu import metric_writers, parameter_overview, periodic_actions
@@ -129,7 +129,10 @@ def train_and_evaluate(
   prompts = None
   if run.parts.task.texts == "classes":
     prompts = jnp.asarray(class_texts(config, run.split.classes))
-  step_fn = compile_train_step(run.parts, run.optimizer, run.mesh, state)
+  trained = run.parts
+  if config.train.cache_frame_tokens:
+    trained = Parts.from_config(token_cache.with_streams(config, "embeddings"))
+  step_fn = compile_train_step(trained, run.optimizer, run.mesh, state)
   writer = metric_writers.create_default_writer(
     workdir, just_logging=jax.process_index() > 0
   )
@@ -221,9 +224,7 @@ def log_start(run: Run, state: TrainState) -> None:
     files.write_text(path, table + "\n")
 
 
-def make_batches(
-  run: Run, state: TrainState
-) -> Iterator[Mapping[str, np.ndarray]]:
+def make_batches(run: Run, state: TrainState) -> Iterator[Mapping[str, Any]]:
   """This process's rows of the batches from `state.step` on."""
   config = run.parts.config
   options = {
@@ -237,8 +238,7 @@ def make_batches(
   tokens = token_cache.frame_tokens(
     run.parts, state.params, run.split, run.mesh, run.workdir
   )
-  config = config.copy_and_resolve_references()
-  config.data.inputs = "none"
+  config = token_cache.with_streams(config)
   return token_cache.supply(pipeline.make_train(config, **options), tokens)
 
 

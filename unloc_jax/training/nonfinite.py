@@ -2,14 +2,16 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
+import flax.traverse_util
 import jax
 import numpy as np
 from absl import logging
 
 from unloc_jax import files
 
-Batch = Mapping[str, np.ndarray]
+Batch = Mapping[str, Any]
 
 
 class Guard:
@@ -62,7 +64,8 @@ class Guard:
     if skipped > self._allowed:
       path = self._folder / f"step_{step}-{jax.process_index()}.npz"
       with files.replacing(path) as beside:
-        np.savez(beside, **batch)  # type: ignore[arg-type]
+        arrays = flax.traverse_util.flatten_dict(dict(batch), sep="_")
+        np.savez(beside, **arrays)
       raise FloatingPointError(
         f"{skipped} steps were skipped because their loss was not finite, "
         f"train.max_skipped={self._allowed}; the batch of step {step} is in "

@@ -19,8 +19,8 @@ def frozen_pattern(config: ml_collections.ConfigDict) -> re.Pattern[str] | None:
   """What the model's frozen towers cover; None where nothing is frozen."""
   names = [
     name
-    for name in ("image_tower", "text_tower")
-    if config.model[name].frozen and config.model[name].num_layers
+    for name, tower in config.model.items()
+    if name.endswith("_tower") and tower.frozen and tower.num_layers
   ]
   return re.compile(f"({'|'.join(names)})/") if names else None
 

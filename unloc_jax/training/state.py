@@ -87,16 +87,17 @@ def nest(params: Mapping[str, Any]) -> dict[str, Any]:
 def init_params(parts: Parts, key: jax.Array) -> FlatParams:
   """Random parameters, {path: float32 array}."""
   config = parts.config
-  row = batch_spec(config, batch_size=1)
-  inputs = row["frames" if "frames" in row else "embeddings"]
+  batch = jax.tree.map(
+    lambda x: jnp.zeros(x.shape, x.dtype), batch_spec(config, batch_size=1)
+  )
   if config.model.text_tower.num_layers:
     texts = jnp.ones((1, config.data.max_tokens), jnp.int32)
   else:
     texts = jnp.ones((1, config.model.width), jnp.float32)
   variables = parts.model.init(
     {"params": key, "dropout": key},
-    jnp.zeros(inputs.shape, inputs.dtype),
-    jnp.ones((1, config.data.num_frames), bool),
+    batch["streams"],
+    batch["masks"],
     texts,
   )
   flat = flax.traverse_util.flatten_dict(variables["params"], sep="/")

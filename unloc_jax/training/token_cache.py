@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import ml_collections
@@ -21,7 +22,7 @@ from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, nest
 
-Batch = Mapping[str, np.ndarray]
+Batch = Mapping[str, Any]
 
 _TOWER = "image_tower/"
 
@@ -38,12 +39,23 @@ def check(config: ml_collections.ConfigDict) -> None:
     or tuple(augment.scale) != (1.0, 1.0)
     or tower.stochastic_depth
   )
-  if not tower.frozen or not tower.num_layers or moving:
+  cached = config.streams[0] == "frames" and tower.frozen
+  if not cached or moving:
     raise ValueError(
       "train.cache_frame_tokens needs a frozen image tower without "
       "stochastic depth and no augmentation of pixels; set "
       "model.image_tower and data.augment, or do without the cache"
     )
+
+
+def with_streams(
+  config: ml_collections.ConfigDict, *in_place: str
+) -> ml_collections.ConfigDict:
+  """The config with other streams in place of the frames."""
+  config = config.copy_and_resolve_references()
+  others = tuple(name for name in config.streams if name != "frames")
+  config.streams = in_place + others
+  return config
 
 
 def frame_tokens(
@@ -100,7 +112,7 @@ def _compute(
   )
   encode = jax.jit(
     lambda frames: parts.model.apply(
-      nest(tower), frames, method=UnLoc.encode_frames
+      nest(tower), "frames", frames, method=UnLoc.encode_stream
     )
   )
   batches = _every_video(parts, split)
@@ -117,7 +129,7 @@ def _compute(
     )
     for batch in progress:
       real = batch["example_mask"]
-      found = np.asarray(encode(batch["frames"]))
+      found = np.asarray(encode(batch["streams"]["frames"]))
       tokens[batch["example_index"][real]] = found[real]
     tokens.flush()
 
@@ -125,6 +137,7 @@ def _compute(
 def _every_video(parts: Parts, split: pipeline.Split) -> pipeline.BatchStream:
   """Batches that hold each video once: all of its captions in one row."""
   config = parts.config.copy_and_resolve_references()
+  config.streams = ("frames",)
   if parts.task.texts == "captions":
     queries = (len(v.query_ids) for v in split.table.videos if v is not None)
     config.data.max_queries = max(queries)
@@ -136,7 +149,13 @@ def _every_video(parts: Parts, split: pipeline.Split) -> pipeline.BatchStream:
 
 def supply(
   batches: Iterator[Batch], tokens: np.ndarray
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[dict[str, Any]]:
   """Adds the tokens, as `embeddings`, to batches made without frames."""
   for batch in batches:
-    yield {**batch, "embeddings": tokens[batch["example_index"]]}
+    kept = {"embeddings": tokens[batch["example_index"]]}
+    mask = {"embeddings": batch["frame_mask"]}
+    yield {
+      **batch,
+      "streams": batch["streams"] | kept,
+      "masks": batch["masks"] | mask,
+    }

@@ -180,6 +180,7 @@ def _fuse(
   params: Mapping[str, jax.Array],
   texts: Texts,
   tokens: jax.Array,
+  token_mask: jax.Array,
   mask: jax.Array,
   steps: jax.Array,
   durations: jax.Array,
@@ -193,7 +194,7 @@ def _fuse(
   """
   tokens = tokens.astype(parts.model.dtype)
   said: Any = parts.model.apply(
-    nest(params), tokens, mask, texts, method=UnLoc.localize
+    nest(params), tokens, token_mask, texts, method=UnLoc.localize
   )
   if parts.task.decode != "per_query":
     return (said.relevance,)
@@ -208,7 +209,10 @@ def _blocks(video: EncodedVideo, num_texts: int) -> Iterator[list[np.ndarray]]:
   count = video.num_windows
   size = min(_power_of_two(count), max(1, _PAIRS // num_texts))
   starts = video.starts.astype(np.float32)
-  seen = (video.tokens, video.frame_mask, video.steps, video.durations, starts)
+  seen = (
+    *(video.tokens, video.token_mask, video.frame_mask),
+    *(video.steps, video.durations, starts),
+  )
   for first in range(0, count, size):
     yield [_filled_up(array[first : first + size], size) for array in seen]
 

@@ -11,18 +11,26 @@ from unloc_jax import files
 
 _FORMAT = 1
 SUFFIX = ".encoded.npz"
-_ARRAYS = ("tokens", "frame_mask", "starts", "durations", "steps")
+_ARRAYS = (
+  "tokens",
+  "token_mask",
+  "frame_mask",
+  "starts",
+  "durations",
+  "steps",
+)
 _BROKEN = (ValueError, KeyError, TypeError, EOFError, OSError)
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedVideo:
-  """A video as W windows of frame tokens.
+  """A video as W windows of S tokens, those of its T frames first.
 
   Attributes:
     video_id: Name of the file it came from, without its ending.
     duration: Seconds.
-    tokens: float32 [W, T, D], projected frame tokens.
+    tokens: float32 [W, S, D], of `UnLoc.encode_video`.
+    token_mask: bool [W, S], False where there is no token.
     frame_mask: bool [W, T], False where a window has no frame.
     starts: float64 [W], where windows begin, seconds.
     durations: float32 [W], seconds.
@@ -33,6 +41,7 @@ class EncodedVideo:
   video_id: str
   duration: float
   tokens: np.ndarray
+  token_mask: np.ndarray
   frame_mask: np.ndarray
   starts: np.ndarray
   durations: np.ndarray
@@ -76,11 +85,14 @@ class EncodedVideo:
             f"format {about['format']}, this version reads up to {_FORMAT}; "
             "upgrade unloc_jax"
           )
+        arrays = {name: file[name] for name in _ARRAYS if name in file}
+        # Earlier files hold tokens of frames alone.
+        arrays.setdefault("token_mask", arrays["frame_mask"])
         return cls(
           video_id=str(about["video_id"]),
           duration=float(about["duration"]),
           encoder_hash=str(about["encoder_hash"]),
-          **{name: file[name] for name in _ARRAYS},
+          **arrays,
         )
     except FileNotFoundError as error:
       raise FileNotFoundError(f"{path}: there is no such file") from error

@@ -22,6 +22,7 @@ import numpy as np
 from jax import export as jax_export
 
 from unloc_jax import files
+from unloc_jax.data.batch import row_spec
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task import detections
 from unloc_jax.task.predictions import Predictions
@@ -63,15 +64,18 @@ def make(export: Export) -> dict[str, Program]:
       "that find moments, leave out --stablehlo and --saved_model"
     )
   params = load_weights(str(export.folder)).params
-  of_video = {k: v for k, v in params.items() if k.startswith("image_")}
+  encoders = tuple(f"{encoder.sense}_" for encoder in parts.model.encoders)
+  of_video = {k: v for k, v in params.items() if k.startswith(encoders)}
   rest = {k: v for k, v in params.items() if k not in of_video}
   data, width = config.data, config.model.width
   b, q = jax_export.symbolic_shape("b, q")
   shape = jax.ShapeDtypeStruct
-  side, count = data.image_size, data.num_frames
-  frames = shape((b, count, side, side, 3), jnp.uint8)
-  if data.inputs == "embeddings":
-    frames = shape((b, count, data.embedding_width), jnp.float32)
+  rows = row_spec(config)
+  streams = {
+    name: shape((b, *x.shape), x.dtype) for name, x in rows["streams"].items()
+  }
+  # Of several streams, tokens follow each other.
+  count = sum(mask.shape[0] for mask in rows["masks"].values())
   texts = shape((q, data.max_tokens), jnp.int32)
   if not config.model.text_tower.num_layers:
     texts = shape((q, width), jnp.float32)
@@ -85,16 +89,17 @@ def make(export: Export) -> dict[str, Program]:
   encode = functools.partial(_encode_video, parts)
   find = functools.partial(_find_moments, parts)
   return {
-    "encode_video": Program(encode, {"frames": frames}, of_video),
+    "encode_video": Program(encode, streams, of_video),
     "find_moments": Program(find, arguments, rest),
   }
 
 
 def _encode_video(
-  parts: Parts, params: Mapping[str, Any], frames: jax.Array
+  parts: Parts, params: Mapping[str, Any], *rows: jax.Array
 ) -> jax.Array:
+  streams = dict(zip(parts.config.streams, rows, strict=True))
   method = UnLoc.encode_video
-  tokens: Any = parts.model.apply(nest(params), frames, method=method)
+  tokens: Any = parts.model.apply(nest(params), streams, method=method)
   return jnp.asarray(tokens, jnp.float32)
 
 
@@ -115,7 +120,8 @@ def _find_moments(
   options = detections.DecodeSpec(**parts.config.decode.to_dict())
   options = dataclasses.replace(options, class_agnostic=False)
   found = detections.detect(
-    parts.task, parts.pyramid, options, said, frame_mask, steps, durations
+    *(parts.task, parts.pyramid, options, said),
+    *(frame_mask[:, : parts.pyramid.num_frames], steps, durations),
   )
   return {
     "scores": found.scores,

@@ -24,6 +24,7 @@ import numpy as np
 from unloc_jax import files
 from unloc_jax.data import pipeline
 from unloc_jax.data.manifest import Source
+from unloc_jax.models.towers.streams import build_encoders
 from unloc_jax.parallel import sharding
 from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
@@ -31,10 +32,10 @@ from unloc_jax.training.state import Parts
 from unloc_jax.use import export_card, export_programs, exports
 from unloc_jax.weights.folder import EXPORT, save_weights
 
-_ENCODER = ("image_tower/", "image_projection/")
 # What decides which frames of a video the image tower is shown, and how.
-_FRAMES = ("num_frames", "sampling", "rate", "inputs")
+_FRAMES = ("num_frames", "sampling", "rate")
 _PIXELS = ("image_size", "short_side")
+_PARTS = ("tower", "projection")
 
 
 def export_run(
@@ -122,14 +123,14 @@ def _about(
     "source": dataclasses.asdict(_source(config, split)),
     "window_seconds": window_seconds or _trained_seconds(config, split),
   }
-  recipe = {
-    **seen,
-    "data": {key: config.data[key] for key in _FRAMES + _PIXELS},
-  }
+  data = {key: config.data[key] for key in _FRAMES + _PIXELS}
+  recipe = {**seen, "data": {**data, "inputs": "+".join(config.streams)}}
+  senses = [encoder.sense for encoder in build_encoders(config)]
+  encoders = tuple(f"{s}_{part}/" for s in senses for part in _PARTS)
   # Changes whenever the tokens of a video would.
   digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
   for name in sorted(params):
-    if name.startswith(_ENCODER):
+    if name.startswith(encoders):
       digest.update(name.encode())
       digest.update(np.ascontiguousarray(params[name]).tobytes())
   return {

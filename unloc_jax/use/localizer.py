@@ -9,10 +9,11 @@ A video is encoded once and asked many times. What is found is what
 evaluation finds: frames, model and decoding are the same code.
 """
 
+import functools
 import os
 import pathlib
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,13 +22,28 @@ import numpy as np
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts, nest
-from unloc_jax.use import exports, questions, windows
+from unloc_jax.use import exports, questions, readers, windows
 from unloc_jax.use.answers import Answer, Moment, rank, spans
 from unloc_jax.use.asking import Asker
 from unloc_jax.use.encoded import EncodedVideo, read_index
 from unloc_jax.use.frames import DEFAULT_LIMITS, Decoder, Limits
 
 Progress = Callable[[float], object]
+
+
+def _encode(
+  parts: Parts,
+  params: Mapping[str, jax.Array],
+  streams: Mapping[str, jax.Array],
+  masks: Mapping[str, jax.Array],
+) -> tuple[jax.Array, jax.Array]:
+  """Tokens [B, S, D] of streams, and their mask [B, S]."""
+
+  def run(model: UnLoc) -> tuple[jax.Array, jax.Array]:
+    return model.encode_video(streams), model.video_mask(masks)
+
+  made: Any = parts.model.apply(nest(params), method=run)
+  return made
 
 
 class Localizer:
@@ -46,11 +62,7 @@ class Localizer:
     self.labels = export.labels
     self._params = jax.device_put(export.params(parts))
     self._asker = Asker(parts, self._params)
-    self._encode = jax.jit(
-      lambda params, frames: parts.model.apply(
-        nest(params), frames, method=UnLoc.encode_video
-      )
-    )
+    self._encode = jax.jit(functools.partial(_encode, parts))
     self._decoder = Decoder(export.source, limits)
     weakref.finalize(self, self._decoder.close)
 
@@ -89,7 +101,8 @@ class Localizer:
       )
     with self._decoder.frames(path) as (images, duration):
       name = pathlib.Path(path).stem
-      return self._encoded(name, images, duration, progress)
+      others = readers.open_streams(path, self.export.config)
+      return self._encoded(name, images, duration, others, progress)
 
   def encode_features(
     self,
@@ -134,20 +147,23 @@ class Localizer:
         "extract them at that rate"
       )
     length = covered if duration is None else duration
-    return self._encoded(video_id, np.asarray(features, np.float32), length)
+    return self._encoded(video_id, np.asarray(features, np.float32), length, {})
 
   def _encoded(
     self,
     video_id: str,
     frames: Iterable[Any],
     duration: float,
+    others: Mapping[str, readers.Reader],
     progress: Progress = lambda seconds: None,
   ) -> EncodedVideo:
-    tokens, seen = [], []
-    for clip in windows.clips(self.export, frames, duration):
-      made = self._encode(self._params, clip.inputs[None])
+    tokens, token_masks, seen = [], [], []
+    for clip in windows.clips(self.export, frames, duration, others):
+      shown = jax.tree.map(lambda x: x[None], (clip.streams, clip.masks))
+      made, mask = self._encode(self._params, *shown)
       tokens.append(np.asarray(made, np.float32))
-      seen.append(clip[1:])  # Pixels are not kept.
+      token_masks.append(np.asarray(mask))
+      seen.append(clip[2:])  # Pixels are not kept.
       progress(clip.start + clip.duration)
     masks, starts, durations, counts = zip(*seen, strict=True)
     rates = np.full(len(seen), self.export.source.frame_rate, np.float32)
@@ -157,6 +173,7 @@ class Localizer:
       video_id=video_id,
       duration=starts[-1] + durations[-1],
       tokens=np.concatenate(tokens),
+      token_mask=np.concatenate(token_masks),
       frame_mask=np.stack(masks),
       starts=np.array(starts),
       durations=np.array(durations, np.float32),

@@ -3,15 +3,18 @@
 import io
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import jax
 import numpy as np
 from PIL import Image
 
+from unloc_jax.data.batch import row_spec
 from unloc_jax.media import resizing
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.use.exports import Export
+from unloc_jax.use.readers import Reader
 
 Item = TypeVar("Item")
 
@@ -20,14 +23,16 @@ class Clip(NamedTuple):
   """What the model is shown of a window.
 
   Attributes:
-    inputs: uint8 [T, H, W, 3] frames, or float32 [T, D] embeddings.
+    streams: Rows by stream, as in a batch.
+    masks: bool [N] by stream.
     frame_mask: bool [T].
     start: Seconds since the start of the video.
     duration: Seconds.
     frame_count: N, frames the T were sampled from.
   """
 
-  inputs: np.ndarray
+  streams: dict[str, np.ndarray]
+  masks: dict[str, np.ndarray]
   frame_mask: np.ndarray
   start: float
   duration: float
@@ -35,7 +40,10 @@ class Clip(NamedTuple):
 
 
 def clips(
-  export: Export, frames: Iterable[Any], duration: float
+  export: Export,
+  frames: Iterable[Any],
+  duration: float,
+  others: Mapping[str, Reader],
 ) -> Iterator[Clip]:
   """What the model is shown of a video; one window is held at a time.
 
@@ -44,9 +52,13 @@ def clips(
     frames: The video's, at the model's frame rate: in JPEG, or, where it
       takes features, float32 [D] each.
     duration: Of the video, seconds.
+    others: Of streams but the first; one that is not here is masked.
   """
   rate, data = export.source.frame_rate, export.config.data
   sampling = Sampling.from_config(export.config)
+  none = jax.tree.map(
+    lambda x: np.zeros(x.shape, x.dtype), row_spec(export.config)
+  )
   length = length_in_frames(export.window_seconds, rate)
   for first, held, is_last in cut(frames, length):
     start, count = first / rate, len(held)
@@ -59,7 +71,12 @@ def clips(
       shown = [Image.open(io.BytesIO(held[i])).convert("RGB") for i in needed]
       pixels = np.stack([np.asarray(image) for image in shown])
       inputs = resizing.centre(pixels, data.image_size, data.short_side)[place]
-    yield Clip(inputs, mask, start, end - start, count)
+    streams, masks = dict(none["streams"]), dict(none["masks"])
+    name = export.config.streams[0]
+    streams[name], masks[name] = inputs, mask
+    for name, read in others.items():
+      streams[name], masks[name] = read(start, end - start)
+    yield Clip(streams, masks, mask, start, end - start, count)
 
 
 def length_in_frames(seconds: float, rate: float) -> int:

@@ -69,13 +69,18 @@ class ImageTower(nn.Module):
 
   @nn.compact
   def __call__(self, frames: jax.Array, deterministic: bool) -> jax.Array:
-    """Normalised frames [B, T, H, W, 3] -> frame tokens [B, T, width]."""
+    """Frames [B, T, H, W, 3] -> frame tokens [B, T, width].
+
+    Frames are uint8, or floats that `normalise_pixels` gave.
+    """
     if self.classifier not in CLASSIFIERS:
       raise ValueError(
         f"image_tower.classifier: {self.classifier!r} is not one of "
         f"{', '.join(CLASSIFIERS)}"
       )
     axes = ("batch", "frames")
+    if frames.dtype == jnp.uint8:
+      frames = normalise_pixels(frames)
     frames = constrain(frames, *axes)
     patches = patchify(frames.astype(self.dtype), self.patch)
     embed = nn.Dense(

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -20,7 +21,7 @@ from unloc_jax.task.tasks import get_task
 _BEST = 3  # Moments shown of a query.
 _RANKED = 5  # Classes shown of a classified video.
 
-Batch = Mapping[str, np.ndarray]
+Batch = Mapping[str, Any]
 
 
 class Gallery:
@@ -64,7 +65,8 @@ class Gallery:
     seconds = self._sampling.seconds_per_position(
       batch["frame_count"][b], batch["frame_rate"][b]
     )
-    frames = batch["frames"][b][shown] if "frames" in batch else None
+    frames = batch.get("streams", {}).get("frames")
+    frames = None if frames is None else frames[b][shown]
     duration = self._split.table[index].duration
     return shown, Seen(duration, shown * float(seconds), frames)
 

@@ -1,0 +1,133 @@
+"""How each stream is made of a record; a new sense is a new entry.
+
+Which tower makes tokens of a stream is in `unloc_jax.models.towers.streams`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from unloc_jax.data import pixels
+from unloc_jax.data.ops import Op, Record
+
+Config = ml_collections.ConfigDict
+
+
+def _no_fault(config: Config, record: Record) -> None:
+  del config, record
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+  """A stream, from what is stored to a row of a batch.
+
+  Attributes:
+    features: Stored features that `make` wants in the record, as
+      `tf.io.parse_single_example` takes them.
+    row: Shape and dtype of its row.
+    num_tokens: N, the length of its mask.
+    make: (config, training) -> op that adds the row to the record under the
+      stream's name; frames are sampled already.
+    mask: Of the record after `make`, bool [N].
+    manifest: What it needs the dataset's manifest to say.
+    fault: Why `make` fails on a record, for the user; None: not known.
+  """
+
+  features: Callable[[Config], Mapping[str, Any]]
+  row: Callable[[Config], tuple[tuple[int, ...], Any]]
+  num_tokens: Callable[[Config], int]
+  make: Callable[[Config, bool], Op]
+  mask: Callable[[Record], Any]
+  manifest: Callable[[Config], Mapping[str, Any]] = lambda config: {}
+  fault: Callable[[Config, Record], str | None] = _no_fault
+
+
+def _take_embeddings(config: Config, training: bool) -> Op:
+  """Embeddings of the sampled frames only, zeros where there is none."""
+  del training
+  width = config.data.embedding_width
+
+  def apply(record: Record) -> Record:
+    stored = tf.reshape(record["embeddings"], [-1, width])
+    rows = tf.gather(stored, record["frame_index"])
+    mask = tf.cast(record["frame_mask"], rows.dtype)[:, None]
+    return {**record, "embeddings": rows * mask}
+
+  return apply
+
+
+STREAMS: dict[str, Stream] = {
+  "frames": Stream(
+    features=pixels.features,
+    row=pixels.row,
+    num_tokens=lambda config: int(config.data.num_frames),
+    make=pixels.make,
+    mask=lambda record: record["frame_mask"],
+    manifest=lambda config: {"extract": "frames"},
+    fault=pixels.fault,
+  ),
+  "embeddings": Stream(
+    features=lambda config: {
+      "embeddings": tf.io.FixedLenSequenceFeature([], tf.float32, True)
+    },
+    row=lambda config: (
+      (config.data.num_frames, config.data.embedding_width),
+      np.float32,
+    ),
+    num_tokens=lambda config: int(config.data.num_frames),
+    make=_take_embeddings,
+    mask=lambda record: record["frame_mask"],
+    manifest=lambda config: {
+      "extract": "features",
+      "embedding_width": config.data.embedding_width,
+    },
+  ),
+}
+
+
+def of(config: Config) -> dict[str, Stream]:
+  """The streams of a config, by name.
+
+  Raises:
+    ValueError: One is not known.
+  """
+  unknown = sorted(set(config.streams) - set(STREAMS))
+  if unknown:
+    raise ValueError(
+      f"streams={config.streams!r} cannot be; give some of {', '.join(STREAMS)}"
+    )
+  return {name: STREAMS[name] for name in config.streams}
+
+
+def row_spec(config: Config) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+  """Shapes and types of the entries "streams" and "masks" of a row."""
+  found = of(config)
+  return {
+    "streams": {
+      name: jax.ShapeDtypeStruct(*stream.row(config))
+      for name, stream in found.items()
+    },
+    "masks": {
+      name: jax.ShapeDtypeStruct((stream.num_tokens(config),), np.bool_)
+      for name, stream in found.items()
+    },
+  }
+
+
+def make(config: Config, training: bool) -> Op:
+  """Adds the entries "streams" and "masks" to a record."""
+  found = of(config)
+  steps = {name: s.make(config, training) for name, s in found.items()}
+
+  def apply(record: Record) -> Record:
+    made = {name: step(record) for name, step in steps.items()}
+    rows = {name: made[name][name] for name in found}
+    masks = {name: stream.mask(made[name]) for name, stream in found.items()}
+    return {**record, "streams": rows, "masks": masks}
+
+  return apply

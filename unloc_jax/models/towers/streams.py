@@ -1,0 +1,80 @@
+"""Which tower makes tokens of which stream; a new sense is a new entry.
+
+A stream is one thing that a video is to the model, under a name: "frames" are
+pixels, "embeddings" what an image tower made of them before. How a stream is
+read and made into rows is in `unloc_jax.data.streams`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import ml_collections
+
+from unloc_jax.models.towers.clip import ImageTower
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+  """How a stream becomes tokens.
+
+  Attributes:
+    stream: Its name.
+    sense: Prefix of the parameters SENSE_tower/ and SENSE_projection/.
+    make: Makes the tower, a module of (rows [B, ...], deterministic) -> tokens
+      [B, N, width]; None where rows are such tokens.
+    frozen: Detach the tower's output.
+  """
+
+  stream: str
+  sense: str
+  make: Callable[[], nn.Module] | None
+  frozen: bool = False
+
+
+def _frames(config: ml_collections.ConfigDict) -> Encoder:
+  tower = config.model.image_tower
+  if not tower.num_layers:
+    raise ValueError(
+      "streams has frames but the model has no image tower; set "
+      "model.image_tower.num_layers, or take precomputed embeddings"
+    )
+  options: dict[str, Any] = {
+    **{name: value for name, value in tower.items() if name != "frozen"},
+    "scan": config.model.scan_layers,
+    "dtype": jnp.dtype(config.model.dtype),
+  }
+  return Encoder("frames", "image", lambda: ImageTower(**options), tower.frozen)
+
+
+def _embeddings(config: ml_collections.ConfigDict) -> Encoder:
+  del config
+  return Encoder("embeddings", "image", None)
+
+
+ENCODERS: dict[str, Callable[[ml_collections.ConfigDict], Encoder]] = {
+  "frames": _frames,
+  "embeddings": _embeddings,
+}
+
+
+def build_encoders(config: ml_collections.ConfigDict) -> tuple[Encoder, ...]:
+  """Encoders of `config.streams`; points of the pyramid sit on the first.
+
+  Raises:
+    ValueError: A stream is not known, or two are of one sense.
+  """
+  unknown = sorted(set(config.streams) - set(ENCODERS))
+  if unknown or not config.streams:
+    raise ValueError(
+      f"streams={config.streams!r} cannot be; give some of "
+      f"{', '.join(ENCODERS)}"
+    )
+  encoders = tuple(ENCODERS[name](config) for name in config.streams)
+  if len({encoder.sense for encoder in encoders}) < len(encoders):
+    raise ValueError(
+      f"streams={config.streams!r}: two are of one sense; leave one out"
+    )
+  return encoders
