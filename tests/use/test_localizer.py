@@ -85,6 +85,7 @@ def _one(video: EncodedVideo, window: int) -> EncodedVideo:
   return dataclasses.replace(
     video,
     tokens=video.tokens[part],
+    token_mask=video.token_mask[part],
     frame_mask=video.frame_mask[part],
     starts=video.starts[part],
     durations=video.durations[part],
@@ -108,6 +109,7 @@ def test_a_long_video_is_its_windows_merged_by_hand(short_sighted, videos):
       params,
       texts,
       one.tokens,
+      one.token_mask,
       one.frame_mask,
       one.steps,
       one.durations,
