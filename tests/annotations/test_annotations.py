@@ -329,6 +329,22 @@ def test_custom_jsonl_and_csv_agree(tmp_path):
   assert [(s.start, s.query) for s in one.segments] == [(0, 0), (5, 0), (3, 1)]
 
 
+def _anet(annotations):
+  entry = {"subset": "training", "duration": 9, "annotations": annotations}
+  return json.dumps({"database": {"v": entry}})
+
+
+def test_null_lists_and_spaces_around_labels(tmp_path):
+  rows = [{"label": label, "segment": [0, 1]} for label in ("a", " a ", 3)]
+  path = tmp_path / "activity_net.json"
+  path.write_text(_anet(None))
+  assert read("anet", path).videos == []
+  path.write_text(_anet(rows))
+  found = read("anet", path)
+  assert found.classes == ["3", "a"]
+  assert [s.query for s in found.videos[0].segments] == [0, 1, 1]
+
+
 @pytest.mark.parametrize(
   ("name", "file", "text", "says"),
   [
@@ -336,6 +352,14 @@ def test_custom_jsonl_and_csv_agree(tmp_path):
     ("anet_captions", "train.json", '{"v": {}}', "json:1: v: needs lists"),
     ("anet", "activity_net.json", '{"database": {}}', "holds no videos"),
     ("coin", "COIN.json", "[]", "expected an object of videos"),
+    ("anet", "activity_net.json", _anet({}), "'annotations' must be a list"),
+    ("anet", "activity_net.json", _anet([{"label": None}]), "no 'segment'"),
+    (
+      "anet",
+      "activity_net.json",
+      _anet([{"label": None, "segment": [0, 1]}]),
+      "json:1: v: a label is empty",
+    ),
     ("qvhighlights", "a_val.jsonl", "nonsense", "jsonl:1: line: wrong JSON"),
     (
       "charades_sta",

@@ -82,6 +82,11 @@ def test_detections(tmp_path, entry, what):
   assert what in skipped[0]
 
 
+def test_spaces_around_labels_do_not_count(tmp_path):
+  results = {"v": [{**RIGHT, "label": "a "}, RIGHT]}
+  assert read_detections(tmp_path, results)[0].label.tolist() == [0, 0]
+
+
 def test_detections_of_other_videos(tmp_path):
   results = {"v": [RIGHT], "w": [RIGHT], "v_v": None}
   with pytest.raises(AnnotationError, match="w: not a video"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from unloc_jax.annotations import reading
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
-from unloc_jax.annotations.detection import Database, read_database
+from unloc_jax.annotations.detection import Database, label_of, read_database
 from unloc_jax.annotations.reading import AnnotationError, Document, Problems
 
 _LABELS = ("label", "label_id", "class", "category")
@@ -134,7 +134,9 @@ def _checked(
   """
   try:
     start, end = (float(each) for each in entry["segment"])
-    name = str(_first(entry, keys))
+    name = label_of(_first(entry, keys))
+    if not name:
+      raise ValueError
     numbers = [start, end]
     if scores:
       numbers.append(float(_first(entry, scores)))

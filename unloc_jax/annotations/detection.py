@@ -52,9 +52,11 @@ def read_database(path: reading.Path) -> Database:
   entries: Entries = {}
   for video, entry in bare.items():
     reading.require(entry, (), document.place(video), video)
-    listed = entry.get("annotations", entry.get("annotation"))
-    rest = {"annotations": listed} if isinstance(listed, list) else {}
-    entries[video] = {**entry, **rest}
+    entries[video] = dict(entry)
+    for key in ("annotation", "annotations"):
+      if key in entry:
+        listed = entry[key]
+        entries[video]["annotations"] = [] if listed is None else listed
   subsets = files[0].parent / "video_info_new.csv"
   known = any("subset" in entry for entry in entries.values())
   if not known and subsets.is_file():
@@ -126,6 +128,11 @@ def read_coin(place: pathlib.Path) -> AnnotationSet:
   return result
 
 
+def label_of(value: Any) -> str:
+  """Returns the name of a class, "" for none; spaces around it don't count."""
+  return "" if value is None else str(value).strip()
+
+
 def step_of(item: Mapping[str, Any], where: object) -> int:
   """Returns COIN's id of a step. Raises AnnotationError if it is no number."""
   try:
@@ -161,12 +168,17 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
     listed: Classes it lists; they count if they cover the labels.
   """
   result = AnnotationSet(files=database.files)
+  pairs: dict[str, list[tuple[str, Any]]] = {}
   for video, entry in database.entries.items():
+    place = database.document.place(video)
+    pairs[video] = []
     for item in entry["annotations"]:
-      place = database.document.place(video)
       reading.require(item, ("segment", "label"), place, video)
-  entries = database.entries.values()
-  labels = {str(i["label"]) for entry in entries for i in entry["annotations"]}
+      label = label_of(item["label"])
+      if not label:
+        raise AnnotationError(f"{place}: {video}: a label is empty; name it")
+      pairs[video].append((label, item["segment"]))
+  labels = {label for rows in pairs.values() for label, _ in rows}
   result.classes = sorted(listed if labels <= set(listed) else labels)
   index = {name: i for i, name in enumerate(result.classes)}
   bare: dict[str, int] = {}
@@ -176,8 +188,7 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
       bare[split] = bare.get(split, 0) + 1
       continue
     draft = _draft(video, entry, result)
-    pairs = [(str(i["label"]), i["segment"]) for i in entry["annotations"]]
-    draft.add_classes(pairs, index, result.classes)
+    draft.add_classes(pairs[video], index, result.classes)
     result.videos.append(draft.done())
   for split, count in bare.items():
     result.notes(split).notes.append(
