@@ -56,11 +56,8 @@ def parser() -> argparse.ArgumentParser:
     help="shorter side of stored frames, smaller videos keep their size; 0"
     f" keeps all ({Settings.short_side}, or what --checkpoint was trained on)",
   )
-  add(
-    "--allow_no_duration",
-    action="store_true",
-    help="take files that declare no duration: they may be truncated",
-  )
+  text = "take files that declare no duration: they may be truncated"
+  add("--allow_no_duration", action="store_true", help=text)
   add = flags.add_argument_group("how it is built").add_argument
   cores = os.cpu_count() or 1
   add("--workers", type=int, default=cores, help="processes (%(default)s)")
@@ -71,18 +68,10 @@ def parser() -> argparse.ArgumentParser:
     help="options of another Beam runner, e.g. '--runner=FlinkRunner'; all"
     " folders must then be on a file system its workers share",
   )
-  add(
-    "--max-missing",
-    default="",
-    metavar="N|PCT",
-    help="fail when more videos are missing or broken, e.g. 10 or 5%%",
-  )
-  add(
-    "--stall_seconds",
-    type=float,
-    default=300.0,
-    help="give a video up after so long without progress (%(default)s)",
-  )
+  text = "fail when more videos are missing or broken, e.g. 10 or 5%%"
+  add("--max-missing", default="", metavar="N|PCT", help=text)
+  text = "give a video up after so long without progress (%(default)s)"
+  add("--stall_seconds", type=float, default=300.0, help=text)
   for name, text in _SWITCHES.items():
     add(f"--{name}", action="store_true", help=text)
   return flags
@@ -96,9 +85,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     raise BuildError(f"--workers {args.workers}: at least 1")
   short_side = args.short_side
   if short_side is None:
-    short_side = Settings.short_side
-    if args.checkpoint:
-      short_side = features.embedder(args.checkpoint).short_side
+    maker = features.embedder(args.checkpoint) if args.checkpoint else Settings
+    short_side = maker.short_side
   return Settings(
     args.dataset,
     args.extract,
@@ -119,9 +107,9 @@ def run(args: argparse.Namespace) -> str:
     plan = plans.make(
       chosen,
       chosen.read(annotations),
+      settings,
       args.videos,
       args.data_dir,
-      settings,
       args.allow_absolute_paths,
     )
     if not plan.annotations.videos:

@@ -38,34 +38,23 @@ Made = dict[str, dict[epath.Path, Outcome]]
 
 
 class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]
-  """A benchmark of videos as a TFDS dataset.
-
-  What differs between benchmarks is in the plan: its annotations.
+  """A benchmark of videos as a TFDS dataset, as its plan says.
 
   Attributes:
-    plan: What is built.
     report: What became of every video; {} before it is built.
   """
 
   VERSION = tfds.core.Version(schema.VERSION)
 
   def __init__(self, plan: Plan, runner: pipeline.Runner, limit: reports.Limit):
-    """Opens nothing; `download_and_prepare` builds.
-
-    Args:
-      plan: What to build.
-      runner: Where to build it.
-      limit: How many videos may be left out.
-    """
+    """Opens nothing; `download_and_prepare` builds."""
     self.name = plan.final.parent.name
     self.plan = plan
     self.report: dict[str, Any] = {}
     self._runner = runner
     self._limit = limit
-    self._schema = (
-      plan.settings.extract,
-      plan.settings.embedding_width or None,
-    )
+    settings = plan.settings
+    self._schema = settings.extract, settings.embedding_width or None
     super().__init__(data_dir=str(plan.final.parent.parent))
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -103,17 +92,12 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     """Makes the examples that are not there yet, a file each."""
     plan, stall_seconds = self.plan, self._runner.stall_seconds
     jobs = [job for split in plan.jobs.values() for job in split]
-    work = os.fspath(plan.work)
-    make = pipeline.MakeExample(plan.settings, work, stall_seconds)
+    make = pipeline.MakeExample(plan.settings, str(plan.work), stall_seconds)
     if jobs:
-      pipeline.run(
-        self._runner,
-        "decoded",
-        len(jobs),
-        cache.list_jobs(plan.work / "lists", jobs),
-        "Videos" >> beam.FlatMap(cache.listed_jobs),
-        "Make" >> beam.ParDo(make),
-      )
+      lists = cache.list_jobs(plan.work / "lists", jobs)
+      videos = "Videos" >> beam.FlatMap(cache.listed_jobs)
+      steps = videos, "Make" >> beam.ParDo(make)
+      pipeline.run(self._runner, "decoded", len(jobs), lists, *steps)
 
   def _made(self) -> Made:
     """Returns what became of the videos that were opened."""

@@ -24,16 +24,12 @@ class Outcome:
   """What became of one video.
 
   Attributes:
-    video_id: The video.
     name: Its file, relative to the folder of videos; "" if not found.
     reason: "" if it was built, else why it was left out.
-    detail: More about the reason.
     size: Bytes of the source file.
     duration: Decoded seconds.
     annotated: Annotated seconds, None where not annotated.
-    frames: Stored positions.
-    queries: Stored queries.
-    segments: Stored segments.
+    frames: Stored positions; so are queries and segments.
     clipped: Segments cut at the end of the decoded video.
     dropped: Segments that begin after the end of the decoded video.
     damaged: Seconds without a wholly decoded frame.
@@ -103,17 +99,9 @@ def describe(
   count: int,
   damaged: float = 0.0,
 ) -> Draft:
-  """Returns an example of everything but frames or embeddings.
+  """Returns the example of so many seconds and N positions.
 
-  Args:
-    job: The video.
-    settings: For the rate of positions.
-    duration: Decoded seconds.
-    count: Stored positions N.
-    damaged: Seconds without a wholly decoded frame.
-
-  Raises:
-    VideoError: No query is left within `duration`.
+  Raises VideoError where no query is left within the decoded `duration`.
   """
   annotation = job.annotation
   queries, segments, clipped, dropped = within(annotation, duration)

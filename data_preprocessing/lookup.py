@@ -42,15 +42,12 @@ class VideoIndex:
     extensions: Iterable[str] = EXTENSIONS,
     allow_absolute: bool = False,
   ):
-    """Lists the folder, on any file system, once and at any depth.
+    """Lists the folder once, at any depth. Raises FileNotFoundError.
 
     Args:
-      folder: Of videos, or of features.
-      extensions: Those of videos, the preferred first.
+      folder: On any file system.
+      extensions: Those of videos, or of features, the preferred first.
       allow_absolute: Whether paths may lead outside the folder.
-
-    Raises:
-      FileNotFoundError: There is no such folder.
     """
     self._folder = folder
     self._allow_absolute = allow_absolute

@@ -26,19 +26,13 @@ from unloc_jax.media.pool import Pool, PoolError
 
 @dataclasses.dataclass
 class Here:
-  """What the threads of a build in this process share.
-
-  Attributes:
-    pool: The processes that decode.
-    bar: Shows progress.
-    failure: What stops the build; threads that see it do no more.
-    left_out: Videos that could not be used.
-  """
+  """What the threads of a build in this process share."""
 
   pool: Pool
   bar: "tqdm.tqdm[None]"
-  failure: BuildError | None = None
   left_out: int = 0
+  # What stops the build; threads that see it do no more.
+  failure: BuildError | None = None
   lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
 
@@ -63,9 +57,8 @@ class MakeExample(beam.DoFn):
 
   def __init__(self, settings: Settings, folder: str, stall_seconds: float):
     super().__init__()
-    self._settings = settings
-    self._folder = folder
-    self._stall_seconds = stall_seconds
+    self._settings, self._folder = settings, folder
+    self._stall = stall_seconds
 
   def setup(self) -> None:
     """Starts a process, unless there are some to share."""
@@ -91,18 +84,12 @@ class MakeExample(beam.DoFn):
   def _outcome(self, job: VideoJob) -> Outcome:
     """Says what became of a video. Raises BuildError."""
     path = cache.example_file(self._folder, job, self._settings)
-    outcome = cache.outcome(path)
-    if outcome is not None:
-      return outcome
+    if (before := cache.outcome(path)) is not None:
+      return before
     made: Outcome | BuildError
+    args = job, self._settings, self._folder
     try:
-      made = self._pool.run(
-        cache.make,
-        job,
-        self._settings,
-        self._folder,
-        stall_seconds=self._stall_seconds,
-      )
+      made = self._pool.run(cache.make, *args, stall_seconds=self._stall)
     except VideoError as error:
       made = examples.left_out(job, error)
     except PoolError as error:
@@ -135,14 +122,14 @@ def run(
   elements: Sequence[Any],
   *transforms: beam.PTransform,
 ) -> None:
-  """Does something to all elements, in any order.
+  """Applies transforms to all elements, in any order.
 
   Args:
     runner: Where.
     what: Is being done; shown with the progress, where it runs here.
     total: Videos that it is done to.
     elements: A few thousand at most, and small.
-    *transforms: What is done, one after the other.
+    *transforms: One after the other.
 
   Raises:
     BuildError: Something in it cannot be done, or an option is not known.

@@ -112,19 +112,19 @@ def _order(job: VideoJob) -> bytes:
 def make(
   benchmark: Benchmark,
   annotations: AnnotationSet,
+  settings: Settings,
   videos: str,
   data_dir: str,
-  settings: Settings,
   allow_absolute_paths: bool = False,
 ) -> Plan:
-  """Finds every video's file.
+  """Finds the file of every video, or of its features.
 
   Args:
     benchmark: What is built.
     annotations: What its annotation files say.
-    videos: Folder of videos, or of features.
-    data_dir: Where datasets are kept.
     settings: How videos become examples.
+    videos: Where their files, or features, are.
+    data_dir: Where datasets are kept.
     allow_absolute_paths: Whether annotations may name files elsewhere.
   """
   importing = not settings.decodes
@@ -142,21 +142,17 @@ def make(
       # The annotations name the video; its features have its name.
       names = (epath.Path(video.path).stem, *video.names)
       video = dataclasses.replace(video, path=None, names=names)
-    gone = Outcome(video.video_id, annotated=video.duration)
-    if not video.queries:
-      left_out.append(dataclasses.replace(gone, reason=NO_QUERY))
-      continue
-    try:
-      found.append(index.find(video))
-    except VideoError as error:
-      left_out.append(
-        dataclasses.replace(
-          gone,
-          name=video.path or "",
-          reason=str(error.reason),
-          detail=error.detail,
-        )
-      )
+    name, reason, detail = "", NO_QUERY, ""
+    if video.queries:
+      try:
+        found.append(index.find(video))
+        continue
+      except VideoError as error:
+        name, reason = video.path or "", str(error.reason)
+        detail = error.detail
+    left_out.append(
+      Outcome(video.video_id, name, reason, detail, annotated=video.duration)
+    )
   if settings.extract == schema.FEATURES:
     every = [job for split in jobs.values() for job in split]
     settings = features.completed(settings, every)

@@ -15,7 +15,7 @@ class Settings:
 
   Attributes:
     dataset: Name of the benchmark.
-    extract: schema.FRAMES or schema.FEATURES.
+    extract: FRAMES or FEATURES.
     frame_rate: Stored positions per second.
     short_side: Of stored frames, in pixels; smaller videos are not enlarged,
       0 keeps every size.

@@ -28,12 +28,7 @@ _FRAMING_BYTES = 16
 def deal(
   split: str, made: Mapping[epath.Path, Outcome]
 ) -> list[list[epath.Path]]:
-  """Deals the examples of a split out to shards, as TFDS does.
-
-  Args:
-    split: Its name.
-    made: Where each example waits -> what became of its video.
-  """
+  """Deals the examples of a split, by where they wait, out to shards."""
   hasher = hashing.Hasher(split)
   ordered = sorted(made, key=lambda p: hasher.hash_key(made[p].video_id))
   count = shard_utils.ShardConfig().get_number_shards(
@@ -49,10 +44,7 @@ def write(
 ) -> None:
   """Writes a shard, reading its examples one by one. Raises BuildError.
 
-  Args:
-    shard: The file to write, and one that lists where its examples wait.
-    extract: As `schema.features` takes it.
-    embedding_width: As `schema.features` takes it.
+  The shard is a file to write, and one that lists where its examples wait.
   """
   path, names = shard
   features = schema.features(extract, embedding_width)

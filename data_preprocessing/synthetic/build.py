@@ -1,13 +1,12 @@
 """Builds the synthetic benchmark: videos, stills and annotations on disk."""
 
-import collections
+import contextlib
 import dataclasses
-import functools
 import json
 import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import tqdm
@@ -18,7 +17,7 @@ from data_preprocessing.synthetic import (
   random_scenes,
   slideshows,
 )
-from data_preprocessing.synthetic.scenes import TRIPLES
+from data_preprocessing.synthetic.scenes import TRIPLES, Scene
 
 # Raised whenever the same arguments would give another benchmark.
 VERSION = 4
@@ -33,10 +32,7 @@ class Plan:
   """What to build; the same plan gives the same benchmark everywhere.
 
   Attributes:
-    seed: Seed of everything.
-    train: Number of training videos.
-    val: Number of validation videos.
-    test: Number of test videos.
+    train: Number of training videos; so are val and test.
     unseen: Number of videos of combinations which are never trained on.
     stills: Number of stills with phrases of state.
     min_duration: Seconds of the shortest video.
@@ -71,32 +67,32 @@ class Plan:
 
 
 def build(plan: Plan, out: str | os.PathLike[str], workers: int = 1) -> bool:
-  """Builds a benchmark in a folder; goes on with an interrupted build.
+  """Writes `videos/`, `slideshows/` and `annotations/` in a folder.
 
-  Args:
-    plan: What to build.
-    out: Folder; gets `videos/`, `slideshows/` and `annotations/`.
-    workers: Number of processes.
-
-  Returns:
-    False when the benchmark was already there.
-
-  Raises:
-    ValueError: If the folder holds a benchmark of another plan.
+  Goes on with an interrupted build; returns False when all was already there.
+  Raises ValueError where the folder holds a benchmark of another plan.
   """
   out = pathlib.Path(out)
   if not _claim(plan, out):
     return False
   videos = plan_videos(plan)
-  _run(_film, [(video, out / "videos") for video in videos], workers, "videos")
-  _write_slideshows(plan, out, workers)
+  jobs = [(v.scene, out / "videos" / f"v_{v.name}.mp4") for v in videos]
+  _run(_film, jobs, workers, "videos")
+  shows = slideshows.plan(plan.stills, plan.first_seed("stills"))
+  folder = out / "slideshows"
+  stills = [(seeds, folder / f"v_{name}.mp4") for name, seeds in shows.items()]
+  _run(slideshows.write, stills, workers, "slideshows")
+  files.write_json(
+    out / "annotations" / "slideshows" / "activity_net.v1-3.min.json",
+    slideshows.annotation_file(shows),
+  )
   files.write_annotations(out / "annotations", videos)
   (out / _PARTIAL).replace(out / _DONE)
   return True
 
 
 def plan_videos(plan: Plan) -> list[files.Video]:
-  """Draws the scene and the format of every video."""
+  """Draws the scene of every video."""
   held_out = random_scenes.held_out_triples()
   trained = [t for t in TRIPLES if t not in held_out]
   videos = []
@@ -107,9 +103,7 @@ def plan_videos(plan: Plan) -> list[files.Video]:
       scene = random_scenes.draw_scene(
         seed, triples, plan.min_duration, plan.max_duration
       )
-      form = encode.draw_format(seed)
-      name = f"{split}_{i:06d}"
-      videos.append(files.Video(name, split, scene, (form.height, form.width)))
+      videos.append(files.Video(f"{split}_{i:06d}", split, scene))
   return videos
 
 
@@ -131,34 +125,23 @@ def _claim(plan: Plan, out: pathlib.Path) -> bool:
   return True
 
 
-def _film(job: tuple[files.Video, pathlib.Path]) -> None:
+def _film(job: tuple[Scene, pathlib.Path]) -> None:
   """Writes one video unless it is there: an interrupted build goes on."""
-  video, folder = job
-  path = folder / f"v_{video.name}.mp4"
+  scene, path = job
   if not path.exists():
-    encode.write_video(video.scene, encode.draw_format(video.scene.seed), path)
-
-
-def _write_slideshows(plan: Plan, out: pathlib.Path, workers: int) -> None:
-  shows = slideshows.plan(plan.stills, plan.first_seed("stills"))
-  jobs = [(show, out / "slideshows") for show in shows]
-  _run(slideshows.write, jobs, workers, "slideshows")
-  files.write_json(
-    out / "annotations" / "slideshows" / "activity_net.v1-3.min.json",
-    slideshows.annotation_file(shows),
-  )
+    encode.write_video(scene, encode.draw_format(scene.seed), path)
 
 
 def _run(
   function: Callable[[Job], None], jobs: Sequence[Job], workers: int, what: str
 ) -> None:
   """Runs jobs, in several processes or here; says on stderr how far it is."""
-  show = functools.partial(
-    tqdm.tqdm, desc=what, total=len(jobs), mininterval=2.0
-  )
-  if workers <= 1:
-    collections.deque(show(map(function, jobs)), maxlen=0)
-    return
-  # Not forked: a parent with threads (JAX, TensorFlow) may hang its children.
-  with multiprocessing.get_context("spawn").Pool(workers) as pool:
-    collections.deque(show(pool.imap(function, jobs, chunksize=8)), maxlen=0)
+  with contextlib.ExitStack() as stack:
+    done: Iterable[None] = map(function, jobs)
+    if workers > 1:
+      # Not forked: a parent with threads may hang its children.
+      context = multiprocessing.get_context("spawn")
+      pool = stack.enter_context(context.Pool(workers))
+      done = pool.imap(function, jobs, chunksize=8)
+    for _ in tqdm.tqdm(done, desc=what, total=len(jobs), mininterval=2.0):
+      pass

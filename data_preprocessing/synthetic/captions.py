@@ -2,12 +2,10 @@
 
 A caption speaks of an event in one of many wordings. A class of localization
 says a shape and an action at once ("Circle moving left"), so that one which
-nobody trained on is made of words that everybody knows: what zero-shot
-localization needs. A phrase of state speaks
-of one still: which object is there, where, how large and how it is turned.
+nobody trained on is made of words that everybody knows. A phrase of state
+speaks of one still: which object is there, where, how large and how turned.
 Phrases have one wording each and are listed in full, so that a phrase which a
-still does not list is false of it: what a contrastive loss with many positives
-needs.
+still does not list is false of it.
 """
 
 import math
@@ -18,13 +16,13 @@ import numpy as np
 from data_preprocessing.synthetic import scenes
 from data_preprocessing.synthetic.random_scenes import choice
 
-_SHAPES: dict[str, tuple[str, ...]] = {
+_SHAPES = {
   "circle": ("circle", "disc"),
   "square": ("square", "box"),
   "triangle": ("triangle",),
   "bar": ("bar", "stick"),
 }
-_VERBS: dict[str, tuple[str, ...]] = {
+_VERBS = {
   "move left": ("moves left", "slides to the left", "travels leftwards"),
   "move right": ("moves right", "slides to the right", "travels rightwards"),
   "move up": ("moves up", "rises to the top", "travels upwards"),
@@ -34,7 +32,7 @@ _VERBS: dict[str, tuple[str, ...]] = {
   "spin": ("spins", "turns around", "rotates in place"),
   "blink": ("blinks", "flashes on and off", "keeps flickering"),
 }
-_TEMPLATES: tuple[str, ...] = (
+_TEMPLATES = (
   "a {colour} {shape} {verb}",
   "the {colour} {shape} {verb}",
   "the {shape} which is {colour} {verb}",
@@ -47,7 +45,7 @@ GRID = 6  # Lines per axis which a phrase of state can refer to.
 _SIZES = (0.105, 0.135, 0.165, 0.2)  # Bounds between five sizes.
 _TURNS = 4  # Directions told apart within a shape's symmetry.
 # After this share of a full turn a shape looks the same again.
-_SYMMETRY = {"square": 4, "triangle": 3, "bar": 2}
+_SYMMETRY = {"circle": 0, "square": 4, "triangle": 3, "bar": 2}
 
 
 def caption(rng: np.random.Generator, triple: scenes.Triple) -> str:
@@ -67,19 +65,7 @@ def class_of(shape: str, action: str) -> str:
 
 
 # In the order of shapes, then actions, each once.
-CLASSES: tuple[str, ...] = tuple(
-  dict.fromkeys(
-    class_of(shape, action) for colour, shape, action in scenes.TRIPLES
-  )
-)
-
-
-def _turn(state: scenes.State) -> int:
-  """Direction of a shape, 0 is upright, of _TURNS; circles have none."""
-  if state.shape not in _SYMMETRY:
-    return 0
-  share = state.angle / (2 * math.pi) * _SYMMETRY[state.shape]
-  return round(share * _TURNS) % _TURNS
+CLASSES = tuple(dict.fromkeys(class_of(*t[1:]) for t in scenes.TRIPLES))
 
 
 def _facts(state: scenes.State) -> Iterable[str]:
@@ -89,23 +75,20 @@ def _facts(state: scenes.State) -> Iterable[str]:
     yield f"{across} of line {line}"
     down = "above" if state.y < line / GRID else "below"
     yield f"{down} line {line}"
-  size = sum(state.radius >= bound for bound in _SIZES)
-  for bound in range(1, len(_SIZES) + 1):
-    yield f"larger than {bound}" if size >= bound else f"smaller than {bound}"
-  yield f"turned {_turn(state)}"
+  for number, bound in enumerate(_SIZES, 1):
+    size = "larger" if state.radius >= bound else "smaller"
+    yield f"{size} than {number}"
+  # 0 is upright.
+  share = state.angle / (2 * math.pi) * _SYMMETRY[state.shape]
+  yield f"turned {round(share * _TURNS) % _TURNS}"
 
 
 def phrases(states: Iterable[scenes.State]) -> list[str]:
-  """Every phrase of state which is true of a still, sorted.
-
-  Args:
-    states: The objects which act or may act; not the distractors.
-  """
+  """Every phrase true of a still of these objects, sorted."""
   found: set[str] = set()
   for state in states:
     name = f"{state.colour} {state.shape}"
     found.update((name, state.colour, state.shape))
     for fact in _facts(state):
-      found.add(f"{name} {fact}")
-      found.add(f"something {fact}")
+      found.update((f"{name} {fact}", f"something {fact}"))
   return sorted(found)

@@ -27,8 +27,7 @@ class Format:
   """How a scene is filmed.
 
   Attributes:
-    height: Pixels, as shown.
-    width: Pixels, as shown.
+    height: Pixels, as shown; so is the width.
     frame_rate: Frames per second; the nominal one of a VFR video.
     variable: Whether frames are missing at random.
     rotation: Degrees clockwise by which a player turns the stored frames.
@@ -73,13 +72,7 @@ def frame_times(scene: scenes.Scene, form: Format) -> list[Fraction]:
 def write_video(
   scene: scenes.Scene, form: Format, path: str | os.PathLike[str]
 ) -> None:
-  """Renders and encodes a video; the file appears only when it is whole.
-
-  Args:
-    scene: What happens.
-    form: How it is filmed.
-    path: File to write, an mp4.
-  """
+  """Renders and encodes an mp4, which appears only when it is whole."""
   draw = render.Renderer(scene, form.height, form.width)
   images = ((time, draw(float(time))) for time in frame_times(scene, form))
   size = (form.height, form.width)
@@ -93,13 +86,13 @@ def write_frames(
   path: str | os.PathLike[str],
   rotation: int = 0,
 ) -> None:
-  """Encodes images; the file appears only when it is whole.
+  """Encodes an mp4, which appears only when it is whole.
 
   Args:
     images: Seconds and uint8 RGB [H, W, 3] of every frame, as shown.
     size: (height, width), as shown.
     frame_rate: The nominal one.
-    path: File to write, an mp4.
+    path: File to write.
     rotation: Degrees clockwise by which a player turns the stored frames.
   """
   turns = rotation // 90
@@ -108,11 +101,8 @@ def write_frames(
     files.replacing(path) as beside,
     av.open(os.fspath(beside), "w", format="mp4") as container,
   ):
-    stream = container.add_stream(
-      "libx264",
-      rate=frame_rate,
-      options={"preset": "ultrafast", "crf": "18"},
-    )
+    options = {"preset": "ultrafast", "crf": "18"}
+    stream = container.add_stream("libx264", rate=frame_rate, options=options)
     stream.width, stream.height = width, height
     stream.pix_fmt = "yuv420p"
     stream.codec_context.thread_count = 1  # The same bytes on every machine.

@@ -8,22 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocessing.synthetic import captions, scenes
+from data_preprocessing.synthetic import captions, encode, scenes
 from unloc_jax import files
 
 # What ActivityNet Captions calls a split's file; val_2 serves as the test set.
-CAPTION_FILES: dict[str, str] = {
+CAPTION_FILES = {
   "train": "train.json",
   "val": "val_1.json",
   "test": "val_2.json",
   "unseen": "unseen.json",
 }
 # ActivityNet 1.3 and COIN know these subsets; `unseen` is about words.
-SUBSETS: dict[str, str] = {
-  "train": "training",
-  "val": "validation",
-  "test": "testing",
-}
+SUBSETS = {"train": "training", "val": "validation", "test": "testing"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +30,11 @@ class Video:
     name: Its identifier without ActivityNet's `v_`, which is also its stem.
     split: Key of CAPTION_FILES.
     scene: What happens in it.
-    size: (height, width) in pixels, as shown.
   """
 
   name: str
   split: str
   scene: scenes.Scene
-  size: tuple[int, int]
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -49,23 +43,23 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def write_annotations(folder: pathlib.Path, videos: Sequence[Video]) -> None:
-  """Writes the annotations of all splits.
-
-  Args:
-    folder: Gets `activitynet_captions/`, `activitynet13/` and `coin/`.
-    videos: All videos of the benchmark.
-  """
+  """Writes `activitynet_captions/`, `activitynet13/` and `coin/`."""
   for split, name in CAPTION_FILES.items():
     write_json(
       folder / "activitynet_captions" / name,
       {f"v_{v.name}": _captions_entry(v) for v in videos if v.split == split},
     )
   named = [v for v in videos if v.split in SUBSETS]
+  root = {"nodeId": 0, "nodeName": "Root", "parentId": None, "parentName": None}
+  leaves = [
+    {"nodeId": i, "nodeName": name, "parentId": 0, "parentName": "Root"}
+    for i, name in enumerate(captions.CLASSES, 1)
+  ]
   write_json(
     folder / "activitynet13" / "activity_net.v1-3.min.json",
     {
       "version": "VERSION 1.3",
-      "taxonomy": _taxonomy(),
+      "taxonomy": [root, *leaves],
       "database": {v.name: _activitynet_entry(v) for v in named},
     },
   )
@@ -91,10 +85,11 @@ def _captions_entry(video: Video) -> dict[str, Any]:
 
 
 def _activitynet_entry(video: Video) -> dict[str, Any]:
+  form = encode.draw_format(video.scene.seed)
   return {
     "duration": video.scene.duration,
     "subset": SUBSETS[video.split],
-    "resolution": f"{video.size[1]}x{video.size[0]}",
+    "resolution": f"{form.width}x{form.height}",
     "url": "",
     "annotations": [
       {"segment": _segment(e), "label": captions.class_of(e.shape, e.action)}
@@ -122,10 +117,3 @@ def _coin_entry(video: Video) -> dict[str, Any]:
       for e in episodes
     ],
   }
-
-
-def _taxonomy() -> list[dict[str, Any]]:
-  nodes: list[tuple[Any, ...]] = [(0, "Root", None, None)]
-  nodes += [(i, name, 0, "Root") for i, name in enumerate(captions.CLASSES, 1)]
-  keys = ("nodeId", "nodeName", "parentId", "parentName")
-  return [dict(zip(keys, node, strict=True)) for node in nodes]

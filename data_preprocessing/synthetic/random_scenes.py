@@ -1,5 +1,6 @@
 """Draws scenes at random; a seed is all there is to one."""
 
+import collections
 import itertools
 import math
 from collections.abc import Collection, Sequence
@@ -14,6 +15,7 @@ from data_preprocessing.synthetic.scenes import (
   Background,
   Distractor,
   Episode,
+  Point,
   Scene,
   State,
   Triple,
@@ -37,16 +39,13 @@ def held_out_triples() -> frozenset[Triple]:
   training, because the held-out cells are spread like a Latin square.
   """
   taken: list[Triple] = []
-  counts: dict[tuple[str, str], int] = {}
+  counts: collections.Counter[tuple[str, str]] = collections.Counter()
+  most = round(_HELD_OUT_SHARE * len(TRIPLES))
   for index in np.random.default_rng(7).permutation(len(TRIPLES)):
-    colour, shape, action = TRIPLES[index]
-    pairs = [(colour, shape), (shape, action), (colour, action)]
-    if len(taken) < round(_HELD_OUT_SHARE * len(TRIPLES)) and all(
-      counts.get(pair, 0) < 2 for pair in pairs
-    ):
+    pairs = list(itertools.combinations(TRIPLES[index], 2))
+    if len(taken) < most and all(counts[pair] < 2 for pair in pairs):
       taken.append(TRIPLES[index])
-      for pair in pairs:
-        counts[pair] = counts.get(pair, 0) + 1
+      counts.update(pairs)
   return frozenset(taken)
 
 
@@ -56,16 +55,9 @@ def draw_scene(
   min_duration: float = 12.0,
   max_duration: float = 28.0,
 ) -> Scene:
-  """Draws a scene of two to four episodes, one at a time.
+  """Draws a scene of two to four episodes, one at a time; durations in seconds.
 
-  Args:
-    seed: The same seed gives the same scene.
-    triples: The combinations of colour, shape and action it may use.
-    min_duration: Seconds.
-    max_duration: Seconds.
-
-  Raises:
-    ValueError: If no scene can be made of the triples.
+  Raises ValueError where no scene can be made of the triples.
   """
   rng = np.random.default_rng(seed)
   triples = sorted(triples)
@@ -92,13 +84,9 @@ def draw_scene(
 
 
 def draw_still(seed: int) -> tuple[Scene, list[State]]:
-  """Draws one still: up to two objects in any pose, over a background.
+  """Draws a background and up to two objects in any pose.
 
-  Args:
-    seed: The same seed gives the same still.
-
-  Returns:
-    The scene to render it from, at time 0, and the objects to draw besides.
+  Returns the scene to render, at time 0, and the objects to draw besides.
   """
   rng = np.random.default_rng([seed, 2])
   names = list(itertools.product(COLOURS, SHAPES))
@@ -152,10 +140,7 @@ def _draw_times(
       share = rng.uniform(_MIN_SHARE, 0.08)
     else:
       share = 0.08 + (_MAX_SHARE - 0.08) * rng.beta(1.0, 2.2)
-    event = max(
-      duration * max(share, _MIN_SHARE),
-      _MIN_SECONDS.get(action, _ANY_MIN_SECONDS),
-    )
+    event = max(duration * share, _MIN_SECONDS.get(action, _ANY_MIN_SECONDS))
     before = after = 0.0
     if kind == "idle" or (kind == "repeat" and rng.random() < 0.5):
       scale = max(event, 0.06 * duration)
@@ -169,7 +154,7 @@ def _draw_times(
     return []
   gaps = least_gap + free * rng.dirichlet(np.ones(len(spans) + 1))
   times, clock = [], 0.0
-  for gap, (before, event, after) in zip(gaps[:-1], spans, strict=True):
+  for gap, (before, event, after) in zip(gaps, spans, strict=False):
     enter = clock + float(gap)
     start = enter + before
     clock = start + event + after
@@ -203,9 +188,7 @@ def _draw_episode(
   )
 
 
-def _draw_path(
-  rng: np.random.Generator, action: str
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def _draw_path(rng: np.random.Generator, action: str) -> tuple[Point, Point]:
   """Positions before and after the action."""
   near = rng.uniform(0.16, 0.32)
   far = rng.uniform(0.68, 0.84)

@@ -35,48 +35,32 @@ def _centres(count: int, side: int) -> np.ndarray:
 
 
 class Renderer:
-  """Renders one scene at one frame size.
-
-  Attributes:
-    height: Pixels.
-    width: Pixels.
-  """
+  """Renders one scene at one frame size, in pixels."""
 
   def __init__(self, scene: scenes.Scene, height: int, width: int):
     self.height, self.width = height, width
     self._scene = scene
     side = min(height, width)
     self._side = side
-    # Pixel centres in the coordinates of the central square.
     self._xs = _centres(width, side)
     self._ys = _centres(height, side)
     background = scene.background
     waves = np.asarray(background.waves, np.float32).reshape(-1, 7)
-    self._rows, self._phases, self._speeds, self._colours = self._split(waves)
+    # Of sin(a + b) = sin(b) cos(a) + cos(b) sin(a) time changes a alone, which
+    # is of columns: [sin b, cos b] [H, 2 K], a at time 0 [K, W], its change a
+    # second [K, 1], colours of 0..255 [K, 1, 3].
+    turn = np.float32(2 * math.pi)
+    b = turn * self._ys[:, None] * waves[:, 1]
+    self._rows = np.concatenate([np.sin(b), np.cos(b)], axis=1)
+    self._phases = turn * (waves[:, 0, None] * self._xs + waves[:, 3, None])
+    self._speeds = turn * waves[:, 2, None]
+    self._colours = waves[:, None, 4:] * 255
     self._base = np.tile(np.asarray(background.base, np.float32) * 255, width)
     rng = np.random.default_rng([scene.seed, 1])
     # A tile read at random offsets is much cheaper than fresh noise.
     self._noise = rng.standard_normal(
       (_NOISE_SIDE, width, 3), dtype=np.float32
     ) * np.float32(255 * background.noise)
-
-  def _split(
-    self, waves: np.ndarray
-  ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What of sin(a + b) = sin(b) cos(a) + cos(b) sin(a) time leaves alone.
-
-    Args:
-      waves: [K, 7], see `scenes.Background`.
-
-    Returns:
-      [sin b, cos b] [H, 2 K], a at time 0 [K, W], its change per second [K, 1]
-      and colours of 0..255 [K, 1, 3].
-    """
-    turn = np.float32(2 * math.pi)
-    b = turn * self._ys[:, None] * waves[:, 1]
-    a = turn * (waves[:, 0, None] * self._xs + waves[:, 3, None])
-    rows = np.concatenate([np.sin(b), np.cos(b)], axis=1)
-    return rows, a, turn * waves[:, 2, None], waves[:, None, 4:] * 255
 
   def _background(self, time: float) -> np.ndarray:
     """float32 [H, W, 3] of 0..255; waves of rows and columns, one product."""
@@ -109,15 +93,7 @@ class Renderer:
   def __call__(
     self, time: float, extra: Sequence[scenes.State] = ()
   ) -> np.ndarray:
-    """The frame shown at a time.
-
-    Args:
-      time: Seconds since the start of the scene.
-      extra: Objects to draw besides those of the scene.
-
-    Returns:
-      uint8 [height, width, 3].
-    """
+    """The frame at some second, uint8 [H, W, 3], with `extra` objects."""
     image = self._background(time)
     for state in [*scenes.states_at(self._scene, time), *extra]:
       self._draw(image, state)

@@ -1,9 +1,9 @@
 """Scenes of the synthetic benchmark: what is on the stage at every time.
 
-A scene is a continuous-time thing: `states_at` says where every object is at
-any second, so that it can be rendered at any frame rate, frame size and aspect.
-Objects live in the central square of the frame, in coordinates 0..1 (x to the
-right, y down), so that a centre crop never cuts them off.
+`states_at` says where every object is at any second, so that a scene can be
+rendered at any frame rate, size and aspect. Objects live in the central square
+of the frame, in coordinates 0..1 (x to the right, y down), so that a centre
+crop never cuts them off.
 
 An *episode* is one stay of an object on the stage. It acts during its event and
 stands still before and after it. What a query can be told apart by is its kind:
@@ -17,7 +17,7 @@ import dataclasses
 import itertools
 import math
 
-COLOURS: dict[str, tuple[float, float, float]] = {
+COLOURS = {
   "red": (0.93, 0.12, 0.12),
   "green": (0.10, 0.80, 0.18),
   "blue": (0.15, 0.30, 0.98),
@@ -27,7 +27,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 }
 SHAPES = ("circle", "square", "triangle", "bar")
 # Each with its name as a class.
-ACTIONS: dict[str, str] = {
+ACTIONS = {
   "move left": "moving left",
   "move right": "moving right",
   "move up": "moving up",
@@ -39,9 +39,10 @@ ACTIONS: dict[str, str] = {
 }
 KINDS = ("appears", "idle", "repeat")
 
+Point = tuple[float, float]  # x, y
 Triple = tuple[str, str, str]  # colour, shape, action
 # All that can be seen: of a spinning circle nothing can.
-TRIPLES: tuple[Triple, ...] = tuple(
+TRIPLES = tuple(
   triple
   for triple in itertools.product(COLOURS, SHAPES, ACTIONS)
   if triple[1:] != ("circle", "spin")
@@ -50,20 +51,12 @@ TRIPLES: tuple[Triple, ...] = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-  """One stay of an object: idle, its event, idle.
+  """One stay of an object; the seconds of it and of its event in order.
 
   Attributes:
-    colour: Key of COLOURS.
-    shape: One of SHAPES.
-    action: Key of ACTIONS.
-    kind: One of KINDS.
-    enter: Second at which the object appears.
-    start: Second at which its event starts.
-    end: Second at which its event ends.
-    leave: Second at which the object disappears.
-    positions: (x, y) before and after the event.
-    radii: Radius before and after the event.
-    turns: Turns during the event, negative is counter-clockwise.
+    positions: Before and after the event.
+    radii: Before and after the event.
+    turns: During the event, negative is counter-clockwise.
     flips: Odd number of equally long phases of a blink, else 0.
   """
 
@@ -75,7 +68,7 @@ class Episode:
   start: float
   end: float
   leave: float
-  positions: tuple[tuple[float, float], tuple[float, float]]
+  positions: tuple[Point, Point]
   radii: tuple[float, float]
   turns: float = 0.0
   flips: int = 0
@@ -100,15 +93,10 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Distractor:
-  """An object nobody asks for; it never acts.
-
-  Attributes:
-    state: At the start.
-    drift: Square sides per second, x and y.
-  """
+  """An object nobody asks for; it never acts, but drifts, in sides a second."""
 
   state: State
-  drift: tuple[float, float]
+  drift: Point
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +136,7 @@ def states_at(scene: Scene, time: float) -> list[State]:
     for d in scene.distractors
   ]
   shown = (_state_at(episode, time) for episode in scene.episodes)
-  return states + [state for state in shown if state is not None]
+  return states + [state for state in shown if state]
 
 
 def _state_at(episode: Episode, time: float) -> State | None:

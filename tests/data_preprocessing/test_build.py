@@ -22,7 +22,10 @@ from PIL import Image
 from data_preprocessing import build, builder, cache
 from data_preprocessing import report as reports
 from data_preprocessing.settings import BuildError
+from tests.data_preprocessing import custom
 from unloc_jax.data import manifest as manifests
+
+WHOLE = [{"start": 0, "end": 1, "text": "a"}]
 
 
 @pytest.fixture(scope="module")
@@ -32,46 +35,33 @@ def source(tmp_path_factory, film):
   lines = []
   for i in range(20):
     name = f"sub {i % 3}/clip é {i}.mp4"
-    film(folder / "videos" / name, [k / 20 for k in range(10 + 2 * i)], rate=20)
-    lines.append(
-      {
-        "video": name,
-        "segments": [
-          {"start": 0.1, "end": 0.3, "text": f"first {i}", "who": i},
-          {"start": 0.2, "end": 0.6 + 0.1 * i, "text": "later"},
-        ],
-      }
-    )
-  broken = folder / "videos" / "broken.mp4"
+    film(folder / "in" / name, [k / 20 for k in range(10 + 2 * i)], rate=20)
+    segments = [
+      {"start": 0.1, "end": 0.3, "text": f"first {i}", "who": i},
+      {"start": 0.2, "end": 0.6 + 0.1 * i, "text": "later"},
+    ]
+    lines.append({"video": name, "segments": segments})
+  broken = folder / "in" / "broken.mp4"
   broken.write_bytes(b"this is not a video")
   for name in ("broken.mp4", "gone.mp4", "../out.mp4"):
-    segments = [{"start": 0, "end": 1, "text": "a"}]
-    lines.append({"video": name, "segments": segments})
-  write_lines(folder / "train.jsonl", lines)
+    lines.append({"video": name, "segments": WHOLE})
+  custom.write_lines(folder / "train.jsonl", lines)
   return folder
 
 
-def write_lines(path, lines):
-  path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+def flags(source, out):
+  return [*custom.flags(source, out), "--short_side=32"]
 
 
 def run(source, out, *more, annotations="train.jsonl"):
-  return build.main(
-    [
-      "--dataset=custom",
-      f"--annotations={source / annotations}",
-      f"--videos={source / 'videos'}",
-      f"--data_dir={out}",
-      "--short_side=32",
-      *more,
-    ]
-  )
+  notes = f"--annotations={source / annotations}"
+  return build.main([*flags(source, out), notes, *more])
 
 
 @pytest.fixture(scope="module")
 def built(source, tmp_path_factory):
   out = tmp_path_factory.mktemp("built")
-  assert run(source, out, "--workers=1") == 0
+  assert run(source, out) == 0
   return out / "custom" / "1.0.0"
 
 
@@ -146,19 +136,10 @@ def test_other_settings_do_not_overwrite(source, built, capsys):
 
 
 def test_killed_and_started_again(source, built, tmp_path):
-  command = [
-    sys.executable,
-    "-m",
-    "data_preprocessing.build",
-    "--dataset=custom",
-    f"--annotations={source / 'train.jsonl'}",
-    f"--videos={source / 'videos'}",
-    f"--data_dir={tmp_path}",
-    "--short_side=32",
-    "--workers=1",
-  ]
   process = subprocess.Popen(
-    command, cwd=pathlib.Path(__file__).parents[2], stderr=subprocess.DEVNULL
+    [sys.executable, "-m", build.__name__, *flags(source, tmp_path)],
+    cwd=pathlib.Path(__file__).parents[2],
+    stderr=subprocess.DEVNULL,
   )
   home = tmp_path / "custom"
   for _ in range(1200):
@@ -232,20 +213,18 @@ def test_what_an_earlier_version_left_unfinished(source, tmp_path, capsys):
   work.mkdir(parents=True)
   (work / "train-00000.log").write_text("key")
   (work / "train-00000.tfrecord").write_text("records")
-  write_lines(source / "none.jsonl", [{"video": "gone.mp4", "segments": []}])
+  custom.write_lines(
+    source / "none.jsonl", [{"video": "gone.mp4", "segments": []}]
+  )
   assert run(source, tmp_path, annotations="none.jsonl") == 0
   assert "an earlier version began this build" in capsys.readouterr().err
   assert [p.name for p in work.parent.iterdir()] == ["1.0.0"]
 
 
-@pytest.mark.parametrize(
-  ("limit", "code"), [("2", 1), ("3", 0), ("12%", 1), ("20%", 0)]
-)
-def test_threshold(source, tmp_path, capsys, limit, code):
-  if code == 0:
-    # What passes is a whole build; that is tested elsewhere.
-    reports.Limit(limit).check(3, 23, "report")
-    return
+@pytest.mark.parametrize(("limit", "enough"), [("2", "3"), ("12%", "20%")])
+def test_threshold(source, tmp_path, capsys, limit, enough):
+  # What passes is a whole build; that is tested elsewhere.
+  reports.Limit(enough).check(3, 23, "report")
   assert run(source, tmp_path, f"--max-missing={limit}", "--workers=2") == 1
   assert "3 of 23 videos are missing or broken" in capsys.readouterr().err
   assert not (tmp_path / "custom" / "1.0.0").exists()
@@ -260,10 +239,8 @@ def test_threshold_must_make_sense(text):
 
 
 def test_only_broken_videos_still_finish(source, tmp_path, capsys):
-  lines = [
-    {"video": "broken.mp4", "segments": [{"start": 0, "end": 1, "text": "a"}]}
-  ]
-  write_lines(source / "bad.jsonl", lines)
+  lines = [{"video": "broken.mp4", "segments": WHOLE}]
+  custom.write_lines(source / "bad.jsonl", lines)
   assert run(source, tmp_path, annotations="bad.jsonl") == 0
   assert "WARNING, the dataset is empty" in capsys.readouterr().out
   report = tmp_path / "custom" / "1.0.0" / "report.json"
@@ -299,7 +276,7 @@ def test_a_full_disk_is_said_and_nothing_looks_finished(
   soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
   try:
-    assert run(source, tmp_path, "--workers=1") == 1
+    assert run(source, tmp_path) == 1
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
   error = capsys.readouterr().err.splitlines()[-1]
@@ -310,7 +287,7 @@ def test_a_full_disk_is_said_and_nothing_looks_finished(
 
 def test_a_folder_that_cannot_be_made_is_said(source, tmp_path, capsys):
   (tmp_path / "file").write_text("no folder")
-  assert run(source, tmp_path / "file" / "out", "--workers=1") == 1
+  assert run(source, tmp_path / "file" / "out") == 1
   said = capsys.readouterr().err
   assert said.startswith("error: ")
   assert "Not a directory; make room or correct the path" in said
@@ -324,12 +301,12 @@ def test_a_disk_that_is_full_at_the_very_end(
     raise OSError(errno.ENOSPC, "No space left on device", "manifest.json")
 
   monkeypatch.setattr(builder.VideoDataset, "_finish", full)
-  assert run(source, tmp_path, "--workers=1") == 1
+  assert run(source, tmp_path) == 1
   said = capsys.readouterr().err.splitlines()[-1]
   assert said.startswith("error: manifest.json: No space left on device;")
   assert not (tmp_path / "custom" / "1.0.0").exists()
   monkeypatch.undo()
-  assert run(source, tmp_path, "--workers=1") == 0
+  assert run(source, tmp_path) == 0
   assert (tmp_path / "custom" / "1.0.0" / "manifest.json").exists()
 
 
@@ -348,7 +325,7 @@ def test_a_second_build_of_the_same_dataset_waits_for_no_one(
 
 def test_captions_across_splits(tmp_path, film):
   for name in ("aaa", "bbb"):
-    film(tmp_path / "videos" / f"v_{name}.mp4", [i / 10 for i in range(30)])
+    film(tmp_path / "in" / f"v_{name}.mp4", [i / 10 for i in range(30)])
   entry = {
     "duration": 3.0,
     "timestamps": [[0, 1], [2, 9]],
@@ -360,15 +337,9 @@ def test_captions_across_splits(tmp_path, film):
     (tmp_path / "notes" / f"{name}.json").write_text(
       json.dumps({f"v_{i}": entry for i in ids.split()})
     )
-  flags = [
-    "--dataset=anet_captions",
-    f"--annotations={tmp_path / 'notes'}",
-    f"--videos={tmp_path / 'videos'}",
-    f"--data_dir={tmp_path / 'out'}",
-    "--frame_rate=4",
-    "--workers=1",
-  ]
-  assert build.main(flags) == 0
+  notes = f"--annotations={tmp_path / 'notes'}"
+  kind = ["--dataset=anet_captions", "--frame_rate=4"]
+  assert build.main([*custom.flags(tmp_path), notes, *kind]) == 0
   folder = tmp_path / "out" / "anet_captions" / "1.0.0"
   counts = collections.Counter(
     split for split in ("train", "val", "unseen") for _ in read(folder, split)

@@ -2,14 +2,14 @@
 
 import base64
 import html.parser
-import json
 import re
 import shutil
 
 import pytest
 
-from data_preprocessing import build, inspect
+from data_preprocessing import inspect
 from tests import tiny_data
+from tests.data_preprocessing import custom
 
 
 @pytest.fixture(scope="module")
@@ -18,23 +18,9 @@ def dataset(tmp_path_factory, film):
   for i in range(3):
     film(folder / "in" / f"{i}.mp4", [k / 10 for k in range(20)], rate=10)
   text = '<script>alert("x")</script> & more'
-  lines = [
-    {
-      "video": f"{i}.mp4",
-      "segments": [{"start": 0.5, "end": 1.0, "text": text}],
-    }
-    for i in range(3)
-  ]
-  (folder / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
-  flags = [
-    "--dataset=custom",
-    f"--annotations={folder / 'train.jsonl'}",
-    f"--videos={folder / 'in'}",
-    f"--data_dir={folder / 'out'}",
-    "--workers=1",
-  ]
-  assert build.main(flags) == 0
-  return folder / "out" / "custom" / "1.0.0"
+  segments = [{"start": 0.5, "end": 1.0, "text": text}]
+  lines = [{"video": f"{i}.mp4", "segments": segments} for i in range(3)]
+  return custom.dataset(folder, lines)
 
 
 class _Page(html.parser.HTMLParser):
@@ -62,11 +48,6 @@ def test_counts_and_page(dataset, tmp_path, capsys):
   assert "left:25.000%;width:25.000%" in bar
 
 
-def test_what_is_no_dataset_is_said(dataset, tmp_path, capsys):
-  assert inspect.main([str(tmp_path)]) == 1
-  assert "not a finished dataset" in capsys.readouterr().err
-
-
 def _sequence(i: int, with_times: bool) -> bytes:
   """A record as others write it: 20 frames, two labels, three segments."""
   import tensorflow as tf
@@ -87,10 +68,9 @@ def _sequence(i: int, with_times: bool) -> bytes:
     "segment/end/index": numbers([5, 10, 20]),
   }
   if with_times:
+    rate = tf.train.FloatList(value=[5.0])
     context |= {
-      "image/frame_rate": tf.train.Feature(
-        float_list=tf.train.FloatList(value=[5.0])
-      ),
+      "image/frame_rate": tf.train.Feature(float_list=rate),
       "segment/start/timestamp": numbers([0, 1_000_000, 2_000_000]),
       "segment/end/timestamp": numbers([1_000_000, 2_000_000, 4_000_000]),
       "clip/end/timestamp": numbers([4_000_000]),
@@ -152,7 +132,10 @@ def test_files_that_are_no_media_sequence(tmp_path, capsys, content):
   assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_a_build_that_is_not_finished_is_no_dataset(tmp_path, capsys):
+def test_what_is_no_dataset_is_said(tmp_path, capsys):
+  assert inspect.main([str(tmp_path)]) == 1
+  assert "not a finished dataset" in capsys.readouterr().err
+  # Nor is a build that is not finished.
   (tmp_path / "train-00000.tfrecord").write_bytes(b"")
   (tmp_path / "train-00000.log").write_text("key")
   assert inspect.main([str(tmp_path)]) == 1
@@ -171,9 +154,6 @@ def test_a_build_that_is_not_finished_is_no_dataset(tmp_path, capsys):
 )
 def test_splits_by_name(name, split):
   assert inspect.split_of(name) == split
-
-
-def test_a_split_without_a_name():
   with pytest.raises(inspect.InspectError, match="does not name its split"):
     inspect.split_of("00000-of-00010")
 

@@ -11,7 +11,10 @@ from fsspec.implementations import memory
 from data_preprocessing import build
 from data_preprocessing import pipeline as builds
 from tests import tiny_data
+from tests.data_preprocessing import custom
 from unloc_jax.data import pipeline, shards
+
+SEGMENTS = [{"start": 0.5, "end": 1.0, "text": "it happens"}]
 
 
 class Store(memory.MemoryFileSystem):
@@ -61,18 +64,15 @@ def bucket(monkeypatch):
 def test_a_build_from_a_bucket_to_a_bucket(
   bucket, film, tmp_path, capsys, monkeypatch
 ):
-  segments = [{"start": 0.5, "end": 1.0, "text": "it happens"}]
-  lines = []
-  for name in ("deep/a b.mp4", "ü.mkv"):
+  whole, out = ("deep/a b.mp4", "ü.mkv"), ("cut.mp4", "none.mp4", "../../x.mp4")
+  for name in whole:
     film(tmp_path / "in" / name, [k / 10 for k in range(20)], rate=10)
     bucket.pipe(f"/b/in/{name}", (tmp_path / "in" / name).read_bytes())
-    lines.append(json.dumps({"video": name, "segments": segments}))
   bucket.pipe("/b/in/cut.mp4", bucket.cat("/b/in/deep/a b.mp4")[:900])
-  lines += [
-    json.dumps({"video": name, "segments": segments})
-    for name in ("cut.mp4", "none.mp4", "../../x.mp4")
-  ]
-  bucket.pipe("/b/notes/train.jsonl", "\n".join(lines).encode())
+  lines = [{"video": name, "segments": SEGMENTS} for name in (*whole, *out)]
+  notes = tmp_path / "train.jsonl"
+  custom.write_lines(notes, lines)
+  bucket.pipe("/b/notes/train.jsonl", notes.read_bytes())
   flags = [
     "--dataset=custom",
     "--annotations=s3://b/notes",
@@ -90,25 +90,12 @@ def test_a_build_from_a_bucket_to_a_bucket(
     assert f"{folder}/{name}" in made
   assert not [path for path in made if not path.startswith(folder + "/")]
   report = json.loads(bucket.cat(f"{folder}/report.json"))["splits"]["train"]
-  out = [*report["missing"], *report["broken"]]
-  assert {line["video_id"] for line in out} == {
-    "cut.mp4",
-    "none.mp4",
-    "../../x.mp4",
-  }
+  listed = [*report["missing"], *report["broken"]]
+  assert {line["video_id"] for line in listed} == set(out)
   (data,) = [path for path in made if ".tfrecord-" in path]
   # The same bytes as from local folders.
-  local = [
-    "--dataset=custom",
-    f"--annotations={tmp_path / 'train.jsonl'}",
-    f"--videos={tmp_path / 'in'}",
-    f"--data_dir={tmp_path / 'out'}",
-    "--workers=1",
-  ]
   (tmp_path / "in" / "cut.mp4").write_bytes(bucket.cat("/b/in/cut.mp4"))
-  (tmp_path / "train.jsonl").write_text("\n".join(lines))
-  assert build.main(local) == 0
-  (here,) = (tmp_path / "out").rglob("*.tfrecord-*")
+  (here,) = custom.dataset(tmp_path, lines).glob("*.tfrecord-*")
   assert bucket.cat(data) == here.read_bytes()
   # A finished one is not done again.
   capsys.readouterr()
@@ -132,15 +119,8 @@ def test_what_cannot_be_reached_is_said(
 
   monkeypatch.setenv("EPATH_USE_TF", "false")
   monkeypatch.setattr(type(backend.fsspec_backend), "exists", refuse)
-  (tmp_path / "train.jsonl").write_text('{"video": "a.mp4", "segments": []}')
-  given = {
-    "--dataset": "custom",
-    "--annotations": str(tmp_path / "train.jsonl"),
-    "--videos": str(tmp_path),
-    "--data_dir": str(tmp_path / "out"),
-    flag: place,
-  }
-  assert build.main([f"{k}={v}" for k, v in given.items()]) == 1
+  custom.write_lines(tmp_path / "train.jsonl", [])
+  assert build.main([*custom.flags(tmp_path), f"{flag}={place}"]) == 1
   said = capsys.readouterr().err
   assert said.startswith(f"error: {flag} {place}")
   assert says in said
@@ -164,19 +144,11 @@ def test_reading_from_what_tensorflow_reaches(tmp_path):
 
 
 def test_a_runner_that_is_not_there_is_said(film, tmp_path, capsys):
-  film(tmp_path / "in" / "a.mp4", [0, 0.1], rate=10)
-  segments = [{"start": 0, "end": 0.1, "text": "it happens"}]
-  (tmp_path / "train.jsonl").write_text(
-    json.dumps({"video": "a.mp4", "segments": segments})
-  )
-  flags = [
-    "--dataset=custom",
-    f"--annotations={tmp_path / 'train.jsonl'}",
-    f"--videos={tmp_path / 'in'}",
-    f"--data_dir={tmp_path / 'out'}",
-    "--beam=--runner=NoSuchRunner",
-  ]
-  assert build.main(flags) == 1
+  film(tmp_path / "in" / "a.mp4", [0, 0.9], rate=10)
+  lines = [{"video": "a.mp4", "segments": SEGMENTS}]
+  custom.write_lines(tmp_path / "train.jsonl", lines)
+  flags = custom.flags(tmp_path)
+  assert build.main([*flags, "--beam=--runner=NoSuchRunner"]) == 1
   said = capsys.readouterr().err.splitlines()[-1]
   assert said.startswith("error: --beam --runner=NoSuchRunner: ")
   assert not (tmp_path / "out" / "custom" / "1.0.0").exists()

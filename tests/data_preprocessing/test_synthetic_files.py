@@ -81,7 +81,7 @@ def test_an_interrupted_build_goes_on(folder, tmp_path, monkeypatch):
 
   out = tmp_path / "out"
   with monkeypatch.context() as patch:
-    patch.setattr(build, "_write_slideshows", fail)
+    patch.setattr(slideshows, "plan", fail)
     with pytest.raises(KeyboardInterrupt):
       build.build(PLAN, out)
   assert not (out / "synthetic.json").exists()
