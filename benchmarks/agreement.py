@@ -30,10 +30,7 @@ def compare(
 ) -> tuple[float, float, int]:
   """Largest differences in seconds and in score, and moments compared.
 
-  Args:
-    localizer: The exported model.
-    path: A video.
-    asked: What evaluation found in it, one entry a query.
+  What evaluation found in the video has an entry for each query asked.
   """
   encoded = localizer.encode_video(path)
   answers = localizer.ask(encoded, [entry["query"] for entry in asked], 100)

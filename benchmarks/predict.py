@@ -31,16 +31,13 @@ def seconds(action: Callable[[], object]) -> float:
   return time.perf_counter() - start
 
 
-def command(export: str, video: str) -> list[str]:
-  """The command that asks a video one sentence."""
+def run(export: str, video: str, *within: str) -> str:
+  """Asks a video a sentence by the command; returns what it prints."""
   start = [sys.executable, "-m", "unloc_jax.predict", "--format", "jsonl"]
   asked = ["--video", video, "--query", "a red circle moves"]
-  return [*start, "--export", export, *asked]
-
-
-def run(export: str, video: str) -> None:
-  """Runs the command; raises where it fails."""
-  subprocess.run(command(export, video), check=True, stdout=subprocess.DEVNULL)
+  command = [*within, *start, "--export", export, *asked]
+  done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+  return done.stdout
 
 
 def peak_gb(export: str, video: str) -> float:
@@ -50,13 +47,7 @@ def peak_gb(export: str, video: str) -> float:
     "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
     "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
   )
-  made = subprocess.run(
-    [sys.executable, "-c", code, *command(export, video)],
-    check=True,
-    capture_output=True,
-    text=True,
-  )
-  return int(made.stdout) * _KIB / 1e9
+  return int(run(export, video, sys.executable, "-c", code)) * _KIB / 1e9
 
 
 def queries(localizer: Localizer, video: str, repeats: int) -> None:

@@ -34,16 +34,10 @@ _ROWS = 128  # Prompts encoded at a time.
 def embed(
   folder: str, names: tuple[str, ...], templates: tuple[str, ...], length: int
 ) -> np.ndarray:
-  """Embeddings of class names, float32 [C, D].
+  """Embeddings of C class names, float32 [C, D].
 
-  Args:
-    folder: Weights with a text tower and its projection.
-    names: C class names.
-    templates: With one {} for the name; the result is the mean over them.
-    length: Tokens L per prompt.
-
-  Raises:
-    ValueError: The folder holds no text tower.
+  They are the mean over templates with a {} for the name, read to `length`
+  tokens. Raises ValueError where the folder of weights holds no text tower.
   """
   loaded = load_weights(folder)
   sizes = tower_sizes(loaded.config, "text", _SIZES)
@@ -76,8 +70,7 @@ def save(path: str, names: tuple[str, ...], embeddings: np.ndarray) -> None:
 def run(config: ml_collections.ConfigDict, out: str) -> str:
   """Embeds the classes of `data.path`; returns a line that says what is there.
 
-  Raises:
-    ValueError: The dataset has no classes, or the weights no text tower.
+  Raises ValueError where there are no classes, or no text tower.
   """
   names = read_manifest(config.data.path).classes
   if not names:

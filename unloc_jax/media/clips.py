@@ -22,10 +22,8 @@ def cut_clip(
 
   It is encoded anew, so that it begins exactly at `start`, and not at the
   nearest frame a copy could begin with; upright and with square pixels,
-  whatever the file's display matrix. Written beside, then renamed.
-
-  Raises:
-    ValueError: The part holds no frame, or the video cannot be read.
+  whatever the file's display matrix. Raises ValueError where the part holds
+  no frame, or the video cannot be read.
   """
   name = os.fspath(path)
   try:
@@ -34,9 +32,9 @@ def cut_clip(
       opened(name) as (source, _),
       av.open(str(beside), "w", format="mp4") as target,
     ):
+      shape = _shape(name)
       origin = (source.start_time or 0) / av.time_base
       source.seek(max(0, round((origin + start) * av.time_base)))
-      shape = _shape(name)
       if not _copy(source, target, shape, origin + start, origin + end):
         raise ValueError(
           f"{name}: no frame is shown from {start:.2f} to {end:.2f} s"
@@ -51,8 +49,7 @@ def _shape(path: str) -> tuple[int, ...]:
   with opened(path) as (source, _):
     video = video_stream(source)
     for frame in _frames(source, [video], math.inf):
-      if isinstance(frame, av.VideoFrame):
-        return _even(Display(video, 0).image(frame)).shape[:2]
+      return _even(Display(video, 0).image(frame)).shape[:2]
   raise ValueError(f"{path}: cannot be cut (it shows nothing)")
 
 

@@ -35,7 +35,7 @@ class Ticks:
     self.start = None if start is None else start * self._microsecond
 
   def of(self, stream_index: int) -> int:
-    """Returns the ticks in one unit of a stream's time stamps."""
+    """Returns the ticks in a unit of a stream's time stamps."""
     return self._units.get(stream_index, self._microsecond)
 
   def of_seconds(self, seconds: Fraction | int) -> int:

@@ -9,12 +9,7 @@ from av.video.reformatter import VideoReformatter
 
 
 class Display:
-  """Turns decoded frames of one video into the images a viewer sees.
-
-  Args:
-    stream: The video, which says how wide a pixel is.
-    short_side: See `shown_size`.
-  """
+  """Turns decoded frames of one video into the images a viewer sees."""
 
   def __init__(self, stream: av.VideoStream, short_side: int):
     coded = stream.codec_context.sample_aspect_ratio
@@ -43,12 +38,8 @@ def shown_size(
 ) -> tuple[int, int]:
   """Returns the (width, height) at which to store a frame, before turning.
 
-  Args:
-    width: Coded, in pixels.
-    height: Coded, in pixels.
-    aspect: Width of a pixel over its height.
-    short_side: The shorter side to store, in pixels. A smaller video is not
-      enlarged; 0 keeps every size.
+  The aspect is the width of a pixel over its height. The shorter side becomes
+  `short_side` pixels; a smaller video is not enlarged, 0 keeps every size.
   """
   wide, high = width * max(aspect, 1.0), height / min(aspect, 1.0)
   shrink = min(1.0, short_side / min(wide, high)) if short_side > 0 else 1.0

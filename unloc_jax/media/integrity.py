@@ -41,17 +41,12 @@ class Integrity:
     ticks: Ticks,
     whole: bool | None,
   ):
-    """Watches nothing yet.
+    """Is told whether the file goes on to its container's end, where known.
 
-    Args:
-      container: The file.
-      stream: Its video.
-      ticks: Its clock.
-      whole: Whether the file goes on to its container's end, where that is
-        known: then nothing is forgiven, or nothing is counted.
+    Then nothing is forgiven, or nothing is counted.
     """
-    self._is_avi = container.format.name == "avi"
-    self._is_matroska = container.format.name.startswith("matroska")
+    name = container.format.name
+    self._is_avi, self._is_matroska = name == "avi", name.startswith("matroska")
     self._is_cut = whole is False
     # With its index an AVI is what it is, whatever its header promises.
     self._is_indexed = whole is True and self._is_avi
@@ -123,9 +118,8 @@ class Integrity:
   def verdict(self, end: int, max_damaged: float) -> None:
     """Raises VideoError unless the video was decoded whole.
 
-    Args:
-      end: When the last decoded frame stops being shown, in ticks.
-      max_damaged: Share of the length that may be damaged.
+    Its last frame stops being shown at `end`, in ticks; a share of that may be
+    damaged.
     """
     if not self._is_indexed:
       self._check_count(end)

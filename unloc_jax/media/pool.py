@@ -41,12 +41,8 @@ class Pool:
   """As many processes as asked for; whoever wants one waits for a free one.
 
   Safe to share between threads. The processes start with the first call of
-  `run` and stay, until the pool is closed.
-
-  Args:
-    count: Processes.
-    memory_gib: Address space a process may take beyond what its libraries do;
-      None for any.
+  `run` and stay, until the pool is closed. Each may take `memory_gib` of
+  address space beyond what its libraries do, or any.
   """
 
   def __init__(self, count: int, memory_gib: float | None = None):
@@ -73,17 +69,12 @@ class Pool:
   ) -> Result:
     """Returns `function(*args)`, called in a free process.
 
-    Args:
-      function: Of a module; what it takes and returns can be pickled. It calls
-        `beat` while there is progress.
-      *args: What it is called with.
-      stall_seconds: Ended after so long without a beat.
-      seconds: Ended after so long in all.
+    The function is one of a module and calls `beat` while there is progress;
+    it is ended after `stall_seconds` without, and after `seconds` in all.
 
     Raises:
-      VideoError: The function raised it, or anything else but an OSError; or
-        it crashed, stalled, or took too much time or memory.
-      OSError: The function raised it.
+      VideoError: The function raised anything but an OSError, which is passed
+        on; or it crashed, stalled, or took too much time or memory.
       PoolError: The processes cannot be started, or the pool is closed.
     """
     slot = self._free.get()
@@ -118,29 +109,24 @@ class Pool:
     while not is_done():
       now, beaten = time.monotonic(), self._beats[slot]
       started = started or beaten
-      fault: Exception
+      fault: Exception | None = None
       if self._closed:
         fault = PoolError("the workers were ended")
-      elif not started:
-        if now - asked <= _START_SECONDS:
-          continue
+      elif not started and now - asked > _START_SECONDS:
         # No video is to be blamed for how a process starts.
-        fault = PoolError(
-          f"a worker did not start in {_START_SECONDS:g} s; use fewer"
-        )
-      elif now - beaten > stall_seconds:
-        fault = VideoError(
-          Reason.STALLED, f"no progress in {stall_seconds:g} s"
-        )
-      elif now - started > seconds:
+        late = f"a worker did not start in {_START_SECONDS:g} s; use fewer"
+        fault = PoolError(late)
+      elif started and now - beaten > stall_seconds:
+        late = f"no progress in {stall_seconds:g} s"
+        fault = VideoError(Reason.STALLED, late)
+      elif started and now - started > seconds:
         fault = VideoError(Reason.STALLED, f"not read within {seconds:g} s")
-      else:
-        continue
-      # A cancelled future is done when its process has been ended.
-      future.cancel()
-      while not self._closed and not is_done():
-        pass
-      raise fault
+      if fault is not None:
+        # A cancelled future is done when its process has been ended.
+        future.cancel()
+        while not self._closed and not is_done():
+          pass
+        raise fault
 
   def close(self) -> None:
     """Ends every process, whatever it is doing."""
@@ -164,10 +150,7 @@ class _Here:
 
 
 def beat() -> None:
-  """Tells the pool, from within its process, that there is progress.
-
-  Outside a pool's process it does nothing.
-  """
+  """Tells the pool, where this is a process of one, that there is progress."""
   if _Here.beats is not None:
     _Here.beats[_Here.slot] = time.monotonic()
 

@@ -18,19 +18,19 @@ _HALF = np.float32(0.5)
 def place(
   xp: Any, size: Any, short_side: Any, image_size: int, at: Any
 ) -> tuple[Any, Any, Any, Any, Any]:
-  """Where a square crop lies in a resized image; arrays are float64.
+  """Where a square crop lies in a resized image; arrays are float64 [2].
 
   Args:
     xp: The library of the arrays, NumPy or TensorFlow.
-    size: [2], height and width of the source, pixels.
+    size: Height and width of the source, pixels.
     short_side: What the short side is resized to, pixels; at least image_size.
     image_size: Side of the crop, resized pixels.
-    at: [2], or one for both, from 0 (top, left) to 1 (bottom, right).
+    at: From 0 (top, left) to 1 (bottom, right).
 
   Returns:
-    [2] each: resized over source pixels, the crop's corner in resized pixels,
-    the first source pixel to read and the one after the last; and whether
-    anything is resized.
+    Resized over source pixels, the crop's corner in resized pixels, the first
+    source pixel to read and the one after the last; and whether anything is
+    resized.
   """
   short_side = xp.maximum(short_side, image_size)
   # The long side is cut to whole pixels, the short one is not changed; 1e-6
@@ -51,13 +51,8 @@ def place(
 def centre(frames: np.ndarray, image_size: int, short_side: int) -> np.ndarray:
   """Resizes and crops decoded frames as evaluation does stored ones.
 
-  Args:
-    frames: uint8 [U, h, w, 3].
-    image_size: Side of the crop, pixels.
-    short_side: What the short side is resized to, pixels.
-
-  Returns:
-    uint8 [U, image_size, image_size, 3].
+  uint8 [U, h, w, 3] become [U, image_size, image_size, 3], after their short
+  side is resized to `short_side` pixels.
   """
   size = np.array(frames.shape[1:3], np.float64)
   scale, offset, first, last, resized = place(
@@ -80,16 +75,10 @@ def centre(frames: np.ndarray, image_size: int, short_side: int) -> np.ndarray:
 def _taps(
   length: int, scale: np.float32, shift: np.float32, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Source pixels that make each pixel of the crop, and their weights.
+  """Which of `length` source pixels make each of `size`, and their weights.
 
-  Args:
-    length: Source pixels along the axis.
-    scale: Crop pixels per source pixel.
-    shift: Where the first source pixel comes to lie, crop pixels.
-    size: Pixels of the crop.
-
-  Returns:
-    int64 [K, size], indices, and float32 [K, size], weights.
+  The first of them comes to lie at `shift`. Returns int64 and float32
+  [K, size].
   """
   inverse = np.float32(1.0 / float(scale))
   widening = max(inverse, _ONE)

@@ -26,14 +26,10 @@ def ts_packet(head: bytes) -> int:
 
 
 def is_whole(file: IO[Any], head: bytes) -> bool | None:
-  """Whether a file goes on as long as its container says.
+  """Whether a file with these first bytes goes on as its container says.
 
-  Args:
-    file: Open for reading; its position is lost.
-    head: Its first bytes.
-
-  Returns:
-    None where nothing tells, as in a transport stream that ends with a packet.
+  None where nothing tells, as in a transport stream that ends with a packet.
+  The file's position is lost.
   """
   size = file.seek(0, 2)
   if packet := ts_packet(head):

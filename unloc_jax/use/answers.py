@@ -11,10 +11,7 @@ from unloc_jax.metrics import segmentation
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-  """A part of a video that answers a sentence or label.
-
-  `start` and `end` are in seconds; `score` is 0 to 1, the higher the better.
-  """
+  """A part of a video, in seconds; of scores, 0 to 1, the higher is better."""
 
   video_id: str
   query: str
@@ -55,12 +52,7 @@ def spans(
 ) -> list[Moment]:
   """Stretches of frames of the same of C labels, background left out.
 
-  Args:
-    video_id: Of the video.
-    labels: C names.
-    times: [N], seconds of frames, ascending.
-    logits: [C, N].
-    duration: Of the video, seconds.
+  Frames are seen at `times` [N], in seconds; their logits are [C, N].
   """
   kinds, places = segmentation.runs(segmentation.from_logits(logits.T))
   # A frame stands for what is nearer to it than to its neighbours.

@@ -52,16 +52,10 @@ class Asker:
     texts: np.ndarray,
     top_k: int,
   ) -> list[Answer]:
-    """Answers of every query, for tasks that find segments.
+    """Answers of Q queries, of at most `top_k` moments each.
 
-    Args:
-      video: Encoded.
-      queries: Q names.
-      texts: Token ids [R, Q, L] or embeddings [R, Q, D].
-      top_k: Most moments of a query.
-
-    Raises:
-      ValueError: The task finds no segments.
+    Texts are token ids [R, Q, L] or embeddings [R, Q, D]. Raises ValueError
+    where the task finds no segments.
     """
     if self._parts.task.decode != "per_query":
       raise ValueError(
@@ -114,17 +108,10 @@ class Asker:
   def logits(
     self, video: EncodedVideo, texts: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Relevance logits of every frame looked at, all windows blended.
+    """Seconds float64 [N] of all frames and their relevance logits [Q, N].
 
-    Args:
-      video: Encoded.
-      texts: As of `moments`.
-
-    Returns:
-      Seconds float64 [N] and logits float32 [Q, N].
-
-    Raises:
-      ValueError: The task says nothing of frames.
+    Windows are blended. Raises ValueError where the task says nothing of
+    frames.
     """
     if self._parts.task.decode == "per_video":
       raise ValueError(
@@ -137,13 +124,11 @@ class Asker:
   def _each(
     self, video: EncodedVideo, texts: np.ndarray
   ) -> Iterator[list[np.ndarray]]:
-    """What all windows say, for a group of texts at a time; see `_fuse`.
+    """Yields what `_fuse` says, for all W windows and a group of texts.
 
-    Other groups are under way meanwhile: the cores of a CPU run whole programs
-    side by side, where they cannot share one so small.
-
-    Yields:
-      Arrays [W, Q', ...] of Q texts; Q' >= Q, the last text is repeated.
+    The last text is repeated where they are less than Q'. Other groups are
+    under way meanwhile: the cores of a CPU run whole programs side by side,
+    where they cannot share one so small.
     """
     blocks = functools.cache(lambda count: list(_blocks(video, count)))
 
@@ -186,11 +171,9 @@ def _fuse(
   durations: jax.Array,
   starts: jax.Array,
 ) -> tuple[jax.Array, ...]:
-  """What W windows say of Q' texts.
+  """Relevance logits [W, Q', P] and, of tasks that find them, segments.
 
-  Returns:
-    Relevance logits [W, Q', P] and, of tasks that find them, segments
-    [W, Q', P, 2] in seconds of the video and their scores [W, Q', P].
+  These are [W, Q', P, 2], in seconds of the video, and scores [W, Q', P].
   """
   tokens = tokens.astype(parts.model.dtype)
   said: Any = parts.model.apply(
@@ -220,11 +203,8 @@ def _blocks(video: EncodedVideo, num_texts: int) -> Iterator[list[np.ndarray]]:
 def _blended(
   video: EncodedVideo, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Seconds [N] of frames, and what is said of them: [W, Q, P] -> [Q, N].
-
-  The first T of the P points are the frames.
-  """
-  kept = [
+  """Seconds [N] of frames, and what is said of them: [W, Q, P] -> [Q, N]."""
+  kept = [  # The first T of the P points are the frames.
     row[:, : len(mask)][:, mask]
     for row, mask in zip(rows, video.frame_mask, strict=True)
   ]

@@ -34,13 +34,9 @@ def ask(
 ) -> list[str]:
   """Asks all videos; returns why some could not be asked, a line each.
 
-  Args:
-    export: Folder of the exported model.
-    jobs: {path of a video: name of its result file}.
-    request: What is asked.
-    form: Key of `formats.FORMATS`.
-    out: Folder of the results; OUT/failed.jsonl lists what is missing.
-    options: Of the pipeline, as on a command line; "" runs here.
+  Jobs are {path of a video: name of its result file in OUT}. Options are the
+  pipeline's, as on a command line; "" runs here. OUT/failed.jsonl lists what
+  is missing.
   """
   failed = pathlib.Path(out, "failed.jsonl")
   # What is wrong with the model or the question is said before any work.

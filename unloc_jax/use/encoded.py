@@ -71,12 +71,7 @@ class EncodedVideo:
 
   @classmethod
   def load(cls, path: str) -> "EncodedVideo":
-    """Reads a file that `save` wrote.
-
-    Raises:
-      FileNotFoundError: There is none.
-      ValueError: It is no such file, damaged, or of a newer version.
-    """
+    """Reads what `save` wrote; FileNotFoundError or ValueError if it cannot."""
     try:
       with np.load(path, allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
@@ -104,12 +99,7 @@ class EncodedVideo:
 
 
 def read_index(folder: str) -> list[EncodedVideo]:
-  """All encoded videos of a folder, by name.
-
-  Raises:
-    FileNotFoundError: There are none.
-    ValueError: One of them cannot be read.
-  """
+  """All encoded videos of a folder, by name; errors as of `load`."""
   paths = sorted(pathlib.Path(folder).glob(f"*{SUFFIX}"))
   if not paths:
     raise FileNotFoundError(

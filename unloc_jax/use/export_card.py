@@ -55,10 +55,9 @@ comparable within one question, and are no probabilities.
 
 def text(export: Export, params: Mapping[str, np.ndarray]) -> str:
   """The model card, Markdown."""
-  config, labels = export.config, ""
-  if export.labels:
-    names = ", ".join(export.labels)
-    labels = f"\n## Labels ({len(export.labels)})\n\n{names}\n"
+  config, labels = export.config, ", ".join(export.labels)
+  if labels:
+    labels = f"\n## Labels ({len(export.labels)})\n\n{labels}\n"
   return _CARD.format(
     title=config.task.replace("_", " ").capitalize(),
     does=_TASKS.get(config.task, _MOMENTS),

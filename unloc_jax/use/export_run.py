@@ -51,7 +51,7 @@ def export_run(
 
   Args:
     workdir: The run.
-    out: Folder to make.
+    out: Folder to make; FileExistsError is raised where it exists.
     data: Built dataset, where it is no longer at `config.data.path`.
     window_seconds: Length of the windows that longer videos are seen in; 0 is
       that of the longest video of the training or evaluation splits.
@@ -59,7 +59,6 @@ def export_run(
     saved_model: Add a TensorFlow SavedModel.
 
   Raises:
-    FileExistsError: There is something at `out`.
     FileNotFoundError: There is no run, or its dataset has gone.
     ValueError: The run cannot be exported as asked.
   """

@@ -63,9 +63,8 @@ def is_export(folder: str) -> bool:
 def read(folder: str) -> Export:
   """Reads what an exported folder says.
 
-  Raises:
-    FileNotFoundError: It is not one.
-    ValueError: It is broken, or of a newer version.
+  Raises FileNotFoundError where it is none, ValueError where it is broken or
+  of a newer version.
   """
   path = pathlib.Path(folder) / EXPORT
   if not path.exists():

@@ -35,8 +35,7 @@ class Limits:
   Attributes:
     stall_seconds: Without a new frame.
     seconds: In all.
-    memory_gib: Address space beyond what Python's libraries take; None for
-      any.
+    memory_gib: Address space beyond what Python's libraries take, or any.
     video_seconds: Length of the video.
   """
 
@@ -67,9 +66,7 @@ class Decoder:
   ) -> Iterator[tuple[Iterator[bytes], float]]:
     """Gives a video's frames in JPEG, which wait on disk, and its seconds.
 
-    Raises:
-      ValueError: It is not a video that can be decoded within the limits; the
-        message says why.
+    ValueError says why it cannot be decoded within the limits.
     """
     name, limits = os.fspath(path), self._limits
     with tempfile.TemporaryDirectory(prefix="unloc_frames_") as folder:

@@ -72,13 +72,8 @@ class Localizer:
   ) -> "Localizer":
     """Loads what `python -m unloc_jax.export` wrote.
 
-    Args:
-      folder: The exported model.
-      limits: What decoding a video may take.
-
-    Raises:
-      FileNotFoundError: The folder holds no export.
-      ValueError: It is broken or of a newer version.
+    Raises FileNotFoundError where the folder holds no export, ValueError where
+    it is broken or of a newer version.
     """
     return cls(exports.read(os.fspath(folder)), limits)
 
@@ -89,10 +84,8 @@ class Localizer:
   ) -> EncodedVideo:
     """Reads and encodes a video file of any length, a window at a time.
 
-    `progress` is called with the seconds encoded so far.
-
-    Raises:
-      ValueError: It cannot be read, or the model takes features.
+    `progress` is called with the seconds encoded so far. Raises ValueError
+    where it cannot be read, or the model takes features.
     """
     if self.export.source.extract != "frames":
       raise ValueError(
@@ -120,8 +113,7 @@ class Localizer:
       duration: Seconds; by default what the features cover.
       tower_hash: The tower they are of, where it is known.
 
-    Raises:
-      ValueError: They are not those of the model's tower.
+    Raises ValueError where they are not those of the model's tower.
     """
     source, shape = self.export.source, np.shape(features)
     if source.extract != "features":
@@ -184,13 +176,10 @@ class Localizer:
   def ask(
     self, video: EncodedVideo, sentences: Sequence[str], top_k: int = 5
   ) -> list[Answer]:
-    """Everything there is to say of each sentence, an Answer each.
+    """The `top_k` moments of each sentence, and the relevance of all frames.
 
-    That is at most `top_k` moments, and the relevance of every frame.
-
-    Raises:
-      ValueError: A sentence is empty or too long, the video was encoded by
-        another model, or the model finds no moments.
+    Raises ValueError where a sentence is empty or too long, the video was
+    encoded by another model, or the model finds no moments.
     """
     self._check(video)
     texts = questions.captions(self.export.config, sentences)
@@ -206,16 +195,11 @@ class Localizer:
   def detect(
     self, video: EncodedVideo, labels: Sequence[str] = (), top_k: int = 100
   ) -> list[Moment]:
-    """Where anything of a list of labels happens, the best `top_k` first.
+    """The `top_k` best moments where anything of a list of labels happens.
 
-    Args:
-      video: Of `encode_video`, or loaded.
-      labels: Names of actions, any; put into the model's prompts. By default
-        those it was trained on.
-      top_k: Most moments of the video.
-
-    Raises:
-      ValueError: As of `ask`, or there are no labels.
+    Labels are names of any actions, put into the model's prompts; by default
+    those it was trained on. Raises ValueError as `ask` does, and where there
+    are none.
     """
     self._check(video)
     labels = self.known_labels(labels)
@@ -242,16 +226,10 @@ class Localizer:
     sentence: str,
     top_k: int = 10,
   ) -> list[Moment]:
-    """Moments of a sentence in many videos, ranked over all of them.
+    """The `top_k` best moments of a sentence in many videos.
 
-    Args:
-      index: Folder of saved encoded videos (`*.encoded.npz`), or a list.
-      sentence: What is looked for.
-      top_k: Most moments in all.
-
-    Raises:
-      FileNotFoundError: The folder holds no encoded video.
-      ValueError: As of `ask`.
+    The index is a list of encoded videos, or the folder of saved ones
+    (`*.encoded.npz`; FileNotFoundError where it holds none).
     """
     if isinstance(index, (str, os.PathLike)):
       index = read_index(os.fspath(index))
@@ -259,10 +237,7 @@ class Localizer:
     return rank(found, top_k)
 
   def known_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels, or those the model was trained on if there are none.
-
-    Raises ValueError where it was trained on none.
-    """
+    """The labels, else those it was trained on; ValueError where on none."""
     chosen = tuple(labels) or self.labels
     if not chosen:
       raise ValueError(

@@ -29,12 +29,9 @@ def names(paths: Sequence[str], ending: str) -> list[str]:
 
 
 def tell(found: Sequence[Found], form: str, out: str | None) -> None:
-  """Prints or writes what was found.
+  """Writes what was found in videos to `out`, in a format; None prints.
 
-  Args:
-    found: Of all videos.
-    form: Key of `formats.FORMATS`.
-    out: A file; for subtitles of several videos a folder. None prints.
+  For subtitles of several videos `out` is a folder.
   """
   as_text = formats.FORMATS[form]
   if form in formats.SUBTITLES and len(found) > 1:
@@ -51,10 +48,7 @@ def tell(found: Sequence[Found], form: str, out: str | None) -> None:
 
 
 def plot(found: Sequence[Found], out: pathlib.Path) -> None:
-  """Draws a timeline per video and query.
-
-  One question gives `out` itself, several OUT_1.png, OUT_2.png, ...
-  """
+  """Draws a timeline of each video and query: OUT, or OUT_1, OUT_2, ..."""
   from unloc_jax.results.drawing import figures  # Matplotlib takes its time.
 
   out = out.with_suffix(out.suffix or ".png")

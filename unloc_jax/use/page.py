@@ -83,11 +83,7 @@ def _videos(folder: str) -> list[str]:
 class Page:
   """A video, sentences, a timeline.
 
-  Args:
-    localizer: The model.
-    folders: Videos elsewhere are not read.
-    out: Where downloads are written.
-    max_megabytes: Of a video file.
+  Videos outside of `folders` are not read; downloads are written to `out`.
   """
 
   def __init__(
@@ -143,8 +139,7 @@ class Page:
   ) -> tuple[str, str, str]:
     """Timeline as HTML, and the paths of an SRT and a JSON file.
 
-    Raises ValueError, of one line, where the video or a sentence cannot be
-    used.
+    ValueError says in a line which video or sentence cannot be used.
     """
     if not video:
       raise ValueError("there is no video yet; upload or pick one")

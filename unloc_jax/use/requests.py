@@ -38,10 +38,9 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What was found in a video file of `duration` seconds.
+  """What was found in a video of `duration` seconds.
 
-  Moments are in the order they are told; there are answers, with relevance,
-  where sentences were asked.
+  Moments are in the order they are told; labels are asked without answers.
   """
 
   path: str

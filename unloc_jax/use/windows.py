@@ -45,14 +45,11 @@ def clips(
   duration: float,
   others: Mapping[str, Reader],
 ) -> Iterator[Clip]:
-  """What the model is shown of a video; one window is held at a time.
+  """What the model is shown of a video of `duration` seconds.
 
-  Args:
-    export: The model.
-    frames: The video's, at the model's frame rate: in JPEG, or, where it
-      takes features, float32 [D] each.
-    duration: Of the video, seconds.
-    others: Of streams but the first; one that is not here is masked.
+  Frames are at the model's rate: in JPEG, or, where it takes features, float32
+  [D]. Those of one window are held at a time. Of the other streams, one that
+  is not among `others` is masked.
   """
   rate, data = export.source.frame_rate, export.config.data
   sampling = Sampling.from_config(export.config)
@@ -90,10 +87,8 @@ def cut(
   """Windows of `length` frames, each half a window after the one before.
 
   The last one ends with the video; a video of up to `length` frames is one
-  window. No more than `length` frames are held at a time.
-
-  Yields:
-    Place of a window's first frame, its frames, and whether it is the last.
+  window. No more than `length` frames are held at a time. Yields the place of
+  a window's first frame, its frames, and whether it is the last.
   """
   hop = max(1, length // 2)
   held: deque[Item] = deque(maxlen=length)
@@ -113,14 +108,9 @@ def blend(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Joins what overlapping windows say of each moment, by their mean.
 
-  Args:
-    times: Per window, seconds since the start of the video, ascending [T].
-    values: Per window, [Q, T].
-    duration: Of the video, seconds.
-
-  Returns:
-    Seconds [N] as dense as in the first window, and the values [Q, N] there.
-    A single window's own times and values.
+  Given each window's seconds [T], ascending, and values [Q, T], returns seconds
+  [N] as dense as in the first window, and the values [Q, N] there; of a single
+  window its own.
   """
   if len(times) == 1:
     return times[0], values[0]
