@@ -15,7 +15,7 @@ from unloc_jax.annotations.reading import AnnotationError
 from unloc_jax.metrics import analysis, matching
 from unloc_jax.metrics.matching import Matched
 from unloc_jax.metrics.overlap import THRESHOLDS
-from unloc_jax.metrics.report import Interval, Report, Table
+from unloc_jax.metrics.report import Report, Table
 
 TOP_K = (1, 5)
 SHOWN = (0.5, 0.75, 0.95)
@@ -59,34 +59,41 @@ def evaluate(
   matched = matching.match(truth, detections, thresholds)
   precision = matched.average_precision()
   figures = _figures(precision)
-  mean = 100.0 * precision.mean(axis=1)
-  last = SHOWN[-1] in thresholds
-  shown = {t: thresholds.index(t) for t in (SHOWN if last else thresholds)}
+  means = _named(100.0 * precision.mean(axis=1), thresholds, "mAP")
+  headline = {name: float(value) for name, value in means.items()}
   drawn = 100.0 * matching.resample(truth, detections, matched, resamples, seed)
-  columns = {f"mAP@{t:g}": drawn[:, k] for t, k in shown.items()}
-  columns["mAP"] = drawn.mean(axis=1)
-  headline: dict[str, float | None] = {
-    f"mAP@{t:g}": float(mean[k]) for t, k in shown.items()
-  }
-  headline["mAP"] = float(mean.mean())
+  draws = _named(drawn.T, thresholds, "mAP") if resamples else {}
   found = 100.0 * matching.met(truth, detections, matched, thresholds)
-  other = _clean_figures(detections, truth, thresholds, matched)
+  values = _named(found, thresholds, "found")
+  values.pop("found")
   return Report(
     metrics={
       "tiou": list(thresholds),
       **figures,
       "official_activitynet": figures,
-      "actionformer": other,
+      "actionformer": _clean_figures(detections, truth, thresholds, matched),
     },
-    headline=headline,
-    values={f"found@{t:g}": found[k] for t, k in shown.items()},
+    headline=dict(headline),
+    values=values,
     tags=_tags(truth),
     seen=detections.answered,
     expected=len(truth.videos),
     notes=(*notes, *_missing(truth, detections)),
     tables={"class": _class_table(truth, matched, precision, thresholds)},
-    intervals=_intervals(headline, columns) if resamples else {},
+    intervals={
+      name: analysis.interval(headline[name], column)
+      for name, column in draws.items()
+    },
   )
+
+
+def _named(
+  values: np.ndarray, thresholds: Sequence[float], name: str
+) -> dict[str, np.ndarray]:
+  """Values [K, ...] at the thresholds that are shown, and their mean over K."""
+  shown = SHOWN if SHOWN[-1] in thresholds else thresholds
+  at = {f"{name}@{t:g}": values[list(thresholds).index(t)] for t in shown}
+  return {**at, name: values.mean(axis=0)}
 
 
 def _figures(precision: np.ndarray) -> dict[str, Any]:
@@ -160,13 +167,3 @@ def _missing(truth: TrueSegments, detections: FoundSegments) -> list[str]:
   named = ", ".join(truth.videos[i] for i in silent[:5])
   more = ", ..." if len(silent) > 5 else ""
   return [f"{len(silent)} videos without detections, misses: {named}{more}"]
-
-
-def _intervals(
-  headline: dict[str, float | None], columns: dict[str, np.ndarray]
-) -> dict[str, Interval]:
-  """Intervals of the headline figures from their draws [R]."""
-  return {
-    name: analysis.interval(float(value or 0.0), columns[name])
-    for name, value in headline.items()
-  }

@@ -194,16 +194,18 @@ def _class_table(
   return headers + (["AP"] if scores else []), rows
 
 
-def _ratio_interval(
+def _accuracy_interval(
   right: np.ndarray, frames: np.ndarray, resamples: int, seed: int
-) -> Interval:
-  """Interval of frame accuracy in percent when videos are drawn again."""
+) -> dict[str, Interval]:
+  """Of frame accuracy in percent when videos are drawn again; {} for none."""
   samples = [
     100.0 * (drawn @ right) / (drawn @ frames)
     for drawn in analysis.draws(len(frames), resamples, seed)
   ]
-  value = 100.0 * right.sum() / frames.sum()
-  return analysis.interval(float(value), np.array(samples))
+  if not samples:
+    return {}
+  value = float(100.0 * right.sum() / frames.sum())
+  return {"accuracy": analysis.interval(value, np.array(samples))}
 
 
 def evaluate(
@@ -248,10 +250,6 @@ def evaluate(
     "nobg": _runs_scored(videos, None)[1],
     "videos": len(videos),
   }
-  intervals = {}
-  if resamples:
-    accuracy = _ratio_interval(right, frames, resamples, seed)
-    intervals["accuracy"] = accuracy
   return Report(
     metrics=metrics,
     headline={
@@ -266,7 +264,7 @@ def evaluate(
     expected=len(videos) if expected is None else expected,
     notes=tuple(notes),
     tables={"class": _class_table(videos, classes, precision)},
-    intervals=intervals,
+    intervals=_accuracy_interval(right, frames, resamples, seed),
   )
 
 

@@ -20,6 +20,7 @@ from unloc_jax.results.submissions.base import Batch, Submission, video_rows
 from unloc_jax.task import targets
 from unloc_jax.task.detections import Detections, listed
 
+_NONE = {"used": False, "details": ""}  # No external data.
 _SUBSET = "validation"  # What ActivityNet's files call the split scored.
 
 
@@ -74,40 +75,35 @@ class Segments(Submission):
 
   def write(self, folder: pathlib.Path) -> None:
     """Writes ActivityNet's submission, and its annotations of the split."""
+    classes = self.split.classes
     results = {
       video: [
-        {
-          "label": self.split.classes[int(label)],
-          "score": score,
-          "segment": segment,
-        }
+        {"label": classes[int(label)], "score": score, "segment": segment}
         for label, *segment, score in table.tolist()
       ]
       for video, table in self._found.items()
     }
-    videos = [self.split.table.videos[index] for index in self.split.usable]
-    database = {
-      video.video_id: {
-        "subset": _SUBSET,
-        "duration": video.duration,
-        "annotations": [
-          {"segment": segment, "label": label}
-          for label, segment in self._truth[video.video_id]
-        ],
-      }
-      for video in videos
+    lengths = {
+      video.video_id: video.duration
+      for video in self.split.table.videos
       if video is not None
     }
-    head = {"version": "VERSION 1.3"}
-    external = {"used": False, "details": ""}
-    files.write_json(
-      folder / "predictions.json",
-      {**head, "results": results, "external_data": external},
-    )
-    files.write_json(
-      folder / "ground_truth.json",
-      {**head, "taxonomy": [], "database": database},
-    )
+    database = {
+      video: {
+        "subset": _SUBSET,
+        "duration": lengths[video],
+        "annotations": [
+          {"segment": segment, "label": label} for label, segment in rows
+        ],
+      }
+      for video, rows in self._truth.items()
+    }
+    for name, rest in (
+      ("predictions", {"results": results, "external_data": _NONE}),
+      ("ground_truth", {"taxonomy": [], "database": database}),
+    ):
+      value = {"version": "VERSION 1.3", **rest}
+      files.write_json(folder / f"{name}.json", value)
 
 
 class Frames(Submission):
