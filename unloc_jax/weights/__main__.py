@@ -39,7 +39,10 @@ def main(argv: list[str] | None = None) -> int:
   """Converts; returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument(
-    "--from", dest="source", required=True, help="file or folder"
+    "--from",
+    dest="source",
+    required=True,
+    help="file, folder, or repository of Hugging Face",
   )
   parser.add_argument("--to", required=True, help="new folder")
   args = parser.parse_args(argv)

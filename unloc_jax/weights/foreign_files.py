@@ -1,7 +1,7 @@
 """Files that others publish -> tensors by name, without running their code.
 
-A `.safetensors` or PyTorch file, or a folder as of Hugging Face, where a model
-may be in several files.
+A `.safetensors` or PyTorch file, a folder as of Hugging Face, where a model may
+be in several files, or the name of a repository there.
 """
 
 import json
@@ -34,7 +34,7 @@ def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   """Tensors, configuration ({} where there is none) and file of a source.
 
   Args:
-    source: A file or a folder.
+    source: A file, a folder, or a repository's name.
 
   Returns:
     Names have their parts joined by slashes, without what wrappers add.
@@ -44,7 +44,7 @@ def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   """
   path = pathlib.Path(source)
   if not path.exists():
-    raise ValueError("there is no such file or folder")
+    path = _fetched(source)
   if path.is_dir():
     path = _file_of(path)
   config = {}
@@ -55,6 +55,30 @@ def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   for part in _parts(path):
     tensors |= _read_file(part)
   return bare_names(tensors), config, path.name
+
+
+def _fetched(repository: str) -> pathlib.Path:
+  """Folder of a Hugging Face repository, from its cache where it is there."""
+  missing = "there is no such file or folder"
+  if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    raise ValueError(missing)
+  try:
+    import huggingface_hub
+  except ImportError as error:
+    raise ValueError(
+      f"{missing}; to fetch it from Hugging Face, pip install huggingface_hub"
+    ) from error
+  try:
+    folder = huggingface_hub.snapshot_download(
+      repository, allow_patterns=[*_FILES, *_CONFIGS, "*-of-*"]
+    )
+  except Exception as error:
+    # The library raises errors of the network, of names, of rights.
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    raise ValueError(
+      f"{missing}, and Hugging Face did not give it: {why}"
+    ) from error
+  return pathlib.Path(folder)
 
 
 def bare_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
