@@ -2,7 +2,7 @@
 #
 #   make demo   from raw video to a found moment: renders the embedded
 #               benchmark, preprocesses, trains, evaluates and draws
-#   make test   linter, type checker and all tests
+#   make test   linters, types, import contract and all tests
 #
 # `make demo SEED=1` trains from another seed, on the same data.
 
