@@ -20,7 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from unloc_jax.annotations import BENCHMARKS, Benchmark, detected, pairing
+from unloc_jax.annotations import (
+  BENCHMARKS,
+  Benchmark,
+  detection_submissions,
+  pairing,
+)
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
   detection,
@@ -169,7 +174,7 @@ def time_detection(folder: pathlib.Path, repeats: int) -> list[list[object]]:
     (folder / "g.json").write_text(json.dumps(truth))
 
     def run(draws: int, chosen: Benchmark = chosen) -> None:
-      found, truth, _ = detected.read(
+      found, truth, _ = detection_submissions.read(
         folder / "p.json", folder / "g.json", Problems(), chosen.subset
       )
       detection.evaluate(

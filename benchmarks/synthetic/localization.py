@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 from benchmarks.synthetic.tables import Table, by_length
-from unloc_jax.annotations import detected, reading
+from unloc_jax.annotations import detection_submissions, reading
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments, narrow
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import detection, overlap
@@ -73,7 +73,7 @@ def mean_precision(found: FoundSegments, truth: TrueSegments) -> list[float]:
 def compare(folder: pathlib.Path) -> Table:
   """The table of one split."""
   path = folder / "ground_truth.json"
-  found, truth, _ = detected.read(
+  found, truth, _ = detection_submissions.read(
     folder / "predictions.json", path, Problems(lenient=True), ""
   )
   database = reading.read_json(path).value["database"]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from unloc_jax.annotations import detected, frames, pairing
+from unloc_jax.annotations import detection_submissions, frames, pairing
 from unloc_jax.annotations.reading import AnnotationError, Problems
 
 
@@ -56,7 +56,9 @@ def read_detections(folder, results, lenient=False):
     (folder / name).write_text(json.dumps(value))
   problems = Problems(lenient)
   return (
-    *detected.read(folder / "p.json", folder / "g.json", problems, "val"),
+    *detection_submissions.read(
+      folder / "p.json", folder / "g.json", problems, "val"
+    ),
     problems.skipped,
   )
 

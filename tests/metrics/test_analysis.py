@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unloc_jax.annotations import BENCHMARKS, detected, pairing
+from unloc_jax.annotations import BENCHMARKS, detection_submissions, pairing
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
   analysis,
@@ -82,7 +82,7 @@ def test_bootstrap_leaves_out_nan():
 
 
 def test_detection_intervals_hold_the_figure(made):
-  found, truth, _ = detected.read(
+  found, truth, _ = detection_submissions.read(
     made / "tal_predictions.json",
     made / "tal_truth.json",
     Problems(),

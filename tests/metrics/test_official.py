@@ -6,7 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from unloc_jax.annotations import BENCHMARKS, detected, frames, moments
+from unloc_jax.annotations import (
+  BENCHMARKS,
+  detection_submissions,
+  frames,
+  moments,
+)
 from unloc_jax.annotations.arrays import QueryMoments
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import detection, qvhighlights, segmentation
@@ -63,7 +68,7 @@ def test_qvhighlights_test_truth_scores_itself(shared):
 @pytest.fixture(scope="module")
 def thumos(evaluators):
   folder = evaluators / "derived_tal"
-  found, truth, _ = detected.read(
+  found, truth, _ = detection_submissions.read(
     folder / "thumos14_test_pred.json",
     folder / "thumos14_test_gt.json",
     Problems(),
@@ -122,7 +127,7 @@ def test_thumos14_in_any_order_of_lines(evaluators, thumos, tmp_path):
       else:
         turned[video] = entry[::-1]
     (tmp_path / name).write_text(json.dumps({inner: turned}))
-  found, truth, _ = detected.read(
+  found, truth, _ = detection_submissions.read(
     tmp_path / "pred", tmp_path / "gt", Problems(), "test"
   )
   assert score_thumos(found, truth).metrics == score_thumos(*thumos).metrics

@@ -1,8 +1,8 @@
 """Official annotation and submission files: the only readers there are.
 
 `benchmark(name).read(place)` reads a benchmark's annotations for a dataset;
-`pairing.read`, `detected.read` and `frames.read` read a submission beside the
-annotations it answers, as the arrays that `unloc_jax.metrics` scores.
+`pairing.read`, `detection_submissions.read` and `frames.read` read a submission
+beside the annotations it answers, as the arrays that `unloc_jax.metrics` scores.
 """
 
 from unloc_jax.annotations.benchmarks import (

@@ -11,24 +11,19 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class QueryMoments:
-  """One query in one video.
+  """One query in one video."""
 
-  Attributes:
-    id: Unique in its split.
-    truth: float64 [G, 2] seconds.
-    predicted: float64 [D, 3] seconds and score, as listed; None where nothing
-      was predicted for the query, which is not the same as an empty list.
-    tags: What results may be broken down by.
-    highlights: float64 [N, 3], scores 0..4 that three people gave the clips of
-      two seconds; None where the benchmark has none.
-    saliency: float64 [n], predicted for the clips; None where not.
-  """
-
-  id: str
-  truth: np.ndarray
+  id: str  # Unique in its split
+  truth: np.ndarray  # float64 [G, 2] seconds
+  # float64 [D, 3] seconds and score, as listed; None where nothing was
+  # predicted for the query, which is not the same as an empty list
   predicted: np.ndarray | None
+  # What results may be broken down by
   tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  # float64 [N, 3], scores 0..4 that three people gave the clips of two seconds;
+  # None where the benchmark has none
   highlights: np.ndarray | None = None
+  # float64 [n], predicted for the clips; None where not
   saliency: np.ndarray | None = None
 
 
@@ -38,20 +33,13 @@ class TrueSegments:
 
   They are in an order of their own (by video, class, start and end), so that
   no sum over them follows the order of a file.
-
-  Attributes:
-    videos: Ids, sorted; some may have no segment.
-    labels: Names of the classes that have a segment, sorted.
-    video: int [G], index into `videos`.
-    label: int [G], index into `labels`.
-    segment: float64 [G, 2] seconds.
   """
 
-  videos: tuple[str, ...]
-  labels: tuple[str, ...]
-  video: np.ndarray
-  label: np.ndarray
-  segment: np.ndarray
+  videos: tuple[str, ...]  # Ids, sorted; some may have no segment
+  labels: tuple[str, ...]  # Names of the classes that have a segment, sorted
+  video: np.ndarray  # int [G], index into `videos`
+  label: np.ndarray  # int [G], index into `labels`
+  segment: np.ndarray  # float64 [G, 2] seconds
 
   @classmethod
   def of(
@@ -74,21 +62,13 @@ class TrueSegments:
 
 @dataclasses.dataclass(frozen=True)
 class FoundSegments:
-  """Detections, facing `TrueSegments`.
+  """Detections, facing `TrueSegments`."""
 
-  Attributes:
-    video: int [M], index into the truth's videos; -1 for others.
-    label: int [M], index into the truth's labels.
-    segment: float64 [M, 2] seconds.
-    score: float64 [M].
-    answered: How many videos of the truth were looked at.
-  """
-
-  video: np.ndarray
-  label: np.ndarray
-  segment: np.ndarray
-  score: np.ndarray
-  answered: int
+  video: np.ndarray  # int [M], index into the truth's videos; -1 for others
+  label: np.ndarray  # int [M], index into the truth's labels
+  segment: np.ndarray  # float64 [M, 2] seconds
+  score: np.ndarray  # float64 [M]
+  answered: int  # How many videos of the truth were looked at
 
   @classmethod
   def of(cls, table: np.ndarray, answered: int) -> "FoundSegments":
@@ -100,13 +80,7 @@ class FoundSegments:
 def narrow(
   found: FoundSegments, truth: TrueSegments, which: np.ndarray
 ) -> tuple[FoundSegments, TrueSegments]:
-  """Keeps some true segments, and detections of the classes that remain.
-
-  Args:
-    found: Detections.
-    truth: What they face.
-    which: bool [G].
-  """
+  """Keeps some true segments, bool [G], and detections of their classes."""
   used, label = np.unique(truth.label[which], return_inverse=True)
   left = np.isin(found.label, used)
   return (
@@ -129,18 +103,10 @@ def narrow(
 
 @dataclasses.dataclass(frozen=True)
 class FrameClasses:
-  """The class of every frame of one video.
+  """The class of every frame of one video."""
 
-  Attributes:
-    name: Its id.
-    predicted: int [T].
-    truth: int [T].
-    scores: [T, C] score of each class, or None.
-    frame_rate: Frames per second, None where unknown.
-  """
-
-  name: str
-  predicted: np.ndarray
-  truth: np.ndarray
-  scores: np.ndarray | None = None
-  frame_rate: float | None = None
+  name: str  # Its id
+  predicted: np.ndarray  # int [T]
+  truth: np.ndarray  # int [T]
+  scores: np.ndarray | None = None  # [T, C] score of each class, or None
+  frame_rate: float | None = None  # Frames per second, None where unknown

@@ -10,48 +10,34 @@ from unloc_jax.annotations.records import AnnotationSet
 
 @dataclasses.dataclass(frozen=True)
 class Official:
-  """Published counts of one split; (fewest, most) where sources differ.
+  """Published counts of one split; (fewest, most) where sources differ."""
 
-  Attributes:
-    videos: Videos, None where not published.
-    queries: Queries, None where not published or not asked.
-    note: Why another count may be right.
-  """
-
-  videos: tuple[int, int] | None = None
+  videos: tuple[int, int] | None = None  # Videos, None where not published
+  # Queries, None where not published or not asked
   queries: tuple[int, int] | None = None
-  note: str = ""
+  note: str = ""  # Why another count may be right
 
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-  """One benchmark.
+  """One benchmark."""
 
-  Attributes:
-    name: As on the command line.
-    title: As people write it.
-    read: Reads its annotation files from a folder, or from one file.
-    official: Split -> published counts.
-    class_count: Published number of classes, None for captions.
-    metric: Module of `unloc_jax.metrics` that scores it, "" for none.
-    subset: What its files call the videos that are scored.
-    tiou: Thresholds of detection; () for ActivityNet's.
-    published: System -> figure -> percent, what others report.
-    also: Another name of it on the command line.
-  """
-
-  name: str
-  title: str
+  name: str  # As on the command line
+  title: str  # As people write it
+  # Reads its annotation files from a folder, or from one file
   read: Callable[[pathlib.Path], AnnotationSet]
+  # Split -> published counts
   official: Mapping[str, Official] = dataclasses.field(default_factory=dict)
+  # Published number of classes, None for captions
   class_count: int | None = None
-  metric: str = ""
-  subset: str = ""
-  tiou: tuple[float, ...] = ()
+  metric: str = ""  # Module of `unloc_jax.metrics` that scores it, "" for none
+  subset: str = ""  # What its files call the videos that are scored
+  tiou: tuple[float, ...] = ()  # Thresholds of detection; () for ActivityNet's
+  # System -> figure -> percent, what others report
   published: Mapping[str, Mapping[str, float]] = dataclasses.field(
     default_factory=dict
   )
-  also: str = ""
+  also: str = ""  # Another name of it on the command line
 
 
 def _same(count: int) -> tuple[int, int]:

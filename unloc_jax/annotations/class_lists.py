@@ -17,15 +17,10 @@ _FOLDER = pathlib.Path(__file__).parent / "class_data"
 
 @dataclasses.dataclass(frozen=True)
 class ClassSplit:
-  """Classes to train on, and those first seen in the test.
+  """Classes to train on, and those first seen in the test."""
 
-  Attributes:
-    seen: Names, sorted.
-    unseen: Names, sorted.
-  """
-
-  seen: tuple[str, ...]
-  unseen: tuple[str, ...]
+  seen: tuple[str, ...]  # Names, sorted
+  unseen: tuple[str, ...]  # Names, sorted
 
 
 @functools.cache
@@ -34,11 +29,7 @@ def _load(name: str) -> Any:
 
 
 def class_list(name: str) -> tuple[str, ...]:
-  """Returns the official class names of a benchmark.
-
-  Raises:
-    ValueError: There is no list of that name.
-  """
+  """Returns a benchmark's official class names. Raises ValueError if none."""
   lists = _load("class_lists.json")
   if name not in lists:
     raise ValueError(f"no class list {name!r}; there are {', '.join(lists)}")
@@ -48,14 +39,10 @@ def class_list(name: str) -> tuple[str, ...]:
 def zero_shot_splits(
   dataset: str, unseen_percent: int
 ) -> tuple[ClassSplit, ...]:
-  """Returns the ten published class splits of a benchmark.
+  """Returns the ten published class splits of "anet" or "thumos14".
 
-  Args:
-    dataset: "anet" or "thumos14".
-    unseen_percent: 25 or 50, the share of classes kept for the test.
-
-  Raises:
-    ValueError: There are no such splits.
+  `unseen_percent`, 25 or 50, is the share of classes kept for the test. Raises
+  ValueError: there are no such splits.
   """
   splits = _load("zero_shot_splits.json")
   if dataset not in splits or str(unseen_percent) not in splits[dataset]:
@@ -76,11 +63,8 @@ def zero_shot_splits(
 def prompt_templates(kind: str) -> tuple[str, ...]:
   """Returns templates with one {} for a class name.
 
-  Args:
-    kind: "action" for names of activities, "step" for instructions.
-
-  Raises:
-    ValueError: There are no such templates.
+  There are those of kind "action", for names of activities, and "step", for
+  instructions. Raises ValueError for another kind.
   """
   prompts = _load("prompts.json")
   if kind not in prompts:

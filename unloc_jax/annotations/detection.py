@@ -19,26 +19,17 @@ Entries = dict[str, dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Database:
-  """An annotation file of videos.
+  """An annotation file of videos."""
 
-  Attributes:
-    document: The file.
-    entries: Video -> {"subset"?, "duration"?, "annotations"?: list, ...}, by
-      these keys whatever the file calls them.
-    files: The file and what was read beside it.
-  """
-
-  document: Document
+  document: Document  # The file
+  # Video -> {"subset"?, "duration"?, "annotations"?: list, ...}, by these keys
+  # whatever the file calls them
   entries: Entries
-  files: list[pathlib.Path]
+  files: list[pathlib.Path]  # The file and what was read beside it
 
 
 def read_database(path: reading.Path) -> Database:
-  """Reads annotations of ActivityNet's form, COIN's or BSN's.
-
-  Raises:
-    AnnotationError: The file is none of those.
-  """
+  """Reads annotations of ActivityNet's form, COIN's or BSN's."""
   document = reading.read_json(path)
   files = [pathlib.Path(path)]
   bare = document.value
@@ -163,9 +154,7 @@ def _checked(path: pathlib.Path) -> Database:
 def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
   """Reads videos whose annotations are {"segment", "label"}.
 
-  Args:
-    database: The file.
-    listed: Classes it lists; they count if they cover the labels.
+  The classes that the file lists count if they cover the labels.
   """
   result = AnnotationSet(files=database.files)
   pairs: dict[str, list[tuple[str, Any]]] = {}

@@ -28,19 +28,12 @@ Labels = Sequence[Any]
 
 @dataclasses.dataclass
 class _Side:
-  """What a file or folder says of one video, predicted or true.
+  """What a file or folder says of one video, predicted or true."""
 
-  Attributes:
-    labels: Class of each frame: numbers, or names.
-    place: File, and line where it has any.
-    scores: [T, C], or None.
-    rate: Frames per second, or None.
-  """
-
-  labels: Labels
-  place: object
-  scores: np.ndarray | None = None
-  rate: float | None = None
+  labels: Labels  # Class of each frame: numbers, or names
+  place: object  # File, and line where it has any
+  scores: np.ndarray | None = None  # [T, C], or None
+  rate: float | None = None  # Frames per second, or None
 
 
 def read(
@@ -51,11 +44,8 @@ def read(
 ) -> tuple[list[FrameClasses], int, list[str] | None, list[str]]:
   """Reads predictions and ground truth of any of the formats.
 
-  Args:
-    predictions: File or folder.
-    ground_truth: File or folder; the same one where it holds both.
-    problems: Told of unknown videos and of those that cannot be scored.
-    subset: Of COIN's file.
+  They may be one file that holds both. `problems` is told of unknown videos and
+  of those that cannot be scored; `subset` is that of COIN's file.
 
   Returns:
     Videos by name, how many the ground truth has, names of classes (None
@@ -193,11 +183,9 @@ def _read_matlab(
 
 
 def _cells(value: np.ndarray, matrix: bool = False) -> list[np.ndarray]:
-  """Splits a variable into videos.
+  """Splits a variable into videos, of which each has a row or a `matrix`.
 
-  Args:
-    value: A cell array; or, where all videos are alike, a plain one.
-    matrix: Whether a video has a matrix rather than a row.
+  It is a cell array; or, where all videos are alike, a plain one.
   """
   if value.dtype == object:
     return [np.asarray(each) for each in value.ravel()]

@@ -42,26 +42,19 @@ _FIELDS = {"qid", "query", "vid", "duration", TRUE, PREDICTED}
 
 @dataclasses.dataclass(frozen=True)
 class QueryRow:
-  """One query as a file has it; its values are not checked.
+  """One query as a file has it; its values are not checked."""
 
-  Attributes:
-    place: Where it is written.
-    id: Its id, None where a prediction has none. Annotations without ids
-      get `VID#number`, the number counting the video's sentences from 0.
-    video: Id of the video, "" where the file does not say.
-    text: The sentence.
-    windows: List of [start, end] or [start, end, score] in seconds; None
-      where the row has none.
-    duration: Seconds, None where the file does not say.
-    rest: What else the file says of it.
-  """
-
-  place: Place
+  place: Place  # Where it is written
+  # Its id, None where a prediction has none. Annotations without ids get
+  # `VID#number`, the number counting the video's sentences from 0.
   id: str | None
-  video: str
-  text: Any
+  video: str  # Id of the video, "" where the file does not say
+  text: Any  # The sentence
+  # List of [start, end] or [start, end, score] in seconds; None where the row
+  # has none
   windows: Any
-  duration: Any = None
+  duration: Any = None  # Seconds, None where the file does not say
+  # What else the file says of it
   rest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

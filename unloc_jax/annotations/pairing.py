@@ -19,15 +19,11 @@ _SALIENCY = "pred_saliency_scores"
 def read(
   predictions: reading.Path, ground_truth: reading.Path, problems: Problems
 ) -> tuple[list[QueryMoments], int]:
-  """Reads a submission and the annotations it answers.
+  """Reads a submission and the annotations it answers: see `moments`.
 
   Rows are paired by `qid`, or by video and sentence where there is no such id.
-
-  Args:
-    predictions: See `moments` for the formats.
-    ground_truth: The same.
-    problems: Told of unknown ids, repeated rows, and windows, scores and
-      highlights that cannot be.
+  `problems` is told of unknown ids, repeated rows, and windows, scores and
+  highlights that cannot be.
 
   Returns:
     Every usable query of the ground truth once, by id; and how many queries
@@ -142,15 +138,9 @@ def _predicted(
 def _windows(
   value: Any, columns: int, place: Place, name: str, problems: Problems
 ) -> np.ndarray | None:
-  """Checks windows.
+  """Checks [start, end] of the truth, or [start, end, score] of predictions.
 
-  Args:
-    value: A list of [start, end] or [start, end, score].
-    columns: 2 for ground truth, 3 for predictions; without scores those
-      listed first are the better ones.
-    place: Where they are written.
-    name: Of the query.
-    problems: Told of what cannot be.
+  Without scores those listed first are the better ones.
 
   Returns:
     [n, columns] without the windows that cannot be; None for no windows at
@@ -210,13 +200,9 @@ def highlights(
 ) -> np.ndarray | None:
   """What QVHighlights' annotation of a query says of every clip.
 
-  Args:
-    duration: Of the video, seconds.
-    annotation: With `relevant_clip_ids` and their `saliency_scores`.
-
   Returns:
     float64 [int(duration / 2), 3], 0 for clips that are not relevant; None
-    where they do not agree.
+    where `relevant_clip_ids` and `saliency_scores` do not agree.
   """
   try:
     scores = np.zeros((int(duration / CLIP_SECONDS), ANNOTATORS))

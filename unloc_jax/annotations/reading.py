@@ -24,19 +24,12 @@ class AnnotationError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """Where something is written; as text, "file:line".
+  """Where something is written; as text, "file:line"."""
 
-  Attributes:
-    source: The file.
-    line: From 1; 0 to look for `key`, -1 where `source` says all.
-    text: What the file holds.
-    key: Beginning of an entry of a JSON object.
-  """
-
-  source: str
-  line: int = 0
-  text: str = ""
-  key: str = ""
+  source: str  # The file
+  line: int = 0  # From 1; 0 to look for `key`, -1 where `source` says all
+  text: str = ""  # What the file holds
+  key: str = ""  # Beginning of an entry of a JSON object
 
   def __str__(self) -> str:
     """Looks for the key only now: most places are never named."""
@@ -65,16 +58,10 @@ class Problems:
   def report(
     self, where: object, name: object, what: str, instead: str
   ) -> None:
-    """States one bad entry.
+    """States one bad entry: where it is, its id, what is wrong.
 
-    Args:
-      where: File and line.
-      name: Id of the query or video.
-      what: What is wrong with it.
-      instead: What a lenient run does about it, as a past participle.
-
-    Raises:
-      AnnotationError: Unless lenient.
+    `instead` says, as a past participle, what a lenient run does about it.
+    Raises AnnotationError unless lenient.
     """
     line = f"{where}: {name}: {what}"
     if not self.lenient:
@@ -91,19 +78,12 @@ def summarize(lines: Iterable[str], listed: int = _LISTED) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-  """One JSON value, and the text it was read from.
+  """One JSON value, and the text it was read from."""
 
-  Attributes:
-    source: The file.
-    text: What it holds.
-    value: The value. Of keys given twice in an object, the first is kept.
-    repeated: Keys given twice.
-  """
-
-  source: str
-  text: str
-  value: Any
-  repeated: Sequence[str] = ()
+  source: str  # The file
+  text: str  # What it holds
+  value: Any  # The value. Of keys given twice in an object, the first is kept.
+  repeated: Sequence[str] = ()  # Keys given twice
 
   def place(self, key: object = "") -> Place:
     """Where the entry of that key begins."""
@@ -111,11 +91,7 @@ class Document:
 
 
 def read_text(path: Path) -> str:
-  """Reads UTF-8 text, with or without a byte order mark.
-
-  Raises:
-    AnnotationError: It cannot be read.
-  """
+  """Reads UTF-8 text, with or without a byte order mark."""
   try:
     return pathlib.Path(path).read_text(encoding="utf-8-sig")
   except OSError as error:
@@ -129,16 +105,10 @@ def read_text(path: Path) -> str:
 def read_json(
   path: Path, text: str | None = None, *, predicted: bool = False
 ) -> Document:
-  """Reads one JSON value.
+  """Reads one JSON value; its `text` may be known.
 
-  Args:
-    path: The file.
-    text: What the file holds, if that is known.
-    predicted: It is a submission, which may be very large: keys given twice
-      are not looked for.
-
-  Raises:
-    AnnotationError: It cannot be read; says the line.
+  Submissions (`predicted`) may be very large: keys given twice are not looked
+  for. Raises AnnotationError: it cannot be read; says the line.
   """
   text = read_text(path) if text is None else text
   repeated: list[str] = []
@@ -180,13 +150,7 @@ def _no_collection() -> Iterator[None]:
 def read_rows(
   path: Path, problems: Problems, text: str | None = None
 ) -> list[tuple[Place, Row]]:
-  """Reads JSONL, or a JSON list, of objects.
-
-  Args:
-    path: The file.
-    problems: Told of lines that hold no object.
-    text: What the file holds, if that is known.
-  """
+  """Reads JSONL, or a JSON list, of objects; its `text` may be known."""
   text = read_text(path) if text is None else text
   rows: list[tuple[Place, Row]] = []
   for place, value in _values(path, text, problems):
@@ -221,13 +185,9 @@ def read_csv(
 ) -> list[tuple[Place, dict[str, str]]]:
   """Reads a comma-separated table whose first line names the columns.
 
-  Args:
-    path: The file.
-    columns: Those that must be there; others are read as well.
-
   Raises:
-    AnnotationError: A column is missing, or a line has another number of
-      cells than there are columns.
+    AnnotationError: One of `columns` is missing, or a line has another number
+      of cells than there are columns.
   """
   reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
   rows: list[tuple[Place, dict[str, str]]] = []
@@ -251,16 +211,9 @@ def read_csv(
 def require(
   record: Any, keys: Sequence[str], place: Place, name: str = ""
 ) -> Any:
-  """Returns `record` if it is an object with these keys.
+  """Returns `record` if it is a JSON object with these keys.
 
-  Args:
-    record: Any JSON value.
-    keys: Its keys.
-    place: Where it is written.
-    name: Id of its video, for the complaint.
-
-  Raises:
-    AnnotationError: It is not; names the first key missing.
+  Raises AnnotationError naming the first key missing, and its video if given.
   """
   is_object = isinstance(record, dict)
   lacking = [key for key in keys if not is_object or key not in record]
@@ -274,12 +227,8 @@ def require(
 def files_of(place: pathlib.Path, *patterns: str) -> list[pathlib.Path]:
   """Returns the annotation files: `place` itself, or those in the folder.
 
-  Args:
-    place: File or folder.
-    patterns: The first that matches any file counts.
-
-  Raises:
-    AnnotationError: There is none.
+  The first pattern that matches any file counts. Raises AnnotationError: there
+  is no file.
   """
   if place.is_file():
     return [place]

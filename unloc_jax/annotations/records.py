@@ -9,54 +9,36 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-  """A sentence, or the name of a class, asked of one video.
+  """A sentence, or the name of a class, asked of one video."""
 
-  Attributes:
-    id: Name of the query; for classes, its index in the manifest's list.
-    text: The caption or class name.
-    annotation: What else the official file says of it; JSON values.
-  """
-
-  id: str
-  text: str
+  id: str  # Name of the query; for classes, its index in the manifest's list
+  text: str  # The caption or class name
+  # What else the official file says of it; JSON values
   annotation: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Segment:
-  """A stretch of video that answers a query.
+  """A stretch of video that answers a query."""
 
-  Attributes:
-    start: Seconds.
-    end: Seconds.
-    query: Index into the video's queries.
-  """
-
-  start: float
-  end: float
-  query: int
+  start: float  # Seconds
+  end: float  # Seconds
+  query: int  # Index into the video's queries
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VideoAnnotation:
-  """What an annotation file says of one video.
+  """What an annotation file says of one video."""
 
-  Attributes:
-    video_id: Unique in its benchmark.
-    split: Name of the split it belongs to.
-    duration: Seconds by the annotation, None where it does not say.
-    queries: Sentences or classes.
-    segments: Where they are, in seconds.
-    path: The file, relative to the folder of videos; None to look it up by id.
-    names: Further names, without extension, the file may have.
-  """
-
-  video_id: str
-  split: str
+  video_id: str  # Unique in its benchmark
+  split: str  # Name of the split it belongs to
+  # Seconds by the annotation, None where it does not say
   duration: float | None
-  queries: tuple[Query, ...]
-  segments: tuple[Segment, ...]
+  queries: tuple[Query, ...]  # Sentences or classes
+  segments: tuple[Segment, ...]  # Where they are, in seconds
+  # The file, relative to the folder of videos; None to look it up by id
   path: str | None = None
+  # Further names, without extension, the file may have
   names: tuple[str, ...] = ()
 
   @classmethod
@@ -74,24 +56,17 @@ class VideoAnnotation:
 
 @dataclasses.dataclass
 class SplitNotes:
-  """What a reader found in one split's file, before any video is looked at.
+  """What a reader found in one split's file, before any video is looked at."""
 
-  Attributes:
-    videos: Videos in the file.
-    queries: Queries in the file.
-    segments: Segments in the file.
-    clipped: Segments cut at 0 or at the annotated end of the video.
-    dropped: Reason -> segments, queries or videos left out for it.
-    notes: Lines for the report.
-  """
-
-  videos: int = 0
-  queries: int = 0
-  segments: int = 0
-  clipped: int = 0
+  videos: int = 0  # Videos in the file
+  queries: int = 0  # Queries in the file
+  segments: int = 0  # Segments in the file
+  clipped: int = 0  # Segments cut at 0 or at the annotated end of the video
+  # Reason -> segments, queries or videos left out for it
   dropped: collections.Counter[str] = dataclasses.field(
     default_factory=collections.Counter
   )
+  # Lines for the report
   notes: list[str] = dataclasses.field(default_factory=list)
 
   def plus(self, other: "SplitNotes") -> "SplitNotes":
@@ -108,18 +83,15 @@ class SplitNotes:
 
 @dataclasses.dataclass
 class AnnotationSet:
-  """All that the annotation files of a benchmark say.
+  """All that the annotation files of a benchmark say."""
 
-  Attributes:
-    videos: In the order of the files; ids are unique.
-    classes: Class names by index; empty for captions.
-    splits: What was found and what was left out, by split.
-    files: The files read.
-  """
-
+  # In the order of the files; ids are unique
   videos: list[VideoAnnotation] = dataclasses.field(default_factory=list)
+  # Class names by index; empty for captions
   classes: list[str] = dataclasses.field(default_factory=list)
+  # What was found and what was left out, by split
   splits: dict[str, SplitNotes] = dataclasses.field(default_factory=dict)
+  # The files read
   files: list[pathlib.Path] = dataclasses.field(default_factory=list)
 
   def notes(self, split: str) -> SplitNotes:

@@ -30,7 +30,7 @@ from unloc_jax.annotations import (
   BENCHMARKS,
   Benchmark,
   benchmark,
-  detected,
+  detection_submissions,
   frames,
   pairing,
   reading,
@@ -95,16 +95,7 @@ def read_blocked(path: str | None) -> set[str]:
 def scored(
   args: argparse.Namespace, problems: Problems, chosen: Benchmark | None
 ) -> tuple[Report, dict[str, Any]]:
-  """Reads and scores.
-
-  Args:
-    args: The command line.
-    problems: Told of what cannot be scored.
-    chosen: The benchmark, None for frame-wise classes.
-
-  Returns:
-    The report, and what else its JSON holds.
-  """
+  """Reads and scores; returns the report, and what else its JSON holds."""
   paths = args.predictions, args.ground_truth
   draws = {"resamples": args.resamples, "seed": args.seed}
   subset = chosen.subset if chosen else "testing"
@@ -117,7 +108,9 @@ def scored(
     ), {}
   if chosen.metric == "detection":
     blocked = read_blocked(args.blocked)
-    found, truth, notes = detected.read(*paths, problems, subset, blocked)
+    found, truth, notes = detection_submissions.read(
+      *paths, problems, subset, blocked
+    )
     tiou = chosen.tiou or overlap.THRESHOLDS
     return detection.evaluate(
       found, truth, thresholds=tiou, notes=notes, **draws
@@ -161,11 +154,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Returns:
-    0, or 1 after one line on what is wrong.
-  """
+  """Runs the command. Returns 0, or 1 after one line on what is wrong."""
   try:
     run(arguments(argv))
   except AnnotationError as error:

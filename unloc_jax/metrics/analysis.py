@@ -18,12 +18,10 @@ COVERAGE = 0.95
 def bins(
   values: np.ndarray, edges: Sequence[float], names: Sequence[str] = ()
 ) -> tuple[np.ndarray, list[str]]:
-  """Sorts numbers into half-open ranges (low, high].
+  """Sorts numbers [N] into half-open ranges (low, high].
 
-  Args:
-    values: [N].
-    edges: Rising, to infinity; values at or below the first are a range.
-    names: Of the ranges; by default what they are, in seconds.
+  The edges rise to infinity; values at or below the first are a range. Names
+  are by default what the ranges are, in seconds.
 
   Returns:
     [N] names of ranges, and all names in order.
@@ -48,15 +46,12 @@ def by_name(
   names: np.ndarray,
   order: Sequence[str] | None = None,
 ) -> Table:
-  """Means of per-example columns for every name.
+  """Means of per-example columns [N] for every name; NaN has no value.
 
   Args:
-    columns: Per-example values [N], NaN where an example has none.
+    columns: Per-example values.
     names: [N] any strings (a class, a `kind`, a range of lengths).
     order: Names in the order of the rows; sorted where not given.
-
-  Returns:
-    Headers and rows: name, number of examples, one mean for each column.
   """
   names = np.asarray(names, object)
   if order is None:
@@ -73,16 +68,8 @@ def by_name(
 def breakdown(report: Report, by: str) -> Table:
   """Breaks a report down by one of its tags.
 
-  Args:
-    report: Of any evaluator that has values per example.
-    by: A key of `report.tags`; numbers are put into ranges of lengths where
-      it is "length", of counts where it is "segments".
-
-  Returns:
-    Headers and rows, for `table.render`.
-
-  Raises:
-    KeyError: When no such tag is there; the message lists those that are.
+  Numbers are put into ranges of lengths where it is "length", of counts where
+  it is "segments". Raises KeyError that lists the tags there are.
   """
   if by not in report.tags:
     raise KeyError(f"no tag {by!r}; there are {sorted(report.tags)}")
@@ -120,18 +107,11 @@ def bootstrap(
   seed: int = 0,
   coverage: float = COVERAGE,
 ) -> dict[str, Interval]:
-  """Confidence intervals of the means of per-example columns.
+  """Confidence intervals of the means of per-example columns [N].
 
-  Examples are drawn with replacement, the same ones for all columns.
-
-  Args:
-    columns: Per-example values [N], NaN where an example has none.
-    resamples: Number of draws.
-    seed: The same seed gives the same intervals.
-    coverage: Share of the resampled means inside.
-
-  Returns:
-    An interval for each column with at least one value.
+  Examples are drawn with replacement, the same ones for all columns. NaN is no
+  value; a column without any gets no interval. `coverage` is the share of the
+  resampled means inside.
   """
   columns = {
     name: column for name, column in columns.items() if mean(column) is not None

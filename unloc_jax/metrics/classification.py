@@ -27,9 +27,6 @@ def evaluate(
     classes: C names, for the breakdown by class.
     expected: Number of videos there should be; N if None.
     ks: Values of k.
-
-  Returns:
-    A report whose metrics are {"top1": percent, "top5": percent}.
   """
   usable = ~np.isnan(scores).any(axis=1)
   order = np.argsort(-scores, axis=1, kind="stable")

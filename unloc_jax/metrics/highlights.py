@@ -11,7 +11,7 @@ LEVELS = {"Fair": 2, "Good": 3, "VeryGood": 4}
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """Average precision of clips, tied scores taken together.
+  """Average precision [Q, A] of clips, tied scores taken together, 0..1.
 
   Precision is made monotone and averaged over the levels of recall that are
   reached. Rows whose labels are all 0 give 0.
@@ -19,9 +19,6 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
   Args:
     scores: [Q, N] predicted saliency.
     labels: [Q, N, A] bool.
-
-  Returns:
-    [Q, A] in 0..1.
   """
   order = np.argsort(-scores, axis=1, kind="stable")
   ordered = np.take_along_axis(scores, order, axis=1)
@@ -51,14 +48,11 @@ def fit(scores: np.ndarray, clips: int) -> np.ndarray:
 def columns(
   predicted: Sequence[np.ndarray | None], truth: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-  """Per-query values [Q] in percent.
+  """Per-query values [Q] in percent: "HL-min-Fair-mAP" and so on.
 
   Args:
     predicted: Q arrays [n] of saliency; None counts as a miss.
     truth: Q arrays [N, A] of annotated scores.
-
-  Returns:
-    "HL-min-Fair-mAP", "HL-min-Fair-Hit1", and so on.
   """
   levels = np.array(list(LEVELS.values()))
   precision, hit = np.zeros((2, len(truth), len(levels)))

@@ -17,19 +17,12 @@ CLEAN_SECONDS = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-  """Detections of each class, best first, and which of them are true.
+  """Detections of each class, best first, and which of them are true."""
 
-  Attributes:
-    order: [M] into the detections: by class, then by falling score.
-    begin: [C + 1] where each class begins in `order`.
-    true: [K, M] at each threshold, in the order of `order`.
-    positives: [C] number of ground-truth segments.
-  """
-
-  order: np.ndarray
-  begin: np.ndarray
-  true: np.ndarray
-  positives: np.ndarray
+  order: np.ndarray  # [M] into the detections: by class, then by falling score
+  begin: np.ndarray  # [C + 1] where each class begins in `order`
+  true: np.ndarray  # [K, M] at each threshold, in the order of `order`
+  positives: np.ndarray  # [C] number of ground-truth segments
 
   def average_precision(self) -> np.ndarray:
     """Returns AP [K, C] in 0..1; 0 for classes nothing was predicted for."""
@@ -44,15 +37,12 @@ class Matched:
 
 
 def ranking(detections: FoundSegments) -> np.ndarray:
-  """Sorts detections by class, then by falling score.
+  """Sorts detections [M] by class, then by falling score.
 
   Equal scores are told apart by what they say (name of the video, start,
   end), so that no figure depends on the processor or on the order of a file.
   The official script leaves their order to NumPy's unstable sort, which
   differs between processors and moves mAP by some 1e-5.
-
-  Returns:
-    [M] indices.
   """
   start, end = detections.segment.T
   video = detections.video  # An index into names that are sorted.
@@ -62,12 +52,7 @@ def ranking(detections: FoundSegments) -> np.ndarray:
 def group(
   truth: TrueSegments, detections: FoundSegments, order: np.ndarray
 ) -> tuple[overlap.Groups, np.ndarray]:
-  """Gathers detections by video and class.
-
-  Args:
-    truth: Ground truth.
-    detections: Predictions.
-    order: [M] detections by class and falling score.
+  """Gathers detections, of which `order` [M] is the ranking.
 
   Returns:
     A group for each video and class with ground truth, and [R] where in
@@ -120,18 +105,10 @@ def met(
   thresholds: Sequence[float],
   k: float = np.inf,
 ) -> np.ndarray:
-  """Says of each true segment whether a detection of its class meets it.
+  """Says of each true segment if a detection of its class meets it, [K, G].
 
-  Args:
-    truth: G segments.
-    detections: Predictions.
-    matched: Their order.
-    thresholds: K of tIoU.
-    k: Only the best k * n detections of a class in a video count, n being the
-      number of its segments there.
-
-  Returns:
-    [K, G] bool.
+  Only the best k * n detections of a class in a video count, n being the number
+  of its segments there.
   """
   groups, _ = group(truth, detections, matched.order)
   owner = np.repeat(np.arange(len(groups.count)), groups.count)
@@ -164,11 +141,7 @@ def resample(
   resamples: int,
   seed: int,
 ) -> np.ndarray:
-  """Mean AP when videos are drawn with replacement.
-
-  Returns:
-    [resamples, K] in 0..1.
-  """
+  """Mean AP [resamples, K], 0..1, of videos drawn with replacement."""
   video = detections.video[matched.order]
   classes, levels = len(truth.labels), len(matched.true)
   # Only true detections step recall up, every other one is but a rank: all

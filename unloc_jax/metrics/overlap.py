@@ -14,16 +14,10 @@ THRESHOLDS = tuple(float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10))
 def intersection_over_union(
   first: np.ndarray, second: np.ndarray, hull: bool = False
 ) -> np.ndarray:
-  """Temporal IoU of segments that broadcast against each other.
+  """Temporal IoU [...] of segments [..., 2], in 0..1; 0 where both are points.
 
-  Args:
-    first: [..., 2] start and end, in seconds.
-    second: [..., 2] start and end, in seconds.
-    hull: Divide by latest end minus earliest start, as QVHighlights does for
-      R1; it differs from the union only where the two do not meet.
-
-  Returns:
-    [...] in 0..1; 0 where both are points.
+  With `hull` it divides by latest end minus earliest start, as QVHighlights
+  does for R1; it differs from the union only where the two do not meet.
   """
   start, end = first[..., 0], first[..., 1]
   other_start, other_end = second[..., 0], second[..., 1]
@@ -39,37 +33,23 @@ def intersection_over_union(
 
 @dataclasses.dataclass(frozen=True)
 class Groups:
-  """Predictions of N groups, each against its own ground truth.
+  """Predictions of N groups, each against its own ground truth."""
 
-  Attributes:
-    predicted: [M, 2] seconds; those of a group lie together, best first.
-    begin: [N] index of each group's first prediction.
-    count: [N] number of its predictions.
-    truth: [N, G, 2] seconds.
-    truth_mask: [N, G] False where there is no such segment.
-  """
-
+  # [M, 2] seconds; those of a group lie together, best first
   predicted: np.ndarray
-  begin: np.ndarray
-  count: np.ndarray
-  truth: np.ndarray
-  truth_mask: np.ndarray
+  begin: np.ndarray  # [N] index of each group's first prediction
+  count: np.ndarray  # [N] number of its predictions
+  truth: np.ndarray  # [N, G, 2] seconds
+  truth_mask: np.ndarray  # [N, G] False where there is no such segment
 
 
 def match(groups: Groups, thresholds: np.ndarray) -> np.ndarray:
-  """Says which predictions are true, every ground truth being taken once.
+  """Says which predictions are true [K, M], every true segment taken once.
 
   In order of score, a prediction takes the free ground truth of its group it
   overlaps most, if by the threshold; of equal overlaps the last one listed.
   All groups take their r-th prediction at once, so the work is a short loop
   over ranks whatever the number of groups.
-
-  Args:
-    groups: Predictions and ground truth.
-    thresholds: [K] IoU.
-
-  Returns:
-    [K, M] bool.
   """
   true = np.zeros((len(thresholds), len(groups.predicted)), bool)
   sizes = groups.truth_mask.sum(axis=1)
@@ -112,7 +92,7 @@ def _match_level(
 
 
 def average_precision(true: np.ndarray, positives: int) -> float:
-  """Interpolated average precision as in VOC 2011.
+  """Interpolated average precision as in VOC 2011; 0 without ground truth.
 
   Precision is made monotone from the right and summed wherever recall steps
   up, which is at the true predictions only.
@@ -120,9 +100,6 @@ def average_precision(true: np.ndarray, positives: int) -> float:
   Args:
     true: [M] bool, best score first.
     positives: Number of ground-truth segments.
-
-  Returns:
-    0..1; 0 without ground truth.
   """
   at = np.flatnonzero(true)
   if not at.size or positives <= 0:
@@ -133,14 +110,7 @@ def average_precision(true: np.ndarray, positives: int) -> float:
 
 
 def pad_segments(segments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-  """Stacks lists of segments.
-
-  Args:
-    segments: N arrays [g, 2].
-
-  Returns:
-    [N, G, 2] padded with 0, and its mask [N, G]; G is at least 1.
-  """
+  """Stacks N arrays [g, 2], padded with 0: [N, G >= 1, 2] and mask [N, G]."""
   counts = np.array([len(each) for each in segments], int)
   width = max(1, int(counts.max(initial=0)))
   mask = np.arange(width)[None, :] < counts[:, None]

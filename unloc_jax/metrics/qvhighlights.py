@@ -28,30 +28,18 @@ Blocks = tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-  """Per-query results of one range of lengths, for Q of its queries.
+  """Per-query results of one range of lengths, for Q of its queries."""
 
-  Attributes:
-    index: [Q] into all queries.
-    precision: [Q, K] AP at each threshold; NaN for queries the official mean
-      leaves out.
-    overlap: [Q] IoU of the window listed first.
-  """
-
-  index: np.ndarray
+  index: np.ndarray  # [Q] into all queries
+  # [Q, K] AP at each threshold; NaN for queries the official mean leaves out
   precision: np.ndarray
-  overlap: np.ndarray
+  overlap: np.ndarray  # [Q] IoU of the window listed first
 
 
 def moments(
   queries: Sequence[QueryMoments], limits: tuple[float, float]
 ) -> Moments:
-  """Matches windows to the ground truth whose length is in a range.
-
-  Args:
-    queries: All queries.
-    limits: Seconds; shorter than or as long as the first is left out, longer
-      than the second too.
-  """
+  """Matches windows to the ground truth longer than a, up to b seconds."""
   truths, kept = [], []
   for index, query in enumerate(queries):
     length = query.truth[:, 1] - query.truth[:, 0]
@@ -98,8 +86,7 @@ def _first_overlap(
 ) -> np.ndarray:
   """IoU [Q] of the window listed first with the one it overlaps most.
 
-  The window is chosen by true IoU, the first of equals, and scored by the
-  hull of the pair.
+  That one is chosen by true IoU, the first of equals, and scored by the hull.
   """
   truth, mask = overlap.pad_segments(list(truths))
   first = np.array([w[0, :2] if len(w) else (0.0, 0.0) for w in listed])
@@ -140,13 +127,7 @@ def _moments_scored(
   ranges: Mapping[str, tuple[float, float]] = RANGES,
   recall_thresholds: Sequence[float] = THRESHOLDS,
 ) -> Blocks:
-  """Moment retrieval.
-
-  Args:
-    queries: All queries.
-    ranges: Name -> limits of ground-truth length in seconds.
-    recall_thresholds: IoU of R1.
-  """
+  """Moment retrieval, in ranges of ground-truth length in seconds."""
   found = {name: moments(queries, limits) for name, limits in ranges.items()}
   blocks = {
     name: _moment_block(each, recall_thresholds) for name, each in found.items()

@@ -15,15 +15,10 @@ THRESHOLDS = (0.3, 0.5, 0.7)
 
 
 def best_overlaps(queries: Sequence[QueryMoments], k: int) -> np.ndarray:
-  """IoU of the k best-scored predictions with the ground truth.
+  """IoU [N, k] of the k best-scored predictions with the ground truth.
 
-  Args:
-    queries: N queries.
-    k: Number of predictions.
-
-  Returns:
-    [N, k] IoU with whichever ground-truth segment is overlapped most; 0 where
-    there are fewer predictions. Equal scores keep the order of the file.
+  Each has that of the segment it overlaps most; 0 where there are fewer
+  predictions. Equal scores keep the order of the file.
   """
   chosen = []
   for query in queries:
@@ -52,16 +47,13 @@ def evaluate(
   ks: Sequence[int] = KS,
   thresholds: Sequence[float] = THRESHOLDS,
 ) -> Report:
-  """Scores moment retrieval.
+  """Scores moment retrieval: {"R1@0.5": percent, ..., "mIoU": percent}.
 
   Args:
     queries: Of the ground truth, with what was predicted for them.
     expected: Queries in the ground truth; as many as given if None.
     ks: Numbers of predictions that count.
     thresholds: IoU from which a prediction is right.
-
-  Returns:
-    A report whose metrics are {"R1@0.5": percent, ..., "mIoU": percent}.
   """
   queries = sorted(queries, key=lambda query: query.id)
   best = np.maximum.accumulate(best_overlaps(queries, max(ks)), axis=1)
@@ -81,11 +73,7 @@ def evaluate(
 def of_queries(
   queries: Sequence[QueryMoments], expected: int | None
 ) -> dict[str, Any]:
-  """Tags, counts and misses: what reports on queries have in common.
-
-  Raises:
-    AnnotationError: There is no query.
-  """
+  """Tags, counts and misses: what reports on queries have in common."""
   if not queries:
     raise AnnotationError(
       "ground truth: no query that has a moment; score a split that has them"

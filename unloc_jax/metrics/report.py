@@ -19,29 +19,24 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """Figures of one submission, and what they are made of.
+  """Figures of one submission, and what they are made of."""
 
-  Attributes:
-    metrics: The figures as JSON values, in the official layout where the
-      benchmark has one.
-    headline: The few figures to print and log, in percent.
-    values: Per-example columns [N] in percent, named as in `headline`; their
-      mean over examples that are not NaN is the headline figure.
-    tags: Per-example columns [N] to break results down by; "length"
-      (seconds), "segments" (how many), and others.
-    seen: Examples that were scored.
-    expected: Examples in the ground truth.
-    notes: One line each on what was missing, skipped or counted as a miss.
-    tables: Further analysis, printable: title -> (headers, rows).
-    intervals: Confidence intervals which are not of a mean over examples.
-  """
-
+  # The figures as JSON values, in the official layout where the benchmark has
+  # one
   metrics: dict[str, Any]
+  # The few figures to print and log, in percent
   headline: dict[str, float | None]
+  # Per-example columns [N] in percent, named as in `headline`; their mean over
+  # examples that are not NaN is the headline figure
   values: dict[str, np.ndarray]
+  # Per-example columns [N] to break results down by; "length" (seconds),
+  # "segments" (how many), and others
   tags: dict[str, np.ndarray]
-  seen: int
-  expected: int
+  seen: int  # Examples that were scored
+  expected: int  # Examples in the ground truth
+  # One line each on what was missing, skipped or counted as a miss
   notes: tuple[str, ...] = ()
+  # Further analysis, printable: title -> (headers, rows)
   tables: dict[str, Table] = dataclasses.field(default_factory=dict)
+  # Confidence intervals which are not of a mean over examples
   intervals: dict[str, Interval] = dataclasses.field(default_factory=dict)

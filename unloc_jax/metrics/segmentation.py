@@ -20,25 +20,17 @@ BACKGROUND = 0
 
 
 def from_logits(logits: np.ndarray) -> np.ndarray:
-  """Class of each frame; background where no class has a logit above 0.
+  """Class [T] of each frame; background where no logit is above 0.
 
-  Args:
-    logits: [T, C - 1] of the classes but the background, which is the first.
-
-  Returns:
-    [T] int.
+  Logits [T, C - 1] are of the classes but the background, which is the first.
   """
   return np.where(logits.max(axis=1) > 0, logits.argmax(axis=1) + 1, BACKGROUND)
 
 
 def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Runs of equal frames.
+  """Runs of equal frames of labels [T].
 
-  Args:
-    labels: [T].
-
-  Returns:
-    Their classes [R], and [R, 2] first frame and the one after the last.
+  Returns their classes [R], and [R, 2] first frame and the one after the last.
   """
   if not len(labels):
     return labels, np.zeros((0, 2), int)
@@ -47,12 +39,7 @@ def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def edit_score(predicted: np.ndarray, truth: np.ndarray) -> float:
-  """100 * (1 - Levenshtein distance / length of the longer sequence).
-
-  Args:
-    predicted: [R] classes of runs.
-    truth: [S] classes of runs.
-  """
+  """100 * (1 - Levenshtein distance / longer length) of classes of runs."""
   longest = max(len(predicted), len(truth))
   if not longest:
     return 100.0
@@ -71,13 +58,10 @@ def true_runs(
   truth: tuple[np.ndarray, np.ndarray],
   overlaps: Sequence[float] = OVERLAPS,
 ) -> np.ndarray:
-  """Number of true runs at each overlap.
+  """Number of true runs at each overlap, int [len(overlaps)].
 
   A run is true when the run of its class it overlaps most meets it by the
   threshold and was not taken by an earlier one; it never takes another.
-
-  Returns:
-    [len(overlaps)] int.
   """
   if not len(predicted[0]) or not len(truth[0]):
     return np.zeros(len(overlaps), int)
@@ -101,14 +85,9 @@ def f1(true: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def frame_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
-  """Average precision of one class, tied scores taken together.
+  """Average precision 0..1 of one class, tied scores taken together.
 
-  Args:
-    scores: [T].
-    truth: [T] bool.
-
-  Returns:
-    0..1; NaN when no frame is of the class.
+  Scores and bool truth are [T]; NaN when no frame is of the class.
   """
   if not truth.any():
     return float("nan")
@@ -124,9 +103,8 @@ def _runs_scored(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
   """Edit and F1 of runs, those of the background left out.
 
-  Returns:
-    Columns [N] by video; their means, and F1 of all runs "pooled" as MS-TCN
-    does.
+  Returns columns [N] by video; their means, and F1 of all runs "pooled" as
+  MS-TCN does.
   """
   rows = []
   for video in videos:

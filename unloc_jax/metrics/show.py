@@ -30,12 +30,8 @@ def text(
 ) -> str:
   """Lays out a report: figures with intervals, breakdowns, notes.
 
-  Args:
-    report: Of any evaluator.
-    title: Above the figures.
-    published: System -> figure -> percent, to print beside.
-    resamples: Draws for confidence intervals of per-example means, 0 for none.
-    seed: Of those draws.
+  `published`, system -> figure -> percent, is printed beside. There are no
+  intervals without resamples.
   """
   found = intervals(report, resamples, seed)
   tables = [

@@ -15,16 +15,7 @@ def show(value: object) -> str:
 def render(
   headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = ""
 ) -> str:
-  """Lays out a table; the first column to the left, the others to the right.
-
-  Args:
-    headers: Names of the columns.
-    rows: Cells; as many in each row as there are headers.
-    title: Line above the table.
-
-  Returns:
-    Lines joined by newlines, without a trailing one.
-  """
+  """Lays out a table; the first column to the left, the others to the right."""
   cells = [list(headers), *([show(cell) for cell in row] for row in rows)]
   widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
   lines = [

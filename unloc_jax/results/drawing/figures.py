@@ -22,17 +22,11 @@ class Event(NamedTuple):
 
 
 class Seen(NamedTuple):
-  """What the model saw of a video of `duration` seconds.
+  """What the model saw of a video of `duration` seconds."""
 
-  Attributes:
-    duration: Seconds.
-    times: [T], seconds of the sampled frames.
-    frames: uint8 [T, H, W, 3] or None.
-  """
-
-  duration: float
-  times: np.ndarray
-  frames: np.ndarray | None
+  duration: float  # Seconds
+  times: np.ndarray  # [T], seconds of the sampled frames
+  frames: np.ndarray | None  # uint8 [T, H, W, 3] or None
 
 
 def _figure(
@@ -120,12 +114,8 @@ def events(
 ) -> Figure:
   """Draws the classes of one video, a row each: true above, found below.
 
-  Args:
-    title: Of the figure.
-    seen: The video.
-    truth: True events.
-    found: Found events; the paler, the less sure.
-    curves: Relevance [T], 0 to 1, of classes; only those of events are drawn.
+  Found events are the paler, the less sure. Of the curves, relevance [T] from 0
+  to 1 by class, only those of events are drawn.
   """
   names = sorted({event.label for event in (*truth, *found)}) or ["nothing"]
   figure, (rows, below) = _figure(title, [0.35 + 0.3 * len(names), 1.4], seen)
@@ -160,15 +150,7 @@ def ranking(
   scores: np.ndarray,
   true: Sequence[bool],
 ) -> Figure:
-  """Draws the best classes of a video.
-
-  Args:
-    title: Of the figure.
-    seen: The video.
-    names: Classes, best first.
-    scores: [N], 0 to 1.
-    true: Which of them are right.
-  """
+  """Draws the best classes of a video, scores [N] in 0..1, best first."""
   figure, (bars,) = _figure(title, [0.5 + 0.3 * len(names)], seen)
   colours = [_TRUTH if right else _FOUND for right in true]
   bars.barh(range(len(names)), scores, color=colours)

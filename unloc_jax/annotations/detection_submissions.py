@@ -28,7 +28,7 @@ def read(
   """Reads a submission and the annotations it faces.
 
   Videos are looked for by their name, and with or without the "v_" that some
-  files put before it.
+  files put before it; `blocked` ones are left out on both sides.
 
   Args:
     predictions: The submission.
@@ -38,7 +38,7 @@ def read(
       does not know. A lenient run skips all but the last, which it counts, as
       the official script does, as false.
     subset: Name of the subset; "" for all videos.
-    blocked: Ids of videos to leave out on both sides.
+    blocked: Ids of videos.
 
   Returns:
     Detections, true segments, and what had to be decided.
@@ -121,16 +121,10 @@ def _subset(database: Database, subset: str) -> tuple[list[str], list[str]]:
 def _checked(
   entry: Any, keys: Sequence[str], scores: Sequence[str] = ()
 ) -> tuple[str, list[float], str]:
-  """Checks one annotation, or one detection.
+  """Checks an annotation, or a detection if there are keys of a `score`.
 
-  Args:
-    entry: As the file has it.
-    keys: Those that may name its class, the first one counts.
-    scores: Those that may hold its score; () for an annotation.
-
-  Returns:
-    Its class, [start, end] or [start, end, score], and what is wrong with it,
-    "" for nothing.
+  Returns its class, [start, end] or [start, end, score], and what is wrong with
+  it, "" for nothing.
   """
   try:
     start, end = (float(each) for each in entry["segment"])
