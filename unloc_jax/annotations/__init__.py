@@ -2,7 +2,7 @@
 
 `benchmark(name).read(place)` reads a benchmark's annotations for a dataset;
 `pairing.read`, `detection_submissions.read` and `frames.read` read a submission
-beside the annotations it answers, as the arrays that `unloc_jax.metrics` scores.
+beside its annotations, as the arrays that `unloc_jax.metrics` scores.
 """
 
 from unloc_jax.annotations.benchmarks import (
