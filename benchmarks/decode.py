@@ -11,6 +11,7 @@ workers at least 1.7 times as fast as one.
 """
 
 import argparse
+import functools
 import io
 import json
 import pathlib
@@ -23,9 +24,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import av
+import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
+from benchmarks.input import speed
 from data_preprocessing import cache
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
@@ -85,12 +88,8 @@ def command(paths: Sequence[pathlib.Path], workers: int) -> float:
   with tempfile.TemporaryDirectory() as folder:
     notes = pathlib.Path(folder) / "train.jsonl"
     whole = [{"start": 0, "end": 1, "text": "a"}]
-    notes.write_text(
-      "\n".join(
-        json.dumps({"video": str(path.resolve()), "segments": whole})
-        for path in paths
-      )
-    )
+    lines = [{"video": str(p.resolve()), "segments": whole} for p in paths]
+    notes.write_text("\n".join(map(json.dumps, lines)))
     start = time.perf_counter()
     flags = [
       "--dataset=custom",
@@ -110,16 +109,6 @@ def command(paths: Sequence[pathlib.Path], workers: int) -> float:
     return time.perf_counter() - start
 
 
-def cpu_rate(work, paths: Sequence[pathlib.Path]) -> tuple[float, float]:
-  """Returns frames per second of the clock, and of this process's CPU."""
-  clock, cpu = time.perf_counter(), time.process_time()
-  frames = work(paths)
-  return (
-    frames / (time.perf_counter() - clock),
-    frames / (time.process_time() - cpu),
-  )
-
-
 def main() -> None:
   """Runs the benchmark and prints a table."""
   flags = argparse.ArgumentParser(description="Preprocessing's throughput.")
@@ -131,22 +120,17 @@ def main() -> None:
     help="also time the command with 1 and 2 workers",
   )
   args = flags.parse_args()
-  found: dict[str, list[tuple[float, float]]] = {"bare": [], "built": []}
-  for _ in range(args.repeats):
-    for name, work in (("bare", bare), ("built", built)):
-      found[name].append(cpu_rate(work, args.videos))
+  work = {f.__name__: functools.partial(f, args.videos) for f in (bare, built)}
+  found = [[speed(run) for run in work.values()] for _ in range(args.repeats)]
+  middle = np.median(found, axis=0)
   print("| what | frames/s | frames/CPU s |")
   print("|---|---:|---:|")
-  middle = {}
-  for name, rates in found.items():
-    columns = zip(*rates, strict=True)
-    clock, cpu = (statistics.median(column) for column in columns)
-    middle[name] = clock, cpu
+  for name, (clock, cpu) in zip(work, middle, strict=True):
     print(f"| {name} | {clock:.0f} | {cpu:.0f} |")
-  shares = [b / a for a, b in zip(middle["bare"], middle["built"], strict=True)]
+  clock, cpu = middle[1] / middle[0]
   print(
-    f"built / bare: {shares[0]:.0%} by the clock, {shares[1]:.0%} by CPU"
-    " time (target 85%)"
+    f"built / bare: {clock:.0%} by the clock, {cpu:.0%} by CPU time (target"
+    " 85%)"
   )
   if args.workers:
     one, two = (

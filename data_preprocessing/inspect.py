@@ -11,7 +11,7 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -115,37 +115,29 @@ def histogram(title: str, unit: str, values: Sequence[float]) -> str:
   return "\n".join(lines)
 
 
-class Summary:
-  """Counts of one split, gathered an example at a time."""
-
-  def __init__(self) -> None:
-    self.durations: list[float] = []
-    self.lengths: list[float] = []
-    self.shares: list[float] = []
-    self.queries = 0
-    self.frames = 0
-
-  def add(self, video: sources.Video) -> None:
-    """Counts one example."""
-    self.durations.append(video.duration)
-    self.queries += len(video.query_ids)
-    self.frames += video.frame_count
-    lengths = video.segments[:, 1] - video.segments[:, 0]
-    self.lengths += lengths.tolist()
-    self.shares += (100 * lengths / video.duration).tolist()
-
-  def text(self, split: str) -> str:
-    """Returns what a person reads."""
-    return "\n".join(
-      [
-        f"{split}: {len(self.durations):,} videos, {self.queries:,} queries,"
-        f" {len(self.lengths):,} segments, {self.frames:,} stored positions,"
-        f" {sum(self.durations) / 3600:.2f} hours",
-        histogram("video duration", "s", self.durations),
-        histogram("segment length", "s", self.lengths),
-        histogram("segment share of its video", "%", self.shares),
-      ]
-    )
+def summary(split: str, videos: Iterable[sources.Video]) -> str:
+  """Returns the counts and histograms of a split."""
+  durations: list[float] = []
+  lengths: list[float] = []
+  shares: list[float] = []
+  queries = frames = 0
+  for video in videos:
+    seconds = video.segments[:, 1] - video.segments[:, 0]
+    durations.append(video.duration)
+    lengths += seconds.tolist()
+    shares += (100 * seconds / video.duration).tolist()
+    queries += len(video.query_ids)
+    frames += video.frame_count
+  return "\n".join(
+    [
+      f"{split}: {len(durations):,} videos, {queries:,} queries,"
+      f" {len(lengths):,} segments, {frames:,} stored positions,"
+      f" {sum(durations) / 3600:.2f} hours",
+      histogram("video duration", "s", durations),
+      histogram("segment length", "s", lengths),
+      histogram("segment share of its video", "%", shares),
+    ]
+  )
 
 
 def inspect(
@@ -175,14 +167,11 @@ def inspect(
   shown: dict[str, list[contact_sheet.Shown]] = {}
   for split in names:
     source = pipeline.open_source(config, split)
-    summary = Summary()
+    texts.append(summary(split, map(source.video, source.records)))
     shown[split] = []
-    for record in source.records:
+    for record in source.records[: max(0, videos)]:
       video = source.video(record)
-      summary.add(video)
-      if len(shown[split]) < videos:
-        shown[split].append((video, list(strip(record, video, frames))))
-    texts.append(summary.text(split))
+      shown[split].append((video, list(strip(record, video, frames))))
   text = "\n\n".join(texts)
   files.write_text(page, contact_sheet.page(name, shown, text))
   return text
