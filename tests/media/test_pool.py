@@ -2,16 +2,16 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 
 import pytest
 
 from unloc_jax.media import pool
-from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.media.errors import VideoError
 
 WORK = """
 import os, pathlib, sys, time
@@ -38,6 +38,16 @@ def writes_and_hangs(path):
   time.sleep(600)
 """
 
+PARENT = """
+import sys
+import pool_work
+from unloc_jax.media import pool
+
+assert __name__ == "__main__", "imported by a process"
+with pool.Pool(1) as processes:
+  processes.run(pool_work.writes_and_hangs, sys.argv[1])
+"""
+
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
@@ -50,35 +60,23 @@ def work(tmp_path, monkeypatch):
   del sys.modules["pool_work"]
 
 
-def caught(run, *args, **kwargs) -> tuple[Reason, str]:
-  with pytest.raises(VideoError) as error:
-    run(*args, **kwargs)
-  return error.value.reason, error.value.detail
-
-
 def test_a_bad_video_costs_itself_alone(work):
   with pool.Pool(1, memory_gib=0.5) as processes:
     run = processes.run
     pid = run(work.beating, 2.0, stall_seconds=1.0)
     assert pid == run(work.beating, 0.0) != os.getpid()
     assert not run(work.modules, "jax", "tensorflow", "apache_beam")
-    assert caught(run, os._exit, 11) == (
-      Reason.CRASHED,
-      "the decoder crashed (exit 11)",
-    )
-    assert caught(run, time.sleep, 600, stall_seconds=0.5) == (
-      Reason.STALLED,
-      "no progress in 0.5 s",
-    )
-    assert caught(run, work.beating, 600, seconds=0.5) == (
-      Reason.STALLED,
-      "not read within 0.5 s",
-    )
-    assert caught(run, work.eats, 1 << 30)[0] == Reason.TOO_LARGE
-    assert caught(run, work.fails, KeyError) == (
-      Reason.UNDECODABLE,
-      "KeyError: 'why'",
-    )
+    crash, sleep, beat = (os._exit, 11), (time.sleep, 600), (work.beating, 600)
+    stall, limit = {"stall_seconds": 0.5}, {"seconds": 0.5}
+    for told, asked, limits in (
+      ("crashed the decoder: the decoder crashed (exit 11)", crash, {}),
+      ("stalled the decoder: no progress in 0.5 s", sleep, stall),
+      ("stalled the decoder: not read within 0.5 s", beat, limit),
+      ("too large: takes too much memory", (work.eats, 1 << 30), {}),
+      ("undecodable: KeyError: 'why'", (work.fails, KeyError), {}),
+    ):
+      with pytest.raises(VideoError, match=re.escape(told)):
+        run(*asked, **limits)
     with pytest.raises(FileExistsError, match="why"):
       run(work.fails, FileExistsError)
     assert run(work.beating, 0.0) != pid
@@ -89,21 +87,11 @@ def test_a_bad_video_costs_itself_alone(work):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_the_processes_end_with_their_parent(work, tmp_path, how):
   mark = tmp_path / "pid"
-  # The parent's own module is not imported by its processes.
   script = tmp_path / "parent.py"
-  script.write_text(
-    textwrap.dedent(f"""
-      import pool_work
-      from unloc_jax.media import pool
-
-      assert __name__ == "__main__", "imported by a process"
-      with pool.Pool(1) as processes:
-        processes.run(pool_work.writes_and_hangs, {str(mark)!r})
-    """)
-  )
+  script.write_text(PARENT)
   path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
   parent = subprocess.Popen(
-    [sys.executable, str(script)],
+    [sys.executable, str(script), str(mark)],
     env={**os.environ, "PYTHONPATH": path},
     stderr=subprocess.DEVNULL,
   )

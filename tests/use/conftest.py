@@ -1,15 +1,14 @@
 """A tiny model with random weights, as a run and as an export."""
 
-import fractions
 import pathlib
 
-import av
 import jax
 import ml_collections
 import numpy as np
 import pytest
 
 from tests import tiny_data
+from tests.films import film  # noqa: F401
 from unloc_jax import Localizer
 from unloc_jax.config.keys import INF
 from unloc_jax.parallel import sharding
@@ -18,41 +17,32 @@ from unloc_jax.training.checkpoints import Checkpoints, write_config
 from unloc_jax.training.state import Parts, TrainState, init_state
 from unloc_jax.use.export_run import export_run
 
-SIZES = ((64, 32), (50, 80), (33, 60), (46, 34))
+SIZES = ((64, 32), (50, 80), (32, 60), (46, 34))
 SECONDS = (3.3, 5.0, 1.2, 8.0)
 TEXTS = ("a red square", "it moves to the left")
 
 
-def film(path: pathlib.Path, size, seconds: float, seed: int) -> pathlib.Path:
-  """A video of coloured noise that changes every frame, 10 a second."""
-  rng = np.random.default_rng(seed)
-  width, height = size
-  with av.open(str(path), "w") as container:
-    stream = container.add_stream("libx264", rate=10, options={"crf": "20"})
-    stream.width, stream.height = width // 2 * 2, height // 2 * 2
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.time_base = fractions.Fraction(1, 10)
-    for i in range(round(seconds * 10)):
-      cells = rng.integers(0, 255, (4, 4, 3), np.uint8)
-      image = np.kron(cells, np.ones((height, width, 1), np.uint8))
-      image = image[::4, ::4][: stream.height, : stream.width]
-      frame = av.VideoFrame.from_ndarray(
-        np.ascontiguousarray(image), format="rgb24"
-      )
-      frame.pts, frame.time_base = i, fractions.Fraction(1, 10)
-      container.mux(stream.encode(frame))
-    container.mux(stream.encode())
-  return path
-
-
 @pytest.fixture(scope="session")
-def videos(tmp_path_factory) -> list[pathlib.Path]:
-  """Four videos of different shapes and lengths."""
+def videos(film, tmp_path_factory) -> list[pathlib.Path]:  # noqa: F811
+  """Four videos of coloured noise, 10 frames a second, of many shapes."""
   folder = tmp_path_factory.mktemp("videos")
-  return [
-    film(folder / f"video_{i}.mp4", SIZES[i], SECONDS[i], seed=i)
-    for i in range(len(SIZES))
-  ]
+  made = []
+  for i, ((width, height), seconds) in enumerate(
+    zip(SIZES, SECONDS, strict=True)
+  ):
+    rng, count = np.random.default_rng(i), round(seconds * 10)
+    cells = rng.integers(0, 255, (count, 4, 4, 3), np.uint8)
+    images = np.kron(cells, np.ones((1, height, width, 1), np.uint8))
+    made.append(
+      film(
+        folder / f"video_{i}.mp4",
+        [n / 10 for n in range(count)],
+        size=(width, height),
+        **{"base": 10, "rate": 10, "options": {"crf": "20"}},
+        images=np.ascontiguousarray(images[:, ::4, ::4]),
+      )
+    )
+  return made
 
 
 def _record(path: pathlib.Path) -> dict:

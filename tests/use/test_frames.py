@@ -27,12 +27,9 @@ def test_long_videos_are_not_read_to_their_end(localizer, videos):
 
 def test_a_decoder_that_hangs_or_crashes_costs_a_line(localizer, monkeypatch):
   decoder = Decoder(localizer.export.source, Limits(seconds=5))
+  shorter = "cut it shorter or make it smaller"
   for reason, detail, advice in (
-    (
-      Reason.STALLED,
-      "not read within 5 s",
-      "cut it shorter or make it smaller",
-    ),
+    (Reason.STALLED, "not read within 5 s", shorter),
     (Reason.CRASHED, "the decoder crashed", "give another file"),
   ):
 
