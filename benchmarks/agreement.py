@@ -14,6 +14,7 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -26,7 +27,7 @@ TARGET_SECONDS = 1e-4
 
 
 def compare(
-  localizer: Localizer, path: pathlib.Path, asked: Sequence[dict]
+  localizer: Localizer, path: pathlib.Path, asked: Sequence[dict[str, Any]]
 ) -> tuple[float, float, int]:
   """Largest differences in seconds and in score, and moments compared.
 
@@ -50,9 +51,7 @@ def compare(
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Compares and prints; exits with 1 where the target is missed."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--workdir", required=True, help="an evaluated run")
   parser.add_argument("--split", default="test")
   parser.add_argument("--videos", required=True, type=pathlib.Path)

@@ -18,15 +18,29 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
+from unloc_jax.data import pipeline
 
 TARGET = 0.85
 BATCHES = 8
+_REST = 2.0  # Seconds.
+OPTIONS = {
+  "videos": 24,
+  "frames": 300,
+  "num_frames": 128,
+  "height": 224,
+  "width": 320,
+  "image_size": 224,
+  "batch": 4,
+  "threads": 2,
+  "repeats": 5,
+}
 
 
 def photograph(rng: np.random.Generator, height: int, width: int) -> bytes:
@@ -82,7 +96,7 @@ def write_dataset(
   return stored
 
 
-def _example(i: int, images: list[bytes]) -> dict:
+def _example(i: int, images: list[bytes]) -> dict[str, Any]:
   return {
     "video_id": str(i),
     "duration": len(images) / 10.0,
@@ -125,21 +139,11 @@ def batches(stream: Iterator[dict[str, np.ndarray]]) -> int:
 
 
 def main() -> None:
+  """Measures and prints a table."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--videos", type=int, default=24)
-  parser.add_argument("--frames", type=int, default=300)
-  parser.add_argument("--num_frames", type=int, default=128)
-  parser.add_argument("--height", type=int, default=224)
-  parser.add_argument("--width", type=int, default=320)
-  parser.add_argument("--image_size", type=int, default=224)
-  parser.add_argument("--batch", type=int, default=4)
-  parser.add_argument("--threads", type=int, default=2)
-  parser.add_argument("--repeats", type=int, default=5)
-  parser.add_argument("--rest", type=float, default=2.0)
+  for name, default in OPTIONS.items():
+    parser.add_argument(f"--{name}", type=int, default=default)
   flags = parser.parse_args()
-
-  from unloc_jax.data import pipeline
-
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     stored = write_dataset(
@@ -158,7 +162,7 @@ def main() -> None:
     loop, path = [], []
     for _ in range(flags.repeats):
       # What was made ahead must neither slow the one nor speed the other.
-      time.sleep(flags.rest)
+      time.sleep(_REST)
       loop.append(speed(lambda: bare(stored, flags.num_frames, flags.threads)))
       for _ in range(config.data.prefetch + 2):
         next(stream)

@@ -13,59 +13,38 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
-CONFIGS = (
-  ("anet_mr", "B"),
-  ("anet_mr", "L"),
-  ("charades_mr", "B"),
-  ("charades_mr", "L"),
-  ("qvhighlights_mr", "B"),
-  ("qvhighlights_mr", "L"),
-  ("anet_tal", "B"),
-  ("anet_tal", "L"),
-  ("coin_as", "B"),
-  ("coin_as", "L"),
-  ("kinetics_pretrain", "B"),
-  ("kinetics_pretrain", "L"),
+CONFIGS = tuple(
+  (name, size)
+  for name in (
+    *("anet_mr", "charades_mr", "qvhighlights_mr"),
+    *("anet_tal", "coin_as", "kinetics_pretrain"),
+  )
+  for size in "BL"
 )
 TOPOLOGIES = ("v5e:16x16", "v5p:4x4x4", "h100:8")
 HEADER = (
-  "config",
-  "devices",
-  "mesh",
-  "memory GiB",
-  "of",
-  "TFLOP",
-  "sent GB",
-  "step s",
-  "bound by",
-  "MFU",
-  "compile s",
+  *("config", "devices", "mesh", "memory GiB", "of", "TFLOP", "sent GB"),
+  *("step s", "bound by", "MFU", "compile s"),
 )
 
 
 def plan(
   name: str, size: str, topology: str, settings: list[str], cache: pathlib.Path
-) -> dict:
+) -> dict[str, Any]:
   """A plan's JSON, made now or before."""
   words = [name, size, topology, *settings]
   key = "_".join(w.strip("-").replace("/", "-") for w in words)
   out = cache / f"{key.replace(':', '_')}.json"
   if not out.exists():
-    done = subprocess.run(
-      [
-        sys.executable,
-        "-m",
-        "unloc_jax.plan",
-        f"--config=configs/{name}.py:{size}",
-        f"--topology={topology}",
-        f"--json={out}",
-        *settings,
-      ],
-      capture_output=True,
-      text=True,
-      check=False,
-    )
+    flags = [
+      f"--config=configs/{name}.py:{size}",
+      f"--topology={topology}",
+      f"--json={out}",
+    ]
+    command = [sys.executable, "-m", "unloc_jax.plan", *flags, *settings]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout, file=sys.stderr, flush=True)
     if not out.exists():
       message = done.stderr.strip().splitlines() or ["no plan"]
@@ -73,7 +52,9 @@ def plan(
   return json.loads(out.read_text())
 
 
-def row(name: str, size: str, topology: str, found: dict) -> list[str]:
+def row(
+  name: str, size: str, topology: str, found: dict[str, Any]
+) -> list[str]:
   """Cells of the table."""
   label = [f"{name}:{size}"]
   if "error" in found:
@@ -102,6 +83,7 @@ def row(name: str, size: str, topology: str, found: dict) -> list[str]:
 
 
 def main() -> None:
+  """Prints the table, a row a plan."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--topologies", default=",".join(TOPOLOGIES))
   parser.add_argument("--only", default="", help="config names, by comma")

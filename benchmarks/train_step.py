@@ -1,4 +1,4 @@
-"""A train step's time, work, memory and compile time, beside the reference's.
+"""A train step's time, work, memory and compile time.
 
   python -m benchmarks.train_step [--steps=5] [--no-scan] [--remat=none]
   python -m benchmarks.train_step --topology v5e:4x4 --frames 128
@@ -9,8 +9,7 @@ slower; the level is printed.
 The work: UnLoc-B/16, moment retrieval, nothing frozen, float32, 224 pixels.
 On this machine: 8 frames, one video with one caption a step, stepped, with
 layers scanned and their products kept. For a topology: 16 videos over 16
-devices, recomputed backward, only compiled. The reference (Scenic's UnLoc) did
-the same work with the same JAX on a machine of this kind: 2 CPU cores.
+devices, recomputed backward, only compiled.
 
 Nothing is taken from a compilation cache. FLOPs are those of matrix products,
 counted in the compiled program with loops as often as they run.
@@ -21,21 +20,10 @@ import os
 import resource
 import statistics
 import time
-
-# Per (topology, frames): seconds a step, FLOPs, bytes, seconds to compile.
-REFERENCE = {
-  ("local", 8): (9.5, 847e9, 5.6e9, 31.0),
-  ("v5e:4x4", 128): (None, 16.8e12, 13.2e9, 348.0),
-  ("v5e:4x4", 32): (None, 4.2e12, 3.6e9, 189.0),
-}
-# Of the reference's figures at most these shares.
-TARGETS = {
-  "local": (0.75, 1.0, 0.7, 0.3),
-  "v5e:4x4": (None, 1.0, 0.6, 0.15),
-}
+from typing import Any
 
 
-def work(args: argparse.Namespace):
+def work(args: argparse.Namespace) -> Any:
   """The config of the work."""
   from configs import anet_mr
 
@@ -50,8 +38,8 @@ def work(args: argparse.Namespace):
   return c.lock()
 
 
-def measure(args: argparse.Namespace) -> dict[str, float | None]:
-  """Compiles the step, and runs it where the devices are there."""
+def measure(args: argparse.Namespace) -> None:
+  """Compiles the step, runs it where the devices are there, and prints."""
   import jax
 
   from unloc_jax.parallel import sharding
@@ -67,35 +55,37 @@ def measure(args: argparse.Namespace) -> dict[str, float | None]:
   compiled = step_plan.compile_for(lowered, devices)
   seconds = time.perf_counter() - lowered_at
   cpu_seconds = time.process_time() - cpu
-  memory = step_plan.memory_of(compiled)
   counted = costs.count(compiled.as_text(), mesh.size)
-  found: dict[str, float | None] = {
-    "trace": lowered_at - started,
-    "compile": seconds,
-    "compile_cpu": cpu_seconds,
-    "memory": memory.peak,
-    "flops": counted.flops,
-    "traffic": counted.bytes,
-    "step": None,
-  }
+  print(
+    f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
+    f"scan {args.scan}, on {args.topology}, optimization "
+    f"{os.environ.get('JAX_OPTIMIZATION_LEVEL', 'default')}"
+  )
   if devices.local and args.steps:
-    found["step"] = run(compiled, config, mesh, args.steps)
-  return found
+    print(f"  train step: {run(compiled, config, mesh, args.steps):.4g} s")
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  print(
+    f"  a device: {counted.flops / 1e9:.4g} GFLOP a step, memory "
+    f"{step_plan.memory_of(compiled).peak / 1e9:.4g} GB, traffic "
+    f"{counted.bytes / 1e9:.4g} GB a step\n"
+    f"  compile: {seconds:.1f} s, {cpu_seconds:.1f} s of CPU, after "
+    f"{lowered_at - started:.1f} s of tracing; the process held "
+    f"{peak / 1e9:.2f} GB at most; load {os.getloadavg()[0]:.1f}"
+  )
 
 
-def run(compiled, config, mesh, steps: int) -> float:
+def run(compiled: Any, config: Any, mesh: Any, steps: int) -> float:
   """Median seconds of a step on random frames, after one to warm up."""
   import jax
   import numpy as np
 
   from unloc_jax.data.batch import batch_spec
   from unloc_jax.parallel import sharding
-  from unloc_jax.training import loop as train
-  from unloc_jax.training import state
+  from unloc_jax.training import loop, state
 
   parts = state.Parts.from_config(config)
-  unit, total = train.run_length(config, config.train.num_videos)
-  optimizer = train.make_optimizer(parts, total, unit)
+  unit, total = loop.run_length(config, config.train.num_videos)
+  optimizer = loop.make_optimizer(parts, total, unit)
   carried = state.init_state(parts, optimizer, mesh)
   rng = np.random.default_rng(0)
   batch = jax.tree.map(
@@ -115,73 +105,27 @@ def run(compiled, config, mesh, steps: int) -> float:
   return statistics.median(times[1:])
 
 
-def show(args: argparse.Namespace, found: dict[str, float | None]) -> None:
-  """A line per figure, ours beside the reference's."""
-  key = args.topology, args.frames
-  reference = REFERENCE.get(key, (None,) * 4)
-  targets = TARGETS.get(args.topology, (None,) * 4)
-  level = os.environ.get("JAX_OPTIMIZATION_LEVEL", "default")
-  print(
-    f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
-    f"scan {args.scan}, on {args.topology}, optimization {level}"
-  )
-  rows = (
-    ("train step", "step", 1, "s"),
-    ("work a device", "flops", 1e9, "GFLOP"),
-    ("memory a device", "memory", 1e9, "GB"),
-    ("compile", "compile", 1, "s"),
-  )
-  for (name, entry, unit, text), theirs, target in zip(
-    rows, reference, targets, strict=True
-  ):
-    ours = found[entry]
-    if ours is None:
-      continue
-    line = f"  {name}: {ours / unit:.4g} {text}"
-    if theirs:
-      line += f"; reference {theirs / unit:.4g}, ratio {ours / theirs:.2f}"
-    if theirs and target:
-      line += f" (target {target})"
-    print(line)
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-  print(
-    f"  memory traffic a device and step: {found['traffic'] / 1e9:.4g} GB\n"
-    f"  before it: traced and lowered in {found['trace']:.1f} s; compiling "
-    f"took {found['compile_cpu']:.1f} s of CPU; the process held "
-    f"{peak / 1e9:.2f} GB at most; load {os.getloadavg()[0]:.1f}"
-  )
-
-
-def parse() -> argparse.Namespace:
-  """The command line."""
+def main() -> None:
+  """Measures what the command line asks for."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--topology", default="local")
-  parser.add_argument("--frames", type=int)
-  parser.add_argument("--batch", type=int)
+  parser.add_argument("--frames", type=int, help="8 here, else 128")
+  parser.add_argument("--batch", type=int, help="1 here, else 16")
   parser.add_argument("--steps", type=int, default=5, help="0: only compiled")
   parser.add_argument("--remat", choices=("none", "dots", "full"))
-  parser.add_argument("--scan", action=argparse.BooleanOptionalAction)
+  parser.add_argument(
+    "--scan", action=argparse.BooleanOptionalAction, default=True
+  )
   args = parser.parse_args()
   local = args.topology == "local"
-  defaults = {
-    "frames": 8 if local else 128,
-    "batch": 1 if local else 16,
-    "remat": "dots" if local else "full",
-    "scan": True,
-  }
-  for name, value in defaults.items():
-    if getattr(args, name) is None:
-      setattr(args, name, value)
-  return args
-
-
-def main() -> None:
-  args = parse()
+  args.frames = args.frames or (8 if local else 128)
+  args.batch = args.batch or (1 if local else 16)
+  args.remat = args.remat or ("dots" if local else "full")
   from unloc_jax.plan import topology
 
   topology.check_name(args.topology)
   topology.prepare(args.topology)
-  show(args, measure(args))
+  measure(args)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   if chosen["size"] == "B":
     c.model.image_tower.frozen = True
     return c.lock()
-  common.set_gap(c)
+  c.model.image_tower.classifier = "gap"
   c.data.max_tokens = 16
   c.model.text_tower.frozen = True
   c.model.fusion.kind = "fpn"

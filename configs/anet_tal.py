@@ -52,8 +52,8 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
     c.optimizer.warmup = 2.5
     common.set_steps(c, 18)
     return c.lock()
-  common.set_gap(c)
-  common.set_class_embeddings(c)
+  c.model.image_tower.classifier = "gap"
+  c.model.text_tower.num_layers = 0  # text.class_embeddings instead.
   c.data.num_frames = 160
   # In two parts it also fits eight GPUs; same gradient.
   c.train.accumulate = 2

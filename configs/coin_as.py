@@ -53,6 +53,6 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   c.eval.every = c.checkpoint.every = 5 * _EPOCH
   c.checkpoint.best_metric = "frame mAP"
   if chosen["size"] == "L":
-    common.set_gap(c)
-    common.set_class_embeddings(c)
+    c.model.image_tower.classifier = "gap"
+    c.model.text_tower.num_layers = 0  # text.class_embeddings instead.
   return c.lock()

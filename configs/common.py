@@ -14,13 +14,7 @@ _SIZES = {
 
 
 def set_size(c: ml_collections.ConfigDict, size: str) -> None:
-  """Sets the towers and fusion to UnLoc-B (CLIP B/16) or -L (CLIP L/14).
-
-  Raises:
-    ValueError: The size is neither "B" nor "L".
-  """
-  if size not in _SIZES:
-    raise ValueError(f"size {size!r} is not one of {', '.join(_SIZES)}")
+  """Sets the towers and fusion to UnLoc-B (CLIP B/16) or -L (CLIP L/14)."""
   patch, width, layers, heads, text_width, text_heads, dim, fusion_heads = (
     _SIZES[size]
   )
@@ -97,11 +91,6 @@ def set_steps(c: ml_collections.ConfigDict, *decay: float) -> None:
   c.optimizer.decay = tuple((at, 0.1) for at in decay)
 
 
-def set_gap(c: ml_collections.ConfigDict) -> None:
-  """The Large image tower: mean over patches, no class token."""
-  c.model.image_tower.classifier = "gap"
-
-
 def set_classes(
   c: ml_collections.ConfigDict, templates: Sequence[str], chunk: int
 ) -> None:
@@ -116,11 +105,6 @@ def set_classes(
   c.text.prompts = tuple(templates)
   c.model.text_tower.frozen = True
   c.model.fusion.query_chunk = chunk
-
-
-def set_class_embeddings(c: ml_collections.ConfigDict) -> None:
-  """Class embeddings of `text.class_embeddings` in place of a text tower."""
-  c.model.text_tower.num_layers = 0
 
 
 def set_augmentation(c: ml_collections.ConfigDict) -> None:

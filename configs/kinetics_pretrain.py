@@ -46,7 +46,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.train.num_classes = int(chosen["classes"])
   c.checkpoint.best_metric = "top1"
   if chosen["size"] == "L":
-    common.set_gap(c)
+    c.model.image_tower.classifier = "gap"
     c.data.num_frames = 160
     # In two parts it also fits eight GPUs; same gradient.
     c.train.accumulate = 2

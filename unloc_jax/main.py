@@ -47,11 +47,11 @@ def _run() -> None:
   # Imported here: a process of several is to say soon that it lives.
   from unloc_jax.parallel import preemption
   from unloc_jax.training import console
-  from unloc_jax.training import loop as train
+  from unloc_jax.training.loop import train_and_evaluate
 
   console.configure()
   try:
-    train.train_and_evaluate(config_flags.config(), str(config_flags.workdir()))
+    train_and_evaluate(config_flags.config(), str(config_flags.workdir()))
   except preemption.PreemptedError as error:
     print(error)
   except (ValueError, FileNotFoundError, FloatingPointError) as error:

@@ -24,8 +24,7 @@ from unloc_jax.config.check import check
 from unloc_jax.config.schema import base
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.task.tasks import get_task
-from unloc_jax.training import gradients, optim
-from unloc_jax.training import loop as train
+from unloc_jax.training import gradients, loop, optim
 from unloc_jax.training.evaluation import eval_config
 
 
@@ -89,7 +88,7 @@ def test_schedule_and_rates_fit(name, argument):
   config = parts.config
   videos = config.train.num_videos
   assert videos or config.train.unit == "steps", "epochs cannot be counted"
-  unit_steps, total_steps = train.run_length(config, videos)
+  unit_steps, total_steps = loop.run_length(config, videos)
   trained, _ = optim.split_frozen(config, shapes_of(name, argument))
   optim.make_optimizer(config, sorted(trained), total_steps, unit_steps)
   factor = optim.schedule(config.optimizer, total_steps, unit_steps)
@@ -110,7 +109,7 @@ def test_first_split_scored_is_the_one_read(name, argument):
 def test_a_rate_step_after_the_end_is_refused(late):
   config = load("anet_mr", "L").copy_and_resolve_references()
   config.optimizer.decay = (late,)
-  unit_steps, total_steps = train.run_length(config, config.train.num_videos)
+  unit_steps, total_steps = loop.run_length(config, config.train.num_videos)
   with pytest.raises(ValueError, match="decay"):
     optim.schedule(config.optimizer, total_steps, unit_steps)
 

@@ -56,29 +56,39 @@ def task_config(
   return c
 
 
+def write_data(out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+  """Datasets of tiny videos: ten with captions, eight of four classes."""
+  written = []
+  for name, make, train, val, names in (
+    ("captions", tiny_data.caption_video, 10, 5, ()),
+    ("classes", tiny_data.class_video, 8, 4, tiny_data.CLASSES),
+  ):
+    if not (out / name).exists():
+      videos = [make(i) for i in range(train)]
+      splits = {"train": videos, "val": videos[:val]}
+      tiny_data.write(out / name, splits, names)
+    written.append(out / name / "tiny" / "1.0.0")
+  return written[0], written[1]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> pathlib.Path:
+  """The folder of both datasets."""
+  folder = tmp_path_factory.getbasetemp() / "data"
+  write_data(folder)
+  return folder
+
+
 @pytest.fixture(scope="session")
 def captions(tmp_path_factory) -> pathlib.Path:
   """10 training and 5 validation videos, of 1 to 4 captions each."""
-  return tiny_data.write(
-    tmp_path_factory.mktemp("captions"),
-    {
-      "train": [tiny_data.caption_video(i) for i in range(10)],
-      "val": [tiny_data.caption_video(i) for i in range(5)],
-    },
-  )
+  return write_data(tmp_path_factory.getbasetemp() / "data")[0]
 
 
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory) -> pathlib.Path:
   """8 training and 4 validation videos of four classes."""
-  return tiny_data.write(
-    tmp_path_factory.mktemp("classes"),
-    {
-      "train": [tiny_data.class_video(i) for i in range(8)],
-      "val": [tiny_data.class_video(i) for i in range(4)],
-    },
-    classes=tiny_data.CLASSES,
-  )
+  return write_data(tmp_path_factory.getbasetemp() / "data")[1]
 
 
 @pytest.fixture

@@ -12,103 +12,10 @@ import argparse
 import pathlib
 import random
 import signal
-import subprocess
 import time
 
-from tests import tiny_data
-from tests.training import pair
-from tests.training.runs import assert_same_run
-
-# The last sign of a lost process may be this old when the others end.
-BOUND = 60.0
-
-
-def write_data(out: pathlib.Path) -> pathlib.Path:
-  path = out / "data" / "tiny" / "1.0.0"
-  if not path.exists():
-    videos = [tiny_data.caption_video(i) for i in range(10)]
-    tiny_data.write(out / "data", {"train": videos, "val": videos[:5]})
-  return path
-
-
-class Run:
-  """A run of some processes, which can be started again.
-
-  Args:
-    data: Folder of the dataset.
-    workdir: Of the run.
-    processes: How many; they share 8 devices.
-    steps: Of the whole run.
-  """
-
-  def __init__(
-    self, data: pathlib.Path, workdir: pathlib.Path, processes: int, steps: int
-  ):
-    self.workdir, self.logs = workdir, workdir.with_suffix(".logs")
-    self.running: list[subprocess.Popen] = []
-    self._count = processes
-    self._command = [
-      "unloc_jax.main",
-      f"--config=tests/training/tiny_run.py:{data}",
-      f"--workdir={workdir}",
-      f"--config.train.length={steps}",
-    ]
-
-  def start(self) -> None:
-    self.running = pair.spawn(
-      self._command, self._count, 8 // self._count, self.logs
-    )
-
-  def stop(self) -> None:
-    """Ends what still runs."""
-    for process in self.running:
-      process.kill()
-      process.wait()
-
-  def finish(self) -> None:
-    pair.finish(self.running, self.logs, 3600)
-
-  def preempt(self) -> None:
-    """Asks all processes to stop; they must save, say so and end well."""
-    for process in self.running:
-      process.send_signal(signal.SIGTERM)
-    self.finish()
-    assert "the same command goes on from there" in self.said(0), self.said(0)
-
-  def said(self, number: int) -> str:
-    return (self.logs / f"{number}.txt").read_text()
-
-  def newest(self) -> int:
-    """Step of the newest checkpoint; 0 where there is none."""
-    names = [p.name for p in self.workdir.glob("checkpoints/*")]
-    return max((int(name) for name in names if name.isdigit()), default=0)
-
-  def is_saving(self) -> bool:
-    return any(self.workdir.glob("checkpoints/*.orbax-checkpoint-tmp*"))
-
-  def wait(self, condition, seconds: float = 600.0) -> bool:
-    """Waits for a condition; False where a process ended before."""
-    end = time.monotonic() + seconds
-    while not condition():
-      if any(process.poll() is not None for process in self.running):
-        return False
-      if time.monotonic() > end:
-        raise TimeoutError(f"{self.workdir}: {self.said(0)[-2000:]}")
-      time.sleep(0.002)
-    return True
-
-  def wait_others(self, lost: int) -> float:
-    """Seconds until all but a lost process ended by themselves.
-
-    Raises:
-      AssertionError: They did not within the bound, or without a message.
-    """
-    begin = time.monotonic()
-    for number, process in enumerate(self.running):
-      if number != lost:
-        assert process.wait(BOUND) != 0
-        assert "error: " in self.said(number), self.said(number)
-    return time.monotonic() - begin
+from tests.training.conftest import write_data
+from tests.training.runs import Run, assert_same_run, is_saving, newest
 
 
 def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
@@ -120,11 +27,11 @@ def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
   """
   longest = 0.0
   for number in range(times):
-    before = run.newest()
+    before = newest(run.workdir)
     run.start()
-    alive = run.wait(lambda before=before: run.newest() > before)
+    alive = run.wait(lambda before=before: newest(run.workdir) > before)
     if alive and number % 2:
-      alive = run.wait(run.is_saving)
+      alive = run.wait(lambda: is_saving(run.workdir))
     elif alive:
       time.sleep(draw.uniform(0, 1))
     if not alive:
@@ -132,7 +39,7 @@ def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
       return number, longest
     if number % 8 == 4:
       run.preempt()
-      print(f"stopped after checkpoint {run.newest()}", flush=True)
+      print(f"stopped after checkpoint {newest(run.workdir)}", flush=True)
       continue
     victim = draw.randrange(len(run.running))
     # A process that hangs is as lost as one that is gone.
@@ -141,7 +48,7 @@ def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
     if len(run.running) > 1 and number % 4 < 2:
       longest = max(longest, run.wait_others(victim))
     run.stop()
-    print(f"killed after checkpoint {run.newest()}", flush=True)
+    print(f"killed after checkpoint {newest(run.workdir)}", flush=True)
   return times, longest
 
 
@@ -155,13 +62,20 @@ def main() -> None:
   add("--steps", type=int, default=200)
   add("--seed", type=int, default=0)
   flags = parser.parse_args()
-  data = write_data(flags.out)
-  folder = flags.out / str(flags.processes)
-  whole = Run(data, folder / "whole", flags.processes, flags.steps)
-  if whole.newest() < flags.steps:
+  write_data(flags.out / "data")
+  whole, killed = (
+    Run(
+      str(flags.out / "data"),
+      flags.out / str(flags.processes) / name,
+      f"--config.train.length={flags.steps}",
+      processes=flags.processes,
+      devices=8 // flags.processes,
+    )
+    for name in ("whole", "killed")
+  )
+  if newest(whole.workdir) < flags.steps:
     whole.start()
     whole.finish()
-  killed = Run(data, folder / "killed", flags.processes, flags.steps)
   deaths, longest = torment(killed, flags.times, random.Random(flags.seed))
   killed.start()
   killed.finish()

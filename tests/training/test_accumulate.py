@@ -11,7 +11,7 @@ from tests.training.conftest import task_config
 from tests.training.random_batch import random_batch
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.training import gradients, optim, state
-from unloc_jax.training import step as train_step
+from unloc_jax.training.step import check_sizes
 
 
 def found(config, accumulate: int, batch, params):
@@ -71,7 +71,7 @@ def test_parts_that_do_not_divide_the_batch(config, accumulate, nearest):
   )
   parts = state.Parts.from_config(config)
   with pytest.raises(ValueError, match=f"that does: {nearest}$"):
-    train_step.check_sizes(parts, mesh)
+    check_sizes(parts, mesh)
 
 
 def test_texts_of_stacked_layers_need_no_randomness():

@@ -13,8 +13,7 @@ import pytest
 from unloc_jax import main
 from unloc_jax.data import shards
 from unloc_jax.parallel import sharding
-from unloc_jax.training import checkpoints, state
-from unloc_jax.training import loop as train
+from unloc_jax.training import checkpoints, loop, state
 from unloc_jax.weights.folder import save_weights
 
 
@@ -25,12 +24,12 @@ def nothing_long(monkeypatch):
   def refuse(*args):
     raise AssertionError("it came to long work")
 
-  monkeypatch.setattr(train, "compile_train_step", refuse)
+  monkeypatch.setattr(loop, "compile_train_step", refuse)
 
 
 def message(config, workdir) -> str:
   with pytest.raises((ValueError, FileNotFoundError)) as error:
-    train.train_and_evaluate(config.lock(), str(workdir))
+    loop.train_and_evaluate(config.lock(), str(workdir))
   return str(error.value)
 
 
@@ -138,7 +137,7 @@ def run_folder(config, workdir) -> None:
   """What a run leaves behind: its config and a checkpoint of step 1."""
   parts = state.Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
-  optimizer = train.make_optimizer(parts, 6, 1.0)
+  optimizer = loop.make_optimizer(parts, 6, 1.0)
   checkpoints.write_config(str(workdir), config)
   there = checkpoints.Checkpoints(str(workdir), config)
   one = state.init_state(parts, optimizer, mesh)

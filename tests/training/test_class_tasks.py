@@ -6,47 +6,41 @@ import numpy as np
 import pytest
 
 from tests import tiny_data
-from tests.training.conftest import tiny_config
-from unloc_jax.config.keys import INF
+from tests.training.conftest import task_config
 from unloc_jax.metrics import __main__ as command
-from unloc_jax.training import loop as train
+from unloc_jax.training import loop
 
-HEADLINE = {
-  "temporal_localization": "mAP@0.5",
-  "action_segmentation": "accuracy",
-  "classification": "top1",
+pytestmark = pytest.mark.heavy
+
+# Task: headline figure, benchmark of the metrics command, the files it reads.
+TASKS = {
+  "temporal_localization": (
+    "mAP@0.5",
+    ("anet_tal", "predictions.json", "ground_truth.json"),
+  ),
+  "action_segmentation": (
+    "accuracy",
+    ("segmentation", "predictions.npz", "predictions.npz"),
+  ),
+  "classification": ("top1", None),
 }
 
 
-@pytest.fixture(scope="module", params=sorted(HEADLINE))
-def finished(request, classes, tmp_path_factory):
-  """Two steps of each task on the same videos."""
-  config = tiny_config(classes)
-  config.task = request.param
-  config.data.texts = "classes"
-  config.data.max_segments = 4
-  if request.param != "temporal_localization":
-    config.pyramid.ranges = ((0, INF),)
-    config.model.fusion.kind = "transformer"
+@pytest.mark.parametrize("task", TASKS)
+def test_videos_are_scored_drawn_and_submitted(task, classes, tmp_path):
+  """Two steps on the same videos; the file written scores the same."""
+  headline, scored = TASKS[task]
+  config = task_config(task, classes, classes)
+  if task != "temporal_localization":
     config.model.head.num_layers = 0
-    config.loss.relevance = "sigmoid"
   config.optimizer.warmup, config.train.length = 1, 2
-  config.checkpoint.every = 2
-  config.checkpoint.best_metric = HEADLINE[request.param]
+  config.checkpoint.best_metric = headline
   config.eval.num_drawn = 2
-  workdir = tmp_path_factory.mktemp(request.param)
-  reports = train.train_and_evaluate(config.lock(), str(workdir))
-  return request.param, workdir / "results" / "val", reports["val"]
-
-
-def test_every_video_is_scored_once(finished):
-  task, _, report = finished
+  report = loop.train_and_evaluate(config.lock(), str(tmp_path))["val"]
   assert report.seen == report.expected == 4
-  assert np.isfinite(report.headline[HEADLINE[task]])
+  assert np.isfinite(report.headline[headline])
 
-
-def test_videos_are_drawn(finished):
-  _, folder, _ = finished
+  folder = tmp_path / "results" / "val"
   drawn = list(folder.glob("timeline_*.png"))
   assert len(drawn) == 2
   for path in drawn:
@@ -54,28 +48,19 @@ def test_videos_are_drawn(finished):
     assert content.startswith(b"\x89PNG")
     assert len(content) > 5000
 
-
-def test_the_file_written_scores_the_same(finished, tmp_path):
-  task, folder, report = finished
-  if task == "classification":
+  if scored is None:
     rows = json.loads((folder / "predictions.json").read_text())
     assert len(rows) == 4
     for row in rows.values():
       assert len(row["scores"]) == len(tiny_data.CLASSES)
       assert row["labels"]
     return
-  detection = task == "temporal_localization"
-  benchmark = "anet_tal" if detection else "segmentation"
-  given = "predictions.json" if detection else "predictions.npz"
-  truth = "ground_truth.json" if detection else "predictions.npz"
+  benchmark, given, truth = scored
   out = tmp_path / "out.json"
   command.main(
     [
-      f"--benchmark={benchmark}",
-      f"--predictions={folder / given}",
-      f"--ground_truth={folder / truth}",
-      f"--json={out}",
-      "--resamples=0",
+      *(f"--benchmark={benchmark}", f"--predictions={folder / given}"),
+      *(f"--ground_truth={folder / truth}", f"--json={out}", "--resamples=0"),
     ]
   )
   found = json.loads(out.read_text())

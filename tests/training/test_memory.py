@@ -10,9 +10,8 @@ from tests.training.conftest import task_config
 from tests.training.random_batch import random_batch
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
-from unloc_jax.training import loop as train
-from unloc_jax.training import state
-from unloc_jax.training import step as train_step
+from unloc_jax.training import loop, state
+from unloc_jax.training.step import compile_train_step
 
 
 def temporary_bytes(function, *shapes) -> int:
@@ -89,9 +88,9 @@ def test_the_old_state_is_given_away(config):
   config.train.batch_size = 8
   parts = state.Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
-  optimizer = train.make_optimizer(parts, 6, 1.0)
+  optimizer = loop.make_optimizer(parts, 6, 1.0)
   shapes = state.placed_shapes(parts, optimizer, mesh)
-  step = train_step.compile_train_step(parts, optimizer, mesh, shapes)
+  step = compile_train_step(parts, optimizer, mesh, shapes)
   batch = sharding.shard_batch(random_batch(config, 8), mesh)
   analysis = step.lower(shapes, batch, None).compile().memory_analysis()
   size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))

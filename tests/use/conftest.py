@@ -12,7 +12,7 @@ from tests.films import film  # noqa: F401
 from unloc_jax import Localizer
 from unloc_jax.config.keys import INF
 from unloc_jax.parallel import sharding
-from unloc_jax.training import loop as train
+from unloc_jax.training import loop
 from unloc_jax.training.checkpoints import Checkpoints, write_config
 from unloc_jax.training.state import Parts, TrainState, init_state
 from unloc_jax.use.export_run import export_run
@@ -100,7 +100,7 @@ def save_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """A run whose weights are random, and its average not the same."""
   parts = Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
-  state = init_state(parts, train.make_optimizer(parts, 10, 1.0), mesh)
+  state = init_state(parts, loop.make_optimizer(parts, 10, 1.0), mesh)
   state = _shaken(state)
   write_config(str(workdir), config)
   checkpoints = Checkpoints(str(workdir), config)

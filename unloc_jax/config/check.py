@@ -1,5 +1,8 @@
 """Whether the values of a config can be: each key, and keys side by side."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import ml_collections
 
 from unloc_jax.config import schema
@@ -21,7 +24,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     raise ValueError(problem)
 
 
-def _flat(config: ml_collections.ConfigDict, above: str = ""):
+def _flat(
+  config: ml_collections.ConfigDict, above: str = ""
+) -> Iterator[tuple[str, Any]]:
   for name, value in config.items():
     if isinstance(value, ml_collections.ConfigDict):
       yield from _flat(value, f"{above}{name}.")

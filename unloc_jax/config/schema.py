@@ -44,25 +44,25 @@ _TERM = r"(\d+\.?\d*\s*\*\s*)?(iou|l1|center)"
 
 
 def _remat() -> Key:
-  return choice(
-    "none", "What the backward pass computes again.", "full", "dots"
-  )
+  return choice("none", "What the backward pass redoes.", "full", "dots")
 
 
 def _share(default: float, meaning: str) -> Key:
   return real(default, meaning, 0.0, 1.0)
 
 
-def _dropped(meaning: str) -> Key:
-  return real(0.0, meaning, 0.0, 1.0, open_high=True)
+def _below_1(default: float, meaning: str) -> Key:
+  return real(default, meaning, 0.0, 1.0, open_high=True)
 
 
+def _positive(default: float, meaning: str) -> Key:
+  return real(default, meaning, 0.0, open_low=True)
+
+
+# Of training; the same for all frames of a video.
 _AUGMENT: Section = {
   "random_crop": flag(True, "Random place of the crop; else the centre."),
-  "flip": _share(
-    0.0,
-    "Probability of mirroring; 0 where captions say 'left' and 'right'.",
-  ),
+  "flip": _share(0.0, "Probability; 0 where texts say 'left' and 'right'."),
   "scale": Key(
     (1.0, 1.0),
     "The short side is multiplied by a uniform draw from this range.",
@@ -71,17 +71,11 @@ _AUGMENT: Section = {
       is_pair(is_number, is_number)(value) and 0 < value[0] <= value[1]
     ),
   ),
-  "colour": _share(
-    0.0, "Probability of changing brightness, contrast, saturation and hue."
-  ),
+  "colour": _share(0.0, "Probability of changing brightness, hue and so on."),
   "grey": _share(0.0, "Probability of dropping colour."),
   "rand_layers": whole(0, "RandAugment: operations in a row."),
   "rand_magnitude": real(10, "RandAugment: their strength.", 0, 10),
-  "segment_jitter": real(
-    0.0,
-    "Start and end move by up to this fraction of the segment's length.",
-    0.0,
-  ),
+  "segment_jitter": real(0.0, "Share of a segment that its ends move by.", 0.0),
 }
 
 _DATA: Section = {
@@ -98,11 +92,8 @@ _DATA: Section = {
     " part of the file names that tells splits apart.",
   ),
   "eval_split": text("val", "The same, to look at while training."),
-  "mediasequence_frame_rate": real(
-    10.0,
-    "Frames per second of records that do not state it.",
-    0.0,
-    open_low=True,
+  "mediasequence_frame_rate": _positive(
+    10.0, "Frames per second of records that do not state it."
   ),
   "embedding_width": whole(512, "Width D_in of the stream 'embeddings'.", 1),
   "num_frames": whole(128, "Frames T fed per video.", 1),
@@ -112,28 +103,18 @@ _DATA: Section = {
     " per 1/rate seconds, the first T of them, the rest padding.",
     "rate",
   ),
-  "rate": real(
-    1.0, "Frames per second of sampling='rate'.", 0.0, open_low=True
-  ),
+  "rate": _positive(1.0, "Frames per second of sampling='rate'."),
   "image_size": whole(224, "Side of the square crop, pixels.", 1),
-  "short_side": whole(
-    224, "Short side that frames are brought to before the crop, pixels.", 1
-  ),
-  "classes": names(
-    (), "Classes kept, by name, in this order (zero-shot); () keeps all."
-  ),
+  "short_side": whole(224, "Of frames before the crop, pixels.", 1),
+  "classes": names((), "Classes kept, in this order; () keeps all."),
   "max_queries": whole(
     8,
     "Captions per video Qv; training draws as many of longer lists,"
     " evaluation gives a video several rows.",
     1,
   ),
-  "max_segments": whole(
-    32, "Segments per video S; training keeps the first S.", 1
-  ),
-  "max_tokens": whole(
-    32, "Tokens per caption L, the start and end tokens included.", 3
-  ),
+  "max_segments": whole(32, "Segments per video S; the first are kept.", 1),
+  "max_tokens": whole(32, "Tokens per text L, start and end included.", 3),
   "augment": _AUGMENT,
   "num_workers": whole(
     -1, "Parallel readers and decoders; -1 lets tf.data choose.", 1, (-1,)
@@ -145,9 +126,7 @@ _DATA: Section = {
     " the first step; records of larger ones are verified when read.",
     0.0,
   ),
-  "max_corrupt_records": whole(
-    0, "Corrupt records that are skipped (and counted) before a run stops."
-  ),
+  "max_corrupt_records": whole(0, "Skipped and counted before a run stops."),
 }
 
 _TEXT: Section = {
@@ -160,9 +139,7 @@ _TEXT: Section = {
     least=1,
   ),
   "sampled": whole(0, "Classes drawn a training step; 0 = all."),
-  "class_embeddings": text(
-    "", ".npz of class embeddings to use in place of a text tower."
-  ),
+  "class_embeddings": text("", "Their .npz, in place of a text tower."),
 }
 
 _PYRAMID: Section = {
@@ -177,12 +154,7 @@ _PYRAMID: Section = {
     ),
     least=1,
   ),
-  "radius": real(
-    3.0,
-    "Positive points lie within this many strides of a segment's centre.",
-    0.0,
-    open_low=True,
-  ),
+  "radius": _positive(3.0, "Strides from a centre to its positive points."),
 }
 
 _IMAGE_TOWER: Section = {
@@ -190,27 +162,18 @@ _IMAGE_TOWER: Section = {
   "width": whole(768, "Channels.", 1),
   "num_layers": whole(12, "0: no tower; batches carry precomputed embeddings."),
   "num_heads": whole(12, "Attention heads.", 1),
-  "classifier": choice(
-    "token", "'token': a class embedding per frame; 'gap': the mean.", "gap"
-  ),
-  "per_frame_class": flag(
-    True,
-    "A class embedding per frame position; else one for all, as in CLIP.",
-  ),
+  "classifier": choice("token", "A class embedding, or the mean.", "gap"),
+  "per_frame_class": flag(True, "One a frame position; else one, as in CLIP."),
   "frozen": flag(False, "No gradient, no optimizer state."),
-  "stochastic_depth": _dropped("Probability of skipping the last block."),
+  "stochastic_depth": _below_1(0.0, "Probability of skipping the last block."),
   "remat": _remat(),
 }
 
 _TEXT_TOWER: Section = {
   "vocab_size": whole(49408, "Tokens known.", 1),
-  "max_tokens": whole(
-    77, "Rows of the positional embedding; data.max_tokens may be fewer.", 3
-  ),
+  "max_tokens": whole(77, "Positions; data.max_tokens may be fewer.", 3),
   "width": whole(512, "Channels.", 1),
-  "num_layers": whole(
-    12, "0: no tower; texts are precomputed embeddings of width D."
-  ),
+  "num_layers": whole(12, "0: no tower; texts are embeddings of width D."),
   "num_heads": whole(8, "Attention heads.", 1),
   "frozen": flag(False, "No gradient, no optimizer state."),
   "remat": _remat(),
@@ -221,10 +184,7 @@ _FUSION: Section = {
     "simple_pyramid",
     "How texts and frames meet; 'late' compares the text with the points and"
     " 'none' with the frame tokens.",
-    "transformer",
-    "fpn",
-    "late",
-    "none",
+    *("transformer", "fpn", "late", "none"),
   ),
   "num_layers": whole(6, "Transformer blocks."),
   "num_heads": whole(8, "Attention heads.", 1),
@@ -232,10 +192,7 @@ _FUSION: Section = {
   "downsampling": choice(
     "max_pool",
     "Between the levels of 'fpn'.",
-    "avg_pool",
-    "subsample",
-    "strided_conv",
-    "strided_depthwise_conv",
+    *("avg_pool", "subsample", "strided_conv", "strided_depthwise_conv"),
   ),
   "pyramid_init": choice(
     "lecun_normal",
@@ -244,9 +201,9 @@ _FUSION: Section = {
     "identity",
   ),
   "similarity": choice("cosine", "How 'late' and 'none' compare.", "dot"),
-  "dropout": _dropped("Of features."),
-  "attention_dropout": _dropped("Of attention weights."),
-  "stochastic_depth": _dropped("Probability of skipping the last block."),
+  "dropout": _below_1(0.0, "Of features."),
+  "attention_dropout": _below_1(0.0, "Of attention weights."),
+  "stochastic_depth": _below_1(0.0, "Probability of skipping the last block."),
   "remat": _remat(),
   "query_chunk": whole(
     0,
@@ -264,16 +221,9 @@ _HEAD: Section = {
 
 _MODEL: Section = {
   "width": whole(512, "Fusion width D.", 1),
-  "text_part": choice(
-    "eos", "The text that is fused: the end token, or all L tokens.", "all"
-  ),
-  "dtype": choice(
-    "float32", "Of computation; parameters are float32.", "bfloat16"
-  ),
-  "scan_layers": flag(
-    False,
-    "One traced body for all layers of a tower, of fusion, of a head's branch.",
-  ),
+  "text_part": choice("eos", "Fused: the end token, or all L tokens.", "all"),
+  "dtype": choice("float32", "Of computation, not parameters.", "bfloat16"),
+  "scan_layers": flag(False, "One traced body for all layers of a stack."),
   "image_tower": _IMAGE_TOWER,
   "text_tower": _TEXT_TOWER,
   "fusion": _FUSION,
@@ -282,7 +232,7 @@ _MODEL: Section = {
 
 _LOSS: Section = {
   "relevance": choice(
-    "focal", "'softmax' is over the texts.", "sigmoid", "softmax"
+    "focal", "'softmax' is over the texts.", *("sigmoid", "softmax")
   ),
   "displacement": matching(
     "iou",
@@ -297,18 +247,10 @@ _LOSS: Section = {
 
 _OPTIMIZER: Section = {
   "name": choice("sgd", "The update.", "adamw"),
-  "momentum": real(0.9, "Of sgd; beta1 of adamw.", 0.0, 1.0, open_high=True),
-  "beta2": real(
-    0.999, "Second-moment decay of adamw.", 0.0, 1.0, open_high=True
-  ),
-  "weight_decay": real(
-    0.0, "Decoupled, of matrices (not biases, norms, embeddings).", 0.0
-  ),
-  "clip_norm": real(
-    1.0,
-    "Largest norm of the gradient of all trained parameters; 0 = none.",
-    0.0,
-  ),
+  "momentum": _below_1(0.9, "Of sgd; beta1 of adamw."),
+  "beta2": _below_1(0.999, "Second-moment decay of adamw."),
+  "weight_decay": real(0.0, "Decoupled, of matrices only.", 0.0),
+  "clip_norm": real(1.0, "Largest norm of the gradient; 0 = none.", 0.0),
   "rates": several(
     FAST_HEADS,
     "(regular expression, base rate): the first that a parameter's path"
@@ -319,7 +261,7 @@ _OPTIMIZER: Section = {
   ),
   "warmup": real(2.5, "Linear warm-up from 0.", 0.0),
   "schedule": choice(
-    "constant", "'cosine' falls to 0 at the end.", "cosine", "steps"
+    "constant", "'cosine' falls to 0 at the end.", *("cosine", "steps")
   ),
   "decay": several(
     (),
@@ -330,13 +272,7 @@ _OPTIMIZER: Section = {
       lambda factor: is_number(factor) and factor > 0,
     ),
   ),
-  "ema": real(
-    0.0,
-    "Decay of the running average of parameters that is evaluated; 0 = none.",
-    0.0,
-    1.0,
-    open_high=True,
-  ),
+  "ema": _below_1(0.0, "Decay of the average that is evaluated; 0 = none."),
 }
 
 _TRAIN: Section = {
@@ -348,25 +284,19 @@ _TRAIN: Section = {
     1,
   ),
   "unit": choice("epochs", "Of lengths of training.", "steps"),
-  "length": real(20.0, "Of the run.", 0.0, open_low=True),
+  "length": _positive(20.0, "Of the run."),
   "cache_frame_tokens": flag(
     False,
     "Tokens of a frozen image tower are computed once per video and kept on"
     " disk under the workdir; not with augmentation.",
   ),
-  "max_skipped": whole(
-    10, "Steps whose loss is not finite that are skipped before a run stops."
-  ),
+  "max_skipped": whole(10, "Steps without finite loss before a run stops."),
   "num_videos": whole(
     0,
     "Training videos of the official split: epochs can be counted before any"
     " data is there, and a run says when its data is not whole; 0 = unknown.",
   ),
-  "num_classes": whole(
-    0,
-    "Classes of the official dataset, for plans before any data is there; 0 ="
-    " unknown, or no classes.",
-  ),
+  "num_classes": whole(0, "Official ones, for plans; 0 = unknown."),
 }
 
 _INIT: Section = {
@@ -375,38 +305,22 @@ _INIT: Section = {
     "Folder of weights to start from, as `python -m unloc_jax.weights`, a run"
     " or an export writes it; '' = random.",
   ),
-  "take": pattern(
-    "(image|text)_(tower|projection)/",
-    "Regular expression of the parameters taken from it.",
-  ),
+  "take": pattern("(image|text)_(tower|projection)/", "Parameters taken."),
 }
 
 _DECODE: Section = {
-  "sigma": real(
-    0.3, "Soft-NMS: width of the Gaussian; 0 = hard NMS at tIoU 0.5.", 0.0
-  ),
+  "sigma": real(0.3, "Of soft-NMS's Gaussian; 0 = hard NMS at tIoU 0.5.", 0.0),
   "score_threshold": _share(0.001, "Detections below it are dropped."),
   "max_detections": whole(100, "Of one query, or of one video.", 1),
-  "class_agnostic": flag(
-    False, "Soft-NMS over all classes of a video together."
-  ),
+  "class_agnostic": flag(False, "NMS over all classes of a video together."),
 }
 
 _EVAL: Section = {
-  "batch_size": whole(
-    16,
-    "Rows of a global batch; a video with many captions takes several rows.",
-    1,
-  ),
+  "batch_size": whole(16, "Rows of a global batch, of max_queries each.", 1),
   "every": real(1.0, "Between evaluations; 0 = only at the end.", 0.0),
-  "splits": names(
-    ("val",),
-    "Scored at the end; the first is the one scored in between.",
-  ),
+  "splits": names(("val",), "Scored at the end; in between only the first."),
   "classes": names(
-    (),
-    "Classes asked for, by name, where they are not those of training"
-    " (zero-shot: the unseen ones); () = data.classes.",
+    (), "Asked for, where not those of training (zero-shot); () = data.classes."
   ),
   "num_drawn": whole(8, "Timelines drawn of each split."),
 }
@@ -434,12 +348,7 @@ _MESH: Section = {
     1,
     (-1,),
   ),
-  "fsdp": whole(
-    1,
-    "Shares of parameters and optimizer state; also splits the batch.",
-    1,
-    (-1,),
-  ),
+  "fsdp": whole(1, "Shares of parameters; also splits the batch.", 1, (-1,)),
   "model": whole(1, "Shares of attention heads and MLPs.", 1, (-1,)),
 }
 
@@ -450,11 +359,8 @@ _LOG: Section = {
     "First and last step to profile into the workdir; () = none.",
     "() or (first, last), whole numbers, 1 <= first <= last",
     lambda value: (
-      isinstance(value, tuple | list)
-      and (
-        len(value) == 0
-        or (is_pair(is_whole, is_whole)(value) and 1 <= value[0] <= value[1])
-      )
+      value in ((), [])
+      or (is_pair(is_whole, is_whole)(value) and 1 <= value[0] <= value[1])
     ),
   ),
 }

@@ -25,9 +25,8 @@ def read(path: os.PathLike[str] | str) -> ml_collections.ConfigDict:
     FileNotFoundError: There is no such file.
     ValueError: It is not a config, or one of a later version.
   """
-  path = epath.Path(path)
   try:
-    values = _flat(json.loads(path.read_text()))
+    values = _flat(json.loads(epath.Path(path).read_text()))
   except (ValueError, AttributeError, UnicodeDecodeError) as error:
     raise ValueError(f"{path}: not a config ({error}); restore it") from error
   config = schema.base().unlock()

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -99,7 +99,7 @@ def _nearest_shape(asked: Sequence[int], count: int) -> tuple[int, ...]:
     if count % (data * fsdp) == 0
   ]
 
-  def distance(shape):
+  def distance(shape: tuple[int, ...]) -> float:
     pairs = zip(shape, asked, strict=True)
     return sum(abs(math.log(n / max(m, 1))) for n, m in pairs if m != -1)
 
@@ -208,7 +208,7 @@ def resolve(
 
 
 @contextlib.contextmanager
-def over(mesh: Mesh):
+def over(mesh: Mesh) -> Iterator[None]:
   """Within it, what is traced is split over the mesh by `constrain`."""
   with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
     yield
@@ -226,7 +226,8 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     return x
   rest = (None,) * (x.ndim - len(axes))
   spec = resolve((*axes, *rest), x.shape, mesh.shape)
-  return jax.lax.with_sharding_constraint(x, spec)
+  split: jax.Array = jax.lax.with_sharding_constraint(x, spec)
+  return split
 
 
 def shares(axis: str, *before: tuple[str, int]) -> int:
@@ -254,7 +255,7 @@ def state_shardings(state: Any, mesh: Mesh) -> Any:
   are split as their parameters are.
   """
 
-  def sharding(path, leaf):
+  def sharding(path: Any, leaf: Any) -> NamedSharding:
     spec = partition(path_name(path), leaf.shape, mesh)
     return NamedSharding(mesh, spec)
 
@@ -287,7 +288,10 @@ def batch_shardings(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
     axes = _batch_axes(path_name(path), x.shape)
     return NamedSharding(mesh, resolve(axes, x.shape, mesh.shape))
 
-  return jax.tree_util.tree_map_with_path(sharding, dict(batch))
+  shardings: dict[str, Any] = jax.tree_util.tree_map_with_path(
+    sharding, dict(batch)
+  )
+  return shardings
 
 
 def _batch_axes(name: str, shape: tuple[int, ...]) -> tuple[str | None, ...]:
@@ -306,7 +310,7 @@ def local_rows(mesh: Mesh, batch_size: int) -> list[int]:
   sharding = NamedSharding(mesh, spec)
   pieces = sharding.addressable_devices_indices_map((batch_size,)).values()
   rows = [np.arange(batch_size)[index] for index in pieces if index is not None]
-  return np.unique(np.concatenate(rows)).tolist()
+  return [int(row) for row in np.unique(np.concatenate(rows))]
 
 
 def shard_batch(
@@ -324,7 +328,7 @@ def shard_batch(
   rows = local_rows(mesh, size)
 
   def array(value: np.ndarray, sharding: NamedSharding) -> jax.Array:
-    def piece(index: tuple[slice, ...]) -> np.ndarray:
+    def piece(index: Any) -> np.ndarray:
       wanted = np.arange(size)[index[0]]
       first = int(np.searchsorted(rows, wanted[0]))
       return value[(slice(first, first + len(wanted)), *index[1:])]
@@ -335,7 +339,10 @@ def shard_batch(
   shapes = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), batch
   )
-  return jax.tree.map(array, batch, batch_shardings(shapes, mesh))
+  split: dict[str, Any] = jax.tree.map(
+    array, batch, batch_shardings(shapes, mesh)
+  )
+  return split
 
 
 def gather(tree: Any, mesh: Mesh) -> Any:
@@ -344,6 +351,6 @@ def gather(tree: Any, mesh: Mesh) -> Any:
 
 
 @functools.lru_cache
-def _gathering(mesh: Mesh):
+def _gathering(mesh: Mesh) -> Any:
   """One program a mesh: a function made anew would be compiled anew."""
   return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))

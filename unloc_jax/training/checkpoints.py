@@ -55,7 +55,8 @@ class Checkpoints:
   @property
   def latest_step(self) -> int | None:
     """Steps done at the newest whole checkpoint; None where there is none."""
-    return self._manager.latest_step()
+    step: int | None = self._manager.latest_step()
+    return step
 
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None

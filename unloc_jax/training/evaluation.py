@@ -25,22 +25,25 @@ from unloc_jax.task.detections import (
   Detections,
   detect,
 )
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.sampling import Sampling
+from unloc_jax.task.tasks import get_task
 from unloc_jax.training.state import Parts, nest
 
 Params = Mapping[str, jax.Array]
+Batch = Mapping[str, Any]
 
 
 def eval_step(
   params: Params,
-  batch: Mapping[str, Any],
+  batch: Batch,
   prompts: jax.Array | None,
   *,
   parts: Parts,
 ) -> Detections:
   """Detections of one batch; every video only meets its own captions."""
 
-  def run(model: UnLoc):
+  def run(model: UnLoc) -> Predictions:
     video = model.encode_video(batch["streams"])
     if prompts is None:
       texts = model.encode_text(batch["text_ids"])
@@ -70,6 +73,15 @@ def eval_config(
   return config
 
 
+def prompts_of(
+  config: ml_collections.ConfigDict, split: pipeline.Split
+) -> jax.Array | None:
+  """Class prompts [R, C, ...] of a split; None where texts are captions."""
+  if get_task(config.task).texts == "captions":
+    return None
+  return jnp.asarray(class_texts(config, split.classes))
+
+
 class Evaluator:
   """Scores states on splits; opened splits and the program are kept.
 
@@ -85,7 +97,9 @@ class Evaluator:
     self._results = pathlib.Path(workdir) / "results"
     self._splits: dict[str, pipeline.Split] = {}
 
-    def step(params, batch, prompts):
+    def step(
+      params: Params, batch: Batch, prompts: jax.Array | None
+    ) -> Detections:
       with sharding.over(mesh):
         return eval_step(params, batch, prompts, parts=parts)
 
@@ -140,9 +154,7 @@ class Evaluator:
   ) -> Iterator[tuple[dict[str, np.ndarray], Detections]]:
     """Batches and what was found in them, whole on every process."""
     size = self._config.eval.batch_size
-    prompts = None
-    if self._parts.task.texts == "classes":
-      prompts = jnp.asarray(class_texts(self._config, split.classes))
+    prompts = prompts_of(self._config, split)
     rows = sharding.local_rows(self._mesh, size)
     batches = pipeline.make_eval(
       self._config, batch_size=size, split=split, rows=rows

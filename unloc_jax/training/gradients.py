@@ -17,6 +17,7 @@ from unloc_jax.task.objective import (
   displacement_pairs,
   make_targets,
 )
+from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.prompts import draw
 from unloc_jax.training.state import Parts, nest
 
@@ -98,11 +99,12 @@ def whole_gradients(
 ) -> tuple[Params, Losses]:
   """Gradients of the total loss by `trained`, and all losses."""
 
-  def loss_fn(trained):
+  def loss_fn(trained: Params) -> tuple[jax.Array, Losses]:
     losses = batch_losses({**trained, **frozen}, batch, prompts, key, parts)
     return losses["total"], losses
 
-  return jax.grad(loss_fn, has_aux=True)(trained)
+  found: tuple[Params, Losses] = jax.grad(loss_fn, has_aux=True)(trained)
+  return found
 
 
 def summed_gradients(
@@ -125,7 +127,7 @@ def summed_gradients(
   number = parts.config.train.accumulate
   own = parts.task.texts == "captions" and parts.task.train_pairing == "matched"
 
-  def encode(trained):
+  def encode(trained: Params) -> tuple[jax.Array, jax.Array]:
     encoded: Any = parts.model.apply(
       nest({**trained, **frozen}), texts, False, method=UnLoc.encode_text
     )
@@ -133,20 +135,15 @@ def summed_gradients(
 
   tokens, pull_back, mask = jax.vjp(encode, trained, has_aux=True)
 
-  def loss_fn(trained, tokens, part, asked):
+  def loss_fn(
+    trained: Params, tokens: jax.Array, part: jax.Array, asked: Asked
+  ) -> tuple[jax.Array, Losses]:
     encoded = Texts(tokens, mask)
     if own:
       encoded = jax.tree.map(lambda x: split_rows(x, number)[part], encoded)
-
-    def run(model: UnLoc):
-      video = model.encode_video(asked.streams, False)
-      mask = model.video_mask(asked.masks)
-      return model.localize(video, mask, encoded, asked.pairs, False)
-
-    predictions: Any = parts.model.apply(
-      nest({**trained, **frozen}),
-      method=run,
-      rngs={"dropout": jax.random.fold_in(dropout_key, part)},
+    part_key = jax.random.fold_in(dropout_key, part)
+    predictions = localize(
+      {**trained, **frozen}, encoded, asked, part_key, parts
     )
     losses = compute_losses(
       parts.task, parts.loss, predictions, asked.targets, counts
@@ -155,7 +152,7 @@ def summed_gradients(
 
   differentiate = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)
 
-  def add(sums, inputs):
+  def add(sums: Any, inputs: Any) -> tuple[Any, None]:
     found = differentiate(trained, tokens, *inputs)
     return jax.tree.map(jnp.add, sums, found), None
 
@@ -167,6 +164,21 @@ def summed_gradients(
   ((grads, by_tokens), losses), _ = jax.lax.scan(add, zeros, parts_in_turn)
   (by_texts,) = pull_back(by_tokens)
   return jax.tree.map(jnp.add, grads, by_texts), losses
+
+
+def localize(
+  params: Params, encoded: Texts, asked: Asked, key: jax.Array, parts: Parts
+) -> Predictions:
+  """What the model says of videos and encoded texts in training mode."""
+
+  def run(model: UnLoc) -> Predictions:
+    video = model.encode_video(asked.streams, False)
+    mask = model.video_mask(asked.masks)
+    return model.localize(video, mask, encoded, asked.pairs, False)
+
+  said: Any = parts.model.apply(nest(params), method=run, rngs={"dropout": key})
+  predictions: Predictions = said
+  return predictions
 
 
 def split_rows(x: jax.Array, number: int) -> jax.Array:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,12 +18,11 @@ from jax.sharding import Mesh
 from unloc_jax import files
 from unloc_jax.config.check import check
 from unloc_jax.data import pipeline
-from unloc_jax.data.class_texts import class_texts
 from unloc_jax.metrics.report import Report
 from unloc_jax.parallel import preemption, sharding
 from unloc_jax.training import nonfinite, optim, provenance, token_cache
 from unloc_jax.training.checkpoints import Checkpoints, write_config
-from unloc_jax.training.evaluation import Evaluator, figures
+from unloc_jax.training.evaluation import Evaluator, figures, prompts_of
 from unloc_jax.training.state import (
   Parts,
   TrainState,
@@ -117,8 +116,7 @@ def train_and_evaluate(
     The report of every split of `eval.splits`, by split.
 
   Raises:
-    ValueError: The config, the data or a checkpoint is wrong; the message
-      says what to change.
+    ValueError: The config, the data or a checkpoint is wrong.
     FloatingPointError: Too many steps were not finite.
     PreemptedError: SIGTERM came; the state was saved.
   """
@@ -126,9 +124,7 @@ def train_and_evaluate(
   checkpoints = Checkpoints(workdir, config)
   state = start_state(run, checkpoints)
   log_start(run, state)
-  prompts = None
-  if run.parts.task.texts == "classes":
-    prompts = jnp.asarray(class_texts(config, run.split.classes))
+  prompts = prompts_of(config, run.split)
   trained = run.parts
   if config.train.cache_frame_tokens:
     trained = Parts.from_config(token_cache.with_streams(config, "embeddings"))
@@ -140,14 +136,6 @@ def train_and_evaluate(
   batches = make_batches(run, state)
   guard = nonfinite.Guard(workdir, config.train.max_skipped, int(state.skipped))
   stop = preemption.Watch()
-
-  def score(step: int, name: str) -> Report:
-    params = evaluated_params(state)
-    report = run.evaluator.run(params, name, stop.check_between)
-    found = {f"{name}/{k}": value for k, value in figures(report).items()}
-    writer.write_scalars(step, found)
-    return report
-
   scores: dict[str, Report] = {}
   try:
     for step in range(int(state.step) + 1, run.total_steps + 1):
@@ -162,17 +150,16 @@ def train_and_evaluate(
         values = {name: float(value) for name, value in metrics.items()}
         writer.write_scalars(step, values)
       stop.check(step)
-      scores = {}
-      if run.is_due(step, config.eval.every):
-        scores = {name: score(step, name) for name in config.eval.splits[:1]}
+      due = run.is_due(step, config.eval.every)
+      asked = config.eval.splits[:1] if due else ()
+      scores = score(run, state, asked, writer, stop)
       if run.is_due(step, config.checkpoint.every):
         writer.flush()  # Figures up to here will not be computed again.
         checkpoints.save(state, *map(figures, scores.values()))
     guard.finish()
     write_weights(run, evaluated_params(state))
-    for name in config.eval.splits:
-      if name not in scores:
-        scores[name] = score(run.total_steps, name)
+    left = [name for name in config.eval.splits if name not in scores]
+    scores |= score(run, state, left, writer, stop)
   except preemption.PreemptedError:
     checkpoints.save(state)
     raise preemption.PreemptedError(
@@ -185,6 +172,22 @@ def train_and_evaluate(
     checkpoints.close()
   logging.info("Finished: figures and drawings are in %s/results.", workdir)
   return scores
+
+
+def score(
+  run: Run,
+  state: TrainState,
+  splits: Iterable[str],
+  writer: metric_writers.MetricWriter,
+  stop: preemption.Watch,
+) -> dict[str, Report]:
+  """Evaluates a state on splits and logs the figures; may stop in between."""
+  params, reports = evaluated_params(state), {}
+  for name in splits:
+    reports[name] = run.evaluator.run(params, name, stop.check_between)
+    found = figures(reports[name]).items()
+    writer.write_scalars(int(state.step), {f"{name}/{k}": v for k, v in found})
+  return reports
 
 
 def log_start(run: Run, state: TrainState) -> None:

@@ -10,6 +10,7 @@ import ml_collections
 import optax
 
 FlatParams = Mapping[str, Any]
+Schedule = Callable[[Any], jax.Array]
 
 # Matrices only: not biases, norms, embeddings or scales.
 _DECAYED = re.compile(r"kernel$")
@@ -63,7 +64,7 @@ def base_rates(
 
 def schedule(
   optimizer: ml_collections.ConfigDict, total_steps: int, unit_steps: float
-) -> Callable[[Any], jax.Array]:
+) -> Schedule:
   """Factor of the base rates at a step.
 
   Args:
@@ -99,7 +100,10 @@ def schedule(
     main = optax.piecewise_constant_schedule(1.0, boundaries)
   ramp = optax.linear_schedule(0.0, 1.0, max(warmup, 1))
   # The first step already moves: step 0 takes the rate of 1 / warmup.
-  return optax.join_schedules([lambda step: ramp(step + 1), main], [warmup])
+  joined: Schedule = optax.join_schedules(
+    [lambda step: ramp(step + 1), main], [warmup]
+  )
+  return joined
 
 
 def make_optimizer(
@@ -142,7 +146,9 @@ def make_optimizer(
 def _clip_by_norm(largest: float) -> optax.GradientTransformationExtraArgs:
   """As `optax.clip_by_global_norm`, by one factor and for a known norm."""
 
-  def update(updates, state, params=None, *, norm, **others):
+  def update(
+    updates: Any, state: Any, params: Any = None, *, norm: Any, **others: Any
+  ) -> tuple[Any, Any]:
     del params, others
     factor = jnp.minimum(1.0, largest / norm)
     return jax.tree.map(lambda update: factor * update, updates), state
@@ -153,7 +159,7 @@ def _clip_by_norm(largest: float) -> optax.GradientTransformationExtraArgs:
 
 
 def _scale_by_rates(rates: Mapping[str, float]) -> optax.GradientTransformation:
-  def update(updates, params=None):
+  def update(updates: FlatParams, params: Any = None) -> dict[str, Any]:
     del params
     return {name: rates[name] * update for name, update in updates.items()}
 

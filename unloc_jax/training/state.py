@@ -107,7 +107,11 @@ def init_params(parts: Parts, key: jax.Array) -> FlatParams:
 
 def param_shapes(parts: Parts) -> dict[str, jax.ShapeDtypeStruct]:
   """Shapes of the parameters, without making them."""
-  return jax.eval_shape(lambda key: init_params(parts, key), jax.random.key(0))
+  make = functools.partial(init_params, parts)
+  shapes: dict[str, jax.ShapeDtypeStruct] = jax.eval_shape(
+    make, jax.random.key(0)
+  )
+  return shapes
 
 
 def state_shapes(
@@ -115,17 +119,17 @@ def state_shapes(
 ) -> TrainState:
   """Shapes of a new run's state, without making it."""
 
-  return jax.eval_shape(
-    functools.partial(_new_state, parts, optimizer),
-    jax.random.key(parts.config.seed),
-  )
+  make = functools.partial(_new_state, parts, optimizer)
+  shapes: TrainState = jax.eval_shape(make, jax.random.key(parts.config.seed))
+  return shapes
 
 
 def placed_shapes(
   parts: Parts, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> TrainState:
   """As `state_shapes`, each with its sharding over the mesh."""
-  return sharding.placed(state_shapes(parts, optimizer), mesh)
+  shapes: TrainState = sharding.placed(state_shapes(parts, optimizer), mesh)
+  return shapes
 
 
 def init_state(
@@ -136,7 +140,8 @@ def init_state(
   make = functools.partial(_new_state, parts, optimizer)
   shardings = sharding.state_shardings(state_shapes(parts, optimizer), mesh)
   key = jax.random.key(parts.config.seed)
-  return jax.jit(make, out_shardings=shardings)(key)
+  state: TrainState = jax.jit(make, out_shardings=shardings)(key)
+  return state
 
 
 def _new_state(

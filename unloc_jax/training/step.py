@@ -1,6 +1,7 @@
 """One step of training: a pure function, and its program over a mesh."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ def train_step(
   norm = optax.global_norm(grads)
   finite = jnp.isfinite(norm) & jnp.isfinite(losses["total"])
 
-  def move(params, opt_state, average):
+  def move(params: Any, opt_state: Any, average: Any) -> tuple[Any, Any, Any]:
     updates, opt_state = optimizer.update(grads, opt_state, params, norm=norm)
     params = optax.apply_updates(params, updates)
     if average is not None:
@@ -75,7 +76,7 @@ def compile_train_step(
   optimizer: optax.GradientTransformationExtraArgs,
   mesh: Mesh,
   state: TrainState,
-):
+) -> Any:
   """The jitted `train_step`: buffers of the old state are reused.
 
   Args:
@@ -89,7 +90,9 @@ def compile_train_step(
     `sharding.shard_batch` or, of shapes, `sharding.batch_shardings` does.
   """
 
-  def step(state, batch, prompts):
+  def step(
+    state: TrainState, batch: Batch, prompts: jax.Array | None
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
     with sharding.over(mesh):
       return train_step(state, batch, prompts, parts=parts, optimizer=optimizer)
 

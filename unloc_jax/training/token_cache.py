@@ -18,6 +18,7 @@ import tqdm
 
 from unloc_jax import files
 from unloc_jax.data import pipeline, shards
+from unloc_jax.data.stream import BatchStream
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, nest
@@ -77,7 +78,8 @@ def frame_tokens(
   path = folder / f"{name}-{jax.process_index()}.npy"
   if not path.exists():
     _compute(parts, tower, split, path)
-  return np.load(path, mmap_mode="r", allow_pickle=False)
+  tokens: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+  return tokens
 
 
 def _fingerprint(
@@ -134,7 +136,7 @@ def _compute(
     tokens.flush()
 
 
-def _every_video(parts: Parts, split: pipeline.Split) -> pipeline.BatchStream:
+def _every_video(parts: Parts, split: pipeline.Split) -> BatchStream:
   """Batches that hold each video once: all of its captions in one row."""
   config = parts.config.copy_and_resolve_references()
   config.streams = ("frames",)

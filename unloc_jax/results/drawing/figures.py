@@ -84,8 +84,8 @@ def timeline(
   for start, end in () if truth is None else truth:
     rows.barh(0, end - start, left=start, color=_TRUTH, height=0.7)
   for rank, (start, end) in enumerate(segments):
-    look = {"color": _FOUND, "height": 0.7, "alpha": 0.45 if rank else 1.0}
-    rows.barh(len(names), end - start, left=start, **look)
+    bar = rows.barh(len(names), end - start, left=start, height=0.7)
+    bar.patches[0].set(color=_FOUND, alpha=0.45 if rank else 1.0)
     said = f" {scores[rank]:.2f}"
     rows.text(end, len(names), said, va="center", fontsize=8)
     names.append(f"#{rank + 1}")
