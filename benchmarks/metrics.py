@@ -28,11 +28,11 @@ from unloc_jax.annotations import (
 )
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
+  analysis,
   detection,
   overlap,
   qvhighlights,
   recall,
-  show,
   table,
 )
 
@@ -146,7 +146,7 @@ def time_moments(folder: pathlib.Path, repeats: int) -> list[list[object]]:
 
     def run(draws: int, kind: Any = kind) -> None:
       read = pairing.read(folder / "p.jsonl", folder / "g.jsonl", Problems())
-      show.intervals(kind.evaluate(read[0]), draws, 0)
+      analysis.intervals(kind.evaluate(read[0]), draws, 0)
 
     rows.append([name, *timed(run, repeats, 1000), target])
   return rows

@@ -35,7 +35,7 @@ def compare(folder: pathlib.Path) -> Table:
   path = folder / "ground_truth.jsonl"
   queries, _ = pairing.read(folder / "predictions.jsonl", path, Problems())
   report = recall.evaluate(queries)
-  rows = moments.read_truth(path, Problems())
+  rows, _ = moments.read_rows(path, Problems())
   durations = {str(row.id): row.duration for row in rows}
   truth = np.array([q.truth[0] / durations[q.id] for q in queries])
   groups = [("all queries", np.ones(len(queries), bool))]

@@ -149,7 +149,7 @@ def test_frames_of_tacos_become_seconds(tmp_path):
   path = tmp_path / "tacos.json"
   entry = {"timestamps": [[0, 50]], "sentences": ["cut"], "fps": 25.0}
   path.write_text(json.dumps({"s1.avi": {**entry, "num_frames": 250}}))
-  (row,) = moments.read_truth(path, Problems())
+  ((row,), _) = moments.read_rows(path, Problems())
   assert (row.windows, row.duration) == ([[0.0, 2.0]], 10.0)
 
 

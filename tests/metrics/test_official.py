@@ -54,7 +54,7 @@ def test_qvhighlights_test_truth_scores_itself(shared):
   """The released test split is read, and perfect predictions are perfect."""
   truth = shared / "data/annotations/qvhighlights/highlight_test_with_gt.jsonl"
   perfect = []
-  for row in moments.read_truth(truth, Problems()):
+  for row in moments.read_rows(truth, Problems())[0]:
     windows = np.array(row.windows, float)
     scored = np.column_stack([windows, np.ones(len(windows))])
     perfect.append(QueryMoments(row.id, windows, scored))

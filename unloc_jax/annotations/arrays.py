@@ -43,9 +43,7 @@ class TrueSegments:
 
   @classmethod
   def of(
-    cls,
-    videos: Iterable[str],
-    rows: Sequence[tuple[str, str, float, float]],
+    cls, videos: Iterable[str], rows: Sequence[tuple[str, str, float, float]]
   ) -> "TrueSegments":
     """Makes them of (video, label, start, end)."""
     names = tuple(sorted(videos))

@@ -55,8 +55,8 @@ def _read_file(path: pathlib.Path, split: str) -> AnnotationSet:
       raise AnnotationError(f"{place}: 'video' must be a path; correct it")
     name = name.strip()
     if (own, name) in seen:
-      notes.dropped["duplicate video id"] += 1
-      notes.notes.append(f"{name}: again at {place}; the first is kept")
+      line = f"{name}: again at {place}; the first is kept"
+      notes.drop("duplicate video id", line)
       continue
     seen.add((own, name))
     result.videos.append(_video(name, own, row, notes, place))

@@ -128,12 +128,12 @@ def _checked(
   """
   try:
     start, end = (float(each) for each in entry["segment"])
-    name = label_of(_first(entry, keys))
+    name = label_of(reading.first(entry, keys))
     if not name:
       raise ValueError
     numbers = [start, end]
     if scores:
-      numbers.append(float(_first(entry, scores)))
+      numbers.append(float(reading.first(entry, scores)))
   except (KeyError, TypeError, ValueError, OverflowError):
     needs = "`label`, `score` and" if scores else "`label` and"
     return "", [], f"needs {needs} `segment` [start, end]"
@@ -142,11 +142,6 @@ def _checked(
   if end < start:
     return name, numbers, f"segment ends before it starts: {[start, end]}"
   return name, numbers, ""
-
-
-def _first(entry: Mapping[str, Any], keys: Sequence[str]) -> Any:
-  """Value under the first key that the entry has."""
-  return entry[next((key for key in keys if key in entry), keys[0])]
 
 
 def _detections(

@@ -75,8 +75,8 @@ class VideoDraft:
     windows = list(windows)
     notes.segments += len(windows)
     if not isinstance(text, str) or not text.strip():
-      notes.dropped["empty caption"] += 1
-      notes.notes.append(f"{self.video_id}: query {query_id} has no text")
+      line = f"{self.video_id}: query {query_id} has no text"
+      notes.drop("empty caption", line)
       return
     kept = [pair for w in windows if (pair := self._checked(query_id, w))]
     if windows and not kept:
@@ -121,10 +121,8 @@ class VideoDraft:
     elif start >= limit or end <= 0:
       why = "segment outside the video"
     if why:
-      self._notes.dropped[why] += 1
-      self._notes.notes.append(
-        f"{self.video_id}: query {query_id}, {window}: {why}"
-      )
+      line = f"{self.video_id}: query {query_id}, {window}: {why}"
+      self._notes.drop(why, line)
       return None
     if start < 0 or end > limit:
       self._notes.clipped += 1

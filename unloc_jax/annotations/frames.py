@@ -264,10 +264,7 @@ def _row(place: Place, row: reading.Row, name: str) -> _Side | str:
 
 
 def _coin(
-  path: reading.Path,
-  given: dict[str, _Side],
-  subset: str,
-  problems: Problems,
+  path: reading.Path, given: dict[str, _Side], subset: str, problems: Problems
 ) -> dict[str, Labels]:
   """COIN's steps on the frames of the predictions; none for other videos."""
   database = read_database(path)

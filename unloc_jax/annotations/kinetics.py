@@ -52,8 +52,7 @@ def _add(
     return
   video_id = f"{name}_{round(start):06d}_{round(end):06d}"
   if (split, video_id) in seen:
-    notes.dropped["duplicate video id"] += 1
-    notes.notes.append(f"{video_id}: twice; the first is kept")
+    notes.drop("duplicate video id", f"{video_id}: twice; the first is kept")
     return
   seen.add((split, video_id))
   draft = VideoDraft(video_id, split, end - start, notes, names=(name,))

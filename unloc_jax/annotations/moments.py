@@ -118,7 +118,7 @@ def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
       for _, cells in reading.read_csv(table, ("id", "length")):
         lengths[cells["id"]] = cells["length"]
       result.files.append(table)
-  rows, repeated = _rows(path, Problems(), TRUE)
+  rows, repeated = read_rows(path, Problems())
   drafts: dict[str, VideoDraft] = {}
   queries: set[str] = set()
   for row in rows:
@@ -126,8 +126,8 @@ def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
     if not row.video:
       raise AnnotationError(f"{row.place}: no 'vid'; correct the file")
     if query_id in queries:
-      notes.dropped["duplicate query id"] += 1
-      notes.notes.append(f"{row.video}: query {query_id} twice in {path.name}")
+      line = f"{row.video}: query {query_id} twice in {path.name}"
+      notes.drop("duplicate query id", line)
       continue
     queries.add(query_id)
     if row.video not in drafts:
@@ -142,20 +142,13 @@ def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
   return result
 
 
-def read_truth(path: reading.Path, problems: Problems) -> list[QueryRow]:
-  """Reads annotations; told apart by what the file holds."""
-  return _rows(path, problems, TRUE)[0]
-
-
-def read_predictions(path: reading.Path, problems: Problems) -> list[QueryRow]:
-  """Reads a submission; told apart by what the file holds."""
-  return _rows(path, problems, PREDICTED)[0]
-
-
-def _rows(
-  path: reading.Path, problems: Problems, key: str
+def read_rows(
+  path: reading.Path, problems: Problems, key: str = TRUE
 ) -> tuple[list[QueryRow], list[str]]:
-  """Rows of a file, and ids of videos which it gives twice."""
+  """Reads annotations (`TRUE`) or a submission (`PREDICTED`).
+
+  What the file holds tells its form. Also returns ids of videos given twice.
+  """
   text = reading.read_text(path)
   if str(path).endswith(".jsonl") or _LINES.match(text):
     return _json_rows(path, problems, text, key), []
@@ -271,8 +264,8 @@ def _result_rows(document: Document, problems: Problems) -> list[QueryRow]:
   for video, entries in value["results"].items():
     for entry in entries if isinstance(entries, list) else [entries]:
       try:
-        sentence = str(_first(entry, _SENTENCES)).strip()
-        window = [float(each) for each in _first(entry, _SEGMENTS)]
+        sentence = str(reading.first(entry, _SENTENCES)).strip()
+        window = [float(each) for each in reading.first(entry, _SEGMENTS)]
         score = [float(entry[key]) for key in _SCORES if key in entry][:1]
       except (KeyError, TypeError, ValueError):
         what = "a result needs `sentence`, `timestamp` and `score`"
@@ -283,8 +276,3 @@ def _result_rows(document: Document, problems: Problems) -> list[QueryRow]:
     QueryRow(document.place(video), None, video, sentence, windows)
     for (video, sentence), windows in gathered.items()
   ]
-
-
-def _first(entry: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-  """Value under the first of the names that the entry has."""
-  return entry[next((name for name in names if name in entry), names[0])]

@@ -32,8 +32,8 @@ def read(
   Raises:
     AnnotationError: A file cannot be read, or has no ground truth.
   """
-  given = moments.read_predictions(predictions, problems)
-  known = moments.read_truth(ground_truth, problems)
+  given, _ = moments.read_rows(predictions, problems, PREDICTED)
+  known, _ = moments.read_rows(ground_truth, problems)
   truths = _truths(known, problems)
   if not truths:
     raise AnnotationError(

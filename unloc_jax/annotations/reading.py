@@ -224,6 +224,11 @@ def require(
   raise AnnotationError(f"{where}: {what}; {_ADVICE}")
 
 
+def first(entry: Row, keys: Sequence[str]) -> Any:
+  """Returns the value under the first key that the entry has."""
+  return entry[next((key for key in keys if key in entry), keys[0])]
+
+
 def files_of(place: pathlib.Path, *patterns: str) -> list[pathlib.Path]:
   """Returns the annotation files: `place` itself, or those in the folder.
 

@@ -69,16 +69,19 @@ class SplitNotes:
   # Lines for the report
   notes: list[str] = dataclasses.field(default_factory=list)
 
-  def plus(self, other: "SplitNotes") -> "SplitNotes":
-    """Returns both together."""
-    return SplitNotes(
-      self.videos + other.videos,
-      self.queries + other.queries,
-      self.segments + other.segments,
-      self.clipped + other.clipped,
-      self.dropped + other.dropped,
-      self.notes + other.notes,
-    )
+  def drop(self, why: str, line: str) -> None:
+    """Counts something left out, and says what."""
+    self.dropped[why] += 1
+    self.notes.append(line)
+
+  def add(self, other: "SplitNotes") -> None:
+    """Adds what another file of the split held."""
+    self.videos += other.videos
+    self.queries += other.queries
+    self.segments += other.segments
+    self.clipped += other.clipped
+    self.dropped += other.dropped
+    self.notes += other.notes
 
 
 @dataclasses.dataclass
@@ -106,19 +109,17 @@ class AnnotationSet:
     for video in other.videos:
       key = (video.split, video.video_id)
       if key in seen:
-        notes = other.notes(video.split)
-        notes.dropped["duplicate video id"] += 1
-        notes.notes.append(f"{video.video_id}: twice; the first is kept")
+        line = f"{video.video_id}: twice; the first is kept"
+        other.notes(video.split).drop("duplicate video id", line)
       else:
         seen.add(key)
         self.videos.append(video)
     for split, notes in other.splits.items():
-      self.splits[split] = self.notes(split).plus(notes)
+      self.notes(split).add(notes)
     self.files += other.files
 
   def note_repeated(self, video_ids: Iterable[str], split: str) -> None:
     """Notes videos that one file gave twice."""
-    notes = self.notes(split)
     for video_id in video_ids:
-      notes.dropped["duplicate video id"] += 1
-      notes.notes.append(f"{video_id}: twice in the file; the first is kept")
+      line = f"{video_id}: twice in the file; the first is kept"
+      self.notes(split).drop("duplicate video id", line)

@@ -133,8 +133,9 @@ def bootstrap(
   }
 
 
-def intervals(
-  report: Report, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Interval]:
-  """Confidence intervals of a report, its own where it brings them."""
-  return {**bootstrap(report.values, resamples, seed), **report.intervals}
+def intervals(report: Report, resamples: int, seed: int) -> dict[str, Interval]:
+  """Confidence intervals of the headline, {} without draws."""
+  if not resamples:
+    return {}
+  found = {**bootstrap(report.values, resamples, seed), **report.intervals}
+  return {name: found[name] for name in report.headline if name in found}

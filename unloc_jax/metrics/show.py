@@ -33,25 +33,17 @@ def text(
   `published`, system -> figure -> percent, is printed beside. There are no
   intervals without resamples.
   """
-  found = intervals(report, resamples, seed)
+  found = analysis.intervals(report, resamples, seed)
   tables = [
     table.render(*_headline(report, published or {}, found), title=title),
     *(
-      table.render(*_narrow(headers, _middle_out(rows)), title=name)
-      for name, (headers, rows) in breakdowns(report).items()
+      table.render(*_fitted(*each), title=name)
+      for name, each in breakdowns(report).items()
     ),
   ]
   lines = [f"scored {report.seen} of {report.expected}"]
   lines.extend(summarize(report.notes, _MOST_NOTES))
   return "\n\n".join([*tables, "\n".join(lines)])
-
-
-def intervals(report: Report, resamples: int, seed: int) -> dict[str, Interval]:
-  """Confidence intervals of the headline, {} without draws."""
-  if not resamples:
-    return {}
-  found = analysis.intervals(report, resamples, seed)
-  return {name: found[name] for name in report.headline if name in found}
 
 
 def _headline(
@@ -71,26 +63,21 @@ def _headline(
   return headers, rows
 
 
-def _narrow(headers: list[str], rows: list[list[Any]]) -> Table:
-  """Turns a table of many figures and few rows on its side."""
+def _fitted(headers: list[str], rows: list[list[Any]]) -> Table:
+  """A table for a screen: a long one loses its middle, a wide one is turned."""
+  if len(rows) > _MOST_ROWS:
+    half = _MOST_ROWS // 2
+    gap = [f"... {len(rows) - 2 * half} more", *[""] * (len(headers) - 1)]
+    rows = [*rows[:half], gap, *rows[-half:]]
   if len(headers) <= _MOST_COLUMNS or len(rows) > _MOST_COLUMNS:
     return headers, rows
   turned = [list(column) for column in zip(headers, *rows, strict=True)]
   return [str(cell) for cell in turned[0]], turned[1:]
 
 
-def _middle_out(rows: list[list[Any]]) -> list[list[Any]]:
-  """Long tables lose their middle; the JSON has all of it."""
-  if len(rows) <= _MOST_ROWS:
-    return rows
-  half = _MOST_ROWS // 2
-  gap = [f"... {len(rows) - 2 * half} more", *[""] * (len(rows[0]) - 1)]
-  return [*rows[:half], gap, *rows[-half:]]
-
-
 def to_json(report: Report, resamples: int, seed: int) -> dict[str, Any]:
   """The figures and their analysis as JSON values."""
-  found = intervals(report, resamples, seed)
+  found = analysis.intervals(report, resamples, seed)
   return {
     **report.metrics,
     "seen": report.seen,
