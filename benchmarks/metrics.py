@@ -111,11 +111,7 @@ def detections(
 def timed(
   run: Callable[[int], object], repeats: int, resamples: int
 ) -> list[float]:
-  """Times a run without and with draws for confidence intervals.
-
-  Returns:
-    The shortest wall and processor seconds without, then with them.
-  """
+  """Shortest wall and processor seconds without draws, then with them."""
   figures: list[float] = []
   for draws in (0, resamples):
     taken = []
@@ -156,18 +152,11 @@ def time_detection(folder: pathlib.Path, repeats: int) -> list[list[object]]:
   """Times ActivityNet's and THUMOS14's test sizes."""
   rows: list[list[object]] = []
   cases = (
-    (
-      "ActivityNet 1.3, 4,728 videos x 100, 200 classes",
-      (4728, 200, 100, 1.6),
-      BENCHMARKS["anet"],
-    ),
-    (
-      "THUMOS14, 212 videos x 200, 20 classes",
-      (212, 20, 200, 15.8),
-      BENCHMARKS["thumos14"],
-    ),
+    ("anet", "4,728 videos x 100, 200 classes", (4728, 200, 100, 1.6)),
+    ("thumos14", "212 videos x 200, 20 classes", (212, 20, 200, 15.8)),
   )
-  for name, sizes, chosen in cases:
+  for benchmark, size, sizes in cases:
+    chosen = BENCHMARKS[benchmark]
     rng = np.random.default_rng(0)
     predictions, truth = detections(*sizes, chosen.subset, rng)
     (folder / "p.json").write_text(json.dumps(predictions))
@@ -177,14 +166,11 @@ def time_detection(folder: pathlib.Path, repeats: int) -> list[list[object]]:
       found, truth, _ = detection_submissions.read(
         folder / "p.json", folder / "g.json", Problems(), chosen.subset
       )
-      detection.evaluate(
-        found,
-        truth,
-        thresholds=chosen.tiou or overlap.THRESHOLDS,
-        resamples=draws,
-      )
+      tiou = chosen.tiou or overlap.THRESHOLDS
+      detection.evaluate(found, truth, thresholds=tiou, resamples=draws)
 
-    rows.append([name, *timed(run, repeats, detection.RESAMPLES), "5"])
+    seconds = timed(run, repeats, detection.RESAMPLES)
+    rows.append([f"{chosen.title}, {size}", *seconds, "5"])
   return rows
 
 

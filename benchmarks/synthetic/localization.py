@@ -34,13 +34,8 @@ def of_events(
 ) -> tuple[FoundSegments, TrueSegments]:
   """Some of the events, and the detections that are about them.
 
-  A detection that lies best on another event is no mistake here: it is left
-  out.
-
-  Args:
-    found: M detections.
-    truth: G events.
-    wanted: bool [G].
+  A detection that lies best on another event, not `wanted` [G], is no mistake
+  here: it is left out.
   """
   kept = np.ones(len(found.score), bool)
   for video in range(len(truth.videos)):
@@ -54,14 +49,7 @@ def of_events(
     inside = tiou[:, wanted[here]].max(axis=1, initial=0.0)
     outside = tiou[:, ~wanted[here]].max(axis=1, initial=0.0)
     kept[rows] = (outside < THRESHOLDS[0]) | (outside <= inside)
-  left = FoundSegments(
-    found.video[kept],
-    found.label[kept],
-    found.segment[kept],
-    found.score[kept],
-    found.answered,
-  )
-  return narrow(left, truth, wanted)
+  return narrow(found.only(kept), truth, wanted)
 
 
 def mean_precision(found: FoundSegments, truth: TrueSegments) -> list[float]:

@@ -74,28 +74,28 @@ class FoundSegments:
     whole = table[:, :2].astype(int)
     return cls(whole[:, 0], whole[:, 1], table[:, 2:4], table[:, 4], answered)
 
+  def only(self, which: np.ndarray) -> "FoundSegments":
+    """Returns some of them, bool [M]."""
+    return FoundSegments(
+      self.video[which],
+      self.label[which],
+      self.segment[which],
+      self.score[which],
+      self.answered,
+    )
+
 
 def narrow(
   found: FoundSegments, truth: TrueSegments, which: np.ndarray
 ) -> tuple[FoundSegments, TrueSegments]:
   """Keeps some true segments, bool [G], and detections of their classes."""
   used, label = np.unique(truth.label[which], return_inverse=True)
-  left = np.isin(found.label, used)
+  left = found.only(np.isin(found.label, used))
+  names = tuple(truth.labels[i] for i in used)
+  video, segment = truth.video[which], truth.segment[which]
   return (
-    FoundSegments(
-      found.video[left],
-      np.searchsorted(used, found.label[left]),
-      found.segment[left],
-      found.score[left],
-      found.answered,
-    ),
-    TrueSegments(
-      truth.videos,
-      tuple(truth.labels[i] for i in used),
-      truth.video[which],
-      label,
-      truth.segment[which],
-    ),
+    dataclasses.replace(left, label=np.searchsorted(used, left.label)),
+    TrueSegments(truth.videos, names, video, label, segment),
   )
 
 

@@ -25,20 +25,16 @@ def read(place: pathlib.Path) -> AnnotationSet:
   a single file is `train`.
   """
   result = AnnotationSet()
-  paths = _files(place)
+  paths = [place]
+  if not place.is_file():
+    paths = sorted([*place.glob("*.jsonl"), *place.glob("*.csv")])
+    paths = paths or reading.files_of(place, "*.jsonl")
   for path in paths:
     split = split_name(path.stem)
     if len(paths) == 1 and split not in ("train", "val", "test"):
       split = "train"
     result.merge(_read_file(path, split))
   return result
-
-
-def _files(place: pathlib.Path) -> list[pathlib.Path]:
-  if place.is_file():
-    return [place]
-  found = [*place.glob("*.jsonl"), *place.glob("*.csv")]
-  return sorted(found) or reading.files_of(place, "*.jsonl")
 
 
 def _read_file(path: pathlib.Path, split: str) -> AnnotationSet:

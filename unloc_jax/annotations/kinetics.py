@@ -26,35 +26,22 @@ def read(place: pathlib.Path) -> AnnotationSet:
   index = {name: i for i, name in enumerate(result.classes)}
   seen: set[tuple[str, str]] = set()
   for where, split, row in rows:
-    _add(result, where, split, row, index, seen)
+    notes = result.notes(split)
+    name, label = row["youtube_id"].strip(), row.get("label", "").strip()
+    start, end = (as_seconds(row[key]) for key in ("time_start", "time_end"))
+    if start is None or end is None or end <= start:
+      raise AnnotationError(
+        f"{where}: time_start, time_end are not a window; correct the file"
+      )
+    if not label:
+      notes.dropped["clip without a label"] += 1
+      continue
+    video_id = f"{name}_{round(start):06d}_{round(end):06d}"
+    if (split, video_id) in seen:
+      notes.drop("duplicate video id", f"{video_id}: twice; the first is kept")
+      continue
+    seen.add((split, video_id))
+    draft = VideoDraft(video_id, split, end - start, notes, names=(name,))
+    draft.add_classes([(label, [0.0, end - start])], index, result.classes)
+    result.videos.append(draft.done())
   return result
-
-
-def _add(
-  result: AnnotationSet,
-  where: Place,
-  split: str,
-  row: dict[str, str],
-  index: dict[str, int],
-  seen: set[tuple[str, str]],
-) -> None:
-  """Adds the clip of one line."""
-  notes = result.notes(split)
-  name = row["youtube_id"].strip()
-  start, end = (as_seconds(row[key]) for key in ("time_start", "time_end"))
-  if start is None or end is None or end <= start:
-    raise AnnotationError(
-      f"{where}: time_start, time_end are not a window; correct the file"
-    )
-  label = row.get("label", "").strip()
-  if not label:
-    notes.dropped["clip without a label"] += 1
-    return
-  video_id = f"{name}_{round(start):06d}_{round(end):06d}"
-  if (split, video_id) in seen:
-    notes.drop("duplicate video id", f"{video_id}: twice; the first is kept")
-    return
-  seen.add((split, video_id))
-  draft = VideoDraft(video_id, split, end - start, notes, names=(name,))
-  draft.add_classes([(label, [0.0, end - start])], index, result.classes)
-  result.videos.append(draft.done())

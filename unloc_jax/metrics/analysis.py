@@ -41,30 +41,6 @@ def mean(values: np.ndarray) -> float | None:
   return float(np.mean(kept)) if kept.size else None
 
 
-def by_name(
-  columns: Mapping[str, np.ndarray],
-  names: np.ndarray,
-  order: Sequence[str] | None = None,
-) -> Table:
-  """Means of per-example columns [N] for every name; NaN has no value.
-
-  Args:
-    columns: Per-example values.
-    names: [N] any strings (a class, a `kind`, a range of lengths).
-    order: Names in the order of the rows; sorted where not given.
-  """
-  names = np.asarray(names, object)
-  if order is None:
-    order = sorted({str(name) for name in names})
-  rows: list[list[Any]] = []
-  for name in order:
-    chosen = np.array([str(each) == name for each in names], bool)
-    if chosen.any():
-      means = [mean(column[chosen]) for column in columns.values()]
-      rows.append([name, int(chosen.sum()), *means])
-  return ["", "examples", *columns], rows
-
-
 def breakdown(report: Report, by: str) -> Table:
   """Breaks a report down by one of its tags.
 
@@ -73,12 +49,19 @@ def breakdown(report: Report, by: str) -> Table:
   """
   if by not in report.tags:
     raise KeyError(f"no tag {by!r}; there are {sorted(report.tags)}")
-  tag = report.tags[by]
+  names = np.array([str(each) for each in report.tags[by]], object)
+  order = sorted(set(names))
   if by == "length":
-    return by_name(report.values, *bins(tag, LENGTH_EDGES))
-  if by == "segments":
-    return by_name(report.values, *bins(tag, COUNT_EDGES, COUNTS))
-  return by_name(report.values, tag)
+    names, order = bins(report.tags[by], LENGTH_EDGES)
+  elif by == "segments":
+    names, order = bins(report.tags[by], COUNT_EDGES, COUNTS)
+  rows: list[list[Any]] = []
+  for name in order:
+    chosen = names == name
+    if chosen.any():
+      means = [mean(column[chosen]) for column in report.values.values()]
+      rows.append([name, int(chosen.sum()), *means])
+  return ["", "examples", *report.values], rows
 
 
 def draws(examples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -89,11 +72,9 @@ def draws(examples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     yield np.bincount(drawn, minlength=examples)
 
 
-def interval(
-  value: float, samples: np.ndarray, coverage: float = COVERAGE
-) -> Interval:
+def interval(value: float, samples: np.ndarray) -> Interval:
   """Percentile interval of resampled figures [R], of those not NaN."""
-  tail = 100 * (1 - coverage) / 2
+  tail = 100 * (1 - COVERAGE) / 2
   samples = samples[~np.isnan(samples)]
   if not samples.size:
     return Interval(value, value, value)
@@ -105,13 +86,11 @@ def bootstrap(
   columns: Mapping[str, np.ndarray],
   resamples: int = RESAMPLES,
   seed: int = 0,
-  coverage: float = COVERAGE,
 ) -> dict[str, Interval]:
   """Confidence intervals of the means of per-example columns [N].
 
   Examples are drawn with replacement, the same ones for all columns. NaN is no
-  value; a column without any gets no interval. `coverage` is the share of the
-  resampled means inside.
+  value; a column without any gets no interval.
   """
   columns = {
     name: column for name, column in columns.items() if mean(column) is not None
@@ -128,7 +107,7 @@ def bootstrap(
     some = np.where(total > 0, total, np.nan)
     means[index] = drawn @ table / some
   return {
-    name: interval(float(mean(columns[name]) or 0.0), means[:, index], coverage)
+    name: interval(float(mean(columns[name]) or 0.0), means[:, index])
     for index, name in enumerate(columns)
   }
 

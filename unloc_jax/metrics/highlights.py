@@ -40,11 +40,6 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
   return mean
 
 
-def fit(scores: np.ndarray, clips: int) -> np.ndarray:
-  """Cuts scores [n] to the clips of the video, or pads them with 0."""
-  return np.pad(scores[:clips], (0, max(0, clips - len(scores))))
-
-
 def columns(
   predicted: Sequence[np.ndarray | None], truth: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
@@ -64,7 +59,9 @@ def columns(
   for clips, chosen in by_clips.items():
     given = [each for i in chosen if (each := predicted[i]) is not None]
     tops = np.array([int(np.argmax(each)) for each in given])
-    scores = np.stack([fit(each, clips) for each in given])
+    # Cut to the clips of the video, or padded with 0.
+    rows = [np.pad(s[:clips], (0, max(0, clips - len(s)))) for s in given]
+    scores = np.stack(rows)
     labels = np.stack([truth[i] for i in chosen])[..., None] >= levels
     flat = labels.reshape(*labels.shape[:2], -1)
     by_annotator = average_precision(scores, flat)

@@ -39,7 +39,7 @@ class Moments:
 def moments(
   queries: Sequence[QueryMoments], limits: tuple[float, float]
 ) -> Moments:
-  """Matches windows to the ground truth longer than a, up to b seconds."""
+  """Matches windows to the ground truth of (limits[0], limits[1]] seconds."""
   truths, kept = [], []
   for index, query in enumerate(queries):
     length = query.truth[:, 1] - query.truth[:, 0]

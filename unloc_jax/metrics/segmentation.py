@@ -125,7 +125,9 @@ def _runs_scored(
   return columns, {**means, "pooled": dict(zip(names, pooled, strict=True))}
 
 
-def _frame_precision(videos: Sequence[FrameClasses]) -> np.ndarray | None:
+def _frame_precision(
+  videos: Sequence[FrameClasses], truth: np.ndarray
+) -> np.ndarray | None:
   """AP [C] in percent, NaN for classes without frames; None without scores."""
   scores = [video.scores for video in videos if video.scores is not None]
   if len(scores) < len(videos):
@@ -138,7 +140,6 @@ def _frame_precision(videos: Sequence[FrameClasses]) -> np.ndarray | None:
   for video, each in zip(videos, scores, strict=True):
     if np.isnan(each).any():
       raise AnnotationError(f"predictions: {video.name}: NaN among the scores")
-  truth = np.concatenate([video.truth for video in videos])
   # One class at a time: all scores of a large split would not fit twice.
   return 100.0 * np.array(
     [
@@ -151,13 +152,12 @@ def _frame_precision(videos: Sequence[FrameClasses]) -> np.ndarray | None:
 
 
 def _class_table(
-  videos: Sequence[FrameClasses],
+  predicted: np.ndarray,
+  truth: np.ndarray,
   names: Sequence[str] | None,
   precision: np.ndarray | None,
 ) -> Table:
   """Frames, share found and share right of every class, in percent."""
-  predicted = np.concatenate([video.predicted for video in videos])
-  truth = np.concatenate([video.truth for video in videos])
   known = dict(enumerate(names or ()))
   scores = dict(enumerate(() if precision is None else precision.tolist()))
   rows: list[list[Any]] = []
@@ -219,10 +219,12 @@ def evaluate(
   videos = sorted(videos, key=lambda video: video.name)
   right = np.array([(v.predicted == v.truth).sum() for v in videos])
   frames = np.array([len(v.truth) for v in videos])
-  precision = _frame_precision(videos)
+  truth = np.concatenate([video.truth for video in videos])
+  predicted = np.concatenate([video.predicted for video in videos])
+  precision = _frame_precision(videos, truth)
   by_video, without = _runs_scored(videos, BACKGROUND)
   metrics = {
-    **_frames_scored(videos, precision),
+    **_frames_scored(predicted, truth, precision),
     "acc_mean_of_videos": float(100.0 * np.mean(right / frames)),
     "bg0": without,
     "nobg": _runs_scored(videos, None)[1],
@@ -241,17 +243,15 @@ def evaluate(
     seen=len(videos),
     expected=len(videos) if expected is None else expected,
     notes=tuple(notes),
-    tables={"class": _class_table(videos, classes, precision)},
+    tables={"class": _class_table(predicted, truth, classes, precision)},
     intervals=_accuracy_interval(right, frames, resamples, seed),
   )
 
 
 def _frames_scored(
-  videos: Sequence[FrameClasses], precision: np.ndarray | None
+  predicted: np.ndarray, truth: np.ndarray, precision: np.ndarray | None
 ) -> dict[str, Any]:
   """Figures of all frames together."""
-  truth = np.concatenate([video.truth for video in videos])
-  predicted = np.concatenate([video.predicted for video in videos])
   hit, real = predicted == truth, truth != BACKGROUND
   if precision is None:
     precision = np.zeros(0)

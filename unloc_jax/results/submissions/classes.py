@@ -39,14 +39,8 @@ class Segments(Submission):
       self._found[self.split.table[index].video_id] = table
 
   def score(self) -> Report:
-    truth = TrueSegments.of(
-      self._truth,
-      [
-        (video, label, start, end)
-        for video, segments in self._truth.items()
-        for label, (start, end) in segments
-      ],
-    )
+    rows = [(v, *row) for v in self._truth for row in self._truth[v]]
+    truth = TrueSegments.of(self._truth, rows)
     places = {name: i for i, name in enumerate(truth.videos)}
     tables = [
       np.insert(table, 0, places[video], axis=1)
@@ -61,15 +55,15 @@ class Segments(Submission):
     return detection.evaluate(found, truth)
 
   @functools.cached_property
-  def _truth(self) -> dict[str, list[tuple[str, list[float]]]]:
-    """By video: label and segment of the classes asked."""
+  def _truth(self) -> dict[str, list[tuple[str, float, float]]]:
+    """By video: label, start and end of the events of the classes asked."""
     kept = set(self.split.classes)
     truth = {}
     for index in self.split.usable:
       video = self.split.table.videos[index]
       if video is not None:
         segments = zip(video.segment_query, video.segments, strict=True)
-        labelled = [(video.texts[q], each.tolist()) for q, each in segments]
+        labelled = [(video.texts[q], *each.tolist()) for q, each in segments]
         truth[video.video_id] = [row for row in labelled if row[0] in kept]
     return truth
 
@@ -93,7 +87,7 @@ class Segments(Submission):
         "subset": _SUBSET,
         "duration": lengths[video],
         "annotations": [
-          {"segment": segment, "label": label} for label, segment in rows
+          {"segment": segment, "label": label} for label, *segment in rows
         ],
       }
       for video, rows in self._truth.items()
@@ -163,11 +157,8 @@ class Tags(Submission):
     valid = batch["frame_mask"] & batch["example_mask"][:, None]
     truth = _on_frames(targets.frame_tags, batch, found) & valid[:, None]
     said = (found.scores > 0) & valid[:, None]
-    self._counts += [
-      np.sum(said & truth),
-      np.sum(said & ~truth),
-      np.sum(~said & truth),
-    ]
+    outcomes = (said & truth, said & ~truth, ~said & truth)
+    self._counts += [np.sum(each) for each in outcomes]
     self._seen += int(batch["example_mask"].sum())
 
   def score(self) -> Report:
