@@ -21,8 +21,7 @@ _GRID = 41  # Fractions 0, 1/40, ..., 1 of the video.
 def best_constant(truth: np.ndarray) -> list[np.ndarray]:
   """Hits bool [Q] of the best constant prediction, at each of THRESHOLDS.
 
-  Args:
-    truth: [Q, 2] fractions of the video.
+  The truth [Q, 2] is in fractions of the video.
   """
   fractions = np.linspace(0, 1, _GRID)
   guesses = np.array(list(itertools.combinations(fractions, 2)))

@@ -42,11 +42,7 @@ class Table(NamedTuple):
   ) -> "Table":
     """A row per group that is not empty: its size, and shares in percent.
 
-    Args:
-      title: Of the table.
-      headers: "", the name of what is counted, one name per column.
-      groups: Of N examples.
-      columns: bool [N] each.
+    Columns are bool [N]; the headers are "", what is counted, and their names.
     """
     rows = [
       [

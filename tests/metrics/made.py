@@ -1,4 +1,6 @@
-"""Arrays as readers make them, from what is quick to write down."""
+"""Hand-made files, and arrays as readers make them of what is quickly told."""
+
+import pathlib
 
 import numpy as np
 
@@ -7,6 +9,8 @@ from unloc_jax.annotations.arrays import (
   QueryMoments,
   TrueSegments,
 )
+
+MADE = pathlib.Path(__file__).parent.parent / "data" / "metrics"
 
 
 def queries(truths, predictions):

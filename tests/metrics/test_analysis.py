@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.metrics.made import MADE
 from unloc_jax.annotations import BENCHMARKS, detection_submissions, pairing
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
@@ -16,9 +17,9 @@ from unloc_jax.metrics import (
 
 
 @pytest.fixture(scope="module")
-def queries(made):
-  truth = made / "qvh_truth.jsonl"
-  return pairing.read(made / "qvh_predictions.jsonl", truth, Problems())[0]
+def queries():
+  truth = MADE / "qvh_truth.jsonl"
+  return pairing.read(MADE / "qvh_predictions.jsonl", truth, Problems())[0]
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +82,10 @@ def test_bootstrap_leaves_out_nan():
   assert (found.value, found.low, found.high) == (100.0, 100.0, 100.0)
 
 
-def test_detection_intervals_hold_the_figure(made):
+def test_detection_intervals_hold_the_figure():
   found, truth, _ = detection_submissions.read(
-    made / "tal_predictions.json",
-    made / "tal_truth.json",
+    MADE / "tal_predictions.json",
+    MADE / "tal_truth.json",
     Problems(),
     "validation",
   )

@@ -93,13 +93,10 @@ class VideoDraft:
     names: Sequence[str],
     extra: Mapping[Any, dict[str, Any]] | None = None,
   ) -> None:
-    """Adds one query per distinct class.
+    """Adds one query per distinct class, which may have `extra` to keep.
 
-    Args:
-      labelled: (class key, window) in the order of the file.
-      index: Class key -> index.
-      names: Class names by index.
-      extra: Class key -> what else to keep of it.
+    `labelled` are (class key, window) in the order of the file; `index` gives
+    the place of a key in `names`.
     """
     windows: dict[Any, list[Any]] = {}
     for key, window in labelled:

@@ -42,11 +42,9 @@ class Place:
 
 
 class Problems:
-  """Raises at the first bad entry, or notes it and lets the reader skip it.
+  """Raises at the first bad entry, or lets the reader skip it if lenient.
 
-  Attributes:
-    lenient: Whether to go on.
-    skipped: One line for each entry that was left out.
+  Of each one left out, `skipped` has a line.
   """
 
   def __init__(self, lenient: bool = False, advice: str = _ADVICE):

@@ -18,13 +18,10 @@ COVERAGE = 0.95
 def bins(
   values: np.ndarray, edges: Sequence[float], names: Sequence[str] = ()
 ) -> tuple[np.ndarray, list[str]]:
-  """Sorts numbers [N] into half-open ranges (low, high].
+  """Sorts numbers [N] into half-open ranges (low, high], the last to infinity.
 
-  The edges rise to infinity; values at or below the first are a range. Names
-  are by default what the ranges are, in seconds.
-
-  Returns:
-    [N] names of ranges, and all names in order.
+  Values at or below the first edge are a range. Names are by default what the
+  ranges are, in seconds. Returns [N] names of ranges, and all names in order.
   """
   labels = list(names)
   if not labels:

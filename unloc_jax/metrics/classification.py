@@ -18,15 +18,15 @@ def evaluate(
   expected: int | None = None,
   ks: Sequence[int] = KS,
 ) -> Report:
-  """Scores classification.
+  """Scores classification of N videos, of which `expected` there should be.
 
   Args:
     scores: [N, C], the higher the likelier; of equal scores the lower class
       index comes first. A video with a NaN counts as a miss.
     labels: [N] int.
     classes: C names, for the breakdown by class.
-    expected: Number of videos there should be; N if None.
-    ks: Values of k.
+    expected: N if None.
+    ks: How many of the best-scored classes count.
   """
   usable = ~np.isnan(scores).any(axis=1)
   order = np.argsort(-scores, axis=1, kind="stable")

@@ -31,15 +31,9 @@ def evaluate(
   seed: int = 0,
   notes: Sequence[str] = (),
 ) -> Report:
-  """Scores temporal action localization.
+  """Scores temporal action localization at tIoU thresholds.
 
-  Args:
-    detections: Predicted segments.
-    truth: What they face.
-    thresholds: tIoU.
-    resamples: Draws of videos for the confidence intervals, 0 for none.
-    seed: Of those draws.
-    notes: Lines to pass on.
+  Confidence intervals are of videos drawn again `resamples` times, 0 for none.
 
   Returns:
     A report whose metrics are {"tiou", "mAP", "average_mAP"} by the official
@@ -63,7 +57,7 @@ def evaluate(
   headline = {name: float(value) for name, value in means.items()}
   drawn = 100.0 * matching.resample(truth, detections, matched, resamples, seed)
   draws = _named(drawn.T, thresholds, "mAP") if resamples else {}
-  found = 100.0 * matching.met(truth, detections, matched, thresholds)
+  found = 100.0 * matching.met(matched, thresholds)
   values = _named(found, thresholds, "found")
   values.pop("found")
   return Report(
@@ -118,7 +112,7 @@ def _clean_figures(
     matched = matching.match(truth, detections, thresholds)
   recalls = []
   for k in TOP_K:
-    found = matching.met(truth, detections, matched, thresholds, k)
+    found = matching.met(matched, thresholds, k)
     recalls.append(matching.recall(truth, found))
   return {
     **_figures(matched.average_precision()),

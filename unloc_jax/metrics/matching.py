@@ -23,6 +23,7 @@ class Matched:
   begin: np.ndarray  # [C + 1] where each class begins in `order`
   true: np.ndarray  # [K, M] at each threshold, in the order of `order`
   positives: np.ndarray  # [C] number of ground-truth segments
+  groups: overlap.Groups  # The same by video and class
 
   def average_precision(self) -> np.ndarray:
     """Returns AP [K, C] in 0..1; 0 for classes nothing was predicted for."""
@@ -95,22 +96,18 @@ def match(
   classes = len(truth.labels)
   begin = np.searchsorted(detections.label[order], np.arange(classes + 1))
   positives = np.bincount(truth.label, minlength=classes)
-  return Matched(order, begin, true, positives)
+  return Matched(order, begin, true, positives, groups)
 
 
 def met(
-  truth: TrueSegments,
-  detections: FoundSegments,
-  matched: Matched,
-  thresholds: Sequence[float],
-  k: float = np.inf,
+  matched: Matched, thresholds: Sequence[float], k: float = np.inf
 ) -> np.ndarray:
   """Says of each true segment if a detection of its class meets it, [K, G].
 
   Only the best k * n detections of a class in a video count, n being the number
   of its segments there.
   """
-  groups, _ = group(truth, detections, matched.order)
+  groups = matched.groups
   owner = np.repeat(np.arange(len(groups.count)), groups.count)
   rank = np.arange(len(owner)) - groups.begin[owner]
   near = np.flatnonzero(rank < k * groups.truth_mask.sum(axis=1)[owner])

@@ -92,14 +92,10 @@ def _match_level(
 
 
 def average_precision(true: np.ndarray, positives: int) -> float:
-  """Interpolated average precision as in VOC 2011; 0 without ground truth.
+  """Interpolated AP as in VOC 2011, of true [M], best score first.
 
-  Precision is made monotone from the right and summed wherever recall steps
-  up, which is at the true predictions only.
-
-  Args:
-    true: [M] bool, best score first.
-    positives: Number of ground-truth segments.
+  Precision is made monotone from the right and summed wherever recall steps up,
+  which is at the true predictions only. It is 0 without ground truth.
   """
   at = np.flatnonzero(true)
   if not at.size or positives <= 0:

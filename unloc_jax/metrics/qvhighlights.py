@@ -175,18 +175,13 @@ def _highlights_scored(queries: Sequence[QueryMoments]) -> Blocks:
 def evaluate(
   queries: Sequence[QueryMoments], *, expected: int | None = None
 ) -> Report:
-  """Scores a QVHighlights submission.
+  """Scores a QVHighlights submission, in the official layout, `brief` first.
 
-  Args:
-    queries: Of the ground truth, with what was predicted for them. Where no
-      query has windows, or none has saliency, that part is not scored.
-    expected: Queries in the ground truth; as many as given if None.
-
-  Returns:
-    A report whose metrics have the official layout, `brief` first. A query
-    that is missing from the submission counts as a miss everywhere; one that
-    is there with an empty list counts as a miss in R1 and, as officially, not
-    at all in mAP.
+  Where no query has windows, or none has saliency, that part is not scored. A
+  query that is missing from the submission counts as a miss everywhere; one
+  that is there with an empty list counts as a miss in R1 and, as officially,
+  not at all in mAP. `expected` is how many queries the ground truth has; as
+  many as given if None.
   """
   queries = sorted(queries, key=lambda query: query.id)
   ranked = any(query.saliency is not None for query in queries)

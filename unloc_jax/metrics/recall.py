@@ -49,11 +49,8 @@ def evaluate(
 ) -> Report:
   """Scores moment retrieval: {"R1@0.5": percent, ..., "mIoU": percent}.
 
-  Args:
-    queries: Of the ground truth, with what was predicted for them.
-    expected: Queries in the ground truth; as many as given if None.
-    ks: Numbers of predictions that count.
-    thresholds: IoU from which a prediction is right.
+  Among the k best predictions one counts if its IoU reaches a threshold.
+  `expected` is how many queries the ground truth has; as many as given if None.
   """
   queries = sorted(queries, key=lambda query: query.id)
   best = np.maximum.accumulate(best_overlaps(queries, max(ks)), axis=1)

@@ -195,17 +195,11 @@ def evaluate(
   seed: int = 0,
   notes: Sequence[str] = (),
 ) -> Report:
-  """Scores action segmentation.
+  """Scores action segmentation of at least one video.
 
-  Args:
-    videos: Predicted and true class of every frame, at least one video. Class
-      0 is no action: blocks "bg0" leave its runs out, blocks "nobg" count it
-      like any class.
-    expected: Number of videos of the ground truth; as many as given if None.
-    classes: Names of classes by index, for the table.
-    resamples: Draws of videos for the confidence interval of frame accuracy.
-    seed: Of those draws.
-    notes: Lines to pass on.
+  Class 0 is no action: blocks "bg0" leave its runs out, blocks "nobg" count it
+  like any class. The confidence interval of frame accuracy is of videos drawn
+  again `resamples` times.
 
   Returns:
     A report whose metrics, in percent, are {"acc_frames",
