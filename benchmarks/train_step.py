@@ -50,7 +50,7 @@ def measure(args: argparse.Namespace) -> None:
   devices = topology.open_topology(args.topology)
   mesh = sharding.run_mesh(config, devices.devices)
   started = time.perf_counter()
-  lowered = step_plan.lower_for(step_plan.trace(config, mesh), devices)
+  lowered = step_plan.lower(config, mesh, devices)
   lowered_at, cpu = time.perf_counter(), time.process_time()
   compiled = step_plan.compile_for(lowered, devices)
   seconds = time.perf_counter() - lowered_at
@@ -66,7 +66,7 @@ def measure(args: argparse.Namespace) -> None:
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   print(
     f"  a device: {counted.flops / 1e9:.4g} GFLOP a step, memory "
-    f"{step_plan.memory_of(compiled).peak / 1e9:.4g} GB, traffic "
+    f"{step_plan.peak(step_plan.memory_of(compiled)) / 1e9:.4g} GB, traffic "
     f"{counted.bytes / 1e9:.4g} GB a step\n"
     f"  compile: {seconds:.1f} s, {cpu_seconds:.1f} s of CPU, after "
     f"{lowered_at - started:.1f} s of tracing; the process held "

@@ -24,14 +24,6 @@ def config(config):
   return config
 
 
-@pytest.fixture
-def nothing_compiled(monkeypatch):
-  def refuse(*args):
-    raise AssertionError("it came to compiling")
-
-  monkeypatch.setattr(step_plan, "compile_step", refuse)
-
-
 @pytest.mark.heavy
 def test_a_plan_without_data(config):
   config.mesh.data, config.mesh.model = 4, 2
@@ -70,8 +62,9 @@ def test_a_plan_without_data(config):
   ],
 )
 def test_what_is_wrong_is_said_before_compiling(
-  config, nothing_compiled, changes, words
+  config, monkeypatch, changes, words
 ):
+  monkeypatch.setattr(step_plan, "lower", None)
   config.update_from_flattened_dict(changes)
   with pytest.raises(ValueError, match=words[0]) as error:
     step_plan.plan_step("tiny", config.lock(), LOCAL)
@@ -93,7 +86,8 @@ def test_a_compiler_out_of_memory(config, monkeypatch, text):
   def refuse(*args):
     raise jax.errors.JaxRuntimeError(text)
 
-  monkeypatch.setattr(step_plan, "compile_step", refuse)
+  monkeypatch.setattr(step_plan, "lower", lambda *args: None)
+  monkeypatch.setattr(step_plan, "compile_for", refuse)
   plan = step_plan.plan_step("tiny", config.lock(), LOCAL)
   assert not plan.fits
   assert plan.needed == round(20.5 * 2**30)

@@ -5,6 +5,7 @@ import json
 import re
 import warnings
 
+import flax.traverse_util
 import jax
 import numpy as np
 import pytest
@@ -15,38 +16,20 @@ from unloc_jax.weights.__main__ import convert, main
 from unloc_jax.weights.folder import load_weights, stack
 from unloc_jax.weights.foreign_files import bare_names, read
 
-TINY = {
-  "image_size": 32,
-  "patch": 16,
-  "width": 128,
-  "layers": 2,
-  "text_width": 64,
-  "text_layers": 2,
-  "vocab": 60,
-  "length": 12,
-  "dim": 32,
+SIZES = (
+  *("image_size", "patch", "width", "layers", "text_width", "text_layers"),
+  *("dim", "vocab", "length"),
+)
+TINY = dict(zip(SIZES, (32, 16, 128, 2, 64, 2, 32, 60, 12), strict=True))
+# Published models; fewer words, which changes no layer.
+PUBLISHED = {
+  name: dict(zip(SIZES, (224, *sizes, 1000, 77), strict=True))
+  for name, sizes in {
+    "B/32": (32, 768, 12, 512, 12, 512),
+    "B/16": (16, 768, 12, 512, 12, 512),
+    "L/14": (14, 1024, 24, 768, 12, 768),
+  }.items()
 }
-SHAPES = {
-  "B/32": (32, 768, 12, 512, 12, 512),
-  "B/16": (16, 768, 12, 512, 12, 512),
-  "L/14": (14, 1024, 24, 768, 12, 768),
-}
-
-
-def full_size(name):
-  """Sizes of a published model; fewer words, which changes no layer."""
-  patch, width, layers, text_width, text_layers, dim = SHAPES[name]
-  return {
-    "image_size": 224,
-    "patch": patch,
-    "width": width,
-    "layers": layers,
-    "text_width": text_width,
-    "text_layers": text_layers,
-    "vocab": 1000,
-    "length": 77,
-    "dim": dim,
-  }
 
 
 def openai_shapes(size):
@@ -63,32 +46,28 @@ def openai_shapes(size):
     "text_projection": (size["text_width"], size["dim"]),
     "logit_scale": (),
   }
-  for name, side in (
-    ("visual.ln_pre", width),
-    ("visual.ln_post", width),
-    ("ln_final", size["text_width"]),
-  ):
-    shapes |= {f"{name}.weight": (side,), f"{name}.bias": (side,)}
+
+  def norm(name, side):
+    return {f"{name}.weight": (side,), f"{name}.bias": (side,)}
+
+  shapes |= norm("visual.ln_pre", width) | norm("visual.ln_post", width)
+  shapes |= norm("ln_final", size["text_width"])
   for prefix, side, layers in (
     ("visual.transformer", width, size["layers"]),
     ("transformer", size["text_width"], size["text_layers"]),
   ):
     for i in range(layers):
-      for name, shape in (
-        ("ln_1.weight", (side,)),
-        ("ln_1.bias", (side,)),
-        ("ln_2.weight", (side,)),
-        ("ln_2.bias", (side,)),
-        ("attn.in_proj_weight", (3 * side, side)),
-        ("attn.in_proj_bias", (3 * side,)),
-        ("attn.out_proj.weight", (side, side)),
-        ("attn.out_proj.bias", (side,)),
-        ("mlp.c_fc.weight", (4 * side, side)),
-        ("mlp.c_fc.bias", (4 * side,)),
-        ("mlp.c_proj.weight", (side, 4 * side)),
-        ("mlp.c_proj.bias", (side,)),
+      block = f"{prefix}.resblocks.{i}"
+      shapes |= norm(f"{block}.ln_1", side) | norm(f"{block}.ln_2", side)
+      for name, joint, rows, columns in (
+        ("attn.in_proj", "_", 3, 1),
+        ("attn.out_proj", ".", 1, 1),
+        ("mlp.c_fc", ".", 4, 1),
+        ("mlp.c_proj", ".", 1, 4),
       ):
-        shapes[f"{prefix}.resblocks.{i}.{name}"] = shape
+        linear = f"{block}.{name}{joint}"
+        shapes[f"{linear}weight"] = (rows * side, columns * side)
+        shapes[f"{linear}bias"] = (rows * side,)
   return shapes
 
 
@@ -164,21 +143,17 @@ def our_towers(sizes_json):
 
 def nested(params, tower, count):
   """Parameters of a tower with its layers stacked."""
-  tree = {}
-  flat = {k: v for k, v in params.items() if k.startswith(f"{tower}/")}
-  layer = f"{tower}/encoder/layer_0/"
-  like = {
-    f"{tower}/encoder/layers/{k[len(layer) :]}": np.empty((count, 0))
-    for k in flat
-    if k.startswith(layer)
+  flat = {
+    name.removeprefix(f"{tower}/"): value
+    for name, value in params.items()
+    if name.startswith(f"{tower}/")
   }
-  for name, value in stack(flat, like).items():
-    *path, leaf = name.split("/")[1:]
-    node = tree
-    for part in path:
-      node = node.setdefault(part, {})
-    node[leaf] = value
-  return tree
+  like = {
+    name.replace("/layer_0/", "/layers/"): np.empty((count, 0))
+    for name in flat
+    if "/layer_0/" in name
+  }
+  return flax.traverse_util.unflatten_dict(stack(flat, like), sep="/")
 
 
 def converted(tensors, config=None):
@@ -214,13 +189,11 @@ def inputs(size, seed=1):
 
 @pytest.fixture(scope="module")
 def torch():
-  """PyTorch."""
   return pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
 @pytest.fixture(scope="module")
 def transformers(torch):
-  """Hugging Face's transformers."""
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     module = pytest.importorskip(
@@ -268,7 +241,12 @@ def hugging_face_model(torch, transformers, size):
   return model.eval(), tensors, config
 
 
-def check_hugging_face(torch, transformers, size):
+@pytest.mark.parametrize(
+  "name",
+  ["tiny", *(pytest.param(n, marks=pytest.mark.heavy) for n in PUBLISHED)],
+)
+def test_towers_as_transformers(torch, transformers, name):
+  size = PUBLISHED.get(name, TINY)
   model, tensors, config = hugging_face_model(torch, transformers, size)
   frames, ids = inputs(size)
   with torch.no_grad():
@@ -283,24 +261,11 @@ def check_hugging_face(torch, transformers, size):
   del model
   made = converted(tensors, config.to_dict())
   ours = run_ours(made, frames, ids)
-  np.testing.assert_allclose(ours[0], image.numpy(), atol=1e-4)
   real = ids > 0
-  np.testing.assert_allclose(ours[1][real], words[real], atol=1e-4)
+  close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
+  close(ours[0], image.numpy())
+  close(ours[1][real], words[real])
   np.testing.assert_allclose(ours[2], ends, atol=1e-4)
-  return max(
-    np.abs(ours[0] - image.numpy()).max(),
-    np.abs(ours[1][real] - words[real]).max(),
-  )
-
-
-def test_tiny_towers_as_transformers(torch, transformers):
-  assert check_hugging_face(torch, transformers, TINY) < 1e-4
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("name", SHAPES)
-def test_published_shapes_as_transformers(torch, transformers, name):
-  assert check_hugging_face(torch, transformers, full_size(name)) < 1e-4
 
 
 def as_ours(tensors):
@@ -309,21 +274,11 @@ def as_ours(tensors):
 
 def test_sizes_are_inferred():
   sizes = converted(random_tensors(openai_shapes(TINY))).config["clip"]
+  image = {"patch": 16, "width": 128, "num_layers": 2, "num_heads": 2}
+  text = {"max_tokens": 12, "width": 64, "num_layers": 2, "num_heads": 1}
   assert sizes == {
-    "image": {
-      "patch": 16,
-      "width": 128,
-      "num_layers": 2,
-      "image_size": 32,
-      "num_heads": 2,
-    },
-    "text": {
-      "vocab_size": 60,
-      "max_tokens": 12,
-      "width": 64,
-      "num_layers": 2,
-      "num_heads": 1,
-    },
+    "image": image | {"image_size": 32},
+    "text": text | {"vocab_size": 60},
     "width": 32,
   }
 

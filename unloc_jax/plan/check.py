@@ -7,7 +7,6 @@ them after minutes.
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Callable
 
 import jax
 import ml_collections
@@ -41,8 +40,7 @@ class Doctor:
   """Answers, and what later questions need of earlier ones.
 
   Attributes:
-    config: What is checked.
-    topology: Where it is to run, by name.
+    topology: Where the config is to run, by name.
     workdir: Where results are to go.
     splits: Opened splits, by name.
   """
@@ -96,14 +94,12 @@ class Doctor:
     """Class prompts or embeddings."""
     if get_task(self.config.task).texts != "classes":
       return "captions"
-    names: tuple[str, ...] = ()
-    for split in self.splits.values():
-      names += split.classes
+    splits = self.splits.values()
+    names = tuple(dict.fromkeys(x for split in splits for x in split.classes))
     if not names:
       raise ValueError("no split could be opened, so classes are not known")
-    unique = tuple(dict.fromkeys(names))
-    class_texts(self.config, unique)
-    return f"{len(unique)} classes"
+    class_texts(self.config, names)
+    return f"{len(names)} classes"
 
   def start(self) -> str:
     """Weights to start from, and what is taken of them."""
@@ -146,7 +142,10 @@ class Doctor:
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     # The best one and the one being written are there too.
     needed = size * (self.config.checkpoint.keep + 2)
-    free = shutil.disk_usage(_existing(self.workdir)).free
+    there = pathlib.Path(self.workdir).absolute()
+    while not there.exists():
+      there = there.parent
+    free = shutil.disk_usage(there).free
     line = f"{gib(needed)} of checkpoints, {gib(free)} free in {self.workdir}"
     if needed > free:
       raise ValueError(f"{line}; lower checkpoint.keep or free some")
@@ -162,31 +161,23 @@ class Doctor:
     return parts, make_optimizer(parts, 10**9, 1.0)
 
 
-def _existing(path: str) -> str:
-  """The folder, or the nearest one above it that is there."""
-  found = pathlib.Path(path).absolute()
-  while not found.exists():
-    found = found.parent
-  return str(found)
-
-
 def run(config: ml_collections.ConfigDict, topology: str, workdir: str) -> bool:
   """Prints a line per question; returns whether nothing is wrong."""
   doctor = Doctor(config, topology, workdir)
-  questions: tuple[tuple[str, Callable[[], str]], ...] = (
-    ("model", doctor.model),
-    ("data", doctor.data),
-    ("evaluation", doctor.evaluation),
-    ("schedule", doctor.schedule),
-    ("classes", doctor.classes),
-    ("weights", doctor.start),
-    ("token cache", doctor.tokens),
-    ("mesh", doctor.mesh),
-    ("memory", doctor.memory),
-    ("disk", doctor.disk),
-  )
+  questions = {
+    "model": doctor.model,
+    "data": doctor.data,
+    "evaluation": doctor.evaluation,
+    "schedule": doctor.schedule,
+    "classes": doctor.classes,
+    "weights": doctor.start,
+    "token cache": doctor.tokens,
+    "mesh": doctor.mesh,
+    "memory": doctor.memory,
+    "disk": doctor.disk,
+  }
   wrong = 0
-  for name, ask in questions:
+  for name, ask in questions.items():
     try:
       print(f"ok     {name}: {ask()}", flush=True)
     except (ValueError, OSError, KeyError) as error:

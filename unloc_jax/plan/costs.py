@@ -11,6 +11,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from unloc_jax.plan import hlo
 from unloc_jax.plan.hlo import Array, Instruction, Lines
@@ -40,10 +41,9 @@ _MESH_GROUPS = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
-  """Collectives of one kind over groups of one size.
+  """Collectives of one kind (of COLLECTIVES) over groups of one size.
 
   Attributes:
-    kind: Key of COLLECTIVES.
     group: Devices that take part together.
     count: How many run.
     payload: Their whole arrays, bytes.
@@ -59,13 +59,7 @@ class Traffic:
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-  """Of one device and one run.
-
-  Attributes:
-    flops: Of matrix products and convolutions.
-    bytes: Read from and written to main memory.
-    traffic: Collectives.
-  """
+  """Of one device and one run of a program."""
 
   flops: float = 0.0
   bytes: float = 0.0
@@ -73,21 +67,16 @@ class Costs:
 
 
 def count(text: str, num_devices: int) -> Costs:
-  """Costs of a compiled program.
-
-  Args:
-    text: `compiled.as_text()`.
-    num_devices: Of the mesh it was compiled for.
-  """
+  """Costs of `compiled.as_text()`, compiled for a mesh of so many devices."""
   module = hlo.parse(text)
   flops = nbytes = 0.0
   sums: dict[tuple[str, int], list[float]] = collections.defaultdict(
     lambda: [0.0, 0.0, 0.0]
   )
   for run in _executed(module, module.entry):
-    line, lines, times = run.line, run.lines, run.times
+    line, lines, times, fusion = run
     flops += times * instruction_flops(line, lines)
-    if not run.fusion:
+    if not fusion:
       nbytes += times * _bytes(module, line, lines)
     one = _collective(run, num_devices)
     if one is not None:
@@ -98,16 +87,8 @@ def count(text: str, num_devices: int) -> Costs:
   return Costs(flops, nbytes, tuple(traffic))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Run:
-  """An instruction that is executed.
-
-  Attributes:
-    line: The instruction.
-    lines: Those of its computation.
-    times: How often it runs.
-    fusion: The fused computation that it is in; "" outside.
-  """
+class _Run(NamedTuple):
+  """An instruction, those of its computation, runs, and fusion it is in."""
 
   line: Instruction
   lines: Lines

@@ -19,13 +19,7 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-  """One array of a type.
-
-  Attributes:
-    dtype: HLO's name of it.
-    dims: Sizes.
-    on_chip: Whether it is outside main memory.
-  """
+  """One array of a type; what is on the chip is outside main memory."""
 
   dtype: str
   dims: tuple[int, ...]
@@ -56,9 +50,7 @@ class Instruction:
   """One line of a computation.
 
   Attributes:
-    name: Unique in the module.
     type: Text of its result's type.
-    opcode: Such as "dot" or "while".
     operands: Names of instructions; for a parameter or constant nothing.
     attributes: What follows the operands.
     argument: Text between the parentheses.
@@ -92,12 +84,7 @@ Lines = dict[str, Instruction]
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-  """A compiled program.
-
-  Attributes:
-    computations: Instructions by computation, by name, in order.
-    entry: Name of the computation that is run.
-  """
+  """Instructions by computation and name; `entry` is what is run."""
 
   computations: dict[str, Lines]
   entry: str
@@ -117,11 +104,7 @@ class Module:
 
 
 def parse(text: str) -> Module:
-  """Reads `compiled.as_text()`.
-
-  Raises:
-    ValueError: There is no entry computation.
-  """
+  """Reads `compiled.as_text()`."""
   computations: dict[str, Lines] = {}
   entry, current = "", None
   for line in text.splitlines():

@@ -15,6 +15,10 @@ from unloc_jax.training.step import check_sizes, compile_train_step
 # Of the first loss at most this share is to be left.
 LEFT = 0.05
 _WARMUP = 10
+_ADVICE = (
+  "more --overfit_steps or another --overfit_rate may do, else look at the "
+  "targets: python -m data_preprocessing.inspect DATA"
+)
 
 
 def simplified(
@@ -45,18 +49,9 @@ def simplified(
 
 
 def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
-  """Trains on the first batch of the data.
+  """Trains on the first batch of the data, for at most so many steps.
 
-  Args:
-    config: Locked.
-    steps: At most.
-    rate: Learning rate of all that is trained.
-
-  Returns:
-    Whether the loss fell to LEFT of what it was.
-
-  Raises:
-    ValueError: The config or the data is wrong.
+  Returns whether the loss fell to LEFT of what it was.
   """
   if steps <= _WARMUP:
     raise ValueError(f"--overfit_steps={steps}: give more than {_WARMUP}")
@@ -71,38 +66,27 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   optimizer = make_optimizer(parts, steps, 1.0)
   carried = start_weights(config, init_state(parts, optimizer, mesh))
   step_fn = compile_train_step(parts, optimizer, mesh, carried)
+  size = config.train.batch_size
   batches = pipeline.make_train(
-    config,
-    batch_size=config.train.batch_size,
-    seed=config.seed,
-    split=split,
+    config, batch_size=size, seed=config.seed, split=split
   )
   batch = sharding.shard_batch(next(batches), mesh)
-  first = value = best = float("nan")
+  losses: list[float] = []
   progress = tqdm.trange(steps, unit="step", desc="overfit")
-  for number in progress:
+  for _ in progress:
     carried, metrics = step_fn(carried, batch, texts)
-    value = float(metrics["loss/total"])
-    first = value if number == 0 else first
-    best = value if number == 0 else min(best, value)
+    losses.append(float(metrics["loss/total"]))
+    first, value = losses[0], losses[-1]
     progress.set_postfix_str(f"loss {value:.4g} of {first:.4g}")
     if value <= LEFT * first:
       break
   progress.close()
-  managed = value <= LEFT * first
-  print(_verdict(managed, first, best, progress.n, jax.device_count()))
-  return managed
-
-
-def _verdict(
-  managed: bool, first: float, best: float, steps: int, devices: int
-) -> str:
-  fell = f"the loss of one batch went from {first:.4g} to {best:.4g}"
-  where = f"in {steps} steps on {devices} device(s)"
-  if managed:
-    return f"managed: {fell} {where}"
-  return (
-    f"did NOT manage: {fell} {where}, not to {LEFT:.0%} of it; more "
-    "--overfit_steps or another --overfit_rate may do, else look at the "
-    "targets: python -m data_preprocessing.inspect DATA"
+  first, best = losses[0], min(losses)
+  managed = losses[-1] <= LEFT * first
+  print(
+    f"{'managed' if managed else 'did NOT manage'}: the loss of one batch went "
+    f"from {first:.4g} to {best:.4g} in {progress.n} steps on "
+    f"{jax.device_count()} device(s)"
+    + ("" if managed else f", not to {LEFT:.0%} of it; {_ADVICE}")
   )
+  return managed

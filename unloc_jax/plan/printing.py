@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from unloc_jax.plan.step_plan import CompiledStep, StepPlan
+from unloc_jax.plan.step_plan import StepPlan
 
 _UNITS = ("", "k", "M", "G", "T", "P", "E")
 _SAVING = (
@@ -33,7 +33,7 @@ def seconds(value: float) -> str:
 
 def lines(plan: StepPlan) -> Iterator[str]:
   """The plan for a terminal."""
-  top, compiled = plan.topology, plan.compiled
+  top = plan.topology
   kind = top.devices[0].device_kind
   yield f"{plan.config['name']} on {len(top.devices)} x {kind} ({top.name})"
   settings = {k: v for k, v in plan.config.items() if k != "name"}
@@ -45,37 +45,38 @@ def lines(plan: StepPlan) -> Iterator[str]:
     f"  memory: {gib(plan.needed) if plan.needed else 'more than there is'} of "
     f"{gib(top.memory)} a device ({plan.needed / top.memory:.0%}): {verdict}"
   )
-  if compiled is None:
+  if plan.message:
     yield f"    {plan.message}"
   else:
-    yield from _compiled_lines(compiled, len(top.devices))
+    yield from _compiled_lines(plan)
     yield from _time_lines(plan, kind)
     yield (
-      f"  compiled in {compiled.compile_seconds:.1f} s, traced in "
-      f"{compiled.trace_seconds:.1f} s"
+      f"  compiled in {plan.compile_seconds:.1f} s, traced in "
+      f"{plan.trace_seconds:.1f} s"
     )
   if not plan.fits:
     yield _SAVING
 
 
-def _compiled_lines(compiled: CompiledStep, devices: int) -> Iterator[str]:
-  memory, spent = compiled.memory, compiled.flops_per_device
+def _compiled_lines(plan: StepPlan) -> Iterator[str]:
+  size = {name: gib(count) for name, count in plan.memory.items()}
   yield (
-    f"    arguments {gib(memory.arguments)}, temporaries "
-    f"{gib(memory.temporaries)}, outputs {gib(memory.outputs)} "
-    f"({gib(memory.reused)} of them in place of arguments)"
+    f"    arguments {size['arguments']}, temporaries {size['temporaries']}, "
+    f"outputs {size['outputs']} ({size['reused']} of them in place of "
+    "arguments)"
   )
-  needed = compiled.model_flops / devices
+  spent = plan.flops_per_device
+  needed = plan.model_flops / len(plan.topology.devices)
   yield (
     f"  work: {si(spent, 'FLOP')} a device and step, {si(needed, 'FLOP')} of "
     f"them the model's, the rest recomputed or repeated "
     f"({spent / needed:.2f}x)"
   )
-  moved = si(compiled.bytes_per_device, "B")
+  moved = si(plan.bytes_per_device, "B")
   yield f"  memory traffic: {moved} a device and step"
-  if not compiled.collectives:
+  if not plan.collectives:
     yield "  collectives: none"
-  for one in compiled.collectives:
+  for one in plan.collectives:
     yield (
       f"  {one.kind}: {one.count:.0f} of {si(one.payload, 'B')} in all, over "
       f"groups of {one.group}; {si(one.sent, 'B')} sent by a device"
@@ -109,8 +110,16 @@ def as_json(plan: StepPlan) -> dict[str, Any]:
     "capacity_bytes": top.memory,
     "message": plan.message,
   }
-  if plan.compiled is not None:
-    found |= dataclasses.asdict(plan.compiled)
+  if not plan.message:
+    found |= {
+      "memory": plan.memory,
+      "flops_per_device": plan.flops_per_device,
+      "model_flops": plan.model_flops,
+      "bytes_per_device": plan.bytes_per_device,
+      "collectives": [dataclasses.asdict(one) for one in plan.collectives],
+      "trace_seconds": plan.trace_seconds,
+      "compile_seconds": plan.compile_seconds,
+    }
   if plan.roofline is not None:
     found["roofline"] = dataclasses.asdict(plan.roofline)
   return found

@@ -15,31 +15,24 @@ _WINDOW = {"stride": "1", "pad": "0_0", "lhs_dilate": "1", "rhs_dilate": "1"}
 
 def instruction_flops(line: Instruction, lines: Lines) -> float:
   """2 per multiply-add of products, 0 of other instructions."""
-  if line.opcode == "dot":
-    left = lines[line.operands[0]].arrays[0]
-    over = _numbers(line.attributes, r"lhs_contracting_dims=\{([0-9,]*)\}")
-    return 2.0 * line.arrays[0].size * math.prod(left.dims[i] for i in over)
   if line.opcode == "convolution":
     left, right = (lines[name].arrays[0] for name in line.operands[:2])
     return convolution_flops(left, right, line.arrays[0], line.attributes)
-  if line.opcode == "custom-call" and _GEMM in line.attributes:
-    return _gemm_flops(line, lines)
-  return 0.0
-
-
-def _gemm_flops(line: Instruction, lines: Lines) -> float:
-  """A matrix product that is a library's, on a GPU."""
-  at = line.attributes.index("backend_config=") + len("backend_config=")
-  config, _ = json.JSONDecoder().raw_decode(line.attributes[at:])
-  numbers = config["gemm_backend_config"]["dot_dimension_numbers"]
-  over = [int(i) for i in numbers["lhs_contracting_dimensions"]]
+  if line.opcode == "dot":
+    pattern = r"lhs_contracting_dims=\{([0-9,]*)\}"
+    found = re.search(pattern, line.attributes)
+    axes = [n for n in found[1].split(",") if n] if found else []
+  elif line.opcode == "custom-call" and _GEMM in line.attributes:
+    # A matrix product that is a library's, on a GPU.
+    at = line.attributes.index("backend_config=") + len("backend_config=")
+    config, _ = json.JSONDecoder().raw_decode(line.attributes[at:])
+    numbers = config["gemm_backend_config"]["dot_dimension_numbers"]
+    axes = numbers["lhs_contracting_dimensions"]
+  else:
+    return 0.0
   left = lines[line.operands[0]].arrays[0]
-  return 2.0 * line.arrays[0].size * math.prod(left.dims[i] for i in over)
-
-
-def _numbers(text: str, pattern: str) -> list[int]:
-  found = re.search(pattern, text)
-  return [int(n) for n in found[1].split(",") if n] if found else []
+  over = math.prod(left.dims[int(axis)] for axis in axes)
+  return 2.0 * line.arrays[0].size * over
 
 
 def convolution_flops(

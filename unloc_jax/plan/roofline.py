@@ -31,13 +31,10 @@ class Roofline:
 def roofline(
   costs: Costs, model_flops: float, chip: Chip, dtype: str
 ) -> Roofline:
-  """The roofline of a compiled step.
+  """The roofline of a step of these costs, computed in `model.dtype`.
 
-  Args:
-    costs: Of a device.
-    model_flops: A device's share of what the model needs, nothing recomputed.
-    chip: Its figures.
-    dtype: `model.dtype`.
+  `model_flops` is a device's share of what the model needs, nothing
+  recomputed.
   """
   peak = chip.peak_flops(dtype)
   times = {

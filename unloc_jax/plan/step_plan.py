@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -32,51 +33,6 @@ _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
 @dataclasses.dataclass(frozen=True)
-class Memory:
-  """Of one device, bytes.
-
-  Attributes:
-    arguments: State and batch.
-    outputs: The new state.
-    reused: Outputs that take the place of arguments.
-    temporaries: What is alive at the worst moment besides them.
-  """
-
-  arguments: int
-  outputs: int
-  reused: int
-  temporaries: int
-
-  @property
-  def peak(self) -> int:
-    """All of it."""
-    return self.arguments + self.outputs - self.reused + self.temporaries
-
-
-@dataclasses.dataclass(frozen=True)
-class CompiledStep:
-  """What the compiler said of a step.
-
-  Attributes:
-    memory: Of a device.
-    flops_per_device: What a device computes.
-    model_flops: What the model needs of the whole mesh, nothing recomputed.
-    bytes_per_device: What a device reads and writes of its memory.
-    collectives: What devices send each other.
-    trace_seconds: From Python to the compiler's input.
-    compile_seconds: The compiler's.
-  """
-
-  memory: Memory
-  flops_per_device: float
-  model_flops: float
-  bytes_per_device: float
-  collectives: tuple[costs.Traffic, ...]
-  trace_seconds: float
-  compile_seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
 class StepPlan:
   """What is known of a config's train step on a topology.
 
@@ -86,34 +42,42 @@ class StepPlan:
     mesh: Devices per axis.
     needed: Peak memory of a device, bytes; 0 where the compiler refused and
       did not say.
-    compiled: None where the compiler refused for lack of memory.
-    roofline: None where the chip's figures are not known.
-    message: What the compiler said where it refused.
+    message: What the compiler said where it refused for lack of memory; what
+      follows is not known then.
+    memory: Bytes of a device, as of `memory_of`.
+    flops_per_device: What a device computes.
+    model_flops: What the model needs of the whole mesh, nothing recomputed.
+    bytes_per_device: What a device reads and writes of its memory.
+    collectives: What devices send each other.
+    trace_seconds: From Python to the compiler's input.
+    compile_seconds: The compiler's.
+    roofline: None where the chip's figures are not known, too.
   """
 
   config: dict[str, Any]
   topology: Topology
   mesh: dict[str, int]
   needed: int
-  compiled: CompiledStep | None = None
-  roofline: Roofline | None = None
   message: str = ""
+  memory: dict[str, int] = dataclasses.field(default_factory=dict)
+  flops_per_device: float = 0.0
+  model_flops: float = 0.0
+  bytes_per_device: float = 0.0
+  collectives: tuple[costs.Traffic, ...] = ()
+  trace_seconds: float = 0.0
+  compile_seconds: float = 0.0
+  roofline: Roofline | None = None
 
   @property
   def fits(self) -> bool:
     """Whether a device has that much memory."""
-    return self.compiled is not None and self.needed <= self.topology.memory
+    return not self.message and self.needed <= self.topology.memory
 
 
 def plan_step(
   name: str, config: ml_collections.ConfigDict, topology: Topology
 ) -> StepPlan:
-  """Plans a config's train step.
-
-  Args:
-    name: Of the config, for the reader.
-    config: Locked.
-    topology: Devices.
+  """Plans a locked config's train step; `name` is for the reader.
 
   Raises:
     ValueError: The config or the mesh is wrong, or the compiler refuses the
@@ -122,30 +86,38 @@ def plan_step(
   mesh = sharding.run_mesh(config, topology.devices)
   check_sizes(Parts.from_config(config), mesh)
   about = _settings(name, config), topology, dict(mesh.shape)
+  started = time.perf_counter()
+  lowered = lower(config, mesh, topology)
+  lowered_at = time.perf_counter()
   try:
-    compiled = compile_step(config, mesh, topology)
+    with silent():
+      compiled = compile_for(lowered, topology)
   except jax.errors.JaxRuntimeError as error:
     said = " ".join(str(error).split())
+    refused = said[:240]
     if "RESOURCE_EXHAUSTED" not in said:
-      raise ValueError(
-        f"the compiler refuses the step: {said[:240]}"
-      ) from error
-    return StepPlan(
-      *about, _used_bytes(said), message=f"the compiler refused: {said[:240]}"
-    )
-  at_best = None
-  if topology.chip is not None:
-    at_best = roofline(
-      costs.Costs(
-        compiled.flops_per_device,
-        compiled.bytes_per_device,
-        compiled.collectives,
-      ),
-      compiled.model_flops / mesh.size,
-      topology.chip,
-      config.model.dtype,
-    )
-  return StepPlan(*about, compiled.memory.peak, compiled, at_best)
+      raise ValueError(f"the compiler refuses the step: {refused}") from error
+    message = f"the compiler refused: {refused}"
+    return StepPlan(*about, _used_bytes(said), message)
+  compiled_at = time.perf_counter()
+  counted = costs.count(compiled.as_text() or "", mesh.size)
+  needed = model_flops(config, mesh, topology)
+  memory = memory_of(compiled)
+  chip, dtype = topology.chip, config.model.dtype
+  return StepPlan(
+    *about,
+    needed=peak(memory),
+    memory=memory,
+    flops_per_device=counted.flops,
+    model_flops=needed,
+    bytes_per_device=counted.bytes,
+    collectives=counted.traffic,
+    trace_seconds=lowered_at - started,
+    compile_seconds=compiled_at - lowered_at,
+    roofline=roofline(counted, needed / mesh.size, chip, dtype)
+    if chip
+    else None,
+  )
 
 
 def _settings(name: str, config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -172,54 +144,16 @@ def _used_bytes(message: str) -> int:
   return round(float(found[1]) * 2 ** _POWERS[found[2]]) if found else 0
 
 
-def compile_step(
+def lower(
   config: ml_collections.ConfigDict, mesh: Mesh, topology: Topology
-) -> CompiledStep:
-  """Compiles the train step of a config for the devices of a mesh.
-
-  Raises:
-    ValueError: The config is wrong.
-    jax.errors.JaxRuntimeError: The compiler refuses it; RESOURCE_EXHAUSTED
-      where it needs more memory than a device has.
-  """
-  started = time.perf_counter()
-  lowered = lower_for(trace(config, mesh), topology)
-  traced_at = time.perf_counter()
-  with silent():
-    compiled = compile_for(lowered, topology)
-  compiled_at = time.perf_counter()
-  counted = costs.count(compiled.as_text() or "", mesh.size)
-  return CompiledStep(
-    memory=memory_of(compiled),
-    flops_per_device=counted.flops,
-    model_flops=model_flops(config, mesh, topology),
-    bytes_per_device=counted.bytes,
-    collectives=counted.traffic,
-    trace_seconds=traced_at - started,
-    compile_seconds=compiled_at - traced_at,
-  )
-
-
-def trace(config: ml_collections.ConfigDict, mesh: Mesh) -> jax.stages.Traced:
-  """The step that training jits, traced.
-
-  Raises:
-    ValueError: The config is wrong.
-  """
+) -> jax.stages.Lowered:
+  """The step that training jits, for devices that may not be there."""
   parts = Parts.from_config(config)
   unit_steps, total_steps = run_length(config, config.train.num_videos)
   optimizer = make_optimizer(parts, total_steps, unit_steps)
   state = placed_shapes(parts, optimizer, mesh)
   step: Any = compile_train_step(parts, optimizer, mesh, state)
-  shapes = state, batch_shapes(config, mesh), prompt_shape(config)
-  traced: jax.stages.Traced = step.trace(*shapes)
-  return traced
-
-
-def lower_for(
-  traced: jax.stages.Traced, topology: Topology
-) -> jax.stages.Lowered:
-  """Lowers for devices that may not be there."""
+  traced = step.trace(state, batch_shapes(config, mesh), prompt_shape(config))
   platforms = None if topology.local else (topology.platform,)
   lowered: jax.stages.Lowered = traced.lower(lowering_platforms=platforms)
   return lowered
@@ -228,20 +162,25 @@ def lower_for(
 def compile_for(
   lowered: jax.stages.Lowered, topology: Topology
 ) -> jax.stages.Compiled:
-  """Compiles for devices that may not be there."""
+  """Compiles; JaxRuntimeError says RESOURCE_EXHAUSTED for lack of memory."""
   options: Any = None if topology.local else _OPTIONS.get(topology.platform)
   return lowered.compile(options)
 
 
-def memory_of(compiled: jax.stages.Compiled) -> Memory:
-  """What a compiled program takes of a device."""
+def memory_of(compiled: jax.stages.Compiled) -> dict[str, int]:
+  """Bytes of a device: state and batch, new state, of it in place, the rest."""
   stats: Any = compiled.memory_analysis()
-  return Memory(
-    arguments=stats.argument_size_in_bytes,
-    outputs=stats.output_size_in_bytes,
-    reused=stats.alias_size_in_bytes,
-    temporaries=stats.temp_size_in_bytes,
-  )
+  return {
+    "arguments": stats.argument_size_in_bytes,
+    "outputs": stats.output_size_in_bytes,
+    "reused": stats.alias_size_in_bytes,
+    "temporaries": stats.temp_size_in_bytes,
+  }
+
+
+def peak(memory: Mapping[str, int]) -> int:
+  """Bytes that are needed of a device at the worst moment."""
+  return sum(memory.values()) - 2 * memory["reused"]
 
 
 def batch_shapes(
@@ -305,7 +244,7 @@ def model_flops(
     plain.model[part].remat = "none"
   plain.model.fusion.query_chunk = 0
   plain.train.accumulate = 1
-  lowered = lower_for(trace(plain.lock(), mesh), topology)
+  lowered = lower(plain.lock(), mesh, topology)
   return costs.count(text_of(lowered), mesh.size).flops
 
 

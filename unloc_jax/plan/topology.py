@@ -43,7 +43,6 @@ class Topology:
   """Devices to plan for.
 
   Attributes:
-    name: As given, such as "v5e:16x16".
     platform: "tpu", "cuda", or what JAX runs on.
     devices: Compile-only devices, or those of this machine.
     chip: What each is; None where its figures are not known.
@@ -60,11 +59,7 @@ class Topology:
 
 
 def check_name(name: str) -> None:
-  """Checks a topology before JAX is imported.
-
-  Raises:
-    ValueError: It is not known, or the compiler for it is not installed.
-  """
+  """Checks, before JAX is imported, a topology's name and compiler."""
   if name == "local":
     return
   kind, _, shape = name.partition(":")
@@ -112,44 +107,30 @@ def prepare(name: str) -> None:
 
 
 def open_topology(name: str) -> Topology:
-  """The devices of a topology.
-
-  Raises:
-    ValueError: As of `check_name`.
-  """
+  """The devices of a topology; raises as `check_name`."""
   if name == "local":
     return _local()
   check_name(name)
   prepare(name)
   kind, _, shape = name.partition(":")
   chip, platform = CHIPS[kind], _platform(kind)
+  if platform == "tpu":
+    wanted: dict[str, Any] = {"topology_name": name}
+    wanted |= {**_MEGACORE.get(kind, {}), **_ALONE.get(shape, {})}
+  else:
+    count = int(shape)
+    per_host = min(count, GPUS_PER_HOST)
+    target = pathlib.Path(__file__).with_name("h100_target.txtpb")
+    wanted = {
+      "topology_name": "",
+      "topology": f"1x{count // per_host}x{per_host}",
+      "target_config": target.read_text(),
+    }
+  from jax.experimental import topologies
+
   with silent():
-    devices = _tpus(kind, shape) if platform == "tpu" else _gpus(int(shape))
-  return Topology(name, platform, devices, chip, chip.memory)
-
-
-def _tpus(kind: str, shape: str) -> Sequence[Any]:
-  from jax.experimental import topologies
-
-  return topologies.get_topology_desc(
-    platform="tpu",
-    topology_name=f"{kind}:{shape}",
-    **_MEGACORE.get(kind, {}),
-    **_ALONE.get(shape, {}),
-  ).devices
-
-
-def _gpus(count: int) -> Sequence[Any]:
-  from jax.experimental import topologies
-
-  per_host = min(count, GPUS_PER_HOST)
-  target = pathlib.Path(__file__).with_name("h100_target.txtpb").read_text()
-  return topologies.get_topology_desc(
-    platform="cuda",
-    topology_name="",
-    topology=f"1x{count // per_host}x{per_host}",
-    target_config=target,
-  ).devices
+    found = topologies.get_topology_desc(platform=platform, **wanted)
+  return Topology(name, platform, found.devices, chip, chip.memory)
 
 
 def _local() -> Topology:
@@ -171,11 +152,7 @@ def _local() -> Topology:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-  """Keeps what compilers write of themselves off the terminal.
-
-  Warnings of C++ libraries that look for hardware; what is wrong comes as an
-  exception.
-  """
+  """Keeps warnings of C++ libraries that look for hardware off the terminal."""
   sys.stderr.flush()
   kept = os.dup(2)
   nothing = os.open(os.devnull, os.O_WRONLY)

@@ -4,10 +4,12 @@ OpenAI's ViT-B/32, B/16 and L/14, Hugging Face's CLIPModel and OpenCLIP's state
 dicts; sizes are read off the tensors' shapes.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import flax.traverse_util
 import jax
 import numpy as np
 
@@ -89,15 +91,14 @@ def _recognises(tensors: Tensors) -> bool:
 
 
 def convert(tensors: Tensors, config: Mapping[str, Any]) -> Weights:
-  """CLIP's tensors under either naming -> ours.
+  """CLIP's tensors under either naming -> our towers and projections.
 
   Args:
     tensors: By name, parts joined by slashes.
     config: config.json or open_clip_config.json beside the file, or {}.
 
   Returns:
-    Our towers and projections, with one class embedding for all frames, and
-    their sizes as {"clip": ...}.
+    One class embedding for all frames, and sizes as {"clip": ...}.
 
   Raises:
     ValueError: It is not a CLIP ViT, or tensors are missing, too many or of
@@ -109,9 +110,8 @@ def convert(tensors: Tensors, config: Mapping[str, Any]) -> Weights:
   table = _HUGGING_FACE if _is_hugging_face(tensors) else _OPENAI
   params, unknown = renamed(_apart(tensors), table)
   sizes = _sizes(params)
-  sizes["image"]["num_heads"], sizes["text"]["num_heads"] = _heads(
-    config, sizes
-  )
+  image, text = sizes["image"], sizes["text"]
+  image["num_heads"], text["num_heads"] = _heads(config, sizes)
   params = fitted(params, unknown, _shapes(sizes), "CLIP ViT")
   return Weights(params, {"clip": sizes})
 
@@ -222,20 +222,16 @@ def _shapes(sizes: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
   side = image.pop("image_size")
   frames = jax.ShapeDtypeStruct((1, 1, side, side, 3), np.float32)
   ids = jax.ShapeDtypeStruct((1, text["max_tokens"]), np.int32)
-  key = jax.random.key(0)
-  trees = {
-    "image_tower": jax.eval_shape(
-      lambda x: ImageTower(**image).init(key, x, True), frames
-    ),
-    "text_tower": jax.eval_shape(
-      lambda x: TextTower(**text).init(key, x, True), ids
-    ),
+  towers = {
+    "image_tower": (ImageTower(**image), frames),
+    "text_tower": (TextTower(**text), ids),
   }
-  shapes = {
-    f"{tower}/{'/'.join(part.key for part in path)}": leaf
-    for tower, tree in trees.items()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree["params"])
-  }
+  shapes = {}
+  for name, (tower, seen) in towers.items():
+    start = functools.partial(tower.init, deterministic=True)
+    params = jax.eval_shape(start, jax.random.key(0), seen)["params"]
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    shapes |= {f"{name}/{path}": leaf for path, leaf in flat.items()}
   for part in ("image", "text"):
     shapes[f"{part}_projection/kernel"] = jax.ShapeDtypeStruct(
       (sizes[part]["width"], sizes["width"]), np.float32

@@ -21,8 +21,7 @@ class Format:
     name: For a reader.
     recognises: Whether tensors (by name, parts joined by slashes) have it.
     convert: Makes our weights of tensors and of the configuration beside their
-      file ({} where there is none). Raises ValueError where tensors are
-      missing, too many or of wrong shapes.
+      file ({} where there is none); raises ValueError where they do not fit.
   """
 
   name: str
@@ -35,33 +34,24 @@ def renamed(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
   """Tensors under our names, theirs still in layout, and those unknown."""
   names, unknown = translate(tensors, table)
-  ours = {
-    names[name]: _transposed(name, names[name], tensors) for name in names
-  }
+  ours = {}
+  for theirs, name in names.items():
+    value = np.asarray(tensors[theirs], np.float32)
+    if name.endswith("kernel") and theirs.endswith("/weight"):
+      # PyTorch's linear maps are [out, in], its convolutions [out, in, h, w].
+      value = value.transpose(*range(2, value.ndim), 1, 0)
+    ours[name] = value
   return ours, {name: tensors[name] for name in unknown}
-
-
-def _transposed(theirs: str, ours: str, tensors: Tensors) -> np.ndarray:
-  """PyTorch's linear maps are [out, in], its convolutions [out, in, h, w]."""
-  value = np.asarray(tensors[theirs], np.float32)
-  if ours.endswith("kernel") and theirs.endswith("/weight"):
-    return value.transpose(*range(2, value.ndim), 1, 0)
-  return value
 
 
 def fitted(
   params: Tensors, unknown: Tensors, wanted: Mapping[str, Any], what: str
 ) -> dict[str, np.ndarray]:
-  """Parameters in the shapes of our towers.
-
-  Args:
-    params: As of `renamed`: axes that we split or join are as theirs.
-    unknown: What has no name of ours.
-    wanted: Shapes by name.
-    what: It was taken for.
+  """Parameters as of `renamed` in the shapes that our towers want.
 
   Raises:
-    ValueError: They are not those of the towers; every difference is listed.
+    ValueError: They are not those of `what` they were taken for; every
+      difference is listed.
   """
   shaped = {
     name: _reshaped(name, value, wanted[name].shape)

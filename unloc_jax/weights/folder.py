@@ -21,17 +21,12 @@ CONFIG = "config.json"
 # What an export says of itself, beside its weights.
 EXPORT = "export.json"
 
-STACKED = re.compile(r"(.+)/layers/(.+)")
+_STACKED = re.compile(r"(.+)/layers/(.+)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-  """What a folder holds.
-
-  Attributes:
-    params: Float32 arrays by name, layers apart.
-    config: JSON object: sizes and provenance.
-  """
+  """Float32 arrays by name, layers apart; sizes and provenance."""
 
   params: dict[str, np.ndarray]
   config: dict[str, Any]
@@ -40,24 +35,20 @@ class Weights:
 def save_weights(
   folder: str, params: Mapping[str, Any], config: Mapping[str, Any]
 ) -> None:
-  """Writes a folder of weights, whole or not at all.
+  """Writes flat parameters, stacked layers taken apart, whole or not at all.
 
-  Args:
-    folder: Must not exist yet.
-    params: Flat parameters; stacked layers are taken apart.
-    config: JSON object.
-
-  Raises:
-    FileExistsError: There is something at `folder`.
+  Raises FileExistsError where there is something at `folder`.
   """
   path = pathlib.Path(folder)
   if path.exists():
     raise FileExistsError(f"{path} exists; choose another or remove it")
-  arrays = {k: np.asarray(v, np.float32) for k, v in unstack(params).items()}
+  arrays = {
+    name: np.ascontiguousarray(value, np.float32)
+    for name, value in unstack(params).items()
+  }
   beside = path.with_name(path.name + ".tmp")
   shutil.rmtree(beside, ignore_errors=True)
   beside.mkdir(parents=True)
-  arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
   text = json.dumps({"format": 1, **config}, indent=2)
   (beside / CONFIG).write_text(text + "\n")
   safetensors.numpy.save_file(arrays, beside / PARAMS)
@@ -67,11 +58,7 @@ def save_weights(
 
 
 def load_weights(folder: str) -> Weights:
-  """Reads a folder of weights.
-
-  Raises:
-    ValueError: It is not such a folder.
-  """
+  """Reads a folder of weights; raises ValueError where it is none."""
   path = pathlib.Path(folder)
   try:
     config = json.loads((path / CONFIG).read_text())
@@ -85,11 +72,7 @@ def load_weights(folder: str) -> Weights:
 
 
 def source_of(folder: str) -> dict[str, Any]:
-  """The videos that a folder's weights were trained on; {} where unknown.
-
-  Raises:
-    ValueError: It is not a folder of weights, or a broken export.
-  """
+  """The videos that a folder's weights were trained on; {} where unknown."""
   export = pathlib.Path(folder) / EXPORT
   if export.exists():
     try:
@@ -106,9 +89,7 @@ def tower_sizes(
 ) -> dict[str, Any] | None:
   """What a folder's config says of its "image" or "text" tower.
 
-  Returns:
-    Those fields; num_layers is 0 where there is no such tower. None where the
-    config does not say.
+  num_layers is 0 where there is no such tower; None where it does not say.
   """
   if "clip" in config:
     said = {"classifier": "token", **config["clip"].get(tower, {})}
@@ -121,7 +102,7 @@ def unstack(params: Mapping[str, Any]) -> dict[str, Any]:
   """{a/layers/b: [N, ...]} -> {a/layer_0/b: [...], ...}; the rest as it is."""
   flat = {}
   for name, value in params.items():
-    match = STACKED.fullmatch(name)
+    match = _STACKED.fullmatch(name)
     if match is None:
       flat[name] = value
       continue
@@ -134,7 +115,7 @@ def stack(params: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
   """Stacks the layers that are stacked in `like`; undoes `unstack`."""
   flat = dict(params)
   for name, value in like.items():
-    match = STACKED.fullmatch(name)
+    match = _STACKED.fullmatch(name)
     if match is None:
       continue
     layers = [

@@ -33,14 +33,8 @@ _WRAPPERS = re.compile(r"^(state_dict/)?(module/)?(model/)?")
 def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   """Tensors, configuration ({} where there is none) and file of a source.
 
-  Args:
-    source: A file, a folder, or a repository's name.
-
-  Returns:
-    Names have their parts joined by slashes, without what wrappers add.
-
-  Raises:
-    ValueError: There is nothing that can be read.
+  Names have their parts joined by slashes, without what wrappers add. Raises
+  ValueError where nothing can be read.
   """
   path = pathlib.Path(source)
   if not path.exists():

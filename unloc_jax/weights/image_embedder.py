@@ -50,7 +50,7 @@ class TowerEmbedder:
 
   Attributes:
     sizes: Of ImageTower.
-    params: float32 arrays by name, within the tower.
+    params: float32, names within the tower.
     image_size: Side of the square the tower sees, pixels.
     resized_side: Short side that frames are brought to before that crop.
     short_side: Short side of the frames it wants, pixels.
@@ -120,18 +120,21 @@ def _encode(
 
 
 def load_embedder(checkpoint: str) -> TowerEmbedder:
-  """Reads the image tower of a folder.
-
-  Args:
-    checkpoint: What `python -m unloc_jax.weights` or `export` wrote, a
-      finished run, or its `weights`.
+  """Reads the image tower of weights, of an export or of a finished run.
 
   Raises:
     ValueError: There is no tower, or its tokens depend on more than a frame.
   """
   folder = _weights_folder(pathlib.Path(checkpoint))
   loaded = load_weights(str(folder))
-  sizes = _sizes(loaded.config, checkpoint)
+  sizes = tower_sizes(loaded.config, "image", _SIZES)
+  if sizes is None:
+    raise ValueError(f"{checkpoint}: does not say which towers it holds")
+  if not sizes["num_layers"]:
+    raise ValueError(
+      f"{checkpoint}: holds no image tower, for it was trained on features; "
+      "give the checkpoint that made them"
+    )
   params = {
     name.removeprefix(_TOWER): value
     for name, value in loaded.params.items()
@@ -139,10 +142,9 @@ def load_embedder(checkpoint: str) -> TowerEmbedder:
   }
   if _GRID not in params:
     raise ValueError(f"{checkpoint}: holds no image tower; give another")
-  count = len(params[_GRID])
   if _CLASS in params:
     params[_CLASS] = _one_class(params[_CLASS], checkpoint)
-    count -= 1
+  count = len(params[_GRID]) - (_CLASS in params)
   side = math.isqrt(count) * sizes["patch"]
   resized = int(loaded.config.get("data", {}).get("short_side", side))
   source = source_of(str(folder))
@@ -157,10 +159,7 @@ def features_of(folder: str) -> dict[str, Any]:
   """What a manifest has to say of features that fit a folder of weights.
 
   That is its own tower, or the tower of the features it was trained on; {}
-  where it knows of neither.
-
-  Raises:
-    ValueError: As of `load_embedder`.
+  where it knows of neither. Raises as `load_embedder`.
   """
   source = source_of(folder)
   if source.get("extract") == "features":
@@ -186,19 +185,6 @@ def _weights_folder(folder: pathlib.Path) -> pathlib.Path:
       "unloc_jax.export and give the export"
     )
   return folder / "weights"
-
-
-def _sizes(config: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
-  """Sizes of ImageTower, from what a folder of weights says."""
-  sizes = tower_sizes(config, "image", _SIZES)
-  if sizes is None:
-    raise ValueError(f"{checkpoint}: does not say which towers it holds")
-  if not sizes["num_layers"]:
-    raise ValueError(
-      f"{checkpoint}: holds no image tower, for it was trained on features; "
-      "give the checkpoint that made them"
-    )
-  return sizes
 
 
 def _one_class(embedding: np.ndarray, checkpoint: str) -> np.ndarray:

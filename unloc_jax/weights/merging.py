@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from unloc_jax.weights.folder import STACKED, stack
+from unloc_jax.weights.folder import stack, unstack
 
 _CLASS = "image_tower/class_embedding"
 _GRID = "image_tower/position_embedding"
@@ -66,15 +66,10 @@ def adapt(
 ) -> dict[str, np.ndarray]:
   """Fits what depends on frames, image size and text length to a model.
 
-  Args:
-    params: Flat, layers apart.
-    shapes: Of the model's parameters, layers apart.
-
-  Returns:
-    `params` where the class embeddings are as many as the model's frames (a
-    single one is repeated, others are interpolated in time), a "gap" model
-    has no class embedding and no position for it, image positions are
-    interpolated on their grid, and texts take the first positions.
+  Class embeddings become as many as the model's frames (a single one is
+  repeated, others are interpolated in time), a "gap" model has none and no
+  position for it, image positions are interpolated on their grid, and texts
+  take the first positions.
   """
   out = dict(params)
   classes = 1 if _CLASS in params else 0
@@ -96,32 +91,28 @@ def adapt(
 def merge_weights(
   initial: Mapping[str, Any], loaded: Mapping[str, np.ndarray], take: str
 ) -> dict[str, Any]:
-  """Puts loaded parameters into a new model's.
+  """Puts loaded parameters, layers apart, into a new model's.
 
   Every parameter of the model that `take` matches must be there in its shape,
   after `adapt`; whole modules that the model does not have are left out.
 
   Args:
-    initial: The model's flat parameters, layers apart or stacked. Those that
-      are `jax.Array`s keep their sharding.
-    loaded: Flat, layers apart.
+    initial: The model's, layers apart or stacked. Those that are `jax.Array`s
+      keep their sharding.
+    loaded: Flat.
     take: Regular expression that the names of what is taken begin with, such
       as "(image|text)_(tower|projection)/".
-
-  Returns:
-    All of the model's parameters.
 
   Raises:
     ValueError: The two do not fit; all differences are listed, and nothing
       was loaded.
   """
-  shapes = _unstacked_shapes(initial)
+  # Arrays without values, one for each layer.
+  shapes = unstack(
+    {k: np.broadcast_to(np.float32(0), v.shape) for k, v in initial.items()}
+  )
   modules = {name.split("/")[0] for name in shapes}
-  chosen = {
-    name: value
-    for name, value in loaded.items()
-    if name.split("/")[0] in modules
-  }
+  chosen = {k: v for k, v in loaded.items() if k.split("/")[0] in modules}
   chosen = adapt(chosen, {name: s.shape for name, s in shapes.items()})
   chosen = {k: v for k, v in chosen.items() if re.match(take, k)}
   wanted = {k: v for k, v in shapes.items() if re.match(take, k)}
@@ -133,32 +124,16 @@ def merge_weights(
       f"the weights do not fit the model ({len(lines)} differences), nothing "
       "was loaded:" + "".join(f"\n  {line}" for line in lines)
     )
-  taken = {k: v for k, v in initial.items() if _first_layer(k) in wanted}
+  taken = {
+    name: value
+    for name, value in initial.items()
+    if name.replace("/layers/", "/layer_0/") in wanted
+  }
   stacked = stack(chosen, taken)
   return {
     name: _placed_like(stacked[name], value) if name in stacked else value
     for name, value in initial.items()
   }
-
-
-def _first_layer(name: str) -> str:
-  match = STACKED.fullmatch(name)
-  return name if match is None else f"{match[1]}/layer_0/{match[2]}"
-
-
-def _unstacked_shapes(
-  params: Mapping[str, Any],
-) -> dict[str, jax.ShapeDtypeStruct]:
-  shapes = {}
-  for name, value in params.items():
-    match = STACKED.fullmatch(name)
-    if match is None:
-      shapes[name] = jax.ShapeDtypeStruct(value.shape, value.dtype)
-      continue
-    one = jax.ShapeDtypeStruct(value.shape[1:], value.dtype)
-    for i in range(value.shape[0]):
-      shapes[f"{match[1]}/layer_{i}/{match[2]}"] = one
-  return shapes
 
 
 def _placed_like(value: np.ndarray, old: Any) -> Any:

@@ -36,16 +36,14 @@ def blocks(theirs: str, ours: str, block: Table) -> Table:
 def translate(
   names: Iterable[str], table: Table
 ) -> tuple[dict[str, str], list[str]]:
-  """Maps every name by the first row of the table that it matches.
+  """Maps every name by the first row (theirs, ours) that it matches.
 
-  Args:
-    names: Parameter paths in the naming of the table's first column.
-    table: (theirs, ours) rows.
-
-  Returns:
-    {name: translated name}, and the names that no row matches, sorted.
+  Returns {name: translated name}, and the names that no row matches, sorted.
   """
-  rows = [(_pattern(theirs), ours) for theirs, ours in table]
+  rows = []
+  for theirs, ours in table:
+    escaped = re.escape(theirs).replace(r"\{\}", r"(\d+)")
+    rows.append((re.compile(escaped + r"(/.*)?$"), ours))
   translated, unknown = {}, []
   for name in names:
     for pattern, ours in rows:
@@ -57,8 +55,3 @@ def translate(
     else:
       unknown.append(name)
   return translated, sorted(unknown)
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-  escaped = re.escape(template).replace(r"\{\}", r"(\d+)")
-  return re.compile(escaped + r"(/.*)?$")
