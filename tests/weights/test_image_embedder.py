@@ -12,8 +12,8 @@ import pytest
 
 from data_preprocessing import build
 from tests import tiny_data
+from tests.films import film  # noqa: F401
 from tests.training.conftest import tiny_config
-from tests.use.conftest import film
 from unloc_jax import evaluate
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
@@ -72,14 +72,17 @@ def tower(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def datasets(tower, tmp_path_factory) -> dict[str, pathlib.Path]:
+def datasets(tower, film, tmp_path_factory) -> dict[str, pathlib.Path]:  # noqa: F811
   """The same three videos as frames and as features."""
   folder = tmp_path_factory.mktemp("built")
   lines = []
-  (folder / "in").mkdir()
-  shapes = (((80, 60), 4), ((48, 64), 1), ((40, 40), 3))
-  for i, (size, seconds) in enumerate(shapes):
-    film(folder / "in" / f"{i}.mp4", size, seconds, seed=i)
+  draw = np.random.default_rng(0)
+  shapes = (((80, 60), 40), ((48, 64), 10), ((40, 40), 30))
+  for i, (size, count) in enumerate(shapes):
+    cells = draw.integers(0, 255, (count, 4, 4, 3), np.uint8)
+    images = np.repeat(np.repeat(cells, size[1] // 4, 1), size[0] // 4, 2)
+    times = np.arange(count) / 10
+    film(folder / "in" / f"{i}.mp4", times, size=size, rate=10, images=images)
     segments = [{"start": 0.2, "end": 0.9, "text": f"caption {i}"}]
     lines.append(json.dumps({"video": f"{i}.mp4", "segments": segments}))
   (folder / "train.jsonl").write_text("\n".join(lines))
@@ -272,7 +275,7 @@ def test_a_run_from_features_says_whose_they_are(datasets, tower, tmp_path):
   config.streams, config.data.embedding_width = ("embeddings",), 16
   config.model.image_tower.num_layers = 0
   config.init.weights, config.init.take = str(tower), "image_projection/"
-  config.eval.splits, config.train.length = ("train",), 1
+  config.eval.splits, config.train.length = ("train",), 3
   train_and_evaluate(config.lock(), str(tmp_path / "run"))
   manifest = manifests.read_manifest(datasets["features"])
   told = source_of(str(tmp_path / "run" / "weights"))
