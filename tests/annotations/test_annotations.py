@@ -84,12 +84,13 @@ def _check_sound(found):
 def test_real_clipping_is_counted(shared):
   place = shared / "data" / "annotations" / "activitynet_captions"
   splits = read("anet_captions", place).splits
-  assert {s: n.clipped for s, n in splits.items()} == {
-    "train": 261,
-    "val": 134,
-    "test": 111,
-  }
+  clipped = {name: notes.clipped for name, notes in splits.items()}
+  assert clipped == {"train": 261, "val": 134, "test": 111}
   assert splits["train"].dropped["segment ends before it starts"] == 2
+
+
+def starts(video):
+  return [(segment.start, segment.query) for segment in video.segments]
 
 
 def write_json(path, record):
@@ -98,18 +99,14 @@ def write_json(path, record):
 
 
 def test_captions_clip_drop_and_keep_lists(tmp_path):
-  write_json(
-    tmp_path / "unseen.json",
-    {
-      "v_a": {
-        "duration": 10.0,
-        "timestamps": [[1, 2], [8, 12], [9, 7], [11, 12], [3, 4], [-1, 2]],
-        "sentences": ["one", "two", "three", "four", " ", " été\u2028 "],
-        "kinds": ["x", "y", "z", "u", "v", "w"],
-        "note": ["not", "per", "sentence"],
-      }
-    },
-  )
+  entry = {
+    "duration": 10.0,
+    "timestamps": [[1, 2], [8, 12], [9, 7], [11, 12], [3, 4], [-1, 2]],
+    "sentences": ["one", "two", "three", "four", " ", " été\u2028 "],
+    "kinds": ["x", "y", "z", "u", "v", "w"],
+    "note": ["not", "per", "sentence"],
+  }
+  write_json(tmp_path / "unseen.json", {"v_a": entry})
   found = read("anet_captions", tmp_path)
   (video,) = found.videos
   assert video.split == "unseen"
@@ -118,11 +115,8 @@ def test_captions_clip_drop_and_keep_lists(tmp_path):
     ("v_a#1", "two", {"kinds": "y"}),
     ("v_a#5", "été", {"kinds": "w"}),
   ]
-  assert [(s.start, s.end, s.query) for s in video.segments] == [
-    (1, 2, 0),
-    (8, 10, 1),
-    (0, 2, 2),
-  ]
+  segments = [(s.start, s.end, s.query) for s in video.segments]
+  assert segments == [(1, 2, 0), (8, 10, 1), (0, 2, 2)]
   notes = found.splits["unseen"]
   assert (notes.queries, notes.segments, notes.clipped) == (6, 6, 2)
   assert notes.dropped == {
@@ -191,10 +185,8 @@ def test_jsonl_keeps_what_else_is_said(tmp_path):
     "relevant_clip_ids": [0, 5],
     "saliency_scores": [[1, 2, 3], [4, 4, 4]],
   }
-  assert [(s.start, s.end, s.query) for s in video.segments] == [
-    (0, 2, 0),
-    (10, 20, 0),
-  ]
+  segments = [(s.start, s.end, s.query) for s in video.segments]
+  assert segments == [(0, 2, 0), (10, 20, 0)]
   assert found.splits["val"].dropped["duplicate query id"] == 1
 
 
@@ -223,67 +215,42 @@ def test_split_of_a_file_name(tmp_path, stem, split):
 
 
 def test_anet_official_form(tmp_path):
-  path = write_json(
-    tmp_path / "activity_net.v1-3.min.json",
-    {
-      "version": "VERSION 1.3",
-      "taxonomy": [
-        {"nodeId": 0, "nodeName": "Root", "parentId": None},
-        {"nodeId": 1, "nodeName": "Swim", "parentId": 0},
-        {"nodeId": 2, "nodeName": "Bowl", "parentId": 0},
-      ],
-      "database": {
-        "aaa": {
-          "subset": "training",
-          "duration": 20.0,
-          "annotations": [
-            {"segment": [5, 9], "label": "Swim"},
-            {"segment": [1, 3], "label": "Bowl"},
-            {"segment": [5, 9], "label": "Swim"},
-          ],
-        },
-        "bbb": {"subset": "testing", "duration": 5.0, "annotations": []},
-      },
-    },
-  )
+  taxonomy = [
+    {"nodeId": 0, "nodeName": "Root", "parentId": None},
+    {"nodeId": 1, "nodeName": "Swim", "parentId": 0},
+    {"nodeId": 2, "nodeName": "Bowl", "parentId": 0},
+  ]
+  swim = {"segment": [5, 9], "label": "Swim"}
+  listed = [swim, {"segment": [1, 3], "label": "Bowl"}, swim]
+  database = {
+    "aaa": {"subset": "training", "duration": 20.0, "annotations": listed},
+    "bbb": {"subset": "testing", "duration": 5.0, "annotations": []},
+  }
+  record = {"version": "1.3", "taxonomy": taxonomy, "database": database}
+  path = write_json(tmp_path / "activity_net.v1-3.min.json", record)
   found = read("anet", path)
   assert found.classes == ["Bowl", "Swim"]
   (video,) = found.videos
-  assert [(q.id, q.text) for q in video.queries] == [
-    ("0", "Bowl"),
-    ("1", "Swim"),
-  ]
-  segments = [(s.start, s.query) for s in video.segments]
-  assert segments == [(1, 0), (5, 1), (5, 1)]
+  queries = [(q.id, q.text) for q in video.queries]
+  assert queries == [("0", "Bowl"), ("1", "Swim")]
+  assert starts(video) == [(1, 0), (5, 1), (5, 1)]
   assert "2 without exact duplicates" in found.splits["train"].notes[-1]
   assert "1 videos have no annotations" in found.splits["test"].notes[0]
 
 
 def test_coin_steps_go_by_id_not_by_label(tmp_path):
-  path = write_json(
-    tmp_path / "COIN.json",
-    {
-      "database": {
-        "v": {
-          "subset": "testing",
-          "duration": 30,
-          "class": "MakeTea",
-          "annotation": [
-            {"id": "17", "segment": [1, 2], "label": "pour water"},
-            {"id": "4", "segment": [3, 4], "label": "pour water"},
-            {"id": "17", "segment": [5, 6], "label": "pour water"},
-          ],
-        }
-      }
-    },
-  )
+  entry = {"subset": "testing", "duration": 30, "class": "MakeTea"}
+  entry["annotation"] = [
+    {"id": step, "segment": [start, start + 1], "label": "pour water"}
+    for step, start in (("17", 1), ("4", 3), ("17", 5))
+  ]
+  path = write_json(tmp_path / "COIN.json", {"database": {"v": entry}})
   found = read("coin", path)
   (video,) = found.videos
   assert found.classes == ["pour water", "pour water"]
   assert [q.id for q in video.queries] == ["0", "1"]
   assert video.queries[1].annotation == {"step": 17, "class": "MakeTea"}
-  segments = [(s.start, s.query) for s in video.segments]
-  assert segments == [(3, 0), (1, 1), (5, 1)]
+  assert starts(video) == [(3, 0), (1, 1), (5, 1)]
 
 
 def test_kinetics_lines(tmp_path):
@@ -310,9 +277,8 @@ def test_custom_jsonl_and_csv_agree(tmp_path):
     "video": "sub/my clip é.mp4",
     "duration": 9,
     "segments": [
-      {"start": 0, "end": 2, "text": "a"},
-      {"start": 3, "end": 4, "text": "b"},
-      {"start": 5, "end": 6, "text": "a"},
+      {"start": start, "end": end, "text": text}
+      for start, end, text in ((0, 2, "a"), (3, 4, "b"), (5, 6, "a"))
     ],
   }
   write_json(tmp_path / "train.jsonl", row)
@@ -326,7 +292,7 @@ def test_custom_jsonl_and_csv_agree(tmp_path):
   assert one == two
   assert one.path == row["video"]
   assert [q.text for q in one.queries] == ["a", "b"]
-  assert [(s.start, s.query) for s in one.segments] == [(0, 0), (5, 0), (3, 1)]
+  assert starts(one) == [(0, 0), (5, 0), (3, 1)]
 
 
 def _anet(annotations):

@@ -27,25 +27,19 @@ def report(queries):
   return recall.evaluate(queries)
 
 
-def test_breakdown_by_a_string_of_the_truth(report):
+def test_breakdowns(report):
   headers, rows = analysis.breakdown(report, "kind")
   assert headers[:2] == ["", "examples"]
   assert [row[:2] for row in rows] == [["colour", 1], ["order", 1]]
   at = headers.index("mIoU")
   assert [row[at] for row in rows] == [100.0, 100.0]
-
-
-def test_breakdown_by_length_and_number(report):
-  _, rows = analysis.breakdown(report, "length")
-  assert [row[0] for row in rows] == ["(0, 10] s", "(10, 30] s"]
   _, rows = analysis.breakdown(report, "segments")
   assert [row[0] for row in rows] == ["1", "2"]
   with pytest.raises(KeyError, match="colour"):
     analysis.breakdown(report, "colour")
-
-
-def test_parts_weigh_up_to_the_whole(report):
+  # Parts weigh up to the whole.
   headers, rows = analysis.breakdown(report, "length")
+  assert [row[0] for row in rows] == ["(0, 10] s", "(10, 30] s"]
   for name, value in report.headline.items():
     at = headers.index(name)
     total = sum(row[1] * row[at] for row in rows)
@@ -83,13 +77,9 @@ def test_bootstrap_leaves_out_nan():
 
 
 def test_detection_intervals_hold_the_figure():
-  found, truth, _ = detection_submissions.read(
-    MADE / "tal_predictions.json",
-    MADE / "tal_truth.json",
-    Problems(),
-    "validation",
-  )
-  report = detection.evaluate(found, truth, resamples=50)
+  paths = MADE / "tal_predictions.json", MADE / "tal_truth.json"
+  pair = detection_submissions.read(*paths, Problems(), "validation")[:2]
+  report = detection.evaluate(*pair, resamples=50)
   found = report.intervals["mAP"]
   assert found.value == pytest.approx(100 * report.metrics["average_mAP"])
   assert 0.0 <= found.low <= found.value <= found.high <= 100.0
