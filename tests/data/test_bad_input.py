@@ -232,13 +232,6 @@ def test_an_unknown_class(tiny, classes):
     pipeline.make_train(config, batch_size=2, seed=0)
 
 
-def test_hosts_that_do_not_divide_the_batch(tiny, captions):
-  with pytest.raises(ValueError, match="batch_size=4 does not divide"):
-    pipeline.make_train(
-      tiny.settings(captions), batch_size=4, seed=0, host_count=3
-    )
-
-
 @pytest.mark.parametrize(
   ("change", "word"),
   [

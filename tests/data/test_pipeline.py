@@ -96,7 +96,7 @@ def test_a_global_batch_is_the_same_on_any_number_of_hosts(
   parts = [
     take(
       pipeline.make_train(
-        config, batch_size=6, seed=5, host_index=h, host_count=hosts
+        config, batch_size=6, seed=5, rows=np.arange(6).reshape(hosts, -1)[h]
       ),
       3,
     )
@@ -170,7 +170,7 @@ def test_evaluation_holds_every_query_once(tiny, captions, hosts):
   lengths = set()
   for h in range(hosts):
     stream = pipeline.make_eval(
-      config, batch_size=4, host_index=h, host_count=hosts
+      config, batch_size=4, rows=np.arange(4).reshape(hosts, -1)[h]
     )
     batches = list(stream)
     lengths.add(len(batches))

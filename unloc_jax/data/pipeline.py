@@ -17,19 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from unloc_jax.config.check import check
-from unloc_jax.data import batch as batch_lib
-from unloc_jax.data import manifest as manifest_lib
-from unloc_jax.data import (
-  mediasequence,
-  ops,
-  shards,
-  sources,
-  streams,
-  tfds_source,
-)
-from unloc_jax.data import table as table_lib
-from unloc_jax.data import tokenizer as tokenizer_lib
-from unloc_jax.data.stream import BatchStream
+from unloc_jax.data import manifest as manifests
+from unloc_jax.data import ops, shards, sources, streams
+from unloc_jax.data.batch import row_spec
+from unloc_jax.data.batch_stream import BatchStream
+from unloc_jax.data.mediasequence import MediaSequenceSource
+from unloc_jax.data.tfds_source import TfdsSource
+from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.task.tasks import get_task
 
@@ -54,14 +48,14 @@ class Split:
   name: str
   source: sources.Source
   records: list[shards.Record]
-  manifest: manifest_lib.Manifest | None
+  manifest: manifests.Manifest | None
   corrupt: shards.CorruptRecords
   verified: bool
 
   @functools.cached_property
-  def table(self) -> table_lib.SplitTable:
+  def table(self) -> sources.SplitTable:
     """Host-side table of the split's videos, read at first use."""
-    return table_lib.read_table(self.source, self.records, self.corrupt)
+    return sources.read_table(self.source, self.records, self.corrupt)
 
   @functools.cached_property
   def all_classes(self) -> tuple[str, ...]:
@@ -117,8 +111,8 @@ def open_source(
 ) -> sources.Source:
   """The source `config.data.format` names."""
   if config.data.format == "tfds":
-    return tfds_source.TfdsSource(config, split)
-  return mediasequence.MediaSequenceSource(config, split)
+    return TfdsSource(config, split)
+  return MediaSequenceSource(config, split)
 
 
 def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
@@ -131,10 +125,10 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
     raise ValueError(f"{config.data.path}: split {split!r} is empty")
   manifest = None
   data = config.data
-  if data.format == "tfds" or manifest_lib.exists(data.path):
-    manifest = manifest_lib.read_manifest(data.path)
+  if data.format == "tfds" or manifests.exists(data.path):
+    manifest = manifests.read_manifest(data.path)
     for stream in streams.of(config).values():
-      manifest_lib.check_manifest(manifest, stream.manifest(config))
+      manifests.check_manifest(manifest, stream.manifest(config))
   corrupt = shards.CorruptRecords(data.max_corrupt_records)
   verified = shards.total_bytes(source.records) <= data.verify_gib * _GIB
   if verified:
@@ -201,7 +195,7 @@ def _processing(split: Split, training: bool) -> ops.Op:
   steps = [ops.sample(Sampling.from_config(split.config))]
   if get_task(split.config.task).texts == "captions":
     steps.append(ops.choose_queries(c.max_queries, random=training))
-    tokenizer = tokenizer_lib.Tokenizer(c.max_tokens)
+    tokenizer = Tokenizer(c.max_tokens)
     steps.append(ops.tokenize(tokenizer, c.max_queries, c.max_tokens))
   else:
     steps.append(ops.class_segments(split.class_index))
@@ -215,7 +209,7 @@ def _empty_row(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The row of no example; see batch.py."""
   row: dict[str, Any] = jax.tree.map(
     lambda x: tf.zeros(x.shape, tf.as_dtype(x.dtype)),
-    batch_lib.row_spec(config),
+    row_spec(config),
   )
   row["segment_query"] -= 1
   return row
@@ -272,24 +266,6 @@ def _read_allowed(split: Split, index: int) -> bytes:
     return b""
 
 
-def _host_rows(
-  batch_size: int,
-  host_index: int,
-  host_count: int,
-  rows: Sequence[int] | None,
-) -> list[int]:
-  """Rows of the global batch that are a host's."""
-  if rows is not None:
-    return [int(row) for row in rows]
-  if batch_size % host_count:
-    raise ValueError(
-      f"batch_size={batch_size} does not divide among {host_count} hosts; "
-      "choose a multiple"
-    )
-  count = batch_size // host_count
-  return list(range(host_index * count, (host_index + 1) * count))
-
-
 def _as_split(config: ml_collections.ConfigDict, split: str | Split) -> Split:
   return split if isinstance(split, Split) else open_split(config, split)
 
@@ -300,8 +276,6 @@ def make_train(
   batch_size: int,
   seed: int,
   start_step: int = 0,
-  host_index: int = 0,
-  host_count: int = 1,
   rows: Sequence[int] | None = None,
   split: Split | None = None,
 ) -> BatchStream:
@@ -309,17 +283,15 @@ def make_train(
 
   Args:
     config: of the run.
-    batch_size: rows of the global batch; a multiple of host_count.
+    batch_size: rows of the global batch.
     seed: of order and augmentation.
     start_step: first step; nothing before it is read.
-    host_index: which rows of each global batch are this host's.
-    host_count: how many hosts share a global batch.
-    rows: rows of each global batch to make, in place of a host's even share;
-      hosts whose devices share videos make the same rows.
+    rows: of each global batch, those to make; by default all. Hosts whose
+      devices share videos make the same rows.
     split: an opened split; by default config.data.train_split is opened.
   """
   split = _as_split(config, split or config.data.train_split)
-  mine = _host_rows(batch_size, host_index, host_count, rows)
+  mine = list(range(batch_size) if rows is None else map(int, rows))
   usable = split.usable
   order = GlobalOrder(seed, len(usable), batch_size)
 
@@ -368,8 +340,6 @@ def make_eval(
   *,
   batch_size: int,
   split: str | Split | None = None,
-  host_index: int = 0,
-  host_count: int = 1,
   rows: Sequence[int] | None = None,
 ) -> BatchStream:
   """Batches that hold every example, and every query, exactly once.
@@ -379,14 +349,12 @@ def make_eval(
 
   Args:
     config: of the run.
-    batch_size: rows of the global batch; a multiple of host_count.
+    batch_size: rows of the global batch.
     split: name or an opened split; by default config.data.eval_split.
-    host_index: which rows of each global batch are this host's.
-    host_count: how many hosts share a global batch.
     rows: as of `make_train`.
   """
   split = _as_split(config, split or config.data.eval_split)
-  mine = _host_rows(batch_size, host_index, host_count, rows)
+  mine = list(range(batch_size) if rows is None else map(int, rows))
   places = eval_rows(split)
   batches = -(-len(places) // batch_size)
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from unloc_jax.models.attention import Dtype, join
 from unloc_jax.models.feature_pyramid import (
-  DOWNSAMPLING,
-  INITIALIZERS,
   NORM_EPSILON,
   Downsample,
   SimplePyramid,
@@ -51,8 +49,8 @@ class Fusion(nn.Module):
     num_layers: Blocks; at least V for "fpn".
     num_heads: Attention heads.
     mlp_dim: Hidden width of the MLPs.
-    downsampling: Between the levels of "fpn", one of DOWNSAMPLING.
-    pyramid_init: How the pyramid's kernels start, a key of INITIALIZERS.
+    downsampling: Between the levels of "fpn"; see `Downsample`.
+    pyramid_init: How the pyramid's kernels start.
     dropout: Rate on the input, on branches and in MLPs.
     attention_dropout: Rate on attention weights.
     stochastic_depth: Rate of the last block; grows linearly from 0.
@@ -109,20 +107,6 @@ class Fusion(nn.Module):
       )
 
   def _check(self):
-    if self.kind not in KINDS:
-      raise ValueError(
-        f"fusion.kind: {self.kind!r} is not one of {', '.join(KINDS)}"
-      )
-    if self.downsampling not in DOWNSAMPLING:
-      raise ValueError(
-        f"fusion.downsampling: {self.downsampling!r} is not one of "
-        f"{', '.join(DOWNSAMPLING)}"
-      )
-    if self.pyramid_init not in INITIALIZERS:
-      raise ValueError(
-        f"fusion.pyramid_init: {self.pyramid_init!r} is not one of "
-        f"{', '.join(INITIALIZERS)}"
-      )
     if self.kind in ("transformer", "none") and self.num_levels != 1:
       raise ValueError(
         f"fusion.kind {self.kind} has one level, not {self.num_levels}"

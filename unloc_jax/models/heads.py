@@ -1,5 +1,7 @@
 """Heads that read relevance and displacement off every pyramid point."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -67,40 +69,12 @@ class Branch(nn.Module):
     )(x)
 
 
-class RelevanceHead(nn.Module):
-  """Relevance logit of every point.
+class Head(nn.Module):
+  """What both heads are built with.
 
   Attributes:
     num_layers: Convolutions before the linear map.
     shared_across_levels: One set of weights for all levels.
-    bias: Initial bias of the logit.
-    scan: One traced body for the convolutions of a branch.
-    dtype: Of computation.
-  """
-
-  num_layers: int
-  shared_across_levels: bool
-  bias: float
-  scan: bool = False
-  dtype: Dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, levels: list[jax.Array]) -> jax.Array:
-    """Levels [..., T / 2^v, D] -> logits float32 [..., P]."""
-    branches = _branches(self, len(levels), outputs=1)
-    logits = [
-      branch(level) for branch, level in zip(branches, levels, strict=True)
-    ]
-    return jnp.concatenate(logits, axis=-2)[..., 0]
-
-
-class DisplacementHead(nn.Module):
-  """Distances of every point to start and end, >= 0, in strides.
-
-  Attributes:
-    num_layers: Convolutions before the linear map.
-    shared_across_levels: One set of weights for all levels, and a learned
-      scale and shift of each level's output.
     bias: Initial bias of the linear map.
     scan: One traced body for the convolutions of a branch.
     dtype: Of computation.
@@ -112,26 +86,40 @@ class DisplacementHead(nn.Module):
   scan: bool = False
   dtype: Dtype = jnp.float32
 
+  def branches(self, levels: list[jax.Array], outputs: int) -> list[jax.Array]:
+    """Levels [..., T / 2^v, D] -> float32 [..., T / 2^v, outputs]."""
+    make = functools.partial(
+      Branch, self.num_layers, outputs, self.bias, self.scan, self.dtype
+    )
+    if self.shared_across_levels:
+      shared = make(name="shared")
+      return [shared(level) for level in levels]
+    return [make(name=f"level_{i}")(x) for i, x in enumerate(levels)]
+
+
+class RelevanceHead(Head):
+  """Relevance logit of every point."""
+
+  @nn.compact
+  def __call__(self, levels: list[jax.Array]) -> jax.Array:
+    """Levels [..., T / 2^v, D] -> logits float32 [..., P]."""
+    return jnp.concatenate(self.branches(levels, outputs=1), axis=-2)[..., 0]
+
+
+class DisplacementHead(Head):
+  """Distances of every point to start and end, >= 0, in strides.
+
+  Where weights are shared, each level's output has a learned scale and shift.
+  """
+
   @nn.compact
   def __call__(self, levels: list[jax.Array]) -> jax.Array:
     """Levels [..., T / 2^v, D] -> float32 [..., P, 2]."""
-    branches = _branches(self, len(levels), outputs=2)
     out = []
-    for level, (branch, x) in enumerate(zip(branches, levels, strict=True)):
-      distance = branch(x)
+    for level, distance in enumerate(self.branches(levels, outputs=2)):
       if self.shared_across_levels:
         scale = self.param(f"scale_{level}", nn.initializers.ones_init(), (1,))
         shift = self.param(f"shift_{level}", nn.initializers.zeros_init(), (1,))
         distance = distance * scale + shift
       out.append(nn.relu(distance))
     return jnp.concatenate(out, axis=-2)
-
-
-def _branches(head, num_levels: int, outputs: int) -> list[Branch]:
-  """The branch of each level: one and the same, or one each."""
-  make = lambda name: Branch(  # noqa: E731
-    head.num_layers, outputs, head.bias, head.scan, head.dtype, name=name
-  )
-  if head.shared_across_levels:
-    return [make("shared")] * num_levels
-  return [make(f"level_{level}") for level in range(num_levels)]

@@ -26,8 +26,6 @@ from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import level_lengths
 
 TEXT_PARTS = ("eos", "all")
-READOUTS = ("points", "text")
-SIMILARITIES = ("cosine", "dot")
 
 
 @flax.struct.dataclass

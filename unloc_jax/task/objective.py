@@ -43,14 +43,6 @@ class LossSpec:
   focal_gamma: float = 2.0
   focal_alpha: float = 0.25
 
-  def __post_init__(self):
-    losses.parse_weighted_sum(self.displacement)
-    if self.relevance not in losses.RELEVANCE_KINDS:
-      raise ValueError(
-        f"loss.relevance: {self.relevance!r} is not one of "
-        f"{', '.join(losses.RELEVANCE_KINDS)}"
-      )
-
 
 def displacement_pairs(task: Task, batch: Batch) -> jax.Array | None:
   """The (video, text) pairs whose displacement a train step needs.

@@ -73,11 +73,6 @@ class ImageTower(nn.Module):
 
     Frames are uint8, or floats that `normalise_pixels` gave.
     """
-    if self.classifier not in CLASSIFIERS:
-      raise ValueError(
-        f"image_tower.classifier: {self.classifier!r} is not one of "
-        f"{', '.join(CLASSIFIERS)}"
-      )
     axes = ("batch", "frames")
     if frames.dtype == jnp.uint8:
       frames = normalise_pixels(frames)
