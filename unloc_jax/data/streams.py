@@ -5,7 +5,7 @@ Which tower makes tokens of a stream is in `unloc_jax.models.towers.streams`.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import ml_collections
@@ -15,7 +15,7 @@ import tensorflow as tf
 from unloc_jax.data import pixels
 from unloc_jax.data.ops import Op, Record
 
-Config = ml_collections.ConfigDict
+Config: TypeAlias = ml_collections.ConfigDict
 
 
 def _no_fault(config: Config, record: Record) -> None:
