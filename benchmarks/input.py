@@ -25,7 +25,7 @@ from PIL import Image
 
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
-from unloc_jax.data import pipeline
+from unloc_jax.data import pipeline, splits
 
 TARGET = 0.85
 BATCHES = 8
@@ -155,7 +155,7 @@ def main() -> None:
     config.data.image_size = flags.image_size
     config.data.short_side = flags.height
     config.data.num_workers = flags.threads
-    split = pipeline.open_split(config, "train")
+    split = splits.open_split(config, "train")
     stream = pipeline.make_train(
       config, batch_size=flags.batch, seed=0, split=split
     )

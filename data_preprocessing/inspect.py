@@ -19,7 +19,8 @@ from data_preprocessing import contact_sheet
 from unloc_jax import files
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
-from unloc_jax.data import pipeline, shards, sources
+from unloc_jax.data import shards, sources
+from unloc_jax.data.splits import open_source
 
 _BINS = 12
 _BAR = 40
@@ -166,7 +167,7 @@ def inspect(
   texts = [f"{name}: {line}"]
   shown: dict[str, list[contact_sheet.Shown]] = {}
   for split in names:
-    source = pipeline.open_source(config, split)
+    source = open_source(config, split)
     texts.append(summary(split, map(source.video, source.records)))
     shown[split] = []
     for record in source.records[: max(0, videos)]:

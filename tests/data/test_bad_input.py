@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifest_lib
-from unloc_jax.data import pipeline, shards
+from unloc_jax.data import pipeline, shards, splits
 
 CLASSES = {"task": "temporal_localization"}
 
@@ -93,7 +93,7 @@ def test_allowed_corrupt_records_are_counted(tiny, copy, verify_gib):
 
 
 def test_a_shard_replaced_after_it_was_verified(tiny, copy):
-  split = pipeline.open_split(tiny.settings(copy), "train")
+  split = splits.open_split(tiny.settings(copy), "train")
   assert split.verified
   with tf.io.TFRecordWriter(str(shard(copy))) as writer:
     writer.write(b"another")
@@ -121,7 +121,7 @@ def test_a_truncated_shard(tiny, copy):
   path = shard(copy)
   path.write_bytes(path.read_bytes()[:-100])
   with pytest.raises(shards.CorruptDataError) as error:
-    pipeline.open_split(tiny.settings(copy), "train")
+    splits.open_split(tiny.settings(copy), "train")
   one_line(error, "tfrecord-00001", "record 2", "truncated")
 
 
@@ -130,7 +130,7 @@ def test_a_shard_truncated_between_records(tiny, copy):
   last = shards.shard_records(str(path))[2]
   path.write_bytes(path.read_bytes()[: last.offset])
   with pytest.raises(shards.CorruptDataError) as error:
-    pipeline.open_split(tiny.settings(copy), "train")
+    splits.open_split(tiny.settings(copy), "train")
   one_line(error, "holds 2 records", "says 3")
 
 
@@ -139,7 +139,7 @@ def test_a_shard_cut_within_a_header(tiny, copy):
   last = shards.shard_records(str(path))[2]
   path.write_bytes(path.read_bytes()[: last.offset + 5])
   with pytest.raises(shards.CorruptDataError, match="cut short"):
-    pipeline.open_split(tiny.settings(copy), "train")
+    splits.open_split(tiny.settings(copy), "train")
 
 
 def test_a_corrupt_length(tiny, copy):
@@ -148,13 +148,13 @@ def test_a_corrupt_length(tiny, copy):
   content[1] ^= 1
   path.write_bytes(bytes(content))
   with pytest.raises(shards.CorruptDataError, match="corrupt length"):
-    pipeline.open_split(tiny.settings(copy), "train")
+    splits.open_split(tiny.settings(copy), "train")
 
 
 def test_a_missing_shard(tiny, copy):
   shard(copy).unlink()
   with pytest.raises((OSError, tf.errors.OpError)) as error:
-    pipeline.open_split(tiny.settings(copy), "train")
+    splits.open_split(tiny.settings(copy), "train")
   one_line(error, "tfrecord-00001")
 
 
@@ -186,7 +186,7 @@ def test_an_unknown_split(tiny, captions):
 def test_an_unfinished_dataset(tiny, copy):
   (copy / "manifest.json").unlink()
   with pytest.raises(FileNotFoundError) as error:
-    pipeline.open_split(tiny.settings(copy), "train")
+    splits.open_split(tiny.settings(copy), "train")
   one_line(error, "manifest.json", "not a finished dataset")
 
 
@@ -212,7 +212,7 @@ def test_a_broken_manifest(copy, change, word):
 def test_frames_where_embeddings_are_expected(tiny, captions):
   config = tiny.settings(captions, streams=("embeddings",))
   with pytest.raises(ValueError, match="does not fit") as error:
-    pipeline.open_split(config, "train")
+    splits.open_split(config, "train")
   one_line(error, "extract is 'frames'", "'features'", "embedding_width")
 
 
@@ -246,7 +246,7 @@ def test_an_unknown_class(tiny, classes):
 )
 def test_values_no_reader_understands(tiny, captions, change, word):
   with pytest.raises(ValueError, match=word) as error:
-    pipeline.open_split(tiny.settings(captions, **change), "train")
+    splits.open_split(tiny.settings(captions, **change), "train")
   one_line(error)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unloc_jax.data import pipeline, shards
+from unloc_jax.data import pipeline, shards, splits
 
 
 def sequence_example(video: dict, times: str, rate: bool) -> bytes:
@@ -142,7 +142,7 @@ def test_embeddings_are_not_read_from_them(tiny, tmp_path):
     tmp_path, format="mediasequence", streams=("embeddings",)
   )
   with pytest.raises(ValueError, match="holds frames"):
-    pipeline.open_split(config, "train")
+    splits.open_split(config, "train")
 
 
 def test_what_our_own_builder_writes(tiny, tmp_path):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from unloc_jax.data import pipeline
+from unloc_jax.data import pipeline, splits
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.data.tokenizer import Tokenizer
 
@@ -194,7 +194,7 @@ def test_evaluation_holds_every_query_once(tiny, captions, hosts):
 
 
 def test_the_table_knows_what_was_written(tiny, captions):
-  table = pipeline.open_split(tiny.settings(captions), "val").table
+  table = splits.open_split(tiny.settings(captions), "val").table
   assert len(table) == 7
   for i in range(7):
     written = tiny.caption_video(i)
@@ -225,12 +225,12 @@ def test_class_indices(tiny, classes):
 
 def test_a_subset_of_classes_leaves_the_other_videos_out(tiny, classes):
   config = tiny.settings(classes, **CLASSES, classes=("sit", "run"))
-  split = pipeline.open_split(config, "train")
+  split = splits.open_split(config, "train")
   assert split.classes == ("sit", "run")
   # Videos 1 and 5 hold jump and sit; none holds neither of the two.
   assert split.usable.tolist() == list(range(8))
   config = tiny.settings(classes, **CLASSES, classes=("run",))
-  split = pipeline.open_split(config, "train")
+  split = splits.open_split(config, "train")
   assert split.usable.tolist() == [0, 3, 4, 7]
   batch = next(pipeline.make_train(config, batch_size=4, seed=0, split=split))
   assert set(batch["segment_query"].ravel().tolist()) == {0, -1}

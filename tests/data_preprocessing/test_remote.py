@@ -12,7 +12,7 @@ from data_preprocessing import build
 from data_preprocessing import pipeline as builds
 from tests import tiny_data
 from tests.data_preprocessing import custom
-from unloc_jax.data import pipeline, shards
+from unloc_jax.data import shards, splits
 
 SEGMENTS = [{"start": 0.5, "end": 1.0, "text": "it happens"}]
 
@@ -140,7 +140,7 @@ def test_reading_from_what_tensorflow_reaches(tmp_path):
   assert [shards.read_record(r) for r in records] == [b"one", b"two" * 5000]
   assert shards.stored_checksum(records[1])
   config = tiny_data.settings("ram://unloc_remote", format="mediasequence")
-  assert len(pipeline.open_source(config, "train").records) == 2
+  assert len(splits.open_source(config, "train").records) == 2
 
 
 def test_a_runner_that_is_not_there_is_said(film, tmp_path, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from tests import tiny_data
 from tests.training.conftest import tiny_config
-from unloc_jax.data import pipeline
+from unloc_jax.data import splits
 from unloc_jax.parallel import sharding
 from unloc_jax.training import loop, state, token_cache
 from unloc_jax.weights.folder import load_weights
@@ -48,7 +48,7 @@ class Cache:
   def __init__(self, config, workdir, monkeypatch):
     self.parts = state.Parts.from_config(config)
     self.mesh = sharding.make_mesh(config.mesh)
-    self.split = pipeline.open_split(config, "train")
+    self.split = splits.open_split(config, "train")
     optimizer = loop.make_optimizer(self.parts, 3, 1.0)
     made = state.init_state(self.parts, optimizer, self.mesh)
     self.params = made.params
@@ -91,7 +91,7 @@ def test_tokens_are_never_stale(captions, tmp_path, monkeypatch):
   rebuilt = tiny_data.write(tmp_path / "rebuilt", {"train": videos})
   config = cache.split.config.copy_and_resolve_references()
   config.data.path = str(rebuilt)
-  cache.tokens(split=pipeline.open_split(config, "train"))
+  cache.tokens(split=splits.open_split(config, "train"))
   assert cache.computed == 3
   # Half written: only a whole file has the name that is looked for.
   whole = sorted((tmp_path / "frame_tokens").glob("*.npy"))

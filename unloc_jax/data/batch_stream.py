@@ -4,18 +4,13 @@ Nothing is checked on the way: only where TensorFlow gives up on a batch are
 its records tried one by one, and frames decoded to find the one at fault.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from unloc_jax.data import shards, streams
 from unloc_jax.data.batch import Batch
-
-if TYPE_CHECKING:
-  from unloc_jax.data.pipeline import Split
+from unloc_jax.data.splits import Split
 
 Rows = Callable[[tf.data.Dataset], tf.data.Dataset]
 

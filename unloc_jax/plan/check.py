@@ -14,8 +14,9 @@ import optax
 from jax.sharding import Mesh
 
 from unloc_jax.config.check import check
-from unloc_jax.data import pipeline, shards
+from unloc_jax.data import shards
 from unloc_jax.data.class_texts import class_texts
+from unloc_jax.data.splits import Split, open_split
 from unloc_jax.parallel import sharding
 from unloc_jax.plan.printing import gib
 from unloc_jax.plan.step_plan import batch_shapes, device_bytes
@@ -48,7 +49,7 @@ class Doctor:
   config: ml_collections.ConfigDict
   topology: str
   workdir: str
-  splits: dict[str, pipeline.Split] = dataclasses.field(default_factory=dict)
+  splits: dict[str, Split] = dataclasses.field(default_factory=dict)
 
   def model(self) -> str:
     """Values of the config that the schema or modules refuse."""
@@ -76,7 +77,7 @@ class Doctor:
   def _open(self, config: ml_collections.ConfigDict, name: str) -> str:
     if not config.data.path:
       raise ValueError("data.path is empty; give --config.data.path")
-    split = pipeline.open_split(config, name)
+    split = open_split(config, name)
     self.splits[name] = split
     size = shards.total_bytes(split.records)
     return f"{name}: {len(split.usable)} videos, {gib(size)}, shards whole"

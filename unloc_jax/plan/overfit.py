@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import ml_collections
 import tqdm
 
-from unloc_jax.data import pipeline
+from unloc_jax.data import pipeline, splits
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.parallel import sharding
 from unloc_jax.training.loop import make_optimizer, start_weights
@@ -59,7 +59,7 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   parts = Parts.from_config(config)
   mesh = sharding.run_mesh(config)
   check_sizes(parts, mesh)
-  split = pipeline.open_split(config, config.data.train_split)
+  split = splits.open_split(config, config.data.train_split)
   texts = None
   if parts.task.texts == "classes":
     texts = jnp.asarray(class_texts(config, split.classes))

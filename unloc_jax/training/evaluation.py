@@ -13,7 +13,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from unloc_jax import files
-from unloc_jax.data import pipeline
+from unloc_jax.data import pipeline, splits
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.metrics import Report, show
 from unloc_jax.models.unloc import UnLoc
@@ -74,7 +74,7 @@ def eval_config(
 
 
 def prompts_of(
-  config: ml_collections.ConfigDict, split: pipeline.Split
+  config: ml_collections.ConfigDict, split: splits.Split
 ) -> jax.Array | None:
   """Class prompts [R, C, ...] of a split; None where texts are captions."""
   if get_task(config.task).texts == "captions":
@@ -95,7 +95,7 @@ class Evaluator:
     self._parts, self._mesh = parts, mesh
     self._config = eval_config(parts.config)
     self._results = pathlib.Path(workdir) / "results"
-    self._splits: dict[str, pipeline.Split] = {}
+    self._splits: dict[str, splits.Split] = {}
 
     def step(
       params: Params, batch: Batch, prompts: jax.Array | None
@@ -105,14 +105,14 @@ class Evaluator:
 
     self._step = jax.jit(step)
 
-  def split(self, name: str) -> pipeline.Split:
+  def split(self, name: str) -> splits.Split:
     """The opened split.
 
     Raises:
       ValueError: There is none, or its data is wrong.
     """
     if name not in self._splits:
-      self._splits[name] = pipeline.open_split(self._config, name)
+      self._splits[name] = splits.open_split(self._config, name)
     return self._splits[name]
 
   def run(
@@ -150,7 +150,7 @@ class Evaluator:
     return report
 
   def _detections(
-    self, params: Params, split: pipeline.Split
+    self, params: Params, split: splits.Split
   ) -> Iterator[tuple[dict[str, np.ndarray], Detections]]:
     """Batches and what was found in them, whole on every process."""
     size = self._config.eval.batch_size

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from unloc_jax import files
 from unloc_jax.config.check import check
-from unloc_jax.data import pipeline
+from unloc_jax.data import pipeline, splits
 from unloc_jax.metrics.report import Report
 from unloc_jax.parallel import preemption, sharding
 from unloc_jax.training import nonfinite, optim, provenance, token_cache
@@ -55,7 +55,7 @@ class Run:
   workdir: str
   parts: Parts
   mesh: Mesh
-  split: pipeline.Split
+  split: splits.Split
   evaluator: Evaluator
   optimizer: optax.GradientTransformationExtraArgs
   unit_steps: float
@@ -82,7 +82,7 @@ def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
   check_sizes(parts, mesh)
   if config.train.cache_frame_tokens:
     token_cache.check(config)
-  split = pipeline.open_split(config, config.data.train_split)
+  split = splits.open_split(config, config.data.train_split)
   unit_steps, total_steps = run_length(config, len(split.usable))
   optimizer = make_optimizer(parts, total_steps, unit_steps)
   evaluator = Evaluator(parts, mesh, workdir)

@@ -17,8 +17,8 @@ import numpy as np
 import tqdm
 
 from unloc_jax import files
-from unloc_jax.data import pipeline, shards
-from unloc_jax.data.stream import BatchStream
+from unloc_jax.data import pipeline, shards, splits
+from unloc_jax.data.batch_stream import BatchStream
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, nest
@@ -62,7 +62,7 @@ def with_streams(
 def frame_tokens(
   parts: Parts,
   params: FlatParams,
-  split: pipeline.Split,
+  split: splits.Split,
   mesh: jax.sharding.Mesh,
   workdir: str,
 ) -> np.ndarray:
@@ -85,7 +85,7 @@ def frame_tokens(
 def _fingerprint(
   config: ml_collections.ConfigDict,
   tower: Mapping[str, np.ndarray],
-  split: pipeline.Split,
+  split: splits.Split,
 ) -> str:
   """Changes whenever the tokens would."""
   digest = hashlib.sha256()
@@ -103,7 +103,7 @@ def _fingerprint(
 def _compute(
   parts: Parts,
   tower: Mapping[str, np.ndarray],
-  split: pipeline.Split,
+  split: splits.Split,
   path: pathlib.Path,
 ) -> None:
   config = parts.config
@@ -136,7 +136,7 @@ def _compute(
     tokens.flush()
 
 
-def _every_video(parts: Parts, split: pipeline.Split) -> BatchStream:
+def _every_video(parts: Parts, split: splits.Split) -> BatchStream:
   """Batches that hold each video once: all of its captions in one row."""
   config = parts.config.copy_and_resolve_references()
   config.streams = ("frames",)

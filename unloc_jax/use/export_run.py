@@ -22,7 +22,7 @@ import ml_collections
 import numpy as np
 
 from unloc_jax import files
-from unloc_jax.data import pipeline
+from unloc_jax.data import splits
 from unloc_jax.data.manifest import Source
 from unloc_jax.models.towers.streams import build_encoders
 from unloc_jax.parallel import sharding
@@ -117,7 +117,7 @@ def _about(
   window_seconds: float,
 ) -> dict[str, Any]:
   """The contents of export.json."""
-  split = pipeline.open_split(config, config.data.train_split)
+  split = splits.open_split(config, config.data.train_split)
   seen = {
     "source": dataclasses.asdict(_source(config, split)),
     "window_seconds": window_seconds or _trained_seconds(config, split),
@@ -143,7 +143,7 @@ def _about(
   }
 
 
-def _source(config: ml_collections.ConfigDict, split: pipeline.Split) -> Source:
+def _source(config: ml_collections.ConfigDict, split: splits.Split) -> Source:
   """What the training data were, which other videos have to be."""
   if split.manifest is not None:
     return provenance.of_manifest(split.manifest)
@@ -160,13 +160,13 @@ def _source(config: ml_collections.ConfigDict, split: pipeline.Split) -> Source:
 
 
 def _trained_seconds(
-  config: ml_collections.ConfigDict, split: pipeline.Split
+  config: ml_collections.ConfigDict, split: splits.Split
 ) -> float:
   """Length of what the model has seen at a time, seconds."""
   if config.data.sampling == "rate":
     return float(config.data.num_frames / config.data.rate)
   # The longest of those it was scored on, too: what evaluation sees whole,
   # prediction sees whole.
-  scored = (pipeline.open_split(config, name) for name in config.eval.splits)
+  scored = (splits.open_split(config, name) for name in config.eval.splits)
   videos = [v for seen in (split, *scored) for v in seen.table.videos]
   return float(max(v.duration for v in videos if v is not None))

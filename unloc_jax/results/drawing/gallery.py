@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from unloc_jax import files
-from unloc_jax.data.pipeline import Split
+from unloc_jax.data.splits import Split
 from unloc_jax.metrics import segmentation
 from unloc_jax.results.drawing import figures
 from unloc_jax.results.drawing.figures import Event, Seen

@@ -4,7 +4,7 @@ One class per family of `Task.metric`; all of them collect detections batch by
 batch, score them with `unloc_jax.metrics` and write the official files.
 """
 
-from unloc_jax.data.pipeline import Split
+from unloc_jax.data.splits import Split
 from unloc_jax.results.submissions.base import Submission
 from unloc_jax.results.submissions.classes import Frames, Segments, Tags, Videos
 from unloc_jax.results.submissions.moments import Highlights, Moments

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from unloc_jax.data.pipeline import Split
+from unloc_jax.data.splits import Split
 from unloc_jax.metrics.report import Report
 from unloc_jax.task.detections import Detections
 

@@ -13,7 +13,7 @@ from unloc_jax.annotations.arrays import (
   FrameClasses,
   TrueSegments,
 )
-from unloc_jax.data.pipeline import Split
+from unloc_jax.data.splits import Split
 from unloc_jax.metrics import classification, detection, segmentation
 from unloc_jax.metrics.report import Report
 from unloc_jax.results.submissions.base import Batch, Submission, video_rows

@@ -11,7 +11,7 @@ import numpy as np
 from unloc_jax import files
 from unloc_jax.annotations import pairing
 from unloc_jax.annotations.arrays import QueryMoments
-from unloc_jax.data.pipeline import Split
+from unloc_jax.data.splits import Split
 from unloc_jax.metrics import qvhighlights, recall
 from unloc_jax.metrics.report import Report
 from unloc_jax.results.submissions.base import Batch, Submission, caption_rows
