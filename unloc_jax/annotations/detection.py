@@ -4,15 +4,16 @@ All three are {"database": {video: {"subset", "duration", annotations}}} with
 small turns, of which `Database` knows.
 """
 
+import collections
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from unloc_jax.annotations import reading
 from unloc_jax.annotations.drafts import VideoDraft, split_name
 from unloc_jax.annotations.reading import AnnotationError, Document
-from unloc_jax.annotations.records import AnnotationSet, VideoAnnotation
+from unloc_jax.annotations.records import AnnotationSet
 
 Entries = dict[str, dict[str, Any]]
 
@@ -170,11 +171,10 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
   labels = {label for rows in pairs.values() for label, _ in rows}
   result.classes = sorted(listed if labels <= set(listed) else labels)
   index = {name: i for i, name in enumerate(result.classes)}
-  bare: dict[str, int] = {}
+  bare: collections.Counter[str] = collections.Counter()
   for video, entry in database.entries.items():
-    if not entry["annotations"]:
-      split = split_name(str(entry["subset"]))
-      bare[split] = bare.get(split, 0) + 1
+    if not pairs[video]:
+      bare[split_name(str(entry["subset"]))] += 1
       continue
     draft = _draft(video, entry, result)
     draft.add_classes(pairs[video], index, result.classes)
@@ -184,8 +184,15 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
       f"{count} videos have no annotations and are not built"
     )
   for split, notes in result.splits.items():
+    built = [video for video in result.videos if video.split == split]
+    total = sum(len(video.segments) for video in built)
+    unique = sum(
+      len({(s.start, s.end, s.query) for s in video.segments})
+      for video in built
+    )
     notes.notes.append(
-      _conventions(v for v in result.videos if v.split == split)
+      f"two conventions: all {total} annotations of {len(built)} videos"
+      f" (built); {unique} without exact duplicates"
     )
     if not notes.videos:
       notes.notes.append("nothing of this split is annotated")
@@ -195,21 +202,7 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
 
 def _note_repeated(result: AnnotationSet, database: Database) -> None:
   twice = [v for v in database.document.repeated if v in database.entries]
-  if twice:
-    result.note_repeated(twice, next(iter(result.splits)))
-
-
-def _conventions(videos: Iterable[VideoAnnotation]) -> str:
-  """Says how many annotations each published convention counts."""
-  total = unique = count = 0
-  for video in videos:
-    count += 1
-    total += len(video.segments)
-    unique += len({(s.start, s.end, s.query) for s in video.segments})
-  return (
-    f"two conventions: all {total} annotations of {count} videos (built);"
-    f" {unique} without exact duplicates"
-  )
+  result.note_repeated(twice, next(iter(result.splits)))
 
 
 def _draft(
