@@ -107,16 +107,10 @@ def _set_model(
 
 
 class Golden:
-  """A golden file.
+  """A golden file, its run as our config and model would have it.
 
   Attributes:
-    arrays: Everything in the file.
-    params: Flat parameters under our names.
-    config: The run's, as ours.
-    task: Of the config.
-    spec: Pyramid geometry.
-    model: Our model.
-    loss: Kinds and weights of the losses.
+    params: Flat, under our names.
     batch: What the model takes.
     step: Seconds between frames of the whole videos.
   """

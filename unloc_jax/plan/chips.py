@@ -10,7 +10,6 @@ class Chip:
   """One device.
 
   Attributes:
-    name: As in `--topology`.
     kind: What `jax.Device.device_kind` begins with.
     flops_bfloat16: Peak of matrix products in bfloat16, FLOP/s.
     flops_float32: Peak in what XLA makes by default of float32 matrix

@@ -134,13 +134,10 @@ def _kind(line: Instruction) -> str:
   return kind if kind in COLLECTIVES else ""
 
 
-def _results(line: Instruction, lines: Lines) -> list[Array]:
-  """Arrays that a collective makes."""
-  arrays = list(line.arrays)
-  if line.opcode.endswith("-start") and line.opcode != "all-reduce-start":
-    # The result of a start holds its operands, too.
-    return arrays[len(_operands(line, lines)) :]
-  return arrays
+def _results(line: Instruction, lines: Lines) -> tuple[Array, ...]:
+  """Arrays that a collective makes; that of a start holds its operands, too."""
+  started = line.opcode.endswith("-start") and _kind(line) != "all-reduce"
+  return line.arrays[len(_operands(line, lines)) if started else 0 :]
 
 
 def _collective(run: _Run, num_devices: int) -> Traffic | None:

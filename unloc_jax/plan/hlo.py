@@ -108,11 +108,9 @@ def parse(text: str) -> Module:
   computations: dict[str, Lines] = {}
   entry, current = "", None
   for line in text.splitlines():
-    if not line:
-      continue
-    if line[0] == "}":
+    if line.startswith("}"):
       current = None
-    elif line[0] != " " and line.endswith("{") and "->" in line:
+    elif not line.startswith(" ") and line.endswith("{") and "->" in line:
       name = _NAME.search(line)
       if name is None:
         continue

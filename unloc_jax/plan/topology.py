@@ -74,22 +74,19 @@ def check_name(name: str) -> None:
       f"--topology {name!r}: {kind} has no slice {shape!r}; it has "
       f"{', '.join(SLICES[kind])}"
     )
-  if kind == "h100" and not _is_gpu_count(shape):
-    raise ValueError(
-      f"--topology {name!r}: {shape!r} is not a number of GPUs; give h100:1, "
-      f"h100:2, h100:4, h100:{GPUS_PER_HOST} or a multiple of {GPUS_PER_HOST}"
-    )
+  if kind == "h100":
+    count = int(shape) if shape.isdigit() else 0
+    if count not in (1, 2, 4) and (count < 1 or count % GPUS_PER_HOST):
+      raise ValueError(
+        f"--topology {name!r}: {shape!r} is not a number of GPUs; give h100:1, "
+        f"h100:2, h100:4, h100:{GPUS_PER_HOST} or a multiple of {GPUS_PER_HOST}"
+      )
   library = _LIBRARIES[_platform(kind)]
   if importlib.util.find_spec(library) is None:
     raise ValueError(
       f"--topology {name}: {library}, its compiler, is not installed; "
       "pip install 'unloc_jax[plan]'"
     )
-
-
-def _is_gpu_count(shape: str) -> bool:
-  count = int(shape) if shape.isdigit() else 0
-  return count in (1, 2, 4) or (count > 0 and count % GPUS_PER_HOST == 0)
 
 
 def _platform(kind: str) -> str:

@@ -226,7 +226,7 @@ def _shapes(sizes: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
     "image_tower": (ImageTower(**image), frames),
     "text_tower": (TextTower(**text), ids),
   }
-  shapes = {}
+  shapes: dict[str, jax.ShapeDtypeStruct] = {}
   for name, (tower, seen) in towers.items():
     start = functools.partial(tower.init, deterministic=True)
     params = jax.eval_shape(start, jax.random.key(0), seen)["params"]

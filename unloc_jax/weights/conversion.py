@@ -53,12 +53,9 @@ def fitted(
     ValueError: They are not those of `what` they were taken for; every
       difference is listed.
   """
-  shaped = {
-    name: _reshaped(name, value, wanted[name].shape)
-    if name in wanted
-    else value
-    for name, value in params.items()
-  }
+  shaped = dict(params)
+  for name in params.keys() & wanted.keys():
+    shaped[name] = _reshaped(name, params[name], wanted[name].shape)
   lines = difference({**shaped, **unknown}, wanted)
   if lines:
     raise ValueError(
