@@ -5,6 +5,7 @@ segments are a list of their own, so those of one label are one query here.
 """
 
 import re
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -129,10 +130,10 @@ class MediaSequenceSource:
       ) from error
 
   def _queries(
-    self, raw: dict[str, list], labels: tuple[str, ...]
+    self, raw: dict[str, list[Any]], labels: tuple[str, ...]
   ) -> tuple[tuple[str, ...], list[int], np.ndarray]:
     """Ids of the queries, the first segment and the query of each segment."""
-    keys: list = list(labels)
+    keys: list[Any] = list(labels)
     if not self._captions:
       keys = raw["segment/label/index"]
     elif len(raw.get("segment/label/index", [])) == len(labels):
@@ -144,7 +145,7 @@ class MediaSequenceSource:
     return tuple(str(i) for i in ids), first, owner
 
 
-def _seconds(raw: dict[str, list], name: str, rate: float) -> np.ndarray:
+def _seconds(raw: dict[str, list[Any]], name: str, rate: float) -> np.ndarray:
   """Times of all segments, float64 seconds, by timestamp or else by frame."""
   stamps = raw.get(f"{name}/timestamp")
   if stamps:

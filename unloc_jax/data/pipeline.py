@@ -95,20 +95,22 @@ def _rows(
   empty = _empty_row(split.config)
   names = list(empty)
 
-  def read(number: np.ndarray) -> tuple:
+  def read(number: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
     index, query, low, high = plan(int(number))
     data = _read_allowed(split, index) if index >= 0 else b""
     place = np.asarray([max(index, 0), query], np.int32)
     return data, place, np.asarray([low, high], np.int32)
 
-  def full(data: tf.Tensor, place: tf.Tensor, seed: tf.Tensor) -> dict:
+  def full(
+    data: tf.Tensor, place: tf.Tensor, seed: tf.Tensor
+  ) -> dict[str, Any]:
     record = split.source.parse(data)
     record = process({**record, "seed": seed, "query_offset": place[1]})
     record["example_mask"] = tf.constant(True)
     record["example_index"] = place[0]
     return {name: record[name] for name in names}
 
-  def make(number: tf.Tensor) -> dict:
+  def make(number: tf.Tensor) -> dict[str, Any]:
     data, place, seed = tf.numpy_function(
       read, [number], (tf.string, tf.int32, tf.int32), stateful=True
     )

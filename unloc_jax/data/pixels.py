@@ -3,7 +3,6 @@
 from typing import Any
 
 import ml_collections
-import numpy as np
 import tensorflow as tf
 
 from unloc_jax.data import crop, rand_augment
@@ -15,12 +14,6 @@ def features(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """What is stored of it: JPEG images [N]."""
   del config
   return {"frames": tf.io.FixedLenSequenceFeature([], tf.string, True)}
-
-
-def row(config: ml_collections.ConfigDict) -> tuple[tuple[int, ...], Any]:
-  """Shape and type of a row."""
-  size = config.data.image_size
-  return (config.data.num_frames, size, size, 3), np.uint8
 
 
 def make(config: ml_collections.ConfigDict, training: bool) -> Op:

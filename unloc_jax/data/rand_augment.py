@@ -1,6 +1,7 @@
 """RandAugment (Cubuk et al. 2020) for videos: one draw, every frame alike."""
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -20,7 +21,7 @@ def _grey(pixels: tf.Tensor) -> tf.Tensor:
   return tf.image.rgb_to_grayscale(pixels)
 
 
-def _transform(pixels: tf.Tensor, matrix: list) -> tf.Tensor:
+def _transform(pixels: tf.Tensor, matrix: list[Any]) -> tf.Tensor:
   """Moves pixels by a 2 x 3 matrix from output to input coordinates."""
   row = tf.stack([tf.cast(m, tf.float32) for m in (*matrix, 0.0, 0.0)])
   return tf.raw_ops.ImageProjectiveTransformV3(

@@ -135,7 +135,9 @@ def stored_checksum(record: Record) -> bytes:
     return shard.read(_FOOTER_BYTES)
 
 
-def map_threads(function: Callable, items: Sequence) -> list:
+def map_threads(
+  function: Callable[[Any], Any], items: Sequence[Any]
+) -> list[Any]:
   """[function(item) for item in items], many at once: the wait is for disks."""
   if not items:
     return []

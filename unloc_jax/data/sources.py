@@ -87,7 +87,7 @@ def _fields(file: Any, end: int) -> Iterator[tuple[int, int]]:
 
 def _small_features(
   record: shards.Record, skip: frozenset[str]
-) -> dict[str, list]:
+) -> dict[str, list[Any]]:
   """Features of an Example, or context of a SequenceExample, except `skip`.
 
   Walks the bytes and seeks over what is skipped: the frames of a record are
@@ -114,7 +114,9 @@ def _small_features(
   return features
 
 
-def read_small(record: shards.Record, skip: frozenset[str]) -> dict[str, list]:
+def read_small(
+  record: shards.Record, skip: frozenset[str]
+) -> dict[str, list[Any]]:
   try:
     return _small_features(record, skip)
   except (ValueError, IndexError, UnicodeError) as error:

@@ -5,20 +5,20 @@ Which tower makes tokens of a stream is in `unloc_jax.models.towers.streams`.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import ml_collections
 import numpy as np
-import tensorflow as tf
 
-from unloc_jax.data import pixels
-from unloc_jax.data.ops import Op, Record
+if TYPE_CHECKING:
+  # TensorFlow is imported where an op is made: shapes need none of it.
+  from unloc_jax.data.ops import Op, Record
 
 Config: TypeAlias = ml_collections.ConfigDict
 
 
-def _no_fault(config: Config, record: Record) -> None:
+def _no_fault(config: Config, record: "Record") -> None:
   del config, record
 
 
@@ -41,18 +41,50 @@ class Stream:
   features: Callable[[Config], Mapping[str, Any]]
   row: Callable[[Config], tuple[tuple[int, ...], Any]]
   num_tokens: Callable[[Config], int]
-  make: Callable[[Config, bool], Op]
-  mask: Callable[[Record], Any]
+  make: "Callable[[Config, bool], Op]"
+  mask: "Callable[[Record], Any]"
   manifest: Callable[[Config], Mapping[str, Any]] = lambda config: {}
-  fault: Callable[[Config, Record], str | None] = _no_fault
+  fault: "Callable[[Config, Record], str | None]" = _no_fault
 
 
-def _take_embeddings(config: Config, training: bool) -> Op:
+def _image_features(config: Config) -> Mapping[str, Any]:
+  from unloc_jax.data import pixels
+
+  return pixels.features(config)
+
+
+def _images(config: Config, training: bool) -> "Op":
+  from unloc_jax.data import pixels
+
+  return pixels.make(config, training)
+
+
+def _image_fault(config: Config, record: "Record") -> str | None:
+  from unloc_jax.data import pixels
+
+  return pixels.fault(config, record)
+
+
+def _embedding_features(config: Config) -> Mapping[str, Any]:
+  import tensorflow as tf
+
+  del config
+  return {"embeddings": tf.io.FixedLenSequenceFeature([], tf.float32, True)}
+
+
+def _image_row(config: Config) -> tuple[tuple[int, ...], Any]:
+  side = config.data.image_size
+  return (config.data.num_frames, side, side, 3), np.uint8
+
+
+def _take_embeddings(config: Config, training: bool) -> "Op":
   """Embeddings of the sampled frames only, zeros where there is none."""
+  import tensorflow as tf
+
   del training
   width = config.data.embedding_width
 
-  def apply(record: Record) -> Record:
+  def apply(record: "Record") -> "Record":
     stored = tf.reshape(record["embeddings"], [-1, width])
     rows = tf.gather(stored, record["frame_index"])
     mask = tf.cast(record["frame_mask"], rows.dtype)[:, None]
@@ -63,18 +95,16 @@ def _take_embeddings(config: Config, training: bool) -> Op:
 
 STREAMS: dict[str, Stream] = {
   "frames": Stream(
-    features=pixels.features,
-    row=pixels.row,
+    features=_image_features,
+    row=_image_row,
     num_tokens=lambda config: int(config.data.num_frames),
-    make=pixels.make,
+    make=_images,
     mask=lambda record: record["frame_mask"],
     manifest=lambda config: {"extract": "frames"},
-    fault=pixels.fault,
+    fault=_image_fault,
   ),
   "embeddings": Stream(
-    features=lambda config: {
-      "embeddings": tf.io.FixedLenSequenceFeature([], tf.float32, True)
-    },
+    features=_embedding_features,
     row=lambda config: (
       (config.data.num_frames, config.data.embedding_width),
       np.float32,
@@ -119,12 +149,12 @@ def row_spec(config: Config) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
   }
 
 
-def make(config: Config, training: bool) -> Op:
+def make(config: Config, training: bool) -> "Op":
   """Adds the entries "streams" and "masks" to a record."""
   found = of(config)
   steps = {name: s.make(config, training) for name, s in found.items()}
 
-  def apply(record: Record) -> Record:
+  def apply(record: "Record") -> "Record":
     made = {name: step(record) for name, step in steps.items()}
     rows = {name: made[name][name] for name in found}
     masks = {name: stream.mask(made[name]) for name, stream in found.items()}

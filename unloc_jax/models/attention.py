@@ -60,7 +60,7 @@ class MultiHeadAttention(nn.Module):
       dtype=self.dtype,
     )
 
-    def heads(name):
+    def heads(name: str) -> tuple[jax.Array, ...]:
       dense = project(name=name)
       return tuple(
         constrain(dense(part), *self.axes, None, "heads") for part in parts
@@ -85,7 +85,9 @@ class MultiHeadAttention(nn.Module):
     )(out)
 
 
-def _logits(query, key, mask):
+def _logits(
+  query: jax.Array, key: jax.Array, mask: jax.Array | None
+) -> jax.Array:
   """float32 [..., H, S, K] of query [..., S, H, d] and key [..., K, H, d]."""
   logits = jnp.einsum("...qhd,...khd->...hqk", query, key)
   logits = logits.astype(jnp.float32)

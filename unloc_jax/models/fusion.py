@@ -4,6 +4,9 @@ Spec section "Video-text fusion" (paper section 3.1). Every pair of a video and
 a text is one sequence; which pairs there are is only a matter of shapes.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -73,7 +76,7 @@ class Fusion(nn.Module):
   scan: bool = False
   dtype: Dtype = jnp.float32
 
-  def setup(self):
+  def setup(self) -> None:
     self._check()
     if self.kind == "none":
       return
@@ -106,7 +109,7 @@ class Fusion(nn.Module):
         self.num_levels, self.pyramid_init, self.dtype
       )
 
-  def _check(self):
+  def _check(self) -> None:
     if self.kind in ("transformer", "none") and self.num_levels != 1:
       raise ValueError(
         f"fusion.kind {self.kind} has one level, not {self.num_levels}"
@@ -158,7 +161,12 @@ class Fusion(nn.Module):
       return levels, text
     return levels, rest[..., video.shape[1] - num_frames :, :]
 
-  def _sequences(self, parts, masks, deterministic):
+  def _sequences(
+    self,
+    parts: Sequence[jax.Array],
+    masks: Sequence[jax.Array],
+    deterministic: bool,
+  ) -> tuple[Any, Any]:
     """Tokens of all pairs, with position codes, and masks on the keys.
 
     In parts, where the first block can compute once for all texts what it
@@ -178,7 +186,9 @@ class Fusion(nn.Module):
     joined = constrain(join(tokens, axis=-2), *PAIR_AXES)
     return self.input_dropout(joined, deterministic), join(mask, axis=-1)
 
-  def _fpn(self, tokens, mask, num_frames, deterministic):
+  def _fpn(
+    self, tokens: Any, mask: Any, num_frames: int, deterministic: bool
+  ) -> tuple[list[jax.Array], jax.Array]:
     """Takes the outputs of the last V blocks, halving T between them."""
     levels = []
     first = self.num_layers - self.num_levels

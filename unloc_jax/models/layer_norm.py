@@ -39,7 +39,9 @@ def normalise(
   return _forward(x, scale, bias, epsilon)[0]
 
 
-def _forward(x, scale, bias, epsilon):
+def _forward(
+  x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
   wide = x.astype(jnp.float32)
   mean = jnp.mean(wide, axis=-1, keepdims=True)
   square = jnp.mean(wide * wide, axis=-1, keepdims=True)
@@ -49,7 +51,9 @@ def _forward(x, scale, bias, epsilon):
   return out, (x, mean, inverse, scale)
 
 
-def _backward(epsilon, kept, by_out):
+def _backward(
+  epsilon: float, kept: tuple[jax.Array, ...], by_out: jax.Array
+) -> tuple[jax.Array, ...]:
   del epsilon
   x, mean, inverse, scale = kept
   unit = (x.astype(jnp.float32) - mean) * inverse

@@ -116,7 +116,9 @@ class Block(nn.Module):
     tokens = tokens + self._stochastic_depth(out, drop_path, deterministic)
     return constrain(tokens, *self.axes), None
 
-  def _stochastic_depth(self, x, rate, deterministic):
+  def _stochastic_depth(
+    self, x: jax.Array, rate: Any, deterministic: bool
+  ) -> jax.Array:
     """Drops the branch of whole examples (all axes but the last two)."""
     if deterministic or rate is None:
       return x
@@ -160,7 +162,7 @@ class Transformer(nn.Module):
   dtype: Dtype = jnp.float32
   axes: tuple[str, ...] = ()
 
-  def setup(self):
+  def setup(self) -> None:
     block = rematerialised(
       Block, self.remat, static_argnums=(4,), in_scan=self.scan
     )

@@ -10,6 +10,7 @@ the values the modules are built with and in the shapes of the texts:
 import functools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -77,7 +78,7 @@ class UnLoc(nn.Module):
   num_frames: int = 0
   dtype: Dtype = jnp.float32
 
-  def setup(self):
+  def setup(self) -> None:
     project = functools.partial(
       nn.Dense, self.width, use_bias=False, dtype=self.dtype
     )
@@ -215,7 +216,13 @@ class UnLoc(nn.Module):
     shape = (displacement.shape[0], count, *displacement.shape[2:])
     return Predictions(relevance, jnp.broadcast_to(displacement, shape))
 
-  def _relevance(self, video, video_mask, texts, deterministic):
+  def _relevance(
+    self,
+    video: jax.Array,
+    video_mask: jax.Array,
+    texts: Texts,
+    deterministic: bool,
+  ) -> tuple[jax.Array, list[jax.Array]]:
     """Relevance logits [B, Q, P] and the levels they were read from."""
     levels, fused_text = self.fusion(
       video,
@@ -231,7 +238,7 @@ class UnLoc(nn.Module):
       return self.relevance_head([fused_text[..., -1:, :]]), levels
     return self.relevance_head(levels), levels
 
-  def _compare(self, levels, texts):
+  def _compare(self, levels: list[jax.Array], texts: Texts) -> jax.Array:
     """Scaled similarity of points [B, 1, P, D] and texts, [B, Q, P]."""
     points = jnp.concatenate(levels, axis=-2)[:, 0].astype(jnp.float32)
     weights = texts.mask[..., None].astype(jnp.float32)
@@ -244,7 +251,14 @@ class UnLoc(nn.Module):
     similarity = jnp.einsum("bpd,bqd->bqp", points, text)
     return similarity * jnp.exp(self.log_scale) + self.relevance_bias
 
-  def _in_chunks(self, video, video_mask, texts, pairs, deterministic):
+  def _in_chunks(
+    self,
+    video: jax.Array,
+    video_mask: jax.Array,
+    texts: Texts,
+    pairs: jax.Array | None,
+    deterministic: bool,
+  ) -> Predictions:
     """As `localize`, `query_chunk` texts at a time, run again backward.
 
     Memory stays flat as texts grow: of a chunk only its relevance is kept, and
@@ -257,7 +271,7 @@ class UnLoc(nn.Module):
     # As even as they come, for little padding.
     chunk = -(-num_queries // (num_chunks * pieces)) * pieces
 
-    def split(x):
+    def split(x: jax.Array) -> jax.Array:
       shape = (x.shape[0], num_chunks, chunk, *x.shape[2:])
       return jnp.moveaxis(x.reshape(shape), 1, 0)
 
@@ -265,7 +279,7 @@ class UnLoc(nn.Module):
     texts = Texts(split(texts.tokens), split(texts.mask))
     starts = jnp.arange(num_chunks) * chunk
 
-    def body(module, picked, inputs):
+    def body(module: "UnLoc", picked: Any, inputs: Any) -> tuple[Any, Any]:
       start, chunk_texts = inputs
       relevance, levels = module._relevance(
         video, video_mask, chunk_texts, deterministic
@@ -290,7 +304,7 @@ class UnLoc(nn.Module):
     picked = self._empty_levels(video, pairs)
     picked, (relevance, displacement) = scan(self, picked, (starts, texts))
 
-    def merge(x):
+    def merge(x: jax.Array) -> jax.Array:
       x = jnp.moveaxis(x, 0, 1)
       x = x.reshape(x.shape[0], num_chunks * chunk, *x.shape[3:])
       return x[:, :num_queries]
@@ -301,7 +315,9 @@ class UnLoc(nn.Module):
       displacement = merge(displacement)
     return Predictions(merge(relevance), displacement)
 
-  def _empty_levels(self, video, pairs):
+  def _empty_levels(
+    self, video: jax.Array, pairs: jax.Array | None
+  ) -> list[jax.Array]:
     if pairs is None or self.displacement_head is None:
       return []
     num_videos, num_tokens, width = video.shape

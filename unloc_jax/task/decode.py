@@ -65,7 +65,9 @@ def soft_nms(
     lowered scores; index -1 and score 0 where there are fewer than K.
   """
 
-  def take_best(remaining, _):
+  def take_best(
+    remaining: jax.Array, _: Any
+  ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     best = jnp.argmax(remaining)
     score = remaining[best]
     found = score > score_threshold
@@ -87,7 +89,9 @@ def soft_nms(
   return indices, kept
 
 
-def _detect(segments, scores, **nms_options):
+def _detect(
+  segments: jax.Array, scores: jax.Array, **nms_options: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Soft-NMS of [N, 2] segments -> segments [K, 2], scores, indices [K]."""
   indices, kept = soft_nms(segments, scores, **nms_options)
   chosen = jnp.where(indices[:, None] >= 0, segments[indices], 0.0)
@@ -97,7 +101,9 @@ def _detect(segments, scores, **nms_options):
 @functools.partial(
   jax.jit, static_argnames=("sigma", "score_threshold", "max_detections")
 )
-def detect_per_query(segments, scores, **nms_options):
+def detect_per_query(
+  segments: jax.Array, scores: jax.Array, **nms_options: Any
+) -> tuple[jax.Array, jax.Array]:
   """Soft-NMS of every (video, query) by itself.
 
   Args:
@@ -116,7 +122,9 @@ def detect_per_query(segments, scores, **nms_options):
 @functools.partial(
   jax.jit, static_argnames=("sigma", "score_threshold", "max_detections")
 )
-def detect_class_agnostic(segments, scores, **nms_options):
+def detect_class_agnostic(
+  segments: jax.Array, scores: jax.Array, **nms_options: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Soft-NMS over all classes of a video together.
 
   Candidates are taken point by point, then class by class, which settles ties.

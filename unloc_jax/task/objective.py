@@ -132,7 +132,12 @@ def make_targets(
   return _caption_targets(task, segments, batch, mask)
 
 
-def _caption_targets(task, segments, batch, mask) -> Targets:
+def _caption_targets(
+  task: Task,
+  segments: targets_lib.SegmentTargets,
+  batch: Batch,
+  mask: jax.Array,
+) -> Targets:
   """Targets where each video brings Qv captions."""
   query, query_mask = batch["segment_query"], batch["query_mask"]
   num_videos, num_captions = query_mask.shape

@@ -40,7 +40,7 @@ class PyramidSpec:
   ranges: tuple[tuple[float, float], ...] = ((0.0, float("inf")),)
   radius: float = 3.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not self.ranges:
       raise ValueError("pyramid.ranges: a pyramid needs at least one level")
     coarsest = 2 ** (self.num_levels - 1)

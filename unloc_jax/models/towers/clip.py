@@ -115,7 +115,7 @@ class ImageTower(nn.Module):
     )
     return jnp.mean(norm_post(tokens), axis=-2)
 
-  def _prepend_class_embedding(self, tokens):
+  def _prepend_class_embedding(self, tokens: jax.Array) -> jax.Array:
     num_videos, num_frames = tokens.shape[:2]
     embedding = self.param(
       "class_embedding",
