@@ -68,6 +68,11 @@ class Run:
     steps = every * self.unit_steps
     return math.floor(step / steps) > math.floor((step - 1) / steps)
 
+  def due_splits(self, step: int) -> tuple[str, ...]:
+    """Splits to score after a step: the first, where it is time."""
+    config = self.parts.config.eval
+    return tuple(config.splits[:1]) if self.is_due(step, config.every) else ()
+
 
 def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
   """Opens data and folder of a run.
@@ -125,10 +130,7 @@ def train_and_evaluate(
   state = start_state(run, checkpoints)
   log_start(run, state)
   prompts = prompts_of(config, run.split)
-  trained = run.parts
-  if config.train.cache_frame_tokens:
-    trained = Parts.from_config(token_cache.with_streams(config, "embeddings"))
-  step_fn = compile_train_step(trained, run.optimizer, run.mesh, state)
+  step_fn = make_step(run, state)
   writer = metric_writers.create_default_writer(
     workdir, just_logging=jax.process_index() > 0
   )
@@ -150,9 +152,7 @@ def train_and_evaluate(
         values = {name: float(value) for name, value in metrics.items()}
         writer.write_scalars(step, values)
       stop.check(step)
-      due = run.is_due(step, config.eval.every)
-      asked = config.eval.splits[:1] if due else ()
-      scores = score(run, state, asked, writer, stop)
+      scores = score(run, state, run.due_splits(step), writer, stop)
       if run.is_due(step, config.checkpoint.every):
         writer.flush()  # Figures up to here will not be computed again.
         checkpoints.save(state, *map(figures, scores.values()))
@@ -172,6 +172,14 @@ def train_and_evaluate(
     checkpoints.close()
   logging.info("Finished: figures and drawings are in %s/results.", workdir)
   return scores
+
+
+def make_step(run: Run, state: TrainState) -> Any:
+  """The compiled step; kept frame tokens come to it as embeddings."""
+  parts, config = run.parts, run.parts.config
+  if config.train.cache_frame_tokens:
+    parts = Parts.from_config(token_cache.with_streams(config, "embeddings"))
+  return compile_train_step(parts, run.optimizer, run.mesh, state)
 
 
 def score(
