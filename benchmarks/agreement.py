@@ -1,4 +1,4 @@
-"""Prediction beside evaluation, video by video:
+"""Prediction beside evaluation, video by video.
 
   python -m benchmarks.agreement --workdir RUN --split test --videos FOLDER
 

@@ -1,4 +1,6 @@
-"""The build at scale: python -m benchmarks.build [--videos 2000] [--workers 2]
+"""The build at scale.
+
+    python -m benchmarks.build [--videos 2000] [--workers 2]
 
 Builds a dataset of short synthetic videos, kills it half-way and goes on.
 Prints videos a second of decoding and of writing shards, the seconds that a

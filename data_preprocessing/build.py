@@ -1,5 +1,7 @@
-"""Builds a dataset: python -m data_preprocessing.build --dataset anet_captions
---annotations DIR --videos DIR --data_dir DIR
+r"""Builds a dataset.
+
+python -m data_preprocessing.build --dataset anet_captions \
+      --annotations DIR --videos DIR --data_dir DIR
 """
 
 import argparse
@@ -8,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from data_preprocessing import build_plan as plans
 from data_preprocessing import features, places, schema
-from data_preprocessing import plan as plans
 from data_preprocessing import report as reports
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations import BENCHMARKS, AnnotationError, benchmark
@@ -125,10 +127,10 @@ def run(args: argparse.Namespace) -> str:
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    from data_preprocessing import beam_runner
     from data_preprocessing import builder as builders
-    from data_preprocessing import pipeline
 
-    runner = pipeline.Runner(args.workers, args.beam, args.stall_seconds)
+    runner = beam_runner.Runner(args.workers, args.beam, args.stall_seconds)
     builder = builders.VideoDataset(plan, runner, limit)
     folder = builders.build(builder)
   made = sum(p["built"]["videos"] for p in builder.report["splits"].values())

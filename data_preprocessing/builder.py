@@ -23,11 +23,11 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
-from data_preprocessing import cache, pipeline, schema, shards
+from data_preprocessing import beam_runner, cache, schema, shard_writer
 from data_preprocessing import report as reports
+from data_preprocessing.build_plan import Plan
 from data_preprocessing.examples import Outcome
 from data_preprocessing.lookup import VideoJob
-from data_preprocessing.plan import Plan
 from data_preprocessing.settings import BuildError
 from unloc_jax import files
 from unloc_jax.data import manifest as manifests
@@ -46,7 +46,9 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
 
   VERSION = tfds.core.Version(schema.VERSION)
 
-  def __init__(self, plan: Plan, runner: pipeline.Runner, limit: reports.Limit):
+  def __init__(
+    self, plan: Plan, runner: beam_runner.Runner, limit: reports.Limit
+  ):
     """Opens nothing; `download_and_prepare` builds."""
     self.name = plan.final.parent.name
     self.plan = plan
@@ -92,12 +94,12 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     """Makes the examples that are not there yet, a file each."""
     plan, stall_seconds = self.plan, self._runner.stall_seconds
     jobs = [job for split in plan.jobs.values() for job in split]
-    make = pipeline.MakeExample(plan.settings, str(plan.work), stall_seconds)
+    make = beam_runner.MakeExample(plan.settings, str(plan.work), stall_seconds)
     if jobs:
       lists = cache.list_jobs(plan.work / "lists", jobs)
       videos = "Videos" >> beam.FlatMap(cache.listed_jobs)
       steps = videos, "Make" >> beam.ParDo(make)
-      pipeline.run(self._runner, "decoded", len(jobs), lists, *steps)
+      beam_runner.run(self._runner, "decoded", len(jobs), lists, *steps)
 
   def _made(self) -> Made:
     """Returns what became of the videos that were opened."""
@@ -146,7 +148,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
       }
       if not built:
         continue
-      dealt = shards.deal(split, built)
+      dealt = shard_writer.deal(split, built)
       template = tfds.core.ShardedFileTemplate(
         dataset_name=self.name,
         split=split,
@@ -161,9 +163,9 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
         work.append((os.fspath(path), os.fspath(place)))
     if work:
       total = sum(sum(lengths) for _, lengths in splits)
-      write = "Write" >> beam.Map(shards.write, *self._schema)
-      pipeline.run(self._runner, "written", total, work, write)
-    return [shards.split_info(*split) for split in splits]
+      write = "Write" >> beam.Map(shard_writer.write, *self._schema)
+      beam_runner.run(self._runner, "written", total, work, write)
+    return [shard_writer.split_info(*split) for split in splits]
 
   def _finish(self, folder: epath.Path) -> None:
     """Puts the report and the manifest beside the shards."""

@@ -1,4 +1,6 @@
-"""Shows what is in a dataset: python -m data_preprocessing.inspect DIR
+"""Shows what is in a dataset.
+
+    python -m data_preprocessing.inspect DIR
 
 DIR is what data_preprocessing.build wrote, or holds MediaSequence TFRecords of
 others. Prints counts and histograms, and writes an HTML page on which a person

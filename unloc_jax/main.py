@@ -1,6 +1,6 @@
 """Trains and evaluates.
 
-    python -m unloc_jax.main --config=configs/anet_mr.py:B --workdir=runs/mr \
+python -m unloc_jax.main --config=configs/anet_mr.py:B --workdir=runs/mr \
       --config.data.path=DATA_DIR/anet_captions/1.0.0
 """
 

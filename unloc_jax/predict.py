@@ -1,12 +1,12 @@
-"""Finds moments in video files.
+r"""Finds moments in video files.
 
-    python -m unloc_jax.predict --export=DIR --video "*.mp4" \\
+python -m unloc_jax.predict --export=DIR --video "*.mp4" \
       --query "a player scores" --query "the crowd stands up" --format=srt
 
-  --labels=FILE    one label a line: where any of them happens (detection)
-  --segment        with --labels: cut videos into stretches of one label
-  --plot=OUT.png   timelines; --clips=DIR cuts the moments out
-  --encoded=DIR    keeps encoded videos: asked again, they are not read again
+--labels=FILE    one label a line: where any of them happens (detection)
+--segment        with --labels: cut videos into stretches of one label
+--plot=OUT.png   timelines; --clips=DIR cuts the moments out
+--encoded=DIR    keeps encoded videos: asked again, they are not read again
 """
 
 import argparse

@@ -53,7 +53,7 @@ def of_events(
 
 
 def mean_precision(found: FoundSegments, truth: TrueSegments) -> list[float]:
-  """mAP in percent at THRESHOLDS, over classes that have an event."""
+  """MAP in percent at THRESHOLDS, over classes that have an event."""
   report = detection.evaluate(found, truth, thresholds=THRESHOLDS, resamples=0)
   return [100 * value for value in report.metrics["mAP"]]
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from etils.epath import backend, gpath
 from fsspec.implementations import memory
 
+from data_preprocessing import beam_runner as builds
 from data_preprocessing import build
-from data_preprocessing import pipeline as builds
 from tests import tiny_data
 from tests.data_preprocessing import custom
 from unloc_jax.data import shards, splits

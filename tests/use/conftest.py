@@ -38,7 +38,9 @@ def videos(film, tmp_path_factory) -> list[pathlib.Path]:  # noqa: F811
         folder / f"video_{i}.mp4",
         [n / 10 for n in range(count)],
         size=(width, height),
-        **{"base": 10, "rate": 10, "options": {"crf": "20"}},
+        base=10,
+        rate=10,
+        options={"crf": "20"},
         images=np.ascontiguousarray(images[:, ::4, ::4]),
       )
     )

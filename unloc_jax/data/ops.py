@@ -170,7 +170,7 @@ def tokenize(
   max_queries: int,
   max_tokens: int,
 ) -> Op:
-  """texts [Q] to text_ids int32 [Qv, L] and query_mask bool [Qv]."""
+  """Texts [Q] to text_ids int32 [Qv, L] and query_mask bool [Qv]."""
 
   def rows(texts: np.ndarray) -> np.ndarray:
     ids = np.zeros([max_queries, max_tokens], np.int32)

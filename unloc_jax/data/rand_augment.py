@@ -13,7 +13,7 @@ PixelOp = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def _blend(base: tf.Tensor, pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """base at factor 0, pixels at 1, beyond pixels above 1."""
+  """Base at factor 0, pixels at 1, beyond pixels above 1."""
   return base + factor * (pixels - base)
 
 

@@ -117,6 +117,7 @@ def _small_features(
 def read_small(
   record: shards.Record, skip: frozenset[str]
 ) -> dict[str, list[Any]]:
+  """A record's features by name, without the large ones of `skip`."""
   try:
     return _small_features(record, skip)
   except (ValueError, IndexError, UnicodeError) as error:
@@ -124,6 +125,7 @@ def read_small(
 
 
 def texts(values: list[bytes]) -> tuple[str, ...]:
+  """Stored bytes as text."""
   return tuple(v.decode("utf-8", "replace") for v in values)
 
 

@@ -86,7 +86,7 @@ class Block(nn.Module):
     mask: Sequence | None,
     deterministic: bool,
   ) -> tuple[jax.Array, None]:
-    """x [..., S, D] -> the same, joined; `nn.scan` expects a pair."""
+    """X [..., S, D] -> the same, joined; `nn.scan` expects a pair."""
     norm = functools.partial(
       LayerNorm, epsilon=self.norm_epsilon, dtype=self.dtype
     )

@@ -118,7 +118,6 @@ def state_shapes(
   parts: Parts, optimizer: optax.GradientTransformation
 ) -> TrainState:
   """Shapes of a new run's state, without making it."""
-
   make = functools.partial(_new_state, parts, optimizer)
   shapes: TrainState = jax.eval_shape(make, jax.random.key(parts.config.seed))
   return shapes
@@ -136,7 +135,6 @@ def init_state(
   parts: Parts, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> TrainState:
   """A new run's state, born sharded over the mesh."""
-
   make = functools.partial(_new_state, parts, optimizer)
   shardings = sharding.state_shardings(state_shapes(parts, optimizer), mesh)
   key = jax.random.key(parts.config.seed)

@@ -18,7 +18,7 @@ from tensorflow_datasets.core import (
 )
 from tensorflow_datasets.core.utils import shard_utils
 
-from data_preprocessing import cache, pipeline, schema
+from data_preprocessing import beam_runner, cache, schema
 from data_preprocessing.examples import Outcome
 
 # What a record of a TFRecord takes beside its message.
@@ -58,7 +58,7 @@ def write(
       message = serializer.get_tf_example(example)
       # Equal examples are equal bytes.
       yield key, message.SerializeToString(deterministic=True)
-      pipeline.advance()
+      beam_runner.advance()
 
   adapter = writer.ExampleWriter(file_adapters.FileFormat.TFRECORD)
   with cache.written(epath.Path(path)) as here:
