@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny_data
+from tests.films import film  # noqa: F401
 from tests.training.conftest import tiny_config
-from tests.use.conftest import film
 from unloc_jax import Localizer
 from unloc_jax.config import keys, schema
 from unloc_jax.data import pipeline, streams
@@ -129,13 +129,13 @@ def test_a_model_of_two_streams(config):
 
 
 @pytest.mark.heavy
-def test_it_trains_evaluates_exports_and_predicts(config, tmp_path):
+def test_it_trains_evaluates_exports_and_predicts(config, film, tmp_path):  # noqa: F811
   workdir, folder = tmp_path / "run", tmp_path / "export"
   reports = loop.train_and_evaluate(config.lock(), str(workdir))
   assert reports["val"].seen == reports["val"].expected
   export_run(str(workdir), str(folder))
   localizer = Localizer.from_export(folder)
-  video = film(tmp_path / "video.mp4", (64, 32), 2.0, seed=0)
+  video = film(tmp_path / "video.mp4", [n / 10 for n in range(20)], rate=10)
   encoded = localizer.encode_video(video)
   assert encoded.tokens.shape == (1, 8 + TICKS, config.model.width)
   assert encoded.token_mask[:, :8].tolist() == encoded.frame_mask.tolist()
