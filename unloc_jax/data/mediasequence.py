@@ -15,6 +15,17 @@ from unloc_jax.data import shards
 from unloc_jax.data.sources import Video, read_small, texts
 from unloc_jax.task.tasks import get_task
 
+_DTYPES = {
+  "image/frame_rate": tf.float32,
+  "segment/start/timestamp": tf.int64,
+  "segment/end/timestamp": tf.int64,
+  "segment/start/index": tf.int64,
+  "segment/end/index": tf.int64,
+  "segment/label/index": tf.int64,
+  "segment/label/string": tf.string,
+  "clip/end/timestamp": tf.int64,
+}
+
 
 class MediaSequenceSource:
   """tf.train.SequenceExample files: context of the clip, list of its frames."""
@@ -35,19 +46,9 @@ class MediaSequenceSource:
 
   def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """See Source."""
-    dtypes = {
-      "image/frame_rate": tf.float32,
-      "segment/start/timestamp": tf.int64,
-      "segment/end/timestamp": tf.int64,
-      "segment/start/index": tf.int64,
-      "segment/end/index": tf.int64,
-      "segment/label/index": tf.int64,
-      "segment/label/string": tf.string,
-      "clip/end/timestamp": tf.int64,
-    }
     raw, lists = tf.io.parse_single_sequence_example(
       serialized,
-      {key: tf.io.RaggedFeature(dtype) for key, dtype in dtypes.items()},
+      {key: tf.io.RaggedFeature(dtype) for key, dtype in _DTYPES.items()},
       {"image/encoded": tf.io.FixedLenSequenceFeature([], tf.string)},
     )
     frames = lists["image/encoded"]

@@ -261,22 +261,20 @@ class UnLoc(nn.Module):
   ) -> Predictions:
     """As `localize`, `query_chunk` texts at a time, run again backward.
 
-    Memory stays flat as texts grow: of a chunk only its relevance is kept, and
-    the levels of the asked pairs.
+    Of a chunk only its relevance is kept, and the levels of the asked pairs.
     """
     num_queries = texts.tokens.shape[1]
     # Devices that share the texts of a video fuse a piece of a chunk each.
     pieces = shares("queries", ("batch", video.shape[0]))
     num_chunks = -(-num_queries // (self.query_chunk * pieces))
-    # As even as they come, for little padding.
     chunk = -(-num_queries // (num_chunks * pieces)) * pieces
 
     def split(x: jax.Array) -> jax.Array:
       shape = (x.shape[0], num_chunks, chunk, *x.shape[2:])
       return jnp.moveaxis(x.reshape(shape), 1, 0)
 
-    texts = _pad_queries(texts, num_chunks * chunk - num_queries)
-    texts = Texts(split(texts.tokens), split(texts.mask))
+    padded = _pad_queries(texts, num_chunks * chunk - num_queries)
+    texts = Texts(split(padded.tokens), split(padded.mask))
     starts = jnp.arange(num_chunks) * chunk
 
     def body(module: "UnLoc", picked: Any, inputs: Any) -> tuple[Any, Any]:
@@ -288,31 +286,26 @@ class UnLoc(nn.Module):
         return picked, (relevance, None)
       if pairs is None:
         return picked, (relevance, module.displacement_head(levels))
-      here = (pairs >= start) & (pairs < start + chunk)
-      local = jnp.clip(pairs - start, 0, chunk - 1)
-      picked = [
-        jnp.where(here[..., None, None], _take_queries(level, local), old)
-        for level, old in zip(levels, picked, strict=True)
-      ]
-      return picked, (relevance, None)
+      return _with_asked(picked, levels, pairs - start), (relevance, None)
 
     scan = nn.scan(
       nn.remat(body, prevent_cse=False),
       variable_broadcast="params",
       split_rngs={"params": False, "dropout": True},
     )
-    picked = self._empty_levels(video, pairs)
-    picked, (relevance, displacement) = scan(self, picked, (starts, texts))
+    picked, (relevance, displacement) = scan(
+      self, self._empty_levels(video, pairs), (starts, texts)
+    )
 
     def merge(x: jax.Array) -> jax.Array:
       x = jnp.moveaxis(x, 0, 1)
       x = x.reshape(x.shape[0], num_chunks * chunk, *x.shape[3:])
       return x[:, :num_queries]
 
-    if self.displacement_head is not None and pairs is not None:
-      displacement = self.displacement_head(picked)
-    elif displacement is not None:
+    if displacement is not None:
       displacement = merge(displacement)
+    elif self.displacement_head is not None:
+      displacement = self.displacement_head(picked)
     return Predictions(merge(relevance), displacement)
 
   def _empty_levels(
@@ -361,6 +354,18 @@ def _pad_queries(texts: Texts, count: int) -> Texts:
     for x in (texts.tokens, texts.mask)
   )
   return Texts(tokens, mask)
+
+
+def _with_asked(
+  picked: list[jax.Array], levels: list[jax.Array], local: jax.Array
+) -> list[jax.Array]:
+  """Levels of pairs [B, M], those that this chunk's Q texts have put in."""
+  here = (local >= 0) & (local < levels[0].shape[1])
+  local = jnp.minimum(local, levels[0].shape[1] - 1)
+  return [
+    jnp.where(here[..., None, None], _take_queries(level, local), old)
+    for level, old in zip(levels, picked, strict=True)
+  ]
 
 
 def _take_queries(level: jax.Array, queries: jax.Array) -> jax.Array:
