@@ -145,6 +145,10 @@ def test_a_stored_config_opens(tmp_path):
   del values["data"]["max_corrupt_records"]
   path.write_text(json.dumps(values))
   assert stored.read(path) == schema.base()
+  del values["streams"]
+  values["data"]["inputs"] = "embeddings"
+  path.write_text(json.dumps(values))
+  assert stored.read(path).streams == ("embeddings",)
   values["model"]["warp"] = 9
   path.write_text(json.dumps(values))
   with pytest.raises(ValueError, match=r"config\.json: key 'model\.warp'"):
