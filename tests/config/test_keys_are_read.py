@@ -9,7 +9,7 @@ import pytest
 
 from configs import common
 from unloc_jax.config.schema import base
-from unloc_jax.models.towers.clip import ImageTower
+from unloc_jax.models.towers.clip import ImageTower, TextTower
 from unloc_jax.parallel import sharding
 
 _PACKAGE = pathlib.Path(common.__file__).parent.parent / "unloc_jax"
@@ -58,7 +58,8 @@ def is_read(section: str, key: str) -> bool:
     return True  # Splatted into a dataclass, which refuses unknown fields.
   if section == "mesh":
     return key in sharding.MESH_AXES  # All axes are read in a loop.
-  if section == "image_tower" and key in ImageTower.__dataclass_fields__:
+  tower = {"image_tower": ImageTower, "text_tower": TextTower}.get(section)
+  if tower and key in tower.__dataclass_fields__:
     return True  # Splatted, too.
   owners = {section} | _ALIASES.get(section, set())
   return any((owner, key) in reads() for owner in owners)

@@ -79,8 +79,6 @@ def test_position_code():
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"kind": "x"}, "fusion.kind: 'x'"),
-    ({"downsampling": "x"}, "fusion.downsampling: 'x'"),
     ({"kind": "transformer"}, "has one level, not 3"),
     ({"kind": "fpn", "num_layers": 2}, "at least as many layers"),
     ({"kind": "fpn", "scan": True}, "scan off"),

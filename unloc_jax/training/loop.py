@@ -70,8 +70,9 @@ class Run:
 
   def due_splits(self, step: int) -> tuple[str, ...]:
     """Splits to score after a step: the first, where it is time."""
-    config = self.parts.config.eval
-    return tuple(config.splits[:1]) if self.is_due(step, config.every) else ()
+    config = self.parts.config
+    due = self.is_due(step, config.eval.every)
+    return tuple(config.eval.splits[:1]) if due else ()
 
 
 def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
