@@ -1,1 +1,1 @@
-"""One small change of configs/common.py per benchmark."""
+"""One small change of the base config per benchmark."""
