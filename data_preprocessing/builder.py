@@ -148,7 +148,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
       }
       if not built:
         continue
-      dealt = shard_writer.deal(split, built)
+      dealt = shard_writer.deal(built)
       template = tfds.core.ShardedFileTemplate(
         dataset_name=self.name,
         split=split,
