@@ -5,16 +5,20 @@ python -m data_preprocessing.build --dataset anet_captions \
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from etils import epath
 
 from data_preprocessing import build_plan as plans
 from data_preprocessing import features, places, schema
 from data_preprocessing import report as reports
 from data_preprocessing.settings import BuildError, Settings
-from unloc_jax.annotations import BENCHMARKS, AnnotationError, benchmark
+from unloc_jax.annotations import BENCHMARKS, benchmark
 
 _REQUIRED = {
   "dataset": f"one of {', '.join(BENCHMARKS)}",
@@ -121,20 +125,10 @@ def run(args: argparse.Namespace) -> str:
     if plan.finished:
       return f"{plan.final}: built before from the same input; nothing to do"
     # TensorFlow takes seconds to import: not before the flags are known good.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # They say on import what they miss that nobody here needs, and Beam prints
-    # the tracebacks of errors that we explain ourselves.
-    logging.getLogger().setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    from data_preprocessing import beam_runner
-    from data_preprocessing import builder as builders
-
-    runner = beam_runner.Runner(args.workers, args.beam, args.stall_seconds)
-    builder = builders.VideoDataset(plan, runner, limit)
-    folder = builders.build(builder)
-  made = sum(p["built"]["videos"] for p in builder.report["splits"].values())
-  reasons = sorted(reports.left_out(builder.report).items())
+    with _quiet():
+      folder, report = _build(plan, args, limit)
+  made = sum(p["built"]["videos"] for p in report["splits"].values())
+  reasons = sorted(reports.left_out(report).items())
   out = ", ".join(f"{n} {why}" for why, n in reasons)
   warning = "" if made else "WARNING, the dataset is empty. "
   return (
@@ -143,12 +137,44 @@ def run(args: argparse.Namespace) -> str:
   )
 
 
+def _build(
+  plan: plans.Plan, args: argparse.Namespace, limit: reports.Limit
+) -> tuple[epath.Path, dict[str, Any]]:
+  """Builds what is planned; returns its folder and the report of it."""
+  from data_preprocessing import beam_runner
+  from data_preprocessing import builder as builders
+
+  runner = beam_runner.Runner(args.workers, args.beam, args.stall_seconds)
+  builder = builders.VideoDataset(plan, runner, limit)
+  return builders.build(builder), builder.report
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Keeps TensorFlow, absl and Beam from saying what nobody here needs.
+
+  Which is what they miss on import, and the tracebacks of errors that we
+  explain ourselves.
+  """
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  levels = {"": logging.ERROR, "absl": logging.ERROR, "apache_beam": 60}
+  loggers = {logging.getLogger(name): level for name, level in levels.items()}
+  before = {logger: logger.level for logger in loggers}
+  try:
+    for logger, level in loggers.items():
+      logger.setLevel(level)
+    yield
+  finally:
+    for logger, level in before.items():
+      logger.setLevel(level)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns the exit code."""
   args = parser().parse_args(argv)
   try:
     print(run(args))
-  except (BuildError, AnnotationError, ValueError) as error:
+  except ValueError as error:
     print(f"error: {error}", file=sys.stderr)
     return 1
   except OSError as error:

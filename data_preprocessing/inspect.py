@@ -31,7 +31,7 @@ _BESIDE = (".json", ".md", ".html", ".txt", ".csv", ".labels", ".pbtxt")
 _NUMBERS = re.compile(r"([-_.]?tfrecords?)?[-_.]?\d+-of-\d+|@\d+|\.tfrecords?")
 
 
-class InspectError(RuntimeError):
+class InspectError(ValueError):
   """A folder that is not a built dataset, and what is wrong with it."""
 
 
@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
       inspect(args.folder, args.html, args.videos, args.frames, args.frame_rate)
     )
-  except (InspectError, ValueError, OSError) as error:
+  except (ValueError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 1
   print(f"\nframes and segments: {args.html}")

@@ -5,7 +5,7 @@ import dataclasses
 from data_preprocessing import schema
 
 
-class BuildError(RuntimeError):
+class BuildError(ValueError):
   """A build cannot go on; the message says what, where and what to do."""
 
 

@@ -136,6 +136,8 @@ def _run(
   function: Callable[[Job], None], jobs: Sequence[Job], workers: int, what: str
 ) -> None:
   """Runs jobs, in several processes or here; says on stderr how far it is."""
+  if not jobs:
+    return
   with contextlib.ExitStack() as stack:
     done: Iterable[None] = map(function, jobs)
     if workers > 1:
