@@ -37,6 +37,7 @@ setuptools.setup(
     "orbax-checkpoint>=0.12.8",
     "pebble>=5.2",
     "safetensors>=0.5",
+    "scipy",
     "tensorboard>=2.21",  # clu needs it and TensorFlow no longer brings it.
     "tensorflow-cpu>=2.21,<2.22; platform_machine == 'x86_64'",
     "tensorflow>=2.21,<2.22; platform_machine != 'x86_64'",
@@ -72,7 +73,6 @@ setuptools.setup(
       "pytest>=8",
       "pytest-xdist",
       "ruff",
-      "scipy",
     ],
   },
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from unloc_jax.weights.names import Table, translate
+from unloc_jax.weights.conversion import Table, translate
 
 _BLOCK = (
   ("ln_1", "norm_1"),

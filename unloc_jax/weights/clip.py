@@ -14,22 +14,23 @@ import jax
 import numpy as np
 
 from unloc_jax.models.towers.clip import ImageTower, TextTower
-from unloc_jax.weights.conversion import Format, Tensors, fitted, renamed
+from unloc_jax.weights.conversion import (
+  Format,
+  Table,
+  Tensors,
+  block,
+  blocks,
+  fitted,
+  norm,
+  renamed,
+)
 from unloc_jax.weights.folder import Weights
-from unloc_jax.weights.names import Table, blocks, linear, norm
 
 _HEAD_DIM = 64  # Of every published CLIP; a config.json may say otherwise.
 
 # OpenAI's and OpenCLIP's block; q, k and v are split before.
-_OPENAI_BLOCK = (
-  *norm("ln_1", "norm_1"),
-  *norm("ln_2", "norm_2"),
-  *linear("attn/q", "attention/query"),
-  *linear("attn/k", "attention/key"),
-  *linear("attn/v", "attention/value"),
-  *linear("attn/out_proj", "attention/out"),
-  *linear("mlp/c_fc", "mlp/up"),
-  *linear("mlp/c_proj", "mlp/down"),
+_OPENAI_BLOCK = block(
+  ("ln_1", "ln_2"), "attn q k v out_proj", "mlp c_fc c_proj"
 )
 _OPENAI: Table = (
   ("visual/conv1/weight", "image_tower/patch_embedding/kernel"),
@@ -46,15 +47,10 @@ _OPENAI: Table = (
   ("text_projection", "text_projection/kernel"),
 )
 
-_HUGGING_FACE_BLOCK = (
-  *norm("layer_norm1", "norm_1"),
-  *norm("layer_norm2", "norm_2"),
-  *linear("self_attn/q_proj", "attention/query"),
-  *linear("self_attn/k_proj", "attention/key"),
-  *linear("self_attn/v_proj", "attention/value"),
-  *linear("self_attn/out_proj", "attention/out"),
-  *linear("mlp/fc1", "mlp/up"),
-  *linear("mlp/fc2", "mlp/down"),
+_HUGGING_FACE_BLOCK = block(
+  ("layer_norm1", "layer_norm2"),
+  "self_attn q_proj k_proj v_proj out_proj",
+  "mlp fc1 fc2",
 )
 _VISION, _TEXT = "vision_model/embeddings", "text_model/embeddings"
 _HUGGING_FACE: Table = (

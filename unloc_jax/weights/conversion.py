@@ -1,16 +1,19 @@
 """Tensors under others' names and layouts -> ours, checked to the last one."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from unloc_jax.weights.folder import Weights
 from unloc_jax.weights.merging import difference
-from unloc_jax.weights.names import Table, translate
 
 Tensors = Mapping[str, np.ndarray]
+# Rows (theirs, ours) of names, paths with {} for an index. A prefix that is
+# mapped takes all below it along.
+Table = tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,67 @@ class Format:
   name: str
   recognises: Callable[[Tensors], bool]
   convert: Callable[[Tensors, Mapping[str, Any]], Weights]
+
+
+def norm(theirs: str, ours: str) -> Table:
+  """Rows of PyTorch's LayerNorm."""
+  return (
+    (f"{theirs}/weight", f"{ours}/scale"),
+    (f"{theirs}/bias", f"{ours}/bias"),
+  )
+
+
+def linear(theirs: str, ours: str) -> Table:
+  """Rows of PyTorch's Linear."""
+  return (
+    (f"{theirs}/weight", f"{ours}/kernel"),
+    (f"{theirs}/bias", f"{ours}/bias"),
+  )
+
+
+def block(norms: tuple[str, str], attention: str, mlp: str) -> Table:
+  """Rows of one block of a transformer.
+
+  Args:
+    norms: Names before attention and before the MLP.
+    attention: "query key value out", below which path: "path query key ...".
+    mlp: The same of "up down".
+  """
+  path, *maps = attention.split()
+  below, *layers = mlp.split()
+  rows = norm(norms[0], "norm_1") + norm(norms[1], "norm_2")
+  for theirs, ours in zip(maps, ("query", "key", "value", "out"), strict=True):
+    rows += linear(f"{path}/{theirs}", f"attention/{ours}")
+  for theirs, ours in zip(layers, ("up", "down"), strict=True):
+    rows += linear(f"{below}/{theirs}", f"mlp/{ours}")
+  return rows
+
+
+def blocks(theirs: str, ours: str, rows: Table) -> Table:
+  """Rows of a stack of blocks, from those of one."""
+  return tuple(
+    (f"{theirs}/{{}}/{a}", f"{ours}/encoder/layer_{{}}/{b}") for a, b in rows
+  )
+
+
+def translate(
+  names: Iterable[str], table: Table
+) -> tuple[dict[str, str], list[str]]:
+  """{name: ours} by the first row each matches; names that none does."""
+  rows = []
+  for theirs, ours in table:
+    escaped = re.escape(theirs).replace(r"\{\}", r"(\d+)")
+    rows.append((re.compile(escaped + r"(/.*)?$"), ours))
+  translated, unknown = {}, []
+  for name in names:
+    for pattern, ours in rows:
+      if match := pattern.match(name):
+        *indices, rest = match.groups()
+        translated[name] = ours.format(*indices) + (rest or "")
+        break
+    else:
+      unknown.append(name)
+  return translated, sorted(unknown)
 
 
 def renamed(

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.ndimage
 
 from unloc_jax.weights.folder import stack, unstack
 
@@ -35,17 +36,10 @@ def difference(
   return lines
 
 
-def resample(values: np.ndarray, length: int) -> np.ndarray:
-  """[N, ...] -> [length, ...], linearly, first and last entry kept."""
-  if len(values) == length:
-    return values
-  if len(values) == 1:
-    return np.repeat(values, length, axis=0)
-  at = np.linspace(0, len(values) - 1, length)
-  low = np.minimum(at.astype(int), len(values) - 2)
-  part = (at - low).reshape(-1, *[1] * (values.ndim - 1))
-  out: np.ndarray = values[low] * (1 - part) + values[low + 1] * part
-  return out.astype(values.dtype)
+def resample(values: np.ndarray, *sides: int) -> np.ndarray:
+  """[n, m, ..., D] -> [*sides, D], linearly, first and last entries kept."""
+  factors = [new / old for new, old in zip(sides, values.shape, strict=False)]
+  return np.asarray(scipy.ndimage.zoom(values, (*factors, 1), order=1))
 
 
 def resample_grid(values: np.ndarray, count: int) -> np.ndarray:
@@ -54,11 +48,10 @@ def resample_grid(values: np.ndarray, count: int) -> np.ndarray:
   What is not of a square image is left as it is.
   """
   old, new = (round(n**0.5) for n in (len(values), count))
-  if old**2 != len(values) or new**2 != count:
+  if old == new or old**2 != len(values) or new**2 != count:
     return values
-  grid = resample(values.reshape(old, old, -1), new)
-  grid = resample(np.swapaxes(grid, 0, 1), new)
-  return np.swapaxes(grid, 0, 1).reshape(count, -1)
+  grid = resample(values.reshape(old, old, -1), new, new)
+  return grid.reshape(count, -1)
 
 
 def adapt(
@@ -79,9 +72,8 @@ def adapt(
     out[_CLASS] = resample(params[_CLASS], shapes[_CLASS][0])
   if _GRID in params and _GRID in shapes:
     kept = params[_GRID][: classes if _CLASS in shapes else 0]
-    grid, count = params[_GRID][classes:], shapes[_GRID][0] - len(kept)
-    if len(grid) != count:
-      grid = resample_grid(grid, count)
+    count = shapes[_GRID][0] - len(kept)
+    grid = resample_grid(params[_GRID][classes:], count)
     out[_GRID] = np.concatenate([kept, grid])
   if _TEXT in params and _TEXT in shapes:
     out[_TEXT] = params[_TEXT][: shapes[_TEXT][0]]
