@@ -6,9 +6,7 @@ import pytest
 
 from unloc_jax.config import schema, stored
 from unloc_jax.config.check import check, problems
-from unloc_jax.models import feature_pyramid, fusion, transformer
-from unloc_jax.models.towers import clip
-from unloc_jax.models.unloc import TEXT_PARTS
+from unloc_jax.models import feature_pyramid, transformer
 from unloc_jax.parallel.sharding import MESH_AXES
 from unloc_jax.task import losses, tasks
 
@@ -115,13 +113,8 @@ def test_a_crop_larger_than_the_frames_is_refused():
   ("name", "implemented"),
   [
     ("task", tasks.TASKS),
-    ("loss.relevance", losses.RELEVANCE_KINDS),
-    ("model.text_part", TEXT_PARTS),
-    ("model.fusion.kind", fusion.KINDS),
-    ("model.fusion.downsampling", feature_pyramid.DOWNSAMPLING),
     ("model.fusion.pyramid_init", feature_pyramid.INITIALIZERS),
     ("model.image_tower.remat", ("none", *transformer.REMAT_POLICIES)),
-    ("model.image_tower.classifier", clip.CLASSIFIERS),
   ],
 )
 def test_choices_are_what_is_implemented(name, implemented):

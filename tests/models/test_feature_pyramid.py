@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unloc_jax.models.feature_pyramid import (
-  DOWNSAMPLING,
+  POOLING,
   Conv,
   DepthwiseConv,
   Downsample,
@@ -44,7 +44,7 @@ def test_downsampling():
     run("avg_pool"), nn.avg_pool(x, **window), rtol=1e-5
   )
   np.testing.assert_array_equal(run("subsample"), x[:, ::2])
-  for strategy in DOWNSAMPLING:
+  for strategy in ("strided_conv", "strided_depthwise_conv", *POOLING):
     module = Downsample(strategy)
     shape = jax.eval_shape(lambda m=module: m.init_with_output(KEY, x))[0].shape
     assert shape == (2, 4, D)

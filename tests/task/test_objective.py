@@ -52,7 +52,8 @@ def predictions(num_texts, num_pairs):
 
 def expected(relevance, displacement, targets, slots):
   """The two losses by explicit selection; slots: bool [B, Q, P]."""
-  focal = np.asarray(losses.focal(relevance, targets.labels, 2.0, 0.25))
+  focal = losses.relevance_loss("focal", relevance, targets.labels, 2.0, 0.25)
+  focal = np.asarray(focal)
   iou = np.asarray(losses.iou(displacement, targets.displacement))
   positive = np.asarray(targets.positive)
   return focal[slots], iou[positive].mean()

@@ -59,17 +59,6 @@ def test_a_point_is_valid_iff_its_frame_is(spec, random):
   np.testing.assert_array_equal(points, mask[spec.positions.astype(int)])
 
 
-@pytest.mark.parametrize(
-  ("arguments", "message"),
-  [
-    ((10, ((0, 4), (4, INF)) * 2), "not divisible by 8"),
-    ((0, ((0, INF),)), "not divisible"),
-    ((8, ()), "at least one level"),
-    ((8, ((4, 4),)), "empty range"),
-    ((8, ((-1, 4),)), "empty range"),
-    ((8, ((0, INF),), 0.0), "radius"),
-  ],
-)
-def test_impossible_geometry_is_one_error(arguments, message):
-  with pytest.raises(ValueError, match=message):
-    PyramidSpec(*arguments)
+def test_impossible_geometry_is_one_error():
+  with pytest.raises(ValueError, match="not divisible by 8"):
+    PyramidSpec(10, ((0, 4), (4, INF)) * 2)

@@ -28,12 +28,7 @@ _MASKED = -1e9
 class MultiHeadAttention(nn.Module):
   """Bidirectional or masked multi-head self-attention with biases.
 
-  Attributes:
-    num_heads: Heads; must divide the width.
-    dropout: Rate on the attention weights.
-    kernel_init: Of the four projections.
-    dtype: Of computation; the softmax is float32.
-    axes: Logical axes of the input before S and D; see `sharding`.
+  Attributes are of `Block`; `dropout` is of weights. The softmax is float32.
   """
 
   num_heads: int

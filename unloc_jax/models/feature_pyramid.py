@@ -1,5 +1,7 @@
 """Feature pyramids over the frame tokens (spec section "Video-text fusion")."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,6 @@ import jax.numpy as jnp
 from unloc_jax.models.attention import Dtype
 from unloc_jax.models.layer_norm import LayerNorm
 
-NORM_EPSILON = 1e-6
 _KERNEL = 3
 
 
@@ -96,6 +97,16 @@ class Conv(nn.Module):
     return out + bias.astype(self.dtype)
 
 
+def _convolved(
+  pyramid: "SimplePyramid | TopDown", level: int, x: jax.Array, stride: int = 1
+) -> jax.Array:
+  """A level after its convolution and LayerNorm, [..., T / stride, D]."""
+  conv = DepthwiseConv(
+    stride, pyramid.init_kernel, pyramid.dtype, name=f"conv_{level}"
+  )
+  return LayerNorm(dtype=pyramid.dtype, name=f"norm_{level}")(conv(x))
+
+
 class SimplePyramid(nn.Module):
   """Each level from the one below it, after its LayerNorm, as in ViTDet."""
 
@@ -106,19 +117,9 @@ class SimplePyramid(nn.Module):
   @nn.compact
   def __call__(self, tokens: jax.Array) -> list[jax.Array]:
     """Frame tokens [..., T, D] -> levels [..., T / 2^v, D]."""
-    levels = []
-    for level in range(self.num_levels):
-      conv = DepthwiseConv(
-        stride=1 if level == 0 else 2,
-        init_kernel=self.init_kernel,
-        dtype=self.dtype,
-        name=f"conv_{level}",
-      )
-      norm = LayerNorm(
-        epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{level}"
-      )
-      tokens = norm(conv(tokens))
-      levels.append(tokens)
+    levels = [_convolved(self, 0, tokens)]
+    for level in range(1, self.num_levels):
+      levels.append(_convolved(self, level, levels[-1], stride=2))
     return levels
 
 
@@ -135,25 +136,19 @@ class TopDown(nn.Module):
     for level in reversed(range(len(levels) - 1)):
       coarser = jnp.repeat(merged[level + 1], 2, axis=-2)
       merged[level] = merged[level] + coarser
-    out = []
-    for level, tokens in enumerate(merged):
-      conv = DepthwiseConv(
-        init_kernel=self.init_kernel, dtype=self.dtype, name=f"conv_{level}"
-      )
-      norm = LayerNorm(
-        epsilon=NORM_EPSILON, dtype=self.dtype, name=f"norm_{level}"
-      )
-      out.append(norm(conv(tokens)))
-    return out
+    return [_convolved(self, level, x) for level, x in enumerate(merged)]
+
+
+# Halve frame tokens [..., T, D] without parameters.
+POOLING: dict[str, Callable[[jax.Array], jax.Array]] = {
+  "max_pool": lambda x: jnp.maximum(x[..., ::2, :], x[..., 1::2, :]),
+  "avg_pool": lambda x: (x[..., ::2, :] + x[..., 1::2, :]) / 2,
+  "subsample": lambda x: x[..., ::2, :],
+}
 
 
 class Downsample(nn.Module):
-  """Halves the frame tokens between two blocks of an FPN.
-
-  Attributes:
-    strategy: One of DOWNSAMPLING.
-    dtype: Of computation.
-  """
+  """Halves the frame tokens between two blocks of an FPN."""
 
   strategy: str
   dtype: Dtype = jnp.float32
@@ -161,24 +156,8 @@ class Downsample(nn.Module):
   @nn.compact
   def __call__(self, tokens: jax.Array) -> jax.Array:
     """[..., T, D] -> [..., T / 2, D]."""
+    if self.strategy in POOLING:
+      return POOLING[self.strategy](tokens)
     if self.strategy == "strided_conv":
-      return Conv(tokens.shape[-1], stride=2, dtype=self.dtype, name="conv")(
-        tokens
-      )
-    if self.strategy == "strided_depthwise_conv":
-      return DepthwiseConv(stride=2, dtype=self.dtype, name="conv")(tokens)
-    even, odd = tokens[..., ::2, :], tokens[..., 1::2, :]
-    if self.strategy == "max_pool":
-      return jnp.maximum(even, odd)
-    if self.strategy == "avg_pool":
-      return (even + odd) / 2
-    return even
-
-
-DOWNSAMPLING = (
-  "max_pool",
-  "avg_pool",
-  "subsample",
-  "strided_conv",
-  "strided_depthwise_conv",
-)
+      return Conv(tokens.shape[-1], 2, self.dtype, name="conv")(tokens)
+    return DepthwiseConv(stride=2, dtype=self.dtype, name="conv")(tokens)

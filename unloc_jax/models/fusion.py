@@ -13,17 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from unloc_jax.models.attention import Dtype, join
-from unloc_jax.models.feature_pyramid import (
-  NORM_EPSILON,
-  Downsample,
-  SimplePyramid,
-  TopDown,
-)
+from unloc_jax.models.feature_pyramid import Downsample, SimplePyramid, TopDown
 from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.transformer import Transformer, key_mask
 from unloc_jax.parallel.sharding import constrain
 
-KINDS = ("transformer", "simple_pyramid", "fpn", "late", "none")
 # Kinds that leave the text out; the caller compares points and texts.
 TEXTLESS = ("late", "none")
 # Every pair of a video and a text is a sequence, and a mesh splits pairs.
@@ -45,21 +39,11 @@ def sinusoidal_positions(length: int, width: int) -> np.ndarray:
 class Fusion(nn.Module):
   """Fuses frame tokens with texts and builds the feature pyramid.
 
-  Attributes:
-    kind: One of KINDS; "none" hands the frame tokens on as they are, to
-      pretrain the towers on single frames.
-    num_levels: V, levels of the pyramid.
-    num_layers: Blocks; at least V for "fpn".
-    num_heads: Attention heads.
-    mlp_dim: Hidden width of the MLPs.
-    downsampling: Between the levels of "fpn"; see `Downsample`.
-    pyramid_init: How the pyramid's kernels start.
-    dropout: Rate on the input, on branches and in MLPs.
-    attention_dropout: Rate on attention weights.
-    stochastic_depth: Rate of the last block; grows linearly from 0.
-    remat: Remat policy of the blocks.
-    scan: Stack the layers' parameters; not with "fpn".
-    dtype: Of computation.
+  Attributes are `config.model.fusion`, and V levels. Kind "none" hands the
+  frame tokens on as they are, to pretrain the towers on single frames.
+
+  Raises:
+    ValueError: A kind cannot have so many levels.
   """
 
   kind: str
@@ -85,7 +69,6 @@ class Fusion(nn.Module):
       num_heads=self.num_heads,
       mlp_dim=self.mlp_dim,
       activation="gelu_tanh",
-      norm_epsilon=NORM_EPSILON,
       dropout=self.dropout,
       attention_dropout=self.attention_dropout,
       stochastic_depth=self.stochastic_depth,
@@ -97,7 +80,7 @@ class Fusion(nn.Module):
     )
     self.input_dropout = nn.Dropout(self.dropout)
     if self.kind == "transformer":
-      self.norm = LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype)
+      self.norm = LayerNorm(dtype=self.dtype)
     elif self.kind == "fpn":
       self.downsample = [
         Downsample(self.downsampling, self.dtype)

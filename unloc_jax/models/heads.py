@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from unloc_jax.models.attention import Dtype
-from unloc_jax.models.feature_pyramid import NORM_EPSILON, Conv
+from unloc_jax.models.feature_pyramid import Conv
 from unloc_jax.models.fusion import PAIR_AXES
 from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.transformer import rematerialised
@@ -22,7 +22,7 @@ class Layer(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, None]:
     """[..., P, D] -> the same; `nn.scan` expects a pair."""
-    norm = LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype, name="norm")
+    norm = LayerNorm(dtype=self.dtype, name="norm")
     conv = Conv(x.shape[-1], dtype=self.dtype, name="conv")
     return constrain(nn.relu(conv(norm(x))), *PAIR_AXES), None
 
@@ -31,13 +31,7 @@ class Branch(nn.Module):
   """n x (LayerNorm -> convolution -> ReLU), then a linear map.
 
   With no layers it is the linear head of segmentation and classification.
-
-  Attributes:
-    num_layers: n.
-    outputs: Values per point.
-    bias: Initial bias of the linear map.
-    scan: One traced body for all layers; parameters are stacked.
-    dtype: Of the layers; the linear map is float32.
+  The linear map, which starts with `bias`, is float32.
   """
 
   num_layers: int
@@ -70,15 +64,7 @@ class Branch(nn.Module):
 
 
 class Head(nn.Module):
-  """What both heads are built with.
-
-  Attributes:
-    num_layers: Convolutions before the linear map.
-    shared_across_levels: One set of weights for all levels.
-    bias: Initial bias of the linear map.
-    scan: One traced body for the convolutions of a branch.
-    dtype: Of computation.
-  """
+  """What both heads are built with: `config.model.head`, and see `Branch`."""
 
   num_layers: int
   shared_across_levels: bool

@@ -12,14 +12,10 @@ class LayerNorm(nn.Module):
   """As `flax.linen.LayerNorm`, with its parameters, and the same values.
 
   The gradient is written out: derived from the formula it keeps intermediate
-  arrays, and a train step has a tenth more to compile.
-
-  Attributes:
-    epsilon: Added to the variance.
-    dtype: Of the result; statistics are float32.
+  arrays, and a train step has a tenth more to compile. Statistics are float32.
   """
 
-  epsilon: float
+  epsilon: float = 1e-6
   dtype: Any = jnp.float32
 
   @nn.compact

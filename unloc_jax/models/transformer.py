@@ -65,18 +65,30 @@ class Mlp(nn.Module):
     return nn.Dropout(self.dropout)(out, deterministic)
 
 
-class Block(nn.Module):
-  """LayerNorm, attention, LayerNorm, MLP, each pair with a residual."""
+class Options(nn.Module):
+  """What a block is built with.
+
+  Attributes:
+    activation: Key of ACTIVATIONS.
+    dropout: Rate on branches and in MLPs.
+    attention_dropout: Rate on attention weights.
+    axes: Logical axes of the input before S and D, by which a mesh splits
+      it; see `sharding`.
+  """
 
   num_heads: int
   mlp_dim: int
   activation: str
-  norm_epsilon: float
+  norm_epsilon: float = 1e-6
   dropout: float = 0.0
   attention_dropout: float = 0.0
   kernel_init: Initializer = DEFAULT_INIT
   dtype: Dtype = jnp.float32
   axes: tuple[str, ...] = ()
+
+
+class Block(Options):
+  """LayerNorm, attention, LayerNorm, MLP, each pair with a residual."""
 
   @nn.compact
   def __call__(
@@ -128,54 +140,28 @@ class Block(nn.Module):
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
-class Transformer(nn.Module):
+class Transformer(Options, kw_only=True):
   """A stack of blocks.
 
   Attributes:
-    num_layers: Blocks.
-    num_heads: Attention heads.
-    mlp_dim: Hidden width of the MLPs.
-    activation: Key of ACTIVATIONS.
-    norm_epsilon: Of the LayerNorms.
-    dropout: Rate on branches and in MLPs.
-    attention_dropout: Rate on attention weights.
     stochastic_depth: Rate of the last block; grows linearly from 0.
     remat: Key of REMAT_POLICIES, or "none".
     scan: One traced body for all layers; parameters are stacked.
-    kernel_init: Of every linear map.
-    dtype: Of computation.
-    axes: Logical axes of the input before S and D, by which a mesh splits
-      it; see `sharding`.
   """
 
   num_layers: int
-  num_heads: int
-  mlp_dim: int
-  activation: str
-  norm_epsilon: float
-  dropout: float = 0.0
-  attention_dropout: float = 0.0
   stochastic_depth: float = 0.0
   remat: str = "none"
   scan: bool = False
-  kernel_init: Initializer = DEFAULT_INIT
-  dtype: Dtype = jnp.float32
-  axes: tuple[str, ...] = ()
 
   def setup(self) -> None:
     block = rematerialised(
       Block, self.remat, static_argnums=(4,), in_scan=self.scan
     )
     options = {
-      "num_heads": self.num_heads,
-      "mlp_dim": self.mlp_dim,
-      "activation": self.activation,
-      "norm_epsilon": self.norm_epsilon,
-      "dropout": self.dropout,
-      "attention_dropout": self.attention_dropout,
-      "kernel_init": self.kernel_init,
-      "dtype": self.dtype,
-      "axes": self.axes,
+      name: getattr(self, name)
+      for name in Options.__annotations__
+      if name not in ("name", "parent")  # Flax's own.
     }
     if self.scan:
       scanned = nn.scan(
@@ -241,20 +227,13 @@ def rematerialised(
     module: A block.
     policy: "none" or a key of REMAT_POLICIES.
     static_argnums: Arguments of its call that are no arrays.
-    in_scan: Whether it is the body of a scan; elsewhere the compiler has to be
-      kept from finding that it has computed all of it before.
-
-  Raises:
-    ValueError: The policy is not known.
+    in_scan: Whether it is the body of a scan.
   """
   if policy == "none":
     return module
-  if policy not in REMAT_POLICIES:
-    raise ValueError(
-      f"remat: {policy!r} is not one of none, {', '.join(REMAT_POLICIES)}"
-    )
   return nn.remat(
     module,
+    # Outside a scan the compiler would find that it has computed all before.
     prevent_cse=not in_scan,
     static_argnums=static_argnums,
     policy=REMAT_POLICIES[policy],
@@ -268,12 +247,8 @@ def key_mask(valid: jax.Array) -> jax.Array:
 
 def stack_layers(params: dict[str, Any]) -> dict[str, Any]:
   """{layer_0: tree, layer_1: tree, ...} -> {layers: stacked tree}."""
-  names = [f"layer_{i}" for i in range(len(params))]
-  return {
-    "layers": jax.tree.map(
-      lambda *leaves: jnp.stack(leaves), *[params[n] for n in names]
-    )
-  }
+  layers = [params[f"layer_{i}"] for i in range(len(params))]
+  return {"layers": jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)}
 
 
 def unstack_layers(params: dict[str, Any]) -> dict[str, Any]:

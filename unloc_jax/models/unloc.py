@@ -26,15 +26,13 @@ from unloc_jax.parallel.sharding import constrain, shares
 from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.pyramid import level_lengths
 
-TEXT_PARTS = ("eos", "all")
-
 
 @flax.struct.dataclass
 class Texts:
-  """Texts as fusion takes them, [Q, L', D] or [B, Qv, L', D].
+  """Texts as fusion takes them.
 
   Attributes:
-    tokens: Projected text tokens.
+    tokens: Projected, [Q, L', D] or [B, Qv, L', D].
     mask: bool [..., L'], False = padding.
   """
 
@@ -48,20 +46,12 @@ class UnLoc(nn.Module):
   Attributes:
     encoders: Of the streams; points of the pyramid sit on the first.
     text_tower: None where texts are precomputed embeddings.
-    fusion: Video-text fusion and pyramid.
-    relevance_head: Relevance logits.
     displacement_head: None for segmentation and classification.
     width: D, fusion width.
-    freeze_text: Detach the text tower's output.
-    text_part: "eos" or "all", the text tokens that are fused.
-    readout: "points" (frame tokens) or "text" (the fused text token, for
-      classification), what the relevance head reads.
-    query_chunk: Texts that a device fuses with its videos at a time; 0 = all
-      at once.
+    readout: What the relevance head reads; see `Task.readout`.
     similarity: "cosine" or "dot" (over the square root of D), how points and
       texts are compared where fusion leaves the text out.
     num_frames: T, tokens of the first stream; 0 where it is the only one.
-    dtype: Of computation.
   """
 
   encoders: tuple[Encoder, ...]
@@ -153,14 +143,15 @@ class UnLoc(nn.Module):
 
   def encode_text(self, texts: jax.Array, deterministic: bool = True) -> Texts:
     """Token ids int [..., L], or embeddings float [..., D] -> Texts."""
-    if not jnp.issubdtype(texts.dtype, jnp.integer):
-      tokens = texts[..., None, :].astype(self.dtype)
-      return Texts(tokens, jnp.ones(tokens.shape[:-1], bool))
-    tokens = self.encode_text_tokens(texts, deterministic)
-    if self.text_part == "eos":
-      tokens = end_tokens(tokens, texts)[..., None, :]
-      return Texts(tokens, jnp.ones(tokens.shape[:-1], bool))
-    return Texts(tokens, texts > 0)
+    if jnp.issubdtype(texts.dtype, jnp.integer):
+      tokens = self.encode_text_tokens(texts, deterministic)
+      if self.text_part == "all":
+        return Texts(tokens, texts > 0)
+      tokens = end_tokens(tokens, texts)
+    else:
+      tokens = texts.astype(self.dtype)
+    tokens = tokens[..., None, :]
+    return Texts(tokens, jnp.ones(tokens.shape[:-1], bool))
 
   def encode_prompts(self, prompts: jax.Array) -> Texts:
     """Prompts [R, C, ...] of R templates -> texts [C, L', D], their mean.
@@ -190,9 +181,6 @@ class UnLoc(nn.Module):
       pairs: int32 [B, M], the texts of each video whose displacement is asked
         for (negative: none); without it, all Q.
       deterministic: No dropout.
-
-    Returns:
-      Predictions for B videos x Q texts.
     """
     if texts.tokens.ndim == 3:
       texts = Texts(texts.tokens[None], texts.mask[None])
@@ -313,10 +301,9 @@ class UnLoc(nn.Module):
   ) -> list[jax.Array]:
     if pairs is None or self.displacement_head is None:
       return []
-    num_videos, num_tokens, width = video.shape
-    num_frames = self.num_frames or num_tokens
+    num_frames = self.num_frames or video.shape[1]
     return [
-      jnp.zeros((num_videos, pairs.shape[1], length, width), self.dtype)
+      jnp.zeros((*pairs.shape, length, self.width), self.dtype)
       for length in level_lengths(num_frames, self.fusion.num_levels)
     ]
 
@@ -337,9 +324,6 @@ class UnLoc(nn.Module):
         embeddings [Q, D] or [B, Qv, D].
       pairs: As of `localize`.
       deterministic: No dropout.
-
-    Returns:
-      Predictions for B videos x Q texts.
     """
     video = self.encode_video(streams, deterministic)
     mask = self.video_mask(masks)

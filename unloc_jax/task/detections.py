@@ -71,9 +71,9 @@ def detect(
 
   Args:
     task: Says how to decode.
-    spec: Pyramid geometry.
+    spec: Of the pyramid.
     options: Of soft-NMS.
-    predictions: Relevance [B, Q, P], displacement [B, Q, P, 2].
+    predictions: Of all Q.
     frame_mask: bool [B, T].
     seconds: float32 [B], see `Sampling`.
     duration: float32 [B], seconds.
@@ -116,14 +116,7 @@ def suppress(
   scores: jax.Array,
   curve: jax.Array,
 ) -> Detections:
-  """Soft-NMS of candidates, wherever they were proposed.
-
-  Args:
-    options: Of soft-NMS.
-    segments: float32 [B, Q, P, 2], seconds.
-    scores: float32 [B, Q, P].
-    curve: float32 [B, Q, T], handed on.
-  """
+  """Soft-NMS of `candidates`, wherever they were proposed."""
   if options.class_agnostic:
     found, kept, classes = decode.detect_class_agnostic(
       segments, scores, **options.nms

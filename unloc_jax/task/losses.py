@@ -3,6 +3,8 @@
 Formulas: spec section "Losses" (paper section 3.4).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,40 +28,23 @@ def masked_mean(
   return jnp.sum(values * weights) / (count + _COUNT_EPSILON)
 
 
-def focal(
-  logits: jax.Array, labels: jax.Array, gamma: float, alpha: float
-) -> jax.Array:
-  """Sigmoid focal loss of every logit (Lin et al., 2017), same shape."""
-  labels = labels.astype(logits.dtype)
-  cross_entropy = optax.sigmoid_binary_cross_entropy(logits, labels)
-  probability = jnp.exp(-cross_entropy)
-  balance = alpha * labels + (1 - alpha) * (1 - labels)
-  return (1 - probability) ** gamma * cross_entropy * balance
-
-
-def sigmoid(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Sigmoid cross entropy of every logit, same shape."""
-  return optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
-
-
-def softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Cross entropy over the texts [B, Q, P], as shares that sum over Q."""
-  labels = labels.astype(logits.dtype)
-  return -labels * jax.nn.log_softmax(logits, axis=1)
-
-
 def relevance_loss(
   kind: str, logits: jax.Array, labels: jax.Array, gamma: float, alpha: float
 ) -> jax.Array:
-  """Relevance loss of every logit [B, Q, P]; kind: one of RELEVANCE_KINDS."""
-  if kind == "focal":
-    return focal(logits, labels, gamma, alpha)
+  """Relevance loss of every logit [B, Q, P], same shape.
+
+  "softmax" is the cross entropy over Q, as shares that sum over it; "focal" is
+  of Lin et al., 2017.
+  """
+  labels = labels.astype(logits.dtype)
   if kind == "softmax":
-    return softmax(logits, labels)
-  return sigmoid(logits, labels)
-
-
-RELEVANCE_KINDS = ("focal", "sigmoid", "softmax")
+    return -labels * jax.nn.log_softmax(logits, axis=1)
+  cross_entropy = optax.sigmoid_binary_cross_entropy(logits, labels)
+  if kind == "sigmoid":
+    return cross_entropy
+  probability = jnp.exp(-cross_entropy)
+  balance = alpha * labels + (1 - alpha) * (1 - labels)
+  return (1 - probability) ** gamma * cross_entropy * balance
 
 
 def _intersection_union(
@@ -96,36 +81,13 @@ def center(displacement: jax.Array, target: jax.Array) -> jax.Array:
 DISPLACEMENT_LOSSES = {"iou": iou, "l1": l1, "center": center}
 
 
-def parse_weighted_sum(text: str) -> tuple[tuple[float, str], ...]:
-  """Reads "iou" or "0.5*l1+1.0*iou" as ((weight, name), ...).
-
-  Raises:
-    ValueError: A name is not one of DISPLACEMENT_LOSSES, or a weight is not a
-      number.
-  """
-  terms = []
-  for term in text.replace(" ", "").split("+"):
-    weight, star, name = term.rpartition("*")
-    if name not in DISPLACEMENT_LOSSES:
-      raise ValueError(
-        f"loss.displacement: {name!r} in {text!r} is not one of "
-        f"{', '.join(DISPLACEMENT_LOSSES)}"
-      )
-    try:
-      terms.append((float(weight) if star else 1.0, name))
-    except ValueError:
-      raise ValueError(
-        f"loss.displacement: {weight!r} in {text!r} is not a number"
-      ) from None
-  return tuple(terms)
-
-
 def displacement_loss(
-  kind: str, displacement: jax.Array, target: jax.Array
+  weighted: str, displacement: jax.Array, target: jax.Array
 ) -> jax.Array:
-  """Weighted sum of displacement losses per point, [..., 2] -> [...]."""
-  terms = parse_weighted_sum(kind)
-  return sum(  # type: ignore[return-value]
-    weight * DISPLACEMENT_LOSSES[name](displacement, target)
-    for weight, name in terms
-  )
+  """Weighted sum such as "0.5*l1+iou" per point, [..., 2] -> [...]."""
+  total: Any = 0
+  for term in weighted.replace(" ", "").split("+"):
+    weight, _, name = term.rpartition("*")
+    loss = DISPLACEMENT_LOSSES[name](displacement, target)
+    total += float(weight or 1) * loss
+  return total

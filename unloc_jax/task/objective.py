@@ -27,15 +27,7 @@ _FRAME_TARGETS = {
 
 @dataclasses.dataclass(frozen=True)
 class LossSpec:
-  """How the parts of the loss are computed and weighted.
-
-  Attributes:
-    relevance: One of `losses.RELEVANCE_KINDS`.
-    displacement: Weighted sum such as "iou" or "0.5*l1+1.0*iou".
-    relevance_weight: Factor of the relevance loss in the total.
-    focal_gamma: Exponent of the focal loss.
-    focal_alpha: Weight of positives in the focal loss.
-  """
+  """How the parts of the loss are computed and weighted; see `config.loss`."""
 
   relevance: str = "focal"
   displacement: str = "iou"
@@ -66,15 +58,9 @@ def displacement_pairs(task: Task, batch: Batch) -> jax.Array | None:
 
 
 def among(batch: Batch, drawn: jax.Array) -> dict[str, jax.Array]:
-  """The batch as if only some classes existed.
+  """The batch as if only the classes `drawn`, int32 [C'], existed.
 
-  Args:
-    batch: See `unloc_jax.data.batch`.
-    drawn: int32 [C'], distinct classes.
-
-  Returns:
-    The batch with classes numbered by their place in `drawn`; segments of
-    other classes count as padding.
+  They are numbered by their place there; segments of others are padding.
   """
   same = batch["segment_query"][..., None] == drawn
   place = jnp.argmax(same, axis=-1).astype(jnp.int32)
@@ -103,14 +89,7 @@ class Targets:
 def make_targets(
   task: Task, spec: PyramidSpec, batch: Batch, num_classes: int
 ) -> Targets:
-  """Targets of a batch (see `unloc_jax.data.batch`).
-
-  Args:
-    task: Says where labels come from and which pairs are fused.
-    spec: Pyramid geometry.
-    batch: Global batch.
-    num_classes: C; of no effect where texts are captions.
-  """
+  """Targets of a batch; `num_classes` has no effect on captions."""
   query = batch["segment_query"]
   exists = batch["example_mask"][:, None, None]
   if task.targets == "video":
@@ -158,12 +137,7 @@ def _caption_targets(
 
 @flax.struct.dataclass
 class Counts:
-  """What the losses are means over.
-
-  Attributes:
-    relevance: float32, slots of the relevance loss.
-    displacement: float32, positive points.
-  """
+  """What the losses are means over, float32: slots and positive points."""
 
   relevance: jax.Array
   displacement: jax.Array
@@ -174,10 +148,11 @@ def count_slots(task: Task, targets: Targets) -> Counts:
   relevance = jnp.broadcast_to(targets.mask, targets.labels.shape)
   if task.texts == "classes":
     relevance = relevance[:, 0]
-  count = lambda mask: jnp.sum(mask, dtype=jnp.float32)  # noqa: E731
-  positive = targets.positive
-  none = jnp.zeros((), jnp.float32)
-  return Counts(count(relevance), none if positive is None else count(positive))
+  positive = () if targets.positive is None else targets.positive
+  return Counts(
+    jnp.sum(relevance, dtype=jnp.float32),
+    jnp.sum(jnp.asarray(positive), dtype=jnp.float32),
+  )
 
 
 def compute_losses(
@@ -189,13 +164,8 @@ def compute_losses(
 ) -> dict[str, jax.Array]:
   """Losses of a batch, scalars float32: `total` and its parts.
 
-  Args:
-    task: Says what a slot of the relevance loss is.
-    loss: Kinds and weights.
-    predictions: Relevance [B, Q, P]; displacement of the pairs of `targets`.
-    targets: Of the same batch.
-    counts: Of the batch that this one is a part of, whose losses are then the
-      sum of its parts'; by default its own.
+  `counts` are of the batch that this one is a part of, whose losses are then
+  the sum of its parts'; by default its own.
   """
   counts = count_slots(task, targets) if counts is None else counts
   relevance = losses.relevance_loss(

@@ -32,8 +32,7 @@ class PyramidSpec:
       not positive.
 
   Raises:
-    ValueError: T is not divisible by the coarsest stride, there is no level,
-      or a range is empty.
+    ValueError: T is not divisible by the coarsest stride.
   """
 
   num_frames: int
@@ -41,22 +40,13 @@ class PyramidSpec:
   radius: float = 3.0
 
   def __post_init__(self) -> None:
-    if not self.ranges:
-      raise ValueError("pyramid.ranges: a pyramid needs at least one level")
     coarsest = 2 ** (self.num_levels - 1)
-    if self.num_frames <= 0 or self.num_frames % coarsest:
+    if self.num_frames % coarsest:
       raise ValueError(
         f"pyramid: {self.num_frames} frames are not divisible by {coarsest}, "
         f"the coarsest stride of {self.num_levels} levels; change "
         "data.num_frames or the number of levels"
       )
-    for level, (low, high) in enumerate(self.ranges):
-      if not 0 <= low < high:
-        raise ValueError(
-          f"pyramid.ranges: level {level} has the empty range ({low}, {high})"
-        )
-    if self.radius <= 0:
-      raise ValueError(f"pyramid.radius: {self.radius} is not positive")
 
   @property
   def num_levels(self) -> int:

@@ -28,16 +28,7 @@ class SegmentTargets:
 def segment_targets(
   spec: PyramidSpec, segments: jax.Array, valid: jax.Array
 ) -> SegmentTargets:
-  """Labels the points of each segment.
-
-  Args:
-    spec: Pyramid geometry.
-    segments: float32 [..., S, 2], start and end in sampled frames.
-    valid: bool [..., S], False for padding.
-
-  Returns:
-    The targets of each of the S segments.
-  """
+  """Labels the points of segments [..., S, 2]; valid [..., S], no padding."""
   start, end = segments[..., None, 0], segments[..., None, 1]
   displacement = jnp.stack([spec.positions - start, end - spec.positions], -1)
   low, high = spec.point_ranges[:, 0], spec.point_ranges[:, 1]
@@ -100,6 +91,13 @@ def query_displacement(
   return positive, jnp.where(jnp.isfinite(nearest), nearest, 0.0)
 
 
+def _inside(segments: jax.Array, num_frames: int) -> jax.Array:
+  """Which of T frames segments [B, S, 2] contain, bool [B, S, T]."""
+  position = jnp.arange(num_frames, dtype=jnp.float32)
+  start, end = segments[..., None, 0], segments[..., None, 1]
+  return (position >= start) & (position <= end)
+
+
 def frame_tags(
   segments: jax.Array,
   segment_query: jax.Array,
@@ -107,13 +105,11 @@ def frame_tags(
   num_classes: int,
 ) -> jax.Array:
   """All classes whose segments contain a frame, bool [B, C, T]."""
-  position = jnp.arange(num_frames, dtype=jnp.float32)
-  start, end = segments[..., None, 0], segments[..., None, 1]
-  inside = (position >= start) & (position <= end)  # [B, S, T]
   # Padding goes to a row of its own, which is cut off.
   row = jnp.where(segment_query >= 0, segment_query, num_classes)
   video = jnp.arange(segments.shape[0])[:, None]
   tags = jnp.zeros((segments.shape[0], num_classes + 1, num_frames), bool)
+  inside = _inside(segments, num_frames)
   return tags.at[video, row].max(inside)[:, :num_classes]
 
 
@@ -127,10 +123,7 @@ def frame_labels(
 
   Where segments overlap the last one listed counts; all False is background.
   """
-  position = jnp.arange(num_frames, dtype=jnp.float32)
-  start, end = segments[..., None, 0], segments[..., None, 1]
-  inside = (position >= start) & (position <= end)  # [B, S, T]
-  inside &= (segment_query >= 0)[..., None]
+  inside = _inside(segments, num_frames) & (segment_query >= 0)[..., None]
   order = jnp.arange(segment_query.shape[-1])[:, None]
   last = jnp.max(jnp.where(inside, order, -1), axis=-2)  # [B, T]
   label = jnp.take_along_axis(segment_query, jnp.maximum(last, 0), axis=-1)

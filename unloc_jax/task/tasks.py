@@ -41,62 +41,24 @@ class Task:
     return self.targets == "segments"
 
 
-_MOMENT_RETRIEVAL = Task(
-  name="moment_retrieval",
-  texts="captions",
-  train_pairing="all",
-  targets="segments",
-  decode="per_query",
-  metric="recall",
-)
+_MOMENTS = ("segments", "per_query")
 
 TASKS = {
-  task.name: task
-  for task in (
-    _MOMENT_RETRIEVAL,
-    dataclasses.replace(
-      _MOMENT_RETRIEVAL,
-      name="matched_moment_retrieval",
-      train_pairing="matched",
-    ),
-    dataclasses.replace(
-      _MOMENT_RETRIEVAL,
-      name="highlight_retrieval",
-      train_pairing="matched",
-      metric="qvhighlights",
-    ),
-    Task(
-      name="temporal_localization",
-      texts="classes",
-      train_pairing="all",
-      targets="segments",
-      decode="per_query",
-      metric="detection",
-    ),
-    Task(
-      name="action_segmentation",
-      texts="classes",
-      train_pairing="all",
-      targets="frames",
-      decode="per_frame",
-      metric="segmentation",
+  name: Task(name, *values)
+  for name, *values in (
+    ("moment_retrieval", "captions", "all", *_MOMENTS, "recall"),
+    ("matched_moment_retrieval", "captions", "matched", *_MOMENTS, "recall"),
+    ("highlight_retrieval", "captions", "matched", *_MOMENTS, "qvhighlights"),
+    ("temporal_localization", "classes", "all", *_MOMENTS, "detection"),
+    (
+      *("action_segmentation", "classes", "all"),
+      *("frames", "per_frame", "segmentation"),
     ),
     # Pretrains both towers on single frames, as CLIP does on images.
-    Task(
-      name="frame_tagging",
-      texts="classes",
-      train_pairing="all",
-      targets="tags",
-      decode="per_frame",
-      metric="tagging",
-    ),
-    Task(
-      name="classification",
-      texts="classes",
-      train_pairing="all",
-      targets="video",
-      decode="per_video",
-      metric="classification",
+    ("frame_tagging", "classes", "all", "tags", "per_frame", "tagging"),
+    (
+      *("classification", "classes", "all"),
+      *("video", "per_video", "classification"),
     ),
   )
 }

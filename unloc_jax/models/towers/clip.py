@@ -13,8 +13,6 @@ NORM_EPSILON = 1e-5
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
-CLASSIFIERS = ("token", "gap")
-
 
 def normalise_pixels(frames: jax.Array) -> jax.Array:
   """uint8 RGB [..., 3] -> float32, zero mean and unit variance as in CLIP."""
@@ -42,18 +40,7 @@ def patchify(frames: jax.Array, patch: int) -> jax.Array:
 class ImageTower(nn.Module):
   """CLIP ViT applied to every frame by itself (spec section "Image tower").
 
-  Attributes:
-    patch: Side of a patch in pixels.
-    width: Width of the tokens.
-    num_layers: Blocks.
-    num_heads: Attention heads.
-    classifier: "token" (a class embedding) or "gap" (mean over patches).
-    per_frame_class: A class embedding per frame position; otherwise one for
-      all frames, as in CLIP.
-    stochastic_depth: Rate of the last block.
-    remat: Remat policy of the blocks.
-    scan: Stack the layers' parameters.
-    dtype: Of computation.
+  Attributes are `config.model.image_tower`.
   """
 
   patch: int
@@ -90,9 +77,7 @@ class ImageTower(nn.Module):
       tokens.shape[-2:],
     )
     tokens = tokens + position.astype(self.dtype)
-    norm_pre = LayerNorm(
-      epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_pre"
-    )
+    norm_pre = LayerNorm(NORM_EPSILON, self.dtype, name="norm_pre")
     encoder = Transformer(
       num_layers=self.num_layers,
       num_heads=self.num_heads,
@@ -110,9 +95,7 @@ class ImageTower(nn.Module):
     # Only the tokens that are used are normalised: same result, less work.
     if self.classifier == "token":
       tokens = tokens[..., :1, :]
-    norm_post = LayerNorm(
-      epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_post"
-    )
+    norm_post = LayerNorm(NORM_EPSILON, self.dtype, name="norm_post")
     return jnp.mean(norm_post(tokens), axis=-2)
 
   def _prepend_class_embedding(self, tokens: jax.Array) -> jax.Array:
@@ -132,15 +115,8 @@ class ImageTower(nn.Module):
 class TextTower(nn.Module):
   """CLIP's causal text transformer (spec section "Text tower").
 
-  Attributes:
-    vocab_size: Rows of the token embedding.
-    max_tokens: Rows of the positional embedding; shorter texts use the first.
-    width: Width of the tokens.
-    num_layers: Blocks.
-    num_heads: Attention heads.
-    remat: Remat policy of the blocks.
-    scan: Stack the layers' parameters.
-    dtype: Of computation.
+  Attributes are `config.model.text_tower`; texts shorter than `max_tokens` use
+  the first positions.
   """
 
   vocab_size: int
@@ -191,9 +167,7 @@ class TextTower(nn.Module):
       name="encoder",
     )
     tokens = encoder(tokens, mask, deterministic)
-    return LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype, name="norm_final")(
-      tokens
-    )
+    return LayerNorm(NORM_EPSILON, self.dtype, name="norm_final")(tokens)
 
 
 def end_tokens(tokens: jax.Array, ids: jax.Array) -> jax.Array:
