@@ -324,7 +324,7 @@ def test_null_lists_and_spaces_around_labels(tmp_path):
       "anet",
       "activity_net.json",
       _anet([{"label": None, "segment": [0, 1]}]),
-      "json:1: v: a label is empty",
+      "json:1: v: label None is no name",
     ),
     ("qvhighlights", "a_val.jsonl", "nonsense", "jsonl:1: line: wrong JSON"),
     (

@@ -94,7 +94,7 @@ def test_detections_of_other_videos(tmp_path):
   with pytest.raises(AnnotationError, match="w: not a video"):
     read_detections(tmp_path, results)
   found, _, _, skipped = read_detections(tmp_path, results, lenient=True)
-  assert found.video.tolist() == [0, -1]
+  assert found.video.tolist() == [0, 1]
   assert found.answered == 1
   assert "v_v: not a list of detections" in skipped[1]
 

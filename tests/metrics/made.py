@@ -28,20 +28,15 @@ def queries(truths, predictions):
 def segments(truth, found):
   """(found, truth) of {video: [(label, start, end)]} and the same with score.
 
-  Videos and labels that the truth does not know are left to -1 and out.
+  Labels that the truth does not know are left out.
   """
   rows = [(video, *row) for video in truth for row in truth[video]]
   real = TrueSegments.of(truth, rows)
-  table = [
-    (
-      real.videos.index(video) if video in real.videos else -1,
-      real.labels.index(label),
-      *numbers,
-    )
+  number = {name: i for i, name in enumerate(real.labels)}
+  tables = {
+    video: np.array(
+      [(number.get(label, -1), *rest) for label, *rest in found[video]], float
+    ).reshape(-1, 4)
     for video in found
-    for label, *numbers in found[video]
-    if label in real.labels
-  ]
-  answered = len(set(found) & set(truth))
-  array = np.array(table, float).reshape(-1, 5)
-  return FoundSegments.of(array, answered), real
+  }
+  return FoundSegments.of(real, tables), real

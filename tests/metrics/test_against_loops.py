@@ -97,6 +97,70 @@ def test_detection(seed):
   np.testing.assert_allclose(report.metrics["mAP"], expected, atol=1e-12)
 
 
+def official_ap(truth, found, thresholds):
+  """ActivityNet's compute_average_precision_detection, of one class.
+
+  `truth` is {video: [(start, end)]}, `found` [(video, start, end)] best first.
+  """
+  positives = sum(map(len, truth.values()))
+  locked = {
+    video: -np.ones((len(thresholds), len(truth[video]))) for video in truth
+  }
+  true, false = np.zeros((2, len(thresholds), len(found)))
+  for index, (video, start, end) in enumerate(found):
+    if not truth.get(video):
+      false[:, index] = 1
+      continue
+    real = np.array(truth[video], float)
+    shared = np.minimum(end, real[:, 1]) - np.maximum(start, real[:, 0])
+    shared = shared.clip(0)
+    union = (real[:, 1] - real[:, 0]) + (end - start) - shared
+    with np.errstate(invalid="ignore"):
+      tiou = shared / union
+    for level, threshold in enumerate(thresholds):
+      for j in tiou.argsort()[::-1]:
+        if tiou[j] < threshold:
+          false[level, index] = 1
+          break
+        if locked[video][level, j] >= 0:
+          continue
+        true[level, index] = 1
+        locked[video][level, j] = index
+        break
+      if not false[level, index] and not true[level, index]:
+        false[level, index] = 1
+  values = []
+  for hits, misses in zip(true.cumsum(1), false.cumsum(1), strict=True):
+    precision = np.hstack([[0], hits / (hits + misses), [0]])
+    recall = np.hstack([[0], hits / positives, [1]])
+    for i in range(len(precision) - 1)[::-1]:
+      precision[i] = max(precision[i], precision[i + 1])
+    steps = np.where(recall[1:] != recall[:-1])[0] + 1
+    values.append(
+      ((recall[steps] - recall[steps - 1]) * precision[steps]).sum()
+    )
+  return values
+
+
+@given(seeds)
+@few
+def test_segments_of_no_length_count_as_officially(seed):
+  rng = np.random.default_rng(seed)
+  draw = lambda n: np.sort(rng.integers(0, 4, (n, 2)), axis=1).tolist()  # noqa: E731
+  truth = {f"v{i}": sorted(draw(rng.integers(0, 5))) for i in range(3)}
+  truth["v0"].append([3, 3])
+  rows = [(f"v{rng.integers(4)}", *each) for each in draw(20)]
+  found = {}
+  for rank, (video, start, end) in enumerate(rows):
+    found.setdefault(video, []).append(("a", start, end, -rank))
+  thresholds = (0.3, 0.5, 0.95)
+  labelled = {v: [("a", *each) for each in truth[v]] for v in truth}
+  pair = segments(labelled, found)
+  report = detection.evaluate(*pair, thresholds=thresholds, resamples=0)
+  expected = official_ap(truth, rows, thresholds)
+  np.testing.assert_allclose(report.metrics["mAP"], expected, atol=1e-12)
+
+
 @given(seeds)
 @few
 def test_moment_average_precision(seed):

@@ -96,9 +96,10 @@ def test_points_are_no_overlap_and_no_warning():
   asked = queries([[[5, 5]], [[0, 10]]], [[[5, 5, 1.0]], [[3, 3, 1.0]]])
   assert recall.evaluate(asked).metrics["mIoU"] == 0.0
   assert qvhighlights.evaluate(asked).metrics["brief"]["MR-full-mAP"] == 0.0
-  pair = segments({"v": [("a", 5, 5)]}, {"v": [("a", 5, 5, 1.0)]})
+  # Officially 0 / 0 is below no threshold.
+  pair = segments({"v": [("a", 5, 5)]}, {"v": [("a", 7, 7, 1.0)]})
   report = detection.evaluate(*pair, resamples=0)
-  assert report.metrics["average_mAP"] == 0.0
+  assert report.metrics["average_mAP"] == 1.0
   # The other convention drops the only segment there is.
   assert report.metrics["actionformer"] is None
 
@@ -144,6 +145,29 @@ def test_detections_and_truth_may_come_in_any_order(seed):
   assert first.metrics["mAP"] == sorted(first.metrics["mAP"], reverse=True)
 
 
+@given(st.integers(0, 2**32 - 1))
+@few
+def test_every_interval_holds_its_figure(seed):
+  """Also where classes are rare, and detections lie in unknown videos."""
+  rng = np.random.default_rng(seed)
+  truth = {f"v{i}": [(f"c{i}", 0, 1 + rng.random())] for i in range(4)}
+  found = {
+    f"v{i}": [(f"c{i % 4}", 0, 1 + rng.random(), rng.random())]
+    for i in range(6)
+  }
+  report = detection.evaluate(*segments(truth, found), resamples=8, seed=seed)
+  for each in report.intervals.values():
+    assert each.low <= each.value <= each.high
+
+
+def test_detections_in_unknown_videos_are_drawn_too():
+  found = {"v": [("a", 0, 10, 0.5)], "w": [("a", 0, 10, 0.9)]}
+  pair = segments({"v": [("a", 0, 10)]}, found)
+  # 50 with both; 100 in the draws of `v` alone, 0 of `w` alone.
+  interval = detection.evaluate(*pair, resamples=40).intervals["mAP"]
+  assert (interval.low, interval.value, interval.high) == (0.0, 50.0, 100.0)
+
+
 def test_detections_elsewhere_count_as_false_and_none_as_misses():
   truth = {"v": [("a", 0, 10)]}
   stray = {"v": [("a", 0, 10, 0.5)], "w": [("a", 0, 10, 0.9)]}
@@ -181,4 +205,4 @@ def test_top_k():
   report = classification.evaluate(scores, *more, ks=(1, 2))
   assert report.metrics["top2"] == pytest.approx(200 / 3)
   assert (report.seen, report.expected) == (2, 3)
-  assert "1 videos with NaN" in report.notes[0]
+  assert "1 videos without a number" in report.notes[0]

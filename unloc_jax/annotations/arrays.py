@@ -8,6 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+_LONGEST = 1e12  # Seconds; lengths of what is longer lose their end.
+
+
+def is_time(seconds: np.ndarray) -> np.ndarray:
+  """Says which numbers can be a time in a video."""
+  return np.abs(seconds) < _LONGEST  # False for NaN.
+
 
 @dataclasses.dataclass(frozen=True)
 class QueryMoments:
@@ -62,16 +69,27 @@ class TrueSegments:
 class FoundSegments:
   """Detections, facing `TrueSegments`."""
 
-  video: np.ndarray  # int [M], index into the truth's videos; -1 for others
+  # int [M], index into the truth's videos; those it lacks come after, by name
+  video: np.ndarray
   label: np.ndarray  # int [M], index into the truth's labels
   segment: np.ndarray  # float64 [M, 2] seconds
   score: np.ndarray  # float64 [M]
   answered: int  # How many videos of the truth were looked at
 
   @classmethod
-  def of(cls, table: np.ndarray, answered: int) -> "FoundSegments":
-    """Makes them of [M, 5]: video, label, start, end, score."""
-    whole = table[:, :2].astype(int)
+  def of(
+    cls, truth: TrueSegments, found: Mapping[str, np.ndarray]
+  ) -> "FoundSegments":
+    """Makes them of video -> [m, 4] label, start, end, score.
+
+    Labels are indices into the truth's; those below 0 are left out.
+    """
+    others = sorted(found.keys() - set(truth.videos))
+    place = {name: i for i, name in enumerate((*truth.videos, *others))}
+    blocks = [np.insert(t, 0, place[v], axis=1) for v, t in found.items()]
+    table = np.concatenate([np.zeros((0, 5)), *blocks])
+    table = table[table[:, 1] >= 0]
+    whole, answered = table[:, :2].astype(int), len(found) - len(others)
     return cls(whole[:, 0], whole[:, 1], table[:, 2:4], table[:, 4], answered)
 
   def only(self, which: np.ndarray) -> "FoundSegments":

@@ -40,10 +40,6 @@ class Benchmark:
   also: str = ""  # Another name of it on the command line
 
 
-def _same(count: int) -> tuple[int, int]:
-  return count, count
-
-
 def _figures(names: str, *values: float) -> dict[str, float]:
   return dict(zip(names.split(), values, strict=True))
 
@@ -68,9 +64,9 @@ BENCHMARKS: dict[str, Benchmark] = {
       "ActivityNet Captions",
       moments.read_captions,
       {
-        "train": Official(_same(10_009), _same(37_421)),
-        "val": Official(_same(4_917), _same(17_505)),
-        "test": Official(_same(4_885), _same(17_031)),
+        "train": Official((10_009, 10_009), (37_421, 37_421)),
+        "val": Official((4_917, 4_917), (17_505, 17_505)),
+        "test": Official((4_885, 4_885), (17_031, 17_031)),
       },
       metric="recall",
       published={
@@ -85,7 +81,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         "train": Official(
           queries=(12_404, 12_408), note="copies differ by up to four bad lines"
         ),
-        "test": Official(queries=_same(3_720)),
+        "test": Official(queries=(3_720, 3_720)),
       },
       metric="recall",
       published={"SnAG (I3D)": _figures(_RECALLS, 65.2, 46.3, 93.0, 73.1)},
@@ -108,8 +104,8 @@ BENCHMARKS: dict[str, Benchmark] = {
       "ActivityNet 1.3",
       detection.read_anet,
       {
-        "train": Official(_same(10_024), note=_MISSING_NOTE),
-        "val": Official(_same(4_926), note=_MISSING_NOTE),
+        "train": Official((10_024, 10_024), note=_MISSING_NOTE),
+        "val": Official((4_926, 4_926), note=_MISSING_NOTE),
       },
       class_count=200,
       metric="detection",
@@ -133,7 +129,7 @@ BENCHMARKS: dict[str, Benchmark] = {
           (8_461, 9_030),
           note="9,030 listed; 8,461 is what the reference still had",
         ),
-        "test": Official(_same(2_797)),
+        "test": Official((2_797, 2_797)),
       },
       class_count=778,
       metric="detection",
@@ -144,7 +140,7 @@ BENCHMARKS: dict[str, Benchmark] = {
       "THUMOS14",
       detection.read_thumos14,
       {
-        "train": Official(_same(200)),
+        "train": Official((200, 200)),
         "test": Official(
           (210, 213),
           note="213 test videos; copies leave out those whose"
@@ -156,9 +152,16 @@ BENCHMARKS: dict[str, Benchmark] = {
       subset="test",
       tiou=(0.3, 0.4, 0.5, 0.6, 0.7),
     ),
-    Benchmark("kinetics400", "Kinetics-400", kinetics.read, class_count=400),
-    Benchmark("kinetics600", "Kinetics-600", kinetics.read, class_count=600),
-    Benchmark("kinetics700", "Kinetics-700", kinetics.read, class_count=700),
+    *(
+      Benchmark(
+        f"kinetics{count}",
+        f"Kinetics-{count}",
+        kinetics.read,
+        class_count=count,
+        metric="classification",
+      )
+      for count in (400, 600, 700)
+    ),
     Benchmark("custom", "your own videos", custom.read),
   )
 }

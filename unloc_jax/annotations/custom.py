@@ -4,8 +4,13 @@ import pathlib
 from typing import Any
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.drafts import VideoDraft, split_name
-from unloc_jax.annotations.reading import AnnotationError, Place, Problems
+from unloc_jax.annotations.drafts import (
+  SPLIT_NAMES,
+  VideoDraft,
+  as_window,
+  split_name,
+)
+from unloc_jax.annotations.reading import Place, Problems, fault
 from unloc_jax.annotations.records import (
   AnnotationSet,
   SplitNotes,
@@ -13,6 +18,7 @@ from unloc_jax.annotations.records import (
 )
 
 _SEGMENT = ("start", "end", "text")
+_PLACE = "\n"  # Key of the line of a segment; no column has it
 
 
 def read(place: pathlib.Path) -> AnnotationSet:
@@ -25,15 +31,13 @@ def read(place: pathlib.Path) -> AnnotationSet:
   a single file is `train`.
   """
   result = AnnotationSet()
-  paths = [place]
-  if not place.is_file():
-    paths = sorted([*place.glob("*.jsonl"), *place.glob("*.csv")])
-    paths = paths or reading.files_of(place, "*.jsonl")
+  paths = reading.files_of(place, "*.jsonl *.csv")
   for path in paths:
-    split = split_name(path.stem)
+    stem = path.stem.lower()
+    split = SPLIT_NAMES.get(stem, stem)
     if len(paths) == 1 and split not in ("train", "val", "test"):
       split = "train"
-    result.merge(_read_file(path, split))
+    result.merge(_read_file(path, split_name(split, path)))
   return result
 
 
@@ -44,11 +48,11 @@ def _read_file(path: pathlib.Path, split: str) -> AnnotationSet:
   is_table = path.suffix.lower() == ".csv"
   rows = _table(path) if is_table else reading.read_rows(path, Problems())
   for place, row in rows:
-    own = split_name(str(row["split"])) if row.get("split") else split
+    own = split_name(row["split"], place) if row.get("split") else split
     notes = result.notes(own)
     name = row.get("video")
     if not isinstance(name, str) or not name.strip():
-      raise AnnotationError(f"{place}: 'video' must be a path; correct it")
+      raise fault(place, "'video' must be a path", "correct it")
     name = name.strip()
     if (own, name) in seen:
       line = f"{name}: again at {place}; the first is kept"
@@ -62,19 +66,25 @@ def _read_file(path: pathlib.Path, split: str) -> AnnotationSet:
 def _video(
   name: str, split: str, row: reading.Row, notes: SplitNotes, place: Place
 ) -> VideoAnnotation:
-  """Reads one video."""
-  segments = row.get("segments")
+  segments = [] if row.get("segments", "") is None else row.get("segments")
   if not isinstance(segments, list):
-    raise AnnotationError(f"{place}: 'segments' must be a list; correct it")
+    raise fault(place, "'segments' must be a list", "correct it")
   draft = VideoDraft(name, split, row.get("duration"), notes, path=name)
   windows: dict[str, list[Any]] = {}
   rests: dict[str, dict[str, Any]] = {}
   for segment in segments:
-    reading.require(segment, _SEGMENT, place)
-    text = segment["text"] if isinstance(segment["text"], str) else ""
-    windows.setdefault(text, []).append([segment["start"], segment["end"]])
+    where = segment.pop(_PLACE, place) if isinstance(segment, dict) else place
+    start, end, text = (
+      reading.require(segment, _SEGMENT, where)[key] for key in _SEGMENT
+    )
+    if not isinstance(text, str):
+      raise fault(where, f"'text' {text!r} is no text", "correct it")
+    if as_window([start, end]) is None:
+      what = f"'start' {start!r} and 'end' {end!r} are not both seconds"
+      raise fault(where, what, "correct them")
+    windows.setdefault(text.strip(), []).append([start, end])
     rest = {key: segment[key] for key in segment if key not in _SEGMENT}
-    rests.setdefault(text, rest)
+    rests.setdefault(text.strip(), rest)
   for i, (text, spans) in enumerate(windows.items()):
     draft.add(f"{name}#{i}", text, spans, rests[text])
   return draft.done()
@@ -84,10 +94,12 @@ def _table(path: pathlib.Path) -> list[tuple[Place, reading.Row]]:
   """Groups the lines of a CSV by video, in order of appearance."""
   videos: dict[tuple[str, str], tuple[Place, reading.Row]] = {}
   for place, row in reading.read_csv(path, ("video", *_SEGMENT)):
-    split = row.get("split", "")
-    first = {"video": row["video"], "segments": [], "split": split}
-    if row.get("duration"):
-      first["duration"] = row["duration"]
-    _, video = videos.setdefault((split, row["video"]), (place, first))
-    video["segments"].append({name: row[name] for name in _SEGMENT})
+    name, split = row.pop("video").strip(), row.pop("split", "").strip()
+    first = {"video": name, "segments": [], "split": split}
+    _, video = videos.setdefault((split, name), (place, first))
+    duration = row.pop("duration", "").strip()
+    if duration and duration != video.setdefault("duration", duration):
+      what = f"duration {duration}, but {video['duration']} before"
+      raise fault(place, what, "correct one")
+    video["segments"].append({_PLACE: place, **row})
   return list(videos.values())

@@ -12,7 +12,7 @@ from typing import Any
 
 from unloc_jax.annotations import reading
 from unloc_jax.annotations.drafts import VideoDraft, split_name
-from unloc_jax.annotations.reading import AnnotationError, Document
+from unloc_jax.annotations.reading import Document, fault, name_of
 from unloc_jax.annotations.records import AnnotationSet
 
 Entries = dict[str, dict[str, Any]]
@@ -23,10 +23,23 @@ class Database:
   """An annotation file of videos."""
 
   document: Document  # The file
-  # Video -> {"subset"?, "duration"?, "annotations"?: list, ...}, by these keys
-  # whatever the file calls them
+  # Video -> {"subset"?: text, "duration"?, "annotations"?: list, ...}, by these
+  # keys whatever the file calls them
   entries: Entries
   files: list[pathlib.Path]  # The file and what was read beside it
+
+  def classes(self) -> list[str]:
+    """Names of ActivityNet's taxonomy: of nodes that nobody descends."""
+    taxonomy = self.document.value.get("taxonomy")
+    nodes = taxonomy if isinstance(taxonomy, list) else []
+    nodes = [node for node in nodes if isinstance(node, dict)]
+    parents = {str(node.get("parentId")) for node in nodes}
+    names = {
+      name_of(node.get("nodeName"))
+      for node in nodes
+      if str(node.get("nodeId")) not in parents
+    }
+    return sorted(names - {""})
 
 
 def read_database(path: reading.Path) -> Database:
@@ -37,18 +50,21 @@ def read_database(path: reading.Path) -> Database:
   if isinstance(bare, dict) and isinstance(bare.get("database"), dict):
     bare = bare["database"]
   if not isinstance(bare, dict):
-    raise AnnotationError(
-      f"{document.place()}: expected an object of videos; give the benchmark's"
-      " annotation file"
-    )
+    what = "expected an object of videos"
+    raise fault(document.place(), what, "give the benchmark's annotation file")
+  document.repeated_in(bare)
   entries: Entries = {}
   for video, entry in bare.items():
-    reading.require(entry, (), document.place(video), video)
-    entries[video] = dict(entry)
+    place = document.place(video)
+    entries[video] = dict(reading.require(entry, (), place, video))
+    if not isinstance(entry.get("subset", ""), str):
+      raise fault(f"{place}: {video}", "'subset' must be a name")
     for key in ("annotation", "annotations"):
       if key in entry:
-        listed = entry[key]
-        entries[video]["annotations"] = [] if listed is None else listed
+        listed = [] if entry[key] is None else entry[key]
+        if not isinstance(listed, list):
+          raise fault(f"{place}: {video}", f"{key!r} must be a list")
+        entries[video]["annotations"] = listed
   subsets = files[0].parent / "video_info_new.csv"
   known = any("subset" in entry for entry in entries.values())
   if not known and subsets.is_file():
@@ -60,11 +76,11 @@ def read_database(path: reading.Path) -> Database:
 def _with_subsets(entries: Entries, path: pathlib.Path) -> Entries:
   """Adds the subsets of BSN's table to BSN's {"v_ID": {...}}."""
   rows = reading.read_csv(path, ("video", "subset"))
-  subsets = {row["video"]: row["subset"] for _, row in rows}
+  subsets = {row["video"].strip(): row["subset"] for _, row in rows}
   whole: Entries = {}
   for name, entry in entries.items():
     if name not in subsets:
-      raise AnnotationError(f"{path}: no line for {name}; add it")
+      raise fault(path, f"no line for {name}", "add it")
     length = entry.get("duration", entry.get("duration_second"))
     added = {"subset": subsets[name], "duration": length}
     whole[name.removeprefix("v_")] = {**entry, **added}
@@ -75,80 +91,78 @@ def read_anet(place: pathlib.Path) -> AnnotationSet:
   """Reads ActivityNet 1.3: the official JSON, or BSN's pair of files."""
   path = _one_file(place, "*activity*net*.json", "*anno_action.json")
   database = _checked(path)
-  return _labelled(database, _leaves(database.document.value))
+  return _labelled(database, database.classes())
 
 
 def read_thumos14(place: pathlib.Path) -> AnnotationSet:
   """Reads THUMOS14 as one JSON; its validation videos are those to train on."""
   database = _checked(_one_file(place, "*thumos*.json"))
   entries = database.entries.values()
-  if "train" not in {split_name(str(entry["subset"])) for entry in entries}:
+  if "train" not in {entry["split"] for entry in entries}:
     # The untrimmed training videos of THUMOS14 are its validation set.
     for entry in entries:
-      if split_name(str(entry["subset"])) == "val":
-        entry["subset"] = "train"
+      if entry["split"] == "val":
+        entry["split"] = "train"
   return _labelled(database, [])
 
 
 def read_coin(place: pathlib.Path) -> AnnotationSet:
   """Reads COIN.json: the classes are the steps, by their own id."""
-  path = _one_file(place, "*COIN*.json", "*coin*.json")
+  path = _one_file(place, "*COIN*.json")
   database = _checked(path)
   labels: dict[int, str] = {}
   for table in sorted(path.parent.glob("*taxonomy*.csv")):
-    for _, row in reading.read_csv(table, ()):
+    for where, row in reading.read_csv(table, ()):
       if "action_id" in row and "action_label" in row:
-        labels[int(row["action_id"])] = row["action_label"]
+        step = step_of({"id": row["action_id"]}, where)
+        labels[step] = name_of(row["action_label"])
     database.files.append(table)
+  pairs: dict[str, list[tuple[int, Any]]] = {}
   for video, entry in database.entries.items():
     where = database.document.place(video)
+    pairs[video] = []
     for item in entry["annotations"]:
       reading.require(item, ("id", "label"), where, video)
-      labels.setdefault(step_of(item, where), item["label"])
+      step = step_of(item, where)
+      labels.setdefault(step, name_of(item["label"]))
+      pairs[video].append((step, item.get("segment")))
   steps = sorted(labels)
   index = {step: i for i, step in enumerate(steps)}
   result = AnnotationSet(files=database.files)
   result.classes = [labels[step] for step in steps]
+  if "" in result.classes:
+    step = steps[result.classes.index("")]
+    raise fault(path, f"step {step} has no label", "name it")
   for video, entry in database.entries.items():
     draft = _draft(video, entry, result)
-    pairs = [(int(i["id"]), i.get("segment")) for i in entry["annotations"]]
     more = {key: entry[key] for key in ("class", "recipe_type") if key in entry}
-    extra = {step: {"step": step, **more} for step, _ in pairs}
-    draft.add_classes(pairs, index, result.classes, extra)
+    extra = {step: {"step": step, **more} for step, _ in pairs[video]}
+    draft.add_classes(pairs[video], index, result.classes, extra)
     result.videos.append(draft.done())
   _note_repeated(result, database)
   return result
 
 
-def label_of(value: Any) -> str:
-  """Returns the name of a class, "" for none; spaces around it don't count."""
-  return "" if value is None else str(value).strip()
-
-
 def step_of(item: Mapping[str, Any], where: object) -> int:
   """Returns COIN's id of a step. Raises AnnotationError if it is no number."""
   try:
-    return int(item["id"])
-  except (KeyError, TypeError, ValueError, OverflowError) as error:
-    raise AnnotationError(
-      f"{where}: step id {item.get('id')!r} is not a number; correct it"
-    ) from error
+    return int(name_of(item.get("id")))
+  except ValueError as error:
+    what = f"step id {item.get('id')!r} is not a number"
+    raise fault(where, what, "correct it") from error
 
 
 def _checked(path: pathlib.Path) -> Database:
-  """Reads a database of which every video has a subset."""
+  """Reads a database, and adds to every video its "split"."""
   database = read_database(path)
   if not database.entries:
-    raise AnnotationError(f"{path}: 'database' holds no videos; fetch it again")
+    raise fault(path, "'database' holds no videos", "fetch it again")
   for video, entry in database.entries.items():
     place = database.document.place(video)
     reading.require(entry, ("subset",), place, video)
+    entry["split"] = split_name(entry["subset"], place)
     # The official test subset has an empty list, other copies none at all.
     entry.setdefault("annotations", [])
-    if not isinstance(entry["annotations"], list):
-      raise AnnotationError(
-        f"{place}: {video}: 'annotations' must be a list; correct the file"
-      )
   return database
 
 
@@ -164,9 +178,10 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
     pairs[video] = []
     for item in entry["annotations"]:
       reading.require(item, ("segment", "label"), place, video)
-      label = label_of(item["label"])
+      label = name_of(item["label"])
       if not label:
-        raise AnnotationError(f"{place}: {video}: a label is empty; name it")
+        what = f"label {item['label']!r} is no name"
+        raise fault(f"{place}: {video}", what, "name it")
       pairs[video].append((label, item["segment"]))
   labels = {label for rows in pairs.values() for label, _ in rows}
   result.classes = sorted(listed if labels <= set(listed) else labels)
@@ -174,7 +189,7 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
   bare: collections.Counter[str] = collections.Counter()
   for video, entry in database.entries.items():
     if not pairs[video]:
-      bare[split_name(str(entry["subset"]))] += 1
+      bare[entry["split"]] += 1
       continue
     draft = _draft(video, entry, result)
     draft.add_classes(pairs[video], index, result.classes)
@@ -201,29 +216,15 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
 
 
 def _note_repeated(result: AnnotationSet, database: Database) -> None:
-  twice = [v for v in database.document.repeated if v in database.entries]
+  twice = database.document.repeated
   result.note_repeated(twice, next(iter(result.splits)))
 
 
 def _draft(
   video: str, entry: Mapping[str, Any], result: AnnotationSet
 ) -> VideoDraft:
-  split = split_name(str(entry["subset"]))
-  notes = result.notes(split)
-  return VideoDraft(video, split, entry.get("duration"), notes)
-
-
-def _leaves(record: Mapping[str, Any]) -> list[str]:
-  """Returns the classes of ActivityNet's taxonomy: nodes nobody descends."""
-  taxonomy = record.get("taxonomy")
-  if not isinstance(taxonomy, list):
-    return []
-  parents = {node.get("parentId") for node in taxonomy}
-  return [
-    node["nodeName"]
-    for node in taxonomy
-    if "nodeName" in node and node.get("nodeId") not in parents
-  ]
+  split = entry["split"]
+  return VideoDraft(video, split, entry.get("duration"), result.notes(split))
 
 
 def _one_file(place: pathlib.Path, *patterns: str) -> pathlib.Path:
@@ -231,8 +232,6 @@ def _one_file(place: pathlib.Path, *patterns: str) -> pathlib.Path:
   found = reading.files_of(place, *patterns, "*.json")
   if len(found) > 1:
     names = ", ".join(path.name for path in found)
-    raise AnnotationError(
-      f"{place}: expected one annotation file {patterns[0]}, found {names};"
-      " give the file itself"
-    )
+    what = f"expected one annotation file {patterns[0]}, found {names}"
+    raise fault(place, what, "give the file itself")
   return found[0]

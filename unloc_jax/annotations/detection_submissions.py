@@ -4,15 +4,23 @@ Detections: {"results": {VID: [{"label", "score", "segment"}]}}, the same under
 "database", or the inner object alone. The ground truth: see `detection`.
 """
 
+import collections
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
-from unloc_jax.annotations.detection import Database, label_of, read_database
-from unloc_jax.annotations.reading import AnnotationError, Document, Problems
+from unloc_jax.annotations.arrays import FoundSegments, TrueSegments, is_time
+from unloc_jax.annotations.detection import Database, read_database
+from unloc_jax.annotations.reading import (
+  HELP,
+  WRONG,
+  Document,
+  Problems,
+  fault,
+  name_of,
+)
 
 _LABELS = ("label", "label_id", "class", "category")
 _SCORES = ("score", "scores", "confidence")
@@ -28,15 +36,17 @@ def read(
   """Reads a submission and the annotations it faces.
 
   Videos are looked for by their name, and with or without the "v_" that some
-  files put before it; `blocked` ones are left out on both sides.
+  files put before it; `blocked` ones are left out on both sides. Detections of
+  classes that only other subsets, or the taxonomy, know are not scored, as by
+  the official script.
 
   Args:
     predictions: The submission.
     ground_truth: The annotations.
     problems: Told of segments and scores that cannot be, of classes that the
-      ground truth of the subset does not know, and of videos that its file
-      does not know. A lenient run skips all but the last, which it counts, as
-      the official script does, as false.
+      ground truth does not know, and of videos that its file does not know. A
+      lenient run skips all but the last, which it counts, as the official
+      script does, as false.
     subset: Name of the subset; "" for all videos.
     blocked: Ids of videos.
 
@@ -48,7 +58,7 @@ def read(
   """
   given = reading.read_json(predictions, predicted=True)
   results = _results(given)
-  key = _label_key(results)
+  keys = (_label_key(results), *_LABELS)
   database = read_database(ground_truth)
   videos, notes = _subset(database, subset)
   kept = [video for video in videos if video not in blocked]
@@ -57,16 +67,20 @@ def read(
   rows = []
   for video in kept:
     for item in database.entries[video]["annotations"]:
-      name, numbers, what = _checked(item, (key, *_LABELS))
+      name, numbers, what = _checked(item, keys)
       if what:
         place = database.document.place(video)
         problems.report(place, video, f"{name}: {what}", "segment skipped")
       else:
         rows.append((video, name, numbers[0], numbers[1]))
   truth = TrueSegments.of(kept, rows)
+  labels = dict.fromkeys(_all_classes(database, keys), -1)
+  labels |= {name: i for i, name in enumerate(truth.labels)}
   known = database.entries.keys()
-  detections = _detections(given, results, truth, known, key, problems, blocked)
-  return detections, truth, notes
+  found, unscored = _detections(given, results, labels, known, problems, keys)
+  found = {v: rows for v, rows in found.items() if v not in blocked}
+  notes += reading.left_out(unscored)
+  return FoundSegments.of(truth, found), truth, notes
 
 
 def _results(document: Document) -> Mapping[str, Any]:
@@ -76,10 +90,7 @@ def _results(document: Document) -> Mapping[str, Any]:
     if isinstance(value, dict) and isinstance(value.get(name), dict):
       value = value[name]
   if not isinstance(value, dict):
-    raise AnnotationError(
-      f"{document.place()}: not a JSON object of videos; see"
-      " `python -m unloc_jax.metrics --help`"
-    )
+    raise fault(document.place(), "not a JSON object of videos", HELP)
   return value
 
 
@@ -94,28 +105,41 @@ def _label_key(results: Mapping[str, Any]) -> str:
 
 def _subset(database: Database, subset: str) -> tuple[list[str], list[str]]:
   """Videos of a subset; of all where the file knows only one or none."""
-  source = database.document.source
+  source = f"{database.document.source}:1"
   entries = {v: e for v, e in database.entries.items() if "annotations" in e}
   if not entries:
-    raise AnnotationError(
-      f"{source}:1: no video has `annotations`; give the benchmark's annotation"
-      " file"
-    )
-  names = {str(e["subset"]) for e in entries.values() if "subset" in e}
+    what = "no video has `annotations`"
+    raise fault(source, what, "give the benchmark's annotation file")
+  names = {e["subset"] for e in entries.values() if "subset" in e}
   if not subset or not names:
     return list(entries), []
   same = [name for name in names if name.lower() == subset.lower()]
   notes: list[str] = []
   if not same:
     if len(names) > 1:
-      raise AnnotationError(
-        f"{source}:1: no subset {subset!r}, there are {sorted(names)}; choose"
-        " one by --subset"
-      )
+      what = f"no subset {subset!r}, there are {sorted(names)}"
+      raise fault(source, what, "choose one by --subset")
     same = list(names)
     notes.append(f"no subset {subset!r}; scored the only one, {same[0]!r}")
-  chosen = [v for v, e in entries.items() if str(e.get("subset")) in same]
-  return chosen, notes
+  return [v for v, e in entries.items() if e.get("subset") in same], notes
+
+
+def _all_classes(database: Database, keys: Sequence[str]) -> set[str]:
+  """Classes that the file knows of, whatever the subset."""
+  items = [
+    item
+    for entry in database.entries.values()
+    for item in entry.get("annotations", ())
+    if isinstance(item, dict)
+  ]
+  return {
+    *database.classes(),
+    *(name_of(item.get(_key(item, keys))) for item in items),
+  }
+
+
+def _key(entry: Mapping[str, Any], keys: Sequence[str]) -> str:
+  return next((key for key in keys if key in entry), keys[0])
 
 
 def _checked(
@@ -128,16 +152,16 @@ def _checked(
   """
   try:
     start, end = (float(each) for each in entry["segment"])
-    name = label_of(reading.first(entry, keys))
+    name = name_of(reading.first(entry, keys))
     if not name:
       raise ValueError
     numbers = [start, end]
     if scores:
       numbers.append(float(reading.first(entry, scores)))
-  except (KeyError, TypeError, ValueError, OverflowError):
+  except WRONG:
     needs = "`label`, `score` and" if scores else "`label` and"
     return "", [], f"needs {needs} `segment` [start, end]"
-  if not np.isfinite(numbers).all():
+  if not is_time(np.array(numbers[:2])).all() or not np.isfinite(numbers).all():
     return name, numbers, f"not a finite number: {numbers}"
   if end < start:
     return name, numbers, f"segment ends before it starts: {[start, end]}"
@@ -147,32 +171,29 @@ def _checked(
 def _detections(
   document: Document,
   results: Mapping[str, Any],
-  truth: TrueSegments,
+  labels: Mapping[str, int],
   known: Collection[str],
-  key: str,
   problems: Problems,
-  blocked: Collection[str],
-) -> FoundSegments:
-  index = {video: i for i, video in enumerate(truth.videos)}
-  labels = {name: i for i, name in enumerate(truth.labels)}
-  blocks = [np.zeros((0, 5))]
-  answered = set()
+  keys: Sequence[str],
+) -> tuple[dict[str, np.ndarray], set[str]]:
+  """By video, [m, 4] label, start, end, score; and classes that are not scored.
+
+  `labels` are indices into the truth's classes, -1 for those it lacks.
+  """
+  found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
+  unscored: set[str] = set()
   for given, entries in results.items():
     names = (given, f"v_{given}", given.removeprefix("v_"))
-    video = next((name for name in names if name in known), None)
-    if given in blocked or video in blocked:
-      continue
+    video = next((name for name in names if name in known), given)
     place = document.place(given)
-    if video is None:
+    if video not in known:
       what = "not a video of the ground truth"
       problems.report(place, given, what, "counts as false")
-    at = index.get(video or "", -1)
-    answered.add(at)
     if not isinstance(entries, list):
       what = "not a list of detections"
       problems.report(place, given, what, "video skipped")
       continue
-    block = _block(entries, labels, key)
+    block = _block(entries, labels, keys[0])
     if block is None:
       rows = []
       for entry in entries:
@@ -181,11 +202,13 @@ def _detections(
           what = f"{name!r} is not a class of the ground truth"
         if what:
           problems.report(place, given, what, "detection skipped")
+        elif labels[name] < 0:
+          unscored.add(name)
         else:
           rows.append([labels[name], *numbers])
       block = np.array(rows, float).reshape(-1, 4)
-    blocks.append(np.insert(block, 0, at, axis=1))
-  return FoundSegments.of(np.concatenate(blocks), len(answered - {-1}))
+    found[video].append(block)
+  return {v: np.concatenate(rows) for v, rows in found.items()}, unscored
 
 
 def _block(
@@ -193,7 +216,7 @@ def _block(
 ) -> np.ndarray | None:
   """Detections of one video, [n, 4]: label, start, end, score.
 
-  The usual case, checked for all of them at once; None if any is at fault.
+  The usual case, checked for all of them at once; None for any other.
   """
   try:
     block = np.array(
@@ -203,7 +226,8 @@ def _block(
       ],
       float,
     ).reshape(-1, 4)
-  except (KeyError, TypeError, ValueError, OverflowError):
+  except WRONG:
     return None
-  fine = np.isfinite(block).all() and (block[:, 1] <= block[:, 2]).all()
-  return block if fine else None
+  usual = np.isfinite(block).all() and is_time(block[:, 1:3]).all()
+  usual &= (block[:, 1] <= block[:, 2]).all() and (block[:, 0] >= 0).all()
+  return block if usual else None

@@ -1,9 +1,11 @@
 """What every reader of annotations shares: checks, counts, names of splits."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from unloc_jax.annotations.reading import fault
 from unloc_jax.annotations.records import (
   Query,
   Segment,
@@ -19,16 +21,27 @@ SPLIT_NAMES = {
   "val_1": "val",
   "val_2": "test",
 }
+_DEEPEST = 32  # Levels of lists and objects that are kept beside a query.
 
 
-def split_name(text: str) -> str:
-  """Returns our name of a split: train, val, test, or the file's own."""
-  name = text.strip().lower()
-  return SPLIT_NAMES.get(name, name)
+def split_name(text: Any, where: object) -> str:
+  """Returns our name of a split: train, val, test, or the file's own.
+
+  Raises AnnotationError: it cannot name files, or `all` of a dataset.
+  """
+  name = text.strip().lower() if isinstance(text, str) else ""
+  name = SPLIT_NAMES.get(name, name)
+  if not re.fullmatch(r"\w[\w-]*", name, re.ASCII) or name == "all":
+    what = f"{text!r} cannot name a split"
+    raise fault(where, what, "use letters, digits, _ and -, and not `all`")
+  return name
 
 
 class VideoDraft:
-  """Collects the queries and segments of one video, and checks them."""
+  """Collects the queries and segments of one video, and checks them.
+
+  The duration may be a number, a numeral or None.
+  """
 
   def __init__(
     self,
@@ -40,27 +53,17 @@ class VideoDraft:
     path: str | None = None,
     names: Sequence[str] = (),
   ):
-    """Starts a video; its duration may be a number, a numeral or None."""
-    self.video_id = video_id
-    self.split = split
-    self.path = path
-    self.names = tuple(names)
     self._notes = notes
     self._queries: list[Query] = []
     self._segments: list[Segment] = []
-    self.duration = self._length(duration)
-    notes.videos += 1
-
-  def _length(self, duration: Any) -> float | None:
-    if duration is None:
-      return None
     length = as_seconds(duration)
-    if length is None or length <= 0:
-      self._notes.notes.append(
-        f"{self.video_id}: duration {duration!r} is not a length; ignored"
-      )
-      return None
-    return length
+    if duration is not None and (length is None or length <= 0):
+      what = f"duration {duration!r} is not a length; ignored"
+      notes.notes.append(f"{video_id}: {what}")
+      length = None
+    self._video = video_id, split, length
+    self._file = path, tuple(names)
+    notes.videos += 1
 
   def add(
     self,
@@ -70,14 +73,16 @@ class VideoDraft:
     annotation: dict[str, Any] | None = None,
   ) -> None:
     """Adds a query with its segments, clipping or dropping bad ones."""
-    notes = self._notes
+    notes, video = self._notes, self._video[0]
     notes.queries += 1
     windows = list(windows)
     notes.segments += len(windows)
     if not isinstance(text, str) or not text.strip():
-      line = f"{self.video_id}: query {query_id} has no text"
-      notes.drop("empty caption", line)
+      notes.drop("empty caption", f"{video}: query {query_id} has no text")
       return
+    if annotation and _deep(annotation, _DEEPEST):
+      what = f"query {query_id}: values nested deeper than {_DEEPEST}"
+      raise fault(video, what)
     kept = [pair for w in windows if (pair := self._checked(query_id, w))]
     if windows and not kept:
       notes.dropped["query without a usable segment"] += 1
@@ -108,7 +113,8 @@ class VideoDraft:
   def _checked(self, query_id: str, window: Any) -> tuple[float, float] | None:
     """Returns the usable part of a segment in seconds, or None."""
     pair = as_window(window)
-    limit = math.inf if self.duration is None else self.duration
+    video, _, length = self._video
+    limit = math.inf if length is None else length
     start, end = pair or (0.0, 0.0)
     why = ""
     if pair is None:
@@ -118,8 +124,7 @@ class VideoDraft:
     elif start >= limit or end <= 0:
       why = "segment outside the video"
     if why:
-      line = f"{self.video_id}: query {query_id}, {window}: {why}"
-      self._notes.drop(why, line)
+      self._notes.drop(why, f"{video}: query {query_id}, {window}: {why}")
       return None
     if start < 0 or end > limit:
       self._notes.clipped += 1
@@ -127,21 +132,23 @@ class VideoDraft:
 
   def done(self) -> VideoAnnotation:
     """Returns the checked video."""
-    return VideoAnnotation(
-      video_id=self.video_id,
-      split=self.split,
-      duration=self.duration,
-      queries=tuple(self._queries),
-      segments=tuple(self._segments),
-      path=self.path,
-      names=self.names,
-    )
+    found = tuple(self._queries), tuple(self._segments)
+    return VideoAnnotation(*self._video, *found, *self._file)
+
+
+def _deep(value: Any, most: int) -> bool:
+  """Whether lists and objects are nested in more levels than `most`."""
+  if isinstance(value, dict):
+    value = list(value.values())
+  if not isinstance(value, list):
+    return False
+  return most == 0 or any(_deep(each, most - 1) for each in value)
 
 
 def as_seconds(value: Any) -> float | None:
   """Returns a finite number of seconds, or None."""
-  if isinstance(value, bool):
-    return None
+  if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+    return None  # Python reads 1_0 as 10.
   try:
     number = float(value)
   except (TypeError, ValueError, OverflowError):
@@ -154,6 +161,4 @@ def as_window(window: Any) -> tuple[float, float] | None:
   if not isinstance(window, (list, tuple)) or len(window) != 2:
     return None
   start, end = as_seconds(window[0]), as_seconds(window[1])
-  if start is None or end is None:
-    return None
-  return start, end
+  return None if start is None or end is None else (start, end)

@@ -9,9 +9,10 @@
 * COIN's JSON as ground truth: a frame at time t has the step that holds t.
 """
 
+import collections
 import dataclasses
-import math
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,11 @@ import numpy as np
 from unloc_jax.annotations import reading
 from unloc_jax.annotations.arrays import FrameClasses
 from unloc_jax.annotations.detection import read_database, step_of
-from unloc_jax.annotations.reading import AnnotationError, Place, Problems
+from unloc_jax.annotations.drafts import as_seconds, as_window
+from unloc_jax.annotations.reading import HELP, WRONG, Place, Problems, fault
 
 BACKGROUND = "background"
+_NUMBER = re.compile("-?[0-9]{1,18}")
 Labels = Sequence[Any]
 
 
@@ -30,8 +33,8 @@ Labels = Sequence[Any]
 class _Side:
   """What a file or folder says of one video, predicted or true."""
 
-  labels: Labels  # Class of each frame: numbers, or names
-  place: object  # File, and line where it has any
+  labels: Labels = ()  # Class of each frame: numbers, or names
+  place: object = ""  # File, and line where it has any
   scores: np.ndarray | None = None  # [T, C], or None
   rate: float | None = None  # Frames per second, or None
 
@@ -55,7 +58,7 @@ def read(
     AnnotationError: A file cannot be read, or there is nothing to score.
   """
   given = _side(predictions, "P", problems)
-  if pathlib.Path(ground_truth).suffix == ".json":
+  if pathlib.Path(ground_truth).suffix.lower() == ".json":
     real = _coin(ground_truth, given, subset, problems)
   else:
     truth = _side(ground_truth, "Y", problems)
@@ -68,14 +71,14 @@ def read(
   notes = []
   if lacking:
     notes.append(f"{len(lacking)} of {len(real)} videos without predictions")
-    lines = [f"video {name}: no predictions" for name in lacking]
+    lines = [f"video {name}: no predictions" for name in sorted(lacking)]
     notes.extend(reading.summarize(lines))
   names = _names([side.labels for side in given.values()], real.values())
   videos = []
   for name in sorted(given.keys() & real.keys()):
     side, truth_labels = given[name], _indices(real[name], names)
     predicted = _indices(side.labels, names)
-    what = _fault(predicted, truth_labels, side.scores)
+    what = _wrong(predicted, truth_labels, side.scores)
     if what:
       problems.report(side.place, name, what, "video skipped")
       continue
@@ -83,11 +86,11 @@ def read(
       FrameClasses(name, predicted, truth_labels, side.scores, side.rate)
     )
   if not videos:
-    raise AnnotationError(f"{predictions}: no video to score; see the notes")
+    raise fault(predictions, "no video to score", "see the notes")
   return videos, len(real), names, notes
 
 
-def _fault(
+def _wrong(
   predicted: np.ndarray, truth: np.ndarray, scores: np.ndarray | None
 ) -> str:
   """Why a video cannot be scored, "" if it can."""
@@ -106,7 +109,7 @@ def _fault(
 def _names(*sides: Iterable[Labels]) -> list[str] | None:
   """Names of classes, background first; None where all are numbers."""
   known = {str(label) for side in sides for row in side for label in set(row)}
-  if all(name.lstrip("-").isdigit() for name in known):
+  if all(map(_NUMBER.fullmatch, known)):
     return None
   return [BACKGROUND, *sorted(known - {BACKGROUND, "0"})]
 
@@ -122,33 +125,35 @@ def _side(path: reading.Path, key: str, problems: Problems) -> dict[str, _Side]:
   """Reads one side, P or Y, of any format but COIN's."""
   place = pathlib.Path(path)
   if not place.exists():
-    raise AnnotationError(f"{path}: no such file or folder; name one")
-  found = sorted(place.rglob("*.mat")) if place.is_dir() else []
-  if place.suffix == ".mat" or found:
-    return _matlab(place, found, key)
+    raise fault(path, "no such file or folder", "name one")
+  found = sorted(place.rglob("*.[mM][aA][tT]")) if place.is_dir() else []
+  if place.suffix.lower() == ".mat":
+    found = [place]
+  sides: dict[str, _Side] = collections.defaultdict(_Side)
+  for file in found:
+    inner = (
+      "" if file == place else f"{file.relative_to(place).with_suffix('')}/"
+    )
+    _matlab(file, inner, key, sides)
+  if found:
+    return _of_one_width(sides)
   if place.is_dir():
     return _folder(place)
-  if place.suffix == ".npz":
+  if place.suffix.lower() == ".npz":
     return _numpy(place, key)
   return _rows(place, problems)
 
 
-def _matlab(
-  place: pathlib.Path, found: list[pathlib.Path], key: str
-) -> dict[str, _Side]:
-  """Reads one MATLAB file, or those found in a folder."""
-  sides: dict[str, _Side] = {}
-  for file in found or [place]:
-    inner = f"{file.relative_to(place).with_suffix('')}/" if found else ""
-    _read_matlab(file, inner, key, sides)
-  scored = [side for side in sides.values() if side.scores is not None]
-  if len({side.scores.shape[-1] for side in scored}) > 1:  # type: ignore[union-attr]
-    for side in scored:
+def _of_one_width(sides: dict[str, _Side]) -> dict[str, _Side]:
+  """Without scores, where those of videos differ in their classes."""
+  widths = {s.scores.shape[-1] for s in sides.values() if s.scores is not None}
+  if len(widths) > 1:
+    for side in sides.values():
       side.scores = None
   return sides
 
 
-def _read_matlab(
+def _matlab(
   path: pathlib.Path, stem: str, key: str, sides: dict[str, _Side]
 ) -> None:
   """Reads the cells of one MATLAB file; videos are called STEM, number."""
@@ -156,30 +161,38 @@ def _read_matlab(
 
   try:
     content = scipy.io.loadmat(str(path))
-  except (OSError, ValueError, NotImplementedError, TypeError) as error:
-    raise AnnotationError(
-      f"{path}: no MATLAB file of version 5 to 7.2 ({error}); save it with -v7"
-    ) from error
+  except Exception as error:  # Damaged files fail in any part of the reader.
+    what = f"no MATLAB file of version 5 to 7.2 ({error})"
+    raise fault(path, what, "save it with -v7") from error
   if key not in content:
     held = sorted(name for name in content if not name.startswith("__"))
-    raise AnnotationError(f"{path}: no variable {key}, only {held}; see --help")
+    raise fault(path, f"no variable {key}, only {held}", HELP)
   for index, cell in enumerate(_cells(content[key])):
-    labels = np.asarray(cell)
-    if labels.size and labels.dtype.kind in "fc" and np.isnan(labels).any():
-      raise AnnotationError(
-        f"{path}: {stem}{index}: NaN in {key}; correct the file"
-      )
-    whole = labels.ravel().astype(int).tolist()
-    sides[f"{stem}{index}"] = _Side(whole, path)
-  if "S" in content:
-    for index, cell in enumerate(_cells(content["S"], matrix=True)):
-      side = sides.get(f"{stem}{index}", _Side((), path))
-      scores, frames = np.asarray(cell), len(side.labels)
-      if scores.ndim == 2 and len(scores) != frames == scores.shape[1]:
-        scores = scores.T
-      # Files of other sets keep other things in S.
-      if scores.ndim == 2 and len(scores) == frames:
-        side.scores = scores
+    side = sides[f"{stem}{index}"]
+    side.labels, side.place = _whole(cell, f"{path}: {stem}{index}", key), path
+  for index, cell in enumerate(_cells(content.get("S", np.zeros(0)), True)):
+    side = sides.get(f"{stem}{index}", _Side())
+    scores, frames = np.asarray(cell), len(side.labels)
+    if scores.ndim == 2 and len(scores) != frames == scores.shape[1]:
+      scores = scores.T
+    # Files of other sets keep other things in S.
+    if scores.ndim == 2 and len(scores) == frames:
+      side.scores = scores
+
+
+def _whole(labels: Any, where: str, key: str) -> Labels:
+  """Returns an array of classes as a list. Raises AnnotationError if none."""
+  array = np.asarray(labels)
+  if array.dtype.kind == "U":
+    return array.ravel().tolist()
+  try:
+    with np.errstate(invalid="ignore"):
+      whole = array.ravel().astype(int)
+    if array.dtype.kind not in "biuf" or (whole != array.ravel()).any():
+      raise ValueError
+  except WRONG as error:
+    raise fault(where, f"{key} holds no classes of frames") from error
+  return whole.tolist()
 
 
 def _cells(value: np.ndarray, matrix: bool = False) -> list[np.ndarray]:
@@ -197,20 +210,17 @@ def _numpy(path: pathlib.Path, key: str) -> dict[str, _Side]:
   sides: dict[str, _Side] = {}
   try:
     with np.load(path, allow_pickle=False) as content:
-      for name in content.files:
-        video, _, part = name.rpartition("/")
-        if part == key:
-          sides[video] = _Side(content[name].tolist(), path)
-      for video, side in sides.items():
-        if f"{video}/S" in content.files:
-          side.scores = content[f"{video}/S"]
-        if f"{video}/rate" in content.files:
-          side.rate = float(content[f"{video}/rate"])
-  except (OSError, ValueError) as error:
-    raise AnnotationError(
-      f"{path}: not a NumPy file of arrays VID/P, VID/Y, VID/S ({error}); see"
-      " --help"
-    ) from error
+      arrays = {name: content[name] for name in content.files}
+  except Exception as error:  # Damaged files fail in any part of the reader.
+    what = f"not a NumPy file of arrays VID/P, VID/Y, VID/S ({error})"
+    raise fault(path, what, HELP) from error
+  for name, array in arrays.items():
+    video, _, part = name.rpartition("/")
+    if part == key:
+      labels = _whole(array, f"{path}: {video}", key)
+      rate = arrays.get(f"{video}/rate", np.zeros(0))
+      seconds = as_seconds(rate.item()) if rate.size == 1 else None
+      sides[video] = _Side(labels, path, arrays.get(f"{video}/S"), seconds)
   return sides
 
 
@@ -219,12 +229,13 @@ def _folder(path: pathlib.Path) -> dict[str, _Side]:
   sides: dict[str, _Side] = {}
   for file in sorted(path.iterdir()):
     if file.is_file() and not file.name.startswith("."):
-      lines = reading.read_text(file).splitlines()
+      lines = reading.read_text(file).split("\n")
       kept = [line for line in lines if not line.startswith("#")]
-      labels = [word for line in kept for word in line.split()]
-      sides[file.name.removesuffix(".txt")] = _Side(labels, file)
+      labels = [word for line in kept for word in re.split(r"[ \t]+", line)]
+      name = re.sub(r"\.txt$", "", file.name, flags=re.IGNORECASE)
+      sides[name] = _Side([label for label in labels if label], file)
   if not sides:
-    raise AnnotationError(f"{path}: an empty folder; see --help for formats")
+    raise fault(path, "an empty folder", HELP)
   return sides
 
 
@@ -255,10 +266,10 @@ def _row(place: Place, row: reading.Row, name: str) -> _Side | str:
     if "scores" in row:
       side.scores = np.asarray(row["scores"], float)
     if "frame_rate" in row:
-      side.rate = float(row["frame_rate"])
-      if not 0 < side.rate < math.inf:
+      side.rate = as_seconds(row["frame_rate"])
+      if (side.rate or 0) <= 0:
         raise ValueError
-  except (TypeError, ValueError, OverflowError):
+  except WRONG:
     return "`scores` or `frame_rate` are not numbers"
   return side
 
@@ -270,13 +281,13 @@ def _coin(
   database = read_database(path)
   truth: dict[str, Labels] = {}
   for video, entry in database.entries.items():
-    if str(entry.get("subset", subset)).lower() != subset.lower():
+    if entry.get("subset", subset).lower() != subset.lower():
       continue
     side = given.get(video)
     if side is None:
       truth[video] = []
       continue
-    if side.rate is None:
+    if not side.rate or side.rate <= 0:
       what = "no `frame_rate` to place COIN's segments by"
       problems.report(side.place, video, what, "video skipped")
       continue
@@ -296,10 +307,10 @@ def _steps(entry: Mapping[str, Any], times: np.ndarray) -> Labels | None:
   labels = np.zeros(len(times), int)
   try:
     for step in entry.get("annotations", ()):
-      start, end = (float(each) for each in step["segment"])
-      if not start <= end < math.inf:
+      window = as_window(step["segment"])
+      if window is None or window[0] > window[1]:
         return None
-      labels[(times >= start) & (times < end)] = step_of(step, "")
-  except (KeyError, TypeError, ValueError, OverflowError):
+      labels[(times >= window[0]) & (times < window[1])] = step_of(step, "")
+  except (*WRONG, AttributeError):
     return None  # AnnotationError is a ValueError.
   return labels.tolist()

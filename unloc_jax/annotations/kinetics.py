@@ -4,7 +4,7 @@ import pathlib
 
 from unloc_jax.annotations import reading
 from unloc_jax.annotations.drafts import VideoDraft, as_seconds, split_name
-from unloc_jax.annotations.reading import AnnotationError, Place
+from unloc_jax.annotations.reading import Place, fault, name_of
 from unloc_jax.annotations.records import AnnotationSet
 
 
@@ -19,21 +19,22 @@ def read(place: pathlib.Path) -> AnnotationSet:
   for path in reading.files_of(place, "*.csv"):
     columns = ("youtube_id", "time_start", "time_end")
     for where, row in reading.read_csv(path, columns):
-      rows.append((where, split_name(row.get("split") or path.stem), row))
+      split = row.get("split", "").strip() or path.stem
+      row["label"] = name_of(row.get("label", ""))
+      rows.append((where, split_name(split, where), row))
     result.files.append(path)
-  labels = {row.get("label", "").strip() for _, _, row in rows}
-  result.classes = sorted(labels - {""})
+  result.classes = sorted({row["label"] for _, _, row in rows} - {""})
   index = {name: i for i, name in enumerate(result.classes)}
   seen: set[tuple[str, str]] = set()
   for where, split, row in rows:
     notes = result.notes(split)
-    name, label = row["youtube_id"].strip(), row.get("label", "").strip()
+    name = row["youtube_id"].strip()
     start, end = (as_seconds(row[key]) for key in ("time_start", "time_end"))
     if start is None or end is None or end <= start:
-      raise AnnotationError(
-        f"{where}: time_start, time_end are not a window; correct the file"
-      )
-    if not label:
+      raise fault(where, "time_start, time_end are not a window")
+    if not name:
+      raise fault(where, "no youtube_id")
+    if not row["label"]:
       notes.dropped["clip without a label"] += 1
       continue
     video_id = f"{name}_{round(start):06d}_{round(end):06d}"
@@ -42,6 +43,8 @@ def read(place: pathlib.Path) -> AnnotationSet:
       continue
     seen.add((split, video_id))
     draft = VideoDraft(video_id, split, end - start, notes, names=(name,))
-    draft.add_classes([(label, [0.0, end - start])], index, result.classes)
+    draft.add_classes(
+      [(row["label"], [0.0, end - start])], index, result.classes
+    )
     result.videos.append(draft.done())
   return result

@@ -16,16 +16,24 @@ import dataclasses
 import itertools
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.drafts import SPLIT_NAMES, VideoDraft, split_name
+from unloc_jax.annotations.drafts import (
+  SPLIT_NAMES,
+  VideoDraft,
+  as_seconds,
+  split_name,
+)
 from unloc_jax.annotations.reading import (
-  AnnotationError,
+  HELP,
+  WRONG,
   Document,
   Place,
   Problems,
+  fault,
+  name_of,
 )
 from unloc_jax.annotations.records import AnnotationSet
 
@@ -65,31 +73,30 @@ def read_captions(place: pathlib.Path) -> AnnotationSet:
   its own name. A folder of JSONL files in the form of QVHighlights will do.
   """
   paths = reading.files_of(place, "*.json", "*.jsonl")
-  if paths[0].suffix == ".jsonl":
+  if paths[0].suffix.lower() == ".jsonl":
     return read_jsonl(place)
-  return _read_all({split_name(path.stem): path for path in paths})
+  return _read_all([(split_name(path.stem, path), path) for path in paths])
 
 
-def read_jsonl(place: pathlib.Path) -> AnnotationSet:
+def read_jsonl(
+  place: pathlib.Path, patterns: Sequence[str] = ("*.jsonl",)
+) -> AnnotationSet:
   """Reads a JSONL file, or those of a folder: one query a line.
 
   The split is the one the file's name speaks of. Of two files of a split, the
   one with ground truth is read (`highlight_test_with_gt.jsonl`).
   """
   chosen: dict[str, pathlib.Path] = {}
-  for path in reading.files_of(place, "*.jsonl"):
+  for path in reading.files_of(place, *patterns):
     split = split_of(path)
     if split not in chosen or "with_gt" in path.stem:
       chosen[split] = path
-  return _read_all(chosen)
+  return _read_all(chosen.items())
 
 
 def read_charades(place: pathlib.Path) -> AnnotationSet:
   """Reads Charades-STA: the official text files, or JSONL."""
-  paths = reading.files_of(place, "charades_sta_*.txt", "*.jsonl")
-  if paths[0].suffix != ".txt":
-    return read_jsonl(place)
-  return _read_all({split_of(path): path for path in paths})
+  return read_jsonl(place, ("charades_sta_*.txt", "*.jsonl"))
 
 
 def split_of(path: pathlib.Path) -> str:
@@ -98,12 +105,12 @@ def split_of(path: pathlib.Path) -> str:
     name = SPLIT_NAMES.get(token, token)
     if name in ("train", "val", "test"):
       return name
-  return split_name(path.stem)
+  return split_name(path.stem, path)
 
 
-def _read_all(paths: Mapping[str, pathlib.Path]) -> AnnotationSet:
+def _read_all(paths: Iterable[tuple[str, pathlib.Path]]) -> AnnotationSet:
   result = AnnotationSet()
-  for split, path in paths.items():
+  for split, path in paths:
     result.merge(_read_split(path, split))
   return result
 
@@ -113,7 +120,7 @@ def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
   result = AnnotationSet(files=[path])
   notes = result.notes(split)
   lengths: dict[str, str] = {}
-  if path.suffix == ".txt":
+  if path.suffix.lower() == ".txt":
     for table in sorted(path.parent.glob("Charades_v1_*.csv")):
       for _, cells in reading.read_csv(table, ("id", "length")):
         lengths[cells["id"]] = cells["length"]
@@ -124,7 +131,7 @@ def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
   for row in rows:
     query_id = str(row.id)
     if not row.video:
-      raise AnnotationError(f"{row.place}: no 'vid'; correct the file")
+      raise fault(row.place, "no 'vid'")
     if query_id in queries:
       line = f"{row.video}: query {query_id} twice in {path.name}"
       notes.drop("duplicate query id", line)
@@ -133,7 +140,7 @@ def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
     if row.video not in drafts:
       duration = lengths.get(row.video, row.duration)
       drafts[row.video] = VideoDraft(row.video, split, duration, notes)
-    windows = row.windows or []
+    windows = [] if row.windows is None else row.windows
     if not isinstance(windows, list):
       windows = [windows]
     drafts[row.video].add(query_id, row.text, windows, dict(row.rest))
@@ -150,7 +157,7 @@ def read_rows(
   What the file holds tells its form. Also returns ids of videos given twice.
   """
   text = reading.read_text(path)
-  if str(path).endswith(".jsonl") or _LINES.match(text):
+  if str(path).lower().endswith(".jsonl") or _LINES.match(text):
     return _json_rows(path, problems, text, key), []
   if not text.lstrip().startswith("{") and key == TRUE:
     return _charades_rows(str(path), text, problems), []
@@ -169,8 +176,13 @@ def _json_rows(
   rows = []
   seen: collections.Counter[str] = collections.Counter()
   for place, row in reading.read_rows(path, problems, text):
-    video = str(row.get("vid", ""))
-    name = str(row["qid"]) if "qid" in row else None
+    video = row.get("vid", "")
+    video = video if isinstance(video, str) else name_of(video)
+    name = None if row.get("qid") is None else name_of(row["qid"])
+    if name == "":
+      what = f"`qid` {row['qid']!r} is neither a number nor a name"
+      problems.report(place, "row", what, "row skipped")
+      continue
     if name is None and key == TRUE:
       name = f"{video}#{seen[video]}"
     seen[video] += 1
@@ -204,28 +216,39 @@ def _caption_rows(
   document: Document, problems: Problems
 ) -> tuple[list[QueryRow], list[str]]:
   value = document.value
-  if set(value) >= {"database"}:
+  if isinstance(value.get("database"), dict):
     value = value["database"]
   rows: list[QueryRow] = []
   for video, entry in value.items():
     try:
       rows += _captions(document.place(video), video, entry)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except ZeroDivisionError:
+      what = f"`fps` {entry['fps']!r} is no rate of frames"
+      problems.report(document.place(video), video, what, "video skipped")
+    except WRONG:
       what = "needs lists `timestamps` [[start, end], ...] and `sentences`"
       problems.report(document.place(video), video, what, "video skipped")
-  return rows, [video for video in document.repeated if video in value]
+  return rows, document.repeated_in(value)
 
 
 def _captions(
   place: Place, video: str, entry: Mapping[str, Any]
 ) -> list[QueryRow]:
-  """One row for each sentence; lists beside the sentences go to their rows."""
-  sentences, windows = entry["sentences"], entry["timestamps"]
+  """One row for each sentence; lists beside the sentences go to their rows.
+
+  Raises ZeroDivisionError for frames without a rate, else of many kinds.
+  """
+  sentences, windows = (
+    [] if entry[key] is None else entry[key]
+    for key in ("sentences", "timestamps")
+  )
   if not isinstance(sentences, list) or not isinstance(windows, list):
     raise TypeError
   duration = entry.get("duration")
   if "fps" in entry:
-    rate = float(entry["fps"])
+    rate = as_seconds(entry["fps"]) or 0.0
+    if rate <= 0:
+      raise ZeroDivisionError
     windows = [[float(each) / rate for each in window] for window in windows]
     if duration is None and "num_frames" in entry:
       duration = float(entry["num_frames"]) / rate
@@ -256,18 +279,16 @@ def _result_rows(document: Document, problems: Problems) -> list[QueryRow]:
   """Gathers {"results": {VID: [...]}} into one row for each sentence."""
   value = document.value
   if not isinstance(value, dict) or not isinstance(value.get("results"), dict):
-    raise AnnotationError(
-      f"{document.place()}: neither JSONL of queries nor an object with"
-      " `results`; see `python -m unloc_jax.metrics --help`"
-    )
+    what = "neither JSONL of queries nor an object with `results`"
+    raise fault(document.place(), what, HELP)
   gathered: dict[tuple[str, str], list[list[float]]] = {}
   for video, entries in value["results"].items():
     for entry in entries if isinstance(entries, list) else [entries]:
       try:
-        sentence = str(reading.first(entry, _SENTENCES)).strip()
+        sentence = reading.first(entry, _SENTENCES).strip()
         window = [float(each) for each in reading.first(entry, _SEGMENTS)]
         score = [float(entry[key]) for key in _SCORES if key in entry][:1]
-      except (KeyError, TypeError, ValueError):
+      except (*WRONG, AttributeError):
         what = "a result needs `sentence`, `timestamp` and `score`"
         problems.report(document.place(video), video, what, "result skipped")
         continue

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from unloc_jax.annotations import moments, reading
-from unloc_jax.annotations.arrays import QueryMoments
+from unloc_jax.annotations.arrays import QueryMoments, is_time
 from unloc_jax.annotations.moments import PREDICTED, TRUE, QueryRow
-from unloc_jax.annotations.reading import AnnotationError, Place, Problems
+from unloc_jax.annotations.reading import WRONG, Place, Problems, fault
 
 CLIP_SECONDS = 2
 ANNOTATORS = 3
+_MOST_CLIPS = 10**6  # More than 23 days.
 _SALIENCY = "pred_saliency_scores"
 
 
@@ -36,10 +37,8 @@ def read(
   known, _ = moments.read_rows(ground_truth, problems)
   truths = _truths(known, problems)
   if not truths:
-    raise AnnotationError(
-      f"{ground_truth}:1: no query with `{TRUE}`; give the annotations of a"
-      " split that has them"
-    )
+    what, do = f"no query with `{TRUE}`", "give a split that has them"
+    raise fault(f"{ground_truth}:1", what, do)
   found = _assign(given, truths, problems)
   listed = any(row.windows is not None for row in given)
   ranked = any(_SALIENCY in row.rest for row in given)
@@ -55,9 +54,8 @@ def read(
     if ranked and clips is None:
       what = "`duration`, `relevant_clip_ids`, `saliency_scores` do not agree"
       problems.report(row.place, name, what, "query skipped for highlights")
-    found_tags = tags(row.rest)
     queries.append(
-      QueryMoments(name, truth, windows, found_tags, clips, saliency)
+      QueryMoments(name, truth, windows, tags(row.rest), clips, saliency)
     )
   return sorted(queries, key=lambda query: query.id), len(known)
 
@@ -121,7 +119,7 @@ def _assign(
 
 def _sentence(row: QueryRow) -> tuple[str, str]:
   """What names a query that has no id."""
-  return row.video, str(row.text or "").strip()
+  return row.video, reading.name_of(row.text)
 
 
 def _predicted(
@@ -148,21 +146,19 @@ def _windows(
   """
   try:
     array = np.asarray(value, float)
-    if array.size == 0:
+    if array.size == 0 and isinstance(value, list):
       return np.zeros((0, columns))
     if array.ndim != 2 or array.shape[1] not in (2, 3):
       raise ValueError
-  except (TypeError, ValueError, OverflowError):
-    field, form = TRUE, "[start, end]"
+  except WRONG:
+    form = f"`{TRUE}` is no list of [start, end]"
     if columns == 3:
-      field, form = PREDICTED, "[start, end, score]"
-    what = f"`{field}` is no list of {form}"
-    problems.report(place, name, what, "row skipped")
+      form = f"`{PREDICTED}` is no list of [start, end, score]"
+    problems.report(place, name, form, "row skipped")
     return None
-  array = array[:, :columns]
-  if array.shape[1] < columns:
-    array = np.concatenate([array, np.zeros((len(array), 1))], axis=1)
-  finite = np.isfinite(array).all(axis=1)
+  array = np.pad(array, ((0, 0), (0, 1)))[:, :columns]
+  numbers = is_time(array[:, :2]) & np.isfinite(array[:, columns - 1 :])
+  finite = numbers.all(axis=1)
   usable: np.ndarray = finite & (array[:, 1] >= array[:, 0])
   for index in np.flatnonzero(~usable):
     what = "not a finite number"
@@ -184,7 +180,7 @@ def _saliency(
       scores = np.asarray(row.rest[_SALIENCY], float)
       if scores.ndim == 1 and len(scores) and np.isfinite(scores).all():
         return scores
-    except (TypeError, ValueError, OverflowError):
+    except WRONG:
       pass
   problems.report(row.place, name, what, "counts as a miss")
   return None
@@ -205,13 +201,14 @@ def highlights(
     where `relevant_clip_ids` and `saliency_scores` do not agree.
   """
   try:
-    scores = np.zeros((int(duration / CLIP_SECONDS), ANNOTATORS))
+    count = int(duration / CLIP_SECONDS)
+    scores = np.zeros((count if count < _MOST_CLIPS else -1, ANNOTATORS))
     clips = np.asarray(annotation["relevant_clip_ids"], int)
     if clips.size:
       given = np.asarray(annotation["saliency_scores"], float)
       if not np.isfinite(given).all() or clips.min() < 0:
         return None
       scores[clips] = given.reshape(len(clips), ANNOTATORS)
-  except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+  except (*WRONG, IndexError):
     return None
   return scores

@@ -1,18 +1,28 @@
 """Reads text files so that every complaint can name file and line."""
 
+import codecs
 import contextlib
 import csv
 import dataclasses
+import fnmatch
 import gc
 import io
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+ADVICE = "correct the file"
+HELP = "see `python -m unloc_jax.metrics --help`"
+# What a value of another type than is due may raise where it is used.
+WRONG = (KeyError, TypeError, ValueError, OverflowError)
+MARKS = ",;\t|"  # What may part the cells of a table; the first that fits
 _LISTED = 20
-_ADVICE = "correct the file"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
+csv.field_size_limit(2**31 - 1)
 
 Path = str | os.PathLike[str]
 Row = dict[str, Any]
@@ -20,6 +30,11 @@ Row = dict[str, Any]
 
 class AnnotationError(ValueError):
   """A file that cannot be used as it stands: one line that says where."""
+
+
+def fault(where: object, what: object, do: str = ADVICE) -> AnnotationError:
+  """The error that says where, what is wrong, and what to do."""
+  return AnnotationError(f"{where}: {what}; {do}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +59,10 @@ class Place:
 class Problems:
   """Raises at the first bad entry, or lets the reader skip it if lenient.
 
-  Of each one left out, `skipped` has a line.
+  Of each one left out, `skipped` has a line; `advice` is for the error.
   """
 
-  def __init__(self, lenient: bool = False, advice: str = _ADVICE):
-    """Makes one; `advice` says what to do about an error."""
+  def __init__(self, lenient: bool = False, advice: str = ADVICE):
     self.lenient = lenient
     self.skipped: list[str] = []
     self._advice = advice
@@ -61,10 +75,9 @@ class Problems:
     `instead` says, as a past participle, what a lenient run does about it.
     Raises AnnotationError unless lenient.
     """
-    line = f"{where}: {name}: {what}"
     if not self.lenient:
-      raise AnnotationError(f"{line}; {self._advice}")
-    self.skipped.append(f"{line}; {instead}")
+      raise fault(f"{where}: {name}", what, self._advice)
+    self.skipped.append(f"{where}: {name}: {what}; {instead}")
 
 
 def summarize(lines: Iterable[str], listed: int = _LISTED) -> list[str]:
@@ -74,6 +87,15 @@ def summarize(lines: Iterable[str], listed: int = _LISTED) -> list[str]:
   return lines[:listed] + ([f"and {more} more"] if more > 0 else [])
 
 
+def left_out(classes: Iterable[str]) -> list[str]:
+  """A note on classes that the scored videos do not show, if there are any."""
+  names = sorted(classes)
+  if not names:
+    return []
+  named = ", ".join(summarize(names, 5))
+  return [f"{len(names)} classes not in the truth, nor in the mean: {named}"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Document:
   """One JSON value, and the text it was read from."""
@@ -81,23 +103,81 @@ class Document:
   source: str  # The file
   text: str  # What it holds
   value: Any  # The value. Of keys given twice in an object, the first is kept.
-  repeated: Sequence[str] = ()  # Keys given twice
+  repeated: Sequence[str] = ()  # Keys given twice with different values
 
   def place(self, key: object = "") -> Place:
     """Where the entry of that key begins."""
     return Place(self.source, 0, self.text, str(key))
 
+  def repeated_in(self, entries: Row) -> list[str]:
+    """Entries given twice. Raises AnnotationError if other keys are."""
+    for key in self.repeated:
+      if key not in entries:
+        raise fault(self.place(key), f"{key!r} twice in one object")
+    return list(self.repeated)
+
 
 def read_text(path: Path) -> str:
-  """Reads UTF-8 text, with or without a byte order mark."""
+  r"""Reads UTF-8, or UTF-16 that has its mark; lines end with \n."""
   try:
-    return pathlib.Path(path).read_text(encoding="utf-8-sig")
+    data = pathlib.Path(path).read_bytes()
   except OSError as error:
-    raise AnnotationError(f"{path}: {error.strerror}; name a file") from error
+    raise fault(path, error.strerror, "name a file") from error
+  wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+  try:
+    text = data.decode("utf-16" if wide else "utf-8-sig")
+    at = text.find("\0")
+    what = "a NUL character is no text"
+    line = text.count("\n", 0, max(at, 0)) + 1
   except UnicodeDecodeError as error:
-    raise AnnotationError(
-      f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8"
-    ) from error
+    at, line = error.start, data.count(b"\n", 0, error.start) + 1
+    what = f"byte {data[at]:#04x} is not UTF-8 text"
+  if at >= 0:
+    raise fault(f"{path}:{line}", what, "save the file as UTF-8")
+  return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _parse(text: str, repeated: list[str] | None) -> tuple[Any, str, int]:
+  """Returns a JSON value; or what is wrong with it, and in which line.
+
+  Half an emoji, which no encoding can hold, is taken out. Keys given twice with
+  different values are noted if there is a list for them.
+  """
+
+  def first_kept(pairs: list[tuple[str, Any]]) -> Row:
+    made: Row = dict(pairs)
+    if len(made) < len(pairs):
+      made = {}
+      for key, value in pairs:
+        if made.setdefault(key, value) != value and repeated is not None:
+          repeated.append(key)
+    return made
+
+  try:
+    with _no_collection():
+      hook = None if repeated is None else first_kept
+      value = json.loads(text, object_pairs_hook=hook)
+      return _mended(value) if _ESCAPED.search(text) else value, "", 0
+  except json.JSONDecodeError as error:
+    before = text[: error.pos].rstrip()
+    what = error.msg
+    if before.endswith(",") and text[error.pos : error.pos + 1] in ("]", "}"):
+      what = f"a comma before {text[error.pos]}"
+    return None, f"wrong JSON ({what}, column {error.colno})", error.lineno
+  except RecursionError:
+    return None, "wrong JSON (nested too deeply)", 1
+  except ValueError:
+    return None, "wrong JSON (a number of thousands of digits)", 1
+
+
+def _mended(value: Any) -> Any:
+  if isinstance(value, str):
+    return _SURROGATE.sub("", value)
+  if isinstance(value, list):
+    return list(map(_mended, value))
+  if isinstance(value, dict):
+    return {_mended(key): _mended(each) for key, each in value.items()}
+  return value
 
 
 def read_json(
@@ -110,25 +190,9 @@ def read_json(
   """
   text = read_text(path) if text is None else text
   repeated: list[str] = []
-
-  def first_kept(pairs: list[tuple[str, Any]]) -> Row:
-    made: Row = dict(pairs)
-    if len(made) < len(pairs):
-      made = {}
-      for key, value in pairs:
-        if made.setdefault(key, value) is not value:
-          repeated.append(key)
-    return made
-
-  try:
-    with _no_collection():
-      hook = None if predicted else first_kept
-      value = json.loads(text, object_pairs_hook=hook)
-  except json.JSONDecodeError as error:
-    raise AnnotationError(
-      f"{path}:{error.lineno}: wrong JSON ({error.msg}, column {error.colno});"
-      " correct the file, or fetch it again"
-    ) from error
+  value, what, line = _parse(text, None if predicted else repeated)
+  if what:
+    raise fault(f"{path}:{line}", what, f"{ADVICE}, or fetch it again")
   return Document(str(path), text, value, repeated)
 
 
@@ -164,46 +228,82 @@ def _values(
 ) -> Iterator[tuple[Place, Any]]:
   """Yields the values of JSONL, or of one list."""
   if text.lstrip().startswith("["):
-    for number, value in enumerate(read_json(path, text, predicted=True).value):
+    document = read_json(path, text)
+    document.repeated_in({})
+    for number, value in enumerate(document.value):
       yield Place(f"{path}[{number}]", -1), value
     return
   # Not splitlines(): a caption may hold U+2028, which JSON leaves unescaped.
   for number, line in enumerate(text.split("\n"), 1):
-    place = Place(str(path), number)
-    try:
-      if line.strip():
-        yield place, json.loads(line)
-    except json.JSONDecodeError as error:
-      what = f"wrong JSON ({error.msg}, column {error.colno})"
-      problems.report(place, "line", what, "line skipped")
+    if line.strip():
+      place, repeated = Place(str(path), number), list[str]()
+      value, what, _ = _parse(line, repeated)
+      if repeated:
+        what = f"{repeated[0]!r} twice in one object"
+      if what:
+        problems.report(place, "line", what, "line skipped")
+      else:
+        yield place, value
 
 
 def read_csv(
   path: Path, columns: Sequence[str]
 ) -> list[tuple[Place, dict[str, str]]]:
-  """Reads a comma-separated table whose first line names the columns.
+  """Reads a table whose first line names the columns, among them `columns`.
 
-  Raises:
-    AnnotationError: One of `columns` is missing, or a line has another number
-      of cells than there are columns.
+  The first of `MARKS` that parts that line into these columns parts the cells.
+  Lines without a cell are passed over. Raises AnnotationError: a column is
+  missing, a line has another number of cells, or a quote is left open.
   """
-  reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+  text = read_text(path)
+  mark, names = _header(path, text.partition("\n")[0], columns)
+  reader = csv.reader(
+    io.StringIO(text, newline=""),
+    delimiter=mark,
+    skipinitialspace=True,
+    strict=True,
+  )
   rows: list[tuple[Place, dict[str, str]]] = []
-  for name in columns:
-    if name not in (reader.fieldnames or ()):
-      raise AnnotationError(
-        f"{path}:1: no column {name!r}; the first line names the columns,"
-        " separated by commas"
-      )
-  for row in reader:
-    place = Place(str(path), reader.line_num)
-    if None in row or None in row.values():
-      raise AnnotationError(
-        f"{place}: not {len(reader.fieldnames or ())} cells, as the first line"
-        " has; quote texts that hold commas"
-      )
-    rows.append((place, row))
+  line = 1
+  quoting = "quote texts that hold commas, and double the quotes in them"
+  try:
+    for cells in reader:
+      place, line = Place(str(path), line), reader.line_num + 1
+      if place.line == 1 or not any(cells):
+        continue
+      row = dict(zip(names, cells, strict=False))
+      if len(cells) != len(names) or row.pop("", ""):
+        what = f"{len(cells)} cells, but the first line has {len(names)}"
+        raise fault(place, what, quoting)
+      more = "\n".join(cells).split("\n") if line > place.line + 1 else []
+      if any(each.count(mark) >= len(names) - 1 for each in more):
+        what = "a quoted text runs over other rows"
+        raise fault(place, what, f"close the quote; {quoting}")
+      rows.append((place, row))
+  except csv.Error as error:
+    raise fault(f"{path}:{line}", f"wrong CSV ({error})", quoting) from error
   return rows
+
+
+def _header(
+  path: Path, line: str, columns: Sequence[str]
+) -> tuple[str, list[str]]:
+  """The mark between cells, and the names of columns in lower case."""
+  for mark in MARKS:
+    cells = next(csv.reader([line], delimiter=mark), [])
+    names = [name.strip().lower() for name in cells]
+    if set(columns) <= set(names):
+      twice = sorted({each for each in names if names.count(each) > 1} - {""})
+      if twice:
+        raise fault(f"{path}:1", f"two columns {twice[0]!r}", "rename one")
+      return mark, names
+  names = [each.strip().lower() for each in re.split(r"[,;\t|]", line)]
+  lacking = next((each for each in columns if each not in names), columns[0])
+  raise fault(
+    f"{path}:1",
+    f"no column {lacking!r} in {line[:60]!r}",
+    "the first line names the columns, separated by commas",
+  )
 
 
 def require(
@@ -218,8 +318,19 @@ def require(
   if is_object and not lacking:
     return record
   what = f"no {lacking[0]!r}" if is_object else "not a JSON object"
-  where = f"{place}: {name}" if name else str(place)
-  raise AnnotationError(f"{where}: {what}; {_ADVICE}")
+  raise fault(f"{place}: {name}" if name else place, what)
+
+
+def name_of(value: Any) -> str:
+  """A text or whole number as a name, "" for what is neither.
+
+  Names that differ by spaces alone are one.
+  """
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  if isinstance(value, bool) or not isinstance(value, str | int):
+    return ""
+  return " ".join(str(value).split())
 
 
 def first(entry: Row, keys: Sequence[str]) -> Any:
@@ -230,16 +341,23 @@ def first(entry: Row, keys: Sequence[str]) -> Any:
 def files_of(place: pathlib.Path, *patterns: str) -> list[pathlib.Path]:
   """Returns the annotation files: `place` itself, or those in the folder.
 
-  The first pattern that matches any file counts. Raises AnnotationError: there
-  is no file.
+  The first pattern that matches any file counts, in any case of letters; one
+  may be several with spaces between. Raises AnnotationError: there is no file.
   """
   if place.is_file():
     return [place]
+  held = sorted(place.iterdir()) if place.is_dir() else []
   for pattern in patterns:
-    found = sorted(place.glob(pattern)) if place.is_dir() else []
+    found = [
+      path
+      for path in held
+      for each in pattern.lower().split()
+      if fnmatch.fnmatchcase(path.name.lower(), each)
+    ]
     if found:
       return found
-  raise AnnotationError(
-    f"{place}: no annotation file {patterns[0]} there; give the folder that"
-    " holds the official files"
+  raise fault(
+    place,
+    f"no annotation file {patterns[0]} there",
+    "give the folder that holds the official files",
   )

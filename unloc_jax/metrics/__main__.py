@@ -16,28 +16,38 @@ Formats, by benchmark:
     {"vid", "labels", "scores"?, "frame_rate"?}; folders of text files.
   coin: the same frame-wise files against COIN.json, classes being its step
     ids and 0 the background; or detections as for anet_tal, as .json.
+  kinetics400, kinetics600, kinetics700, classification: scores as JSON {VID:
+    [score of each class] or {class: score}}, or as CSV `video,CLASS,...`; the
+    ground truth as JSON {VID: label or [labels]}, CSV `video,label`, or
+    Kinetics' own. The predictions.json of a run is both.
+
+Intervals are percentiles (2.5 to 97.5) of the figure over examples, or videos,
+drawn again with replacement, those without a segment or outside of the ground
+truth too; widened to the figure where they would miss it.
 """
 
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from unloc_jax import files
 from unloc_jax.annotations import (
   BENCHMARKS,
   Benchmark,
   benchmark,
+  class_submissions,
   detection_submissions,
   frames,
   pairing,
   reading,
 )
-from unloc_jax.annotations.reading import AnnotationError, Problems
+from unloc_jax.annotations.reading import AnnotationError, Problems, fault
 from unloc_jax.metrics import (
   analysis,
+  classification,
   detection,
   overlap,
   qvhighlights,
@@ -47,7 +57,7 @@ from unloc_jax.metrics import (
 )
 from unloc_jax.metrics.report import Report
 
-_SEGMENTATION = "segmentation"  # Of no benchmark: the files hold all there is.
+_OWN = ("segmentation", "classification")  # The files hold all there is.
 _ADVICE = "correct the file, or pass --lenient to go on without"
 
 
@@ -61,7 +71,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
   scored = [b for b in BENCHMARKS.values() if b.metric]
   names = [name for b in scored for name in (b.name, b.also) if name]
   add = parser.add_argument
-  add("--benchmark", required=True, choices=[*names, _SEGMENTATION])
+  add("--benchmark", required=True, choices=[*names, *_OWN])
   add("--predictions", required=True, metavar="FILE")
   add("--ground_truth", required=True, metavar="FILE")
   add("--json", metavar="OUT", help="where to write the figures")
@@ -94,63 +104,72 @@ def read_blocked(path: str | None) -> set[str]:
 
 def scored(
   args: argparse.Namespace, problems: Problems, chosen: Benchmark | None
-) -> tuple[Report, dict[str, Any]]:
-  """Reads and scores; returns the report, and what else its JSON holds."""
+) -> Report:
+  """Reads and scores by the metric of a benchmark, or what `args` name."""
   paths = args.predictions, args.ground_truth
   draws = {"resamples": args.resamples, "seed": args.seed}
+  metric = chosen.metric if chosen else args.benchmark
   subset = chosen.subset if chosen else "testing"
   if args.subset is not None:
     subset = args.subset
-  if chosen is None:
+  if metric == "segmentation":
     videos, expected, names, notes = frames.read(*paths, problems, subset)
     return segmentation.evaluate(
       videos, expected=expected, classes=names, notes=notes, **draws
-    ), {}
-  if chosen.metric == "detection":
+    )
+  if metric == "classification":
+    scores, labels, classes, notes = class_submissions.read(*paths, problems)
+    return classification.evaluate(scores, labels, classes, notes=notes)
+  if metric == "detection":
     blocked = read_blocked(args.blocked)
     found, truth, notes = detection_submissions.read(
       *paths, problems, subset, blocked
     )
-    tiou = chosen.tiou or overlap.THRESHOLDS
+    tiou = (chosen and chosen.tiou) or overlap.THRESHOLDS
     return detection.evaluate(
       found, truth, thresholds=tiou, notes=notes, **draws
-    ), {}
+    )
   queries, expected = pairing.read(*paths, problems)
-  if chosen.metric == "qvhighlights":
-    return qvhighlights.evaluate(queries, expected=expected), {}
-  report = recall.evaluate(queries, expected=expected)
-  return report, qvhighlights.exchange_layout(queries)
+  score = qvhighlights if metric == "qvhighlights" else recall
+  return score.evaluate(queries, expected=expected)
 
 
 def run(args: argparse.Namespace) -> None:
-  """Prints the figures, and writes them if asked to."""
+  """Writes the figures if asked to, and prints them."""
   problems = Problems(args.lenient, _ADVICE)
+  for flag in ("resamples", "seed"):
+    if (getattr(args, flag) or 0) < 0:
+      raise fault(
+        f"--{flag} {getattr(args, flag)}", "below 0", "give 0 or more"
+      )
   chosen = None
   # Of COIN, frames or detections are scored; the latter are one JSON object.
-  of_frames = args.benchmark == "coin" and args.predictions[-5:] != ".json"
-  if args.benchmark != _SEGMENTATION and not of_frames:
+  if args.benchmark == "coin" and not args.predictions.lower().endswith(
+    ".json"
+  ):
+    args.benchmark = "segmentation"
+  if args.benchmark not in _OWN:
     chosen = benchmark(args.benchmark)
   if args.resamples is None:
     by_video = chosen is not None and chosen.metric == "detection"
     args.resamples = detection.RESAMPLES if by_video else analysis.RESAMPLES
-  report, more = scored(args, problems, chosen)
+  report = scored(args, problems, chosen)
   notes = (*report.notes, *problems.skipped)
   report = dataclasses.replace(report, notes=notes)
   published = chosen.published if chosen else {}
   draws = args.resamples, args.seed
-  print(show.text(report, args.benchmark, published, *draws))
-  if not args.json:
-    return
-  value = report.metrics
-  if chosen is None or chosen.metric != "qvhighlights":
-    # QVHighlights' official file has nothing beside the official keys.
-    value = {**show.to_json(report, *draws), **more}
-  try:
-    files.write_text(args.json, json.dumps(value, indent=4))
-  except OSError as error:
-    raise AnnotationError(
-      f"{args.json}: {error.strerror}; name a place that can be written"
-    ) from error
+  text = show.text(report, args.benchmark, published, *draws)
+  if args.json:
+    value = report.metrics
+    if chosen is None or chosen.metric != "qvhighlights":
+      # QVHighlights' official file has nothing beside the official keys.
+      value = show.to_json(report, *draws)
+    try:
+      files.write_text(args.json, json.dumps(value, indent=4))
+    except OSError as error:
+      do = "name a place that can be written"
+      raise fault(args.json, error.strerror, do) from error
+  print(text, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -160,6 +179,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   except AnnotationError as error:
     print(f"error: {error}", file=sys.stderr)
     return 1
+  except BrokenPipeError:
+    # Whoever read has enough; Python must not write again as it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   return 0
 
 

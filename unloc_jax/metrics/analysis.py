@@ -70,13 +70,17 @@ def draws(examples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def interval(value: float, samples: np.ndarray) -> Interval:
-  """Percentile interval of resampled figures [R], of those not NaN."""
+  """Percentile interval of resampled figures [R], of those not NaN.
+
+  Widened to the figure itself where the samples all but miss it, as those of
+  mAP may: classes are rarer in a draw.
+  """
   tail = 100 * (1 - COVERAGE) / 2
   samples = samples[~np.isnan(samples)]
-  if not samples.size:
-    return Interval(value, value, value)
-  low, high = np.percentile(samples, [tail, 100 - tail])
-  return Interval(value, float(low), float(high))
+  low = high = value
+  if samples.size:
+    low, high = np.percentile(samples, [tail, 100 - tail]).tolist()
+  return Interval(value, min(low, value), max(high, value))
 
 
 def bootstrap(
@@ -99,10 +103,11 @@ def bootstrap(
   table = np.where(there, table, 0.0)
   means = np.empty((resamples, table.shape[1]))
   for index, drawn in enumerate(draws(len(table), resamples, seed)):
-    total = drawn @ there
+    total = drawn @ there  # Whole numbers.
     # A draw may hold no example that has a value.
     some = np.where(total > 0, total, np.nan)
-    means[index] = drawn @ table / some
+    # Row by row: a product of matrices adds in an order of the processor's.
+    means[index] = (drawn[:, None] * table).sum(axis=0) / some
   return {
     name: interval(float(mean(columns[name]) or 0.0), means[:, index])
     for index, name in enumerate(columns)

@@ -17,16 +17,18 @@ def evaluate(
   *,
   expected: int | None = None,
   ks: Sequence[int] = KS,
+  notes: Sequence[str] = (),
 ) -> Report:
   """Scores classification of N videos, of which `expected` there should be.
 
   Args:
     scores: [N, C], the higher the likelier; of equal scores the lower class
       index comes first. A video with a NaN counts as a miss.
-    labels: [N] int.
-    classes: C names, for the breakdown by class.
+    labels: [N] int; at C and above, a class that nothing was scored for.
+    classes: Names by label, for the breakdown.
     expected: N if None.
     ks: How many of the best-scored classes count.
+    notes: For the report.
   """
   usable = ~np.isnan(scores).any(axis=1)
   order = np.argsort(-scores, axis=1, kind="stable")
@@ -34,6 +36,7 @@ def evaluate(
   values = {f"top{k}": 100.0 * hits[:, :k].any(axis=1) for k in ks}
   metrics = {name: analysis.mean(column) for name, column in values.items()}
   lost = len(scores) - int(usable.sum())
+  misses = [f"{lost} videos without a number as score: misses"] if lost else []
   return Report(
     metrics=dict(metrics),
     headline=metrics,
@@ -41,5 +44,5 @@ def evaluate(
     tags={"class": np.array(classes, object)[labels]},
     seen=len(scores) - lost,
     expected=len(scores) if expected is None else expected,
-    notes=(f"{lost} videos with NaN among the scores: misses",) if lost else (),
+    notes=(*misses, *notes),
   )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments, narrow
-from unloc_jax.annotations.reading import AnnotationError
+from unloc_jax.annotations.reading import fault
 from unloc_jax.metrics import analysis, matching
 from unloc_jax.metrics.matching import Matched
 from unloc_jax.metrics.overlap import THRESHOLDS
@@ -46,9 +46,8 @@ def evaluate(
     AnnotationError: There is no segment to score against.
   """
   if not len(truth.labels):
-    raise AnnotationError(
-      "ground truth: no segment to score against; check the file and --subset"
-    )
+    what = "no segment to score against"
+    raise fault("ground truth", what, "check the file and --subset")
   thresholds = tuple(float(t) for t in thresholds)
   matched = matching.match(truth, detections, thresholds)
   precision = matched.average_precision()
@@ -59,7 +58,7 @@ def evaluate(
   draws = _named(drawn.T, thresholds, "mAP") if resamples else {}
   found = 100.0 * matching.met(matched, thresholds)
   values = _named(found, thresholds, "found")
-  values.pop("found")
+  del values["found"]
   return Report(
     metrics={
       "tiou": list(thresholds),
@@ -85,7 +84,7 @@ def _named(
   values: np.ndarray, thresholds: Sequence[float], name: str
 ) -> dict[str, np.ndarray]:
   """Values [K, ...] at the thresholds that are shown, and their mean over K."""
-  shown = SHOWN if SHOWN[-1] in thresholds else thresholds
+  shown = SHOWN if set(SHOWN) <= set(thresholds) else thresholds
   at = {f"{name}@{t:g}": values[list(thresholds).index(t)] for t in shown}
   return {**at, name: values.mean(axis=0)}
 

@@ -13,6 +13,9 @@ from unloc_jax.metrics import analysis, overlap
 
 _CHUNK = 100_000
 CLEAN_SECONDS = 1e-3
+# The official script divides 0 by 0 for two points, wherever they lie, and NaN
+# is below no threshold: such a detection is true.
+POINTS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,8 @@ def group(
     `order` each of the groups' predictions stands.
   """
   classes = max(1, len(truth.labels))
-  # The truth is in this very order: by video, then by class.
+  # The truth is in this very order: by video, then by class. Videos that it
+  # lacks come after, and meet no key.
   keys, sizes = np.unique(
     truth.video * classes + truth.label, return_counts=True
   )
@@ -69,7 +73,7 @@ def group(
   segments = np.zeros((*mask.shape, 2))
   segments[mask] = truth.segment
   video, label = detections.video[order], detections.label[order]
-  wanted = np.where(video >= 0, video * classes + label, -1)
+  wanted = video * classes + label
   which = np.searchsorted(keys, wanted)
   which = np.minimum(which, max(0, len(keys) - 1))
   there = np.flatnonzero(keys[which] == wanted) if len(keys) else which[:0]
@@ -92,7 +96,7 @@ def match(
   order = ranking(detections)
   groups, there = group(truth, detections, order)
   true = np.zeros((len(thresholds), len(order)), bool)
-  true[:, there] = overlap.match(groups, np.asarray(thresholds, float))
+  true[:, there] = overlap.match(groups, np.asarray(thresholds, float), POINTS)
   classes = len(truth.labels)
   begin = np.searchsorted(detections.label[order], np.arange(classes + 1))
   positives = np.bincount(truth.label, minlength=classes)
@@ -114,7 +118,9 @@ def met(
   best = np.zeros(groups.truth_mask.shape)
   for some in np.array_split(near, near.size // _CHUNK + 1):
     shared = overlap.intersection_over_union(
-      groups.predicted[some][:, None, :], groups.truth[owner[some]]
+      groups.predicted[some][:, None, :],
+      groups.truth[owner[some]],
+      points=POINTS,
     )
     np.maximum.at(best, owner[some], shared)
   value = best[groups.truth_mask]  # In the order of the truth.
@@ -151,10 +157,10 @@ def resample(
   step = 2.0 * (levels * classes - key)
   begin = matched.begin[label]
   samples = np.zeros((resamples, levels))
-  drawn = analysis.draws(max(1, len(truth.videos)), resamples, seed)
-  for index, times in enumerate(drawn):
-    # Detections in unknown videos, the last weight, are never drawn.
-    weight = np.append(times, 0).astype(np.int32)
+  # Also videos without a segment, and those that the truth lacks.
+  videos = max(1, len(truth.videos), int(video.max(initial=0)) + 1)
+  for index, drawn in enumerate(analysis.draws(videos, resamples, seed)):
+    weight = drawn.astype(np.int32)
     total = np.zeros(len(video) + 1, np.int32)
     np.cumsum(weight[video], out=total[1:])
     gained = weight[video[at]]

@@ -12,9 +12,12 @@ THRESHOLDS = tuple(float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10))
 
 
 def intersection_over_union(
-  first: np.ndarray, second: np.ndarray, hull: bool = False
+  first: np.ndarray,
+  second: np.ndarray,
+  hull: bool = False,
+  points: float = 0.0,
 ) -> np.ndarray:
-  """Temporal IoU [...] of segments [..., 2], in 0..1; 0 where both are points.
+  """Temporal IoU [...] of segments [..., 2], in 0..1; `points` of two points.
 
   With `hull` it divides by latest end minus earliest start, as QVHighlights
   does for R1; it differs from the union only where the two do not meet.
@@ -28,7 +31,7 @@ def intersection_over_union(
   else:
     whole = (end - start) + (other_end - other_start) - shared
   safe = np.where(whole > 0, whole, 1.0)
-  return np.where(whole > 0, shared / safe, 0.0)
+  return np.where(whole > 0, shared / safe, points)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +46,14 @@ class Groups:
   truth_mask: np.ndarray  # [N, G] False where there is no such segment
 
 
-def match(groups: Groups, thresholds: np.ndarray) -> np.ndarray:
+def match(
+  groups: Groups, thresholds: np.ndarray, points: float = 0.0
+) -> np.ndarray:
   """Says which predictions are true [K, M], every true segment taken once.
 
   In order of score, a prediction takes the free ground truth of its group it
   overlaps most, if by the threshold; of equal overlaps the last one listed.
+  `points` is the overlap of two points.
   All groups take their r-th prediction at once, so the work is a short loop
   over ranks whatever the number of groups.
   """
@@ -58,7 +64,7 @@ def match(groups: Groups, thresholds: np.ndarray) -> np.ndarray:
   for value in np.unique(level[sizes > 0]):
     chosen = np.flatnonzero((level == value) & (sizes > 0))
     chosen = chosen[np.argsort(-groups.count[chosen], kind="stable")]
-    _match_level(groups, chosen, 2 ** int(value), thresholds, true)
+    _match_level(groups, chosen, 2 ** int(value), thresholds, points, true)
   return true
 
 
@@ -67,6 +73,7 @@ def _match_level(
   chosen: np.ndarray,
   width: int,
   thresholds: np.ndarray,
+  points: float,
   true: np.ndarray,
 ) -> None:
   """Fills `true` for groups sorted by falling number of predictions."""
@@ -80,7 +87,7 @@ def _match_level(
     active = int(np.searchsorted(-count, -rank, side="left"))
     at = begin[:active] + rank
     overlap = intersection_over_union(
-      groups.predicted[at][:, None, :], truth[:active]
+      groups.predicted[at][:, None, :], truth[:active], points=points
     )
     left = np.where(free[:, :active], overlap[None], -1.0)
     best = width - 1 - np.argmax(left[..., ::-1], axis=-1)

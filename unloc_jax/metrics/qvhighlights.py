@@ -107,9 +107,7 @@ def percent(share: np.ndarray | np.floating[Any]) -> float | None:
   return float(f"{100 * np.mean(share):.2f}")
 
 
-def _moment_block(
-  found: Moments, recall_thresholds: Sequence[float]
-) -> dict[str, Any]:
+def _moment_block(found: Moments) -> dict[str, Any]:
   """The block of one range of lengths in the official layout."""
   rows = found.precision[~np.isnan(found.precision).any(axis=1)]
   mean = rows.mean(axis=0) if len(rows) else np.full(len(THRESHOLDS), np.nan)
@@ -118,20 +116,14 @@ def _moment_block(
   }
   return {
     "MR-mAP": {**by_threshold, "average": percent(mean)},
-    "MR-R1": {str(t): percent(found.overlap >= t) for t in recall_thresholds},
+    "MR-R1": {str(t): percent(found.overlap >= t) for t in THRESHOLDS},
   }
 
 
-def _moments_scored(
-  queries: Sequence[QueryMoments],
-  ranges: Mapping[str, tuple[float, float]] = RANGES,
-  recall_thresholds: Sequence[float] = THRESHOLDS,
-) -> Blocks:
+def _moments_scored(queries: Sequence[QueryMoments]) -> Blocks:
   """Moment retrieval, in ranges of ground-truth length in seconds."""
-  found = {name: moments(queries, limits) for name, limits in ranges.items()}
-  blocks = {
-    name: _moment_block(each, recall_thresholds) for name, each in found.items()
-  }
+  found = {name: moments(queries, limits) for name, limits in RANGES.items()}
+  blocks = {name: _moment_block(each) for name, each in found.items()}
   full = blocks["full"]
   brief = {
     "MR-full-R1@0.5": full["MR-R1"]["0.5"],
@@ -198,18 +190,3 @@ def evaluate(
     values={name: each for part in parts for name, each in part[2].items()},
     **recall.of_queries(queries, expected),
   )
-
-
-def exchange_layout(queries: Sequence[QueryMoments]) -> dict[str, Any]:
-  """The same layout for other benchmarks, as DETR-style toolkits print it.
-
-  R1 goes down to IoU 0.3, long windows have no upper limit, and the brief
-  also holds R1@0.3 and the mean IoU.
-  """
-  ranges = {**RANGES, "long": (30, np.inf)}
-  thresholds = (0.3, 0.35, 0.4, 0.45, *THRESHOLDS)
-  queries = sorted(queries, key=lambda query: query.id)
-  blocks, brief, _ = _moments_scored(queries, ranges, thresholds)
-  brief["MR-full-R1@0.3"] = blocks["full"]["MR-R1"]["0.3"]
-  brief["MR-full-mIoU"] = percent(moments(queries, RANGES["full"]).overlap)
-  return {"brief": dict(sorted(brief.items())), **dict(sorted(blocks.items()))}

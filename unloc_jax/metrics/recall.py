@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from unloc_jax.annotations.arrays import QueryMoments
-from unloc_jax.annotations.reading import AnnotationError, summarize
+from unloc_jax.annotations.reading import fault, summarize
 from unloc_jax.metrics import analysis, overlap
 from unloc_jax.metrics.report import Report
 
@@ -72,9 +72,8 @@ def of_queries(
 ) -> dict[str, Any]:
   """Tags, counts and misses: what reports on queries have in common."""
   if not queries:
-    raise AnnotationError(
-      "ground truth: no query that has a moment; score a split that has them"
-    )
+    what, do = "no query that has a moment", "score a split that has them"
+    raise fault("ground truth", what, do)
   lengths = [float(np.mean(q.truth[:, 1] - q.truth[:, 0])) for q in queries]
   tags = {
     "length": np.array(lengths, float),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unloc_jax.annotations.arrays import FrameClasses
-from unloc_jax.annotations.reading import AnnotationError
+from unloc_jax.annotations.reading import fault, left_out
 from unloc_jax.metrics import analysis
 from unloc_jax.metrics.report import Interval, Report, Table
 
@@ -133,13 +133,11 @@ def _frame_precision(
   if len(scores) < len(videos):
     return None
   if len({each.shape[1] for each in scores}) > 1:
-    raise AnnotationError(
-      "predictions: `scores` of videos differ in their number of classes; give"
-      " one column for each class"
-    )
+    what = "`scores` of videos differ in their number of classes"
+    raise fault("predictions", what, "give one column for each class")
   for video, each in zip(videos, scores, strict=True):
     if np.isnan(each).any():
-      raise AnnotationError(f"predictions: {video.name}: NaN among the scores")
+      raise fault(f"predictions: {video.name}", "NaN among the scores")
   # One class at a time: all scores of a large split would not fit twice.
   return 100.0 * np.array(
     [
@@ -216,6 +214,9 @@ def evaluate(
   truth = np.concatenate([video.truth for video in videos])
   predicted = np.concatenate([video.predicted for video in videos])
   precision = _frame_precision(videos, truth)
+  lacking = np.flatnonzero(np.isnan([] if precision is None else precision))
+  known = dict(enumerate(classes or ()))
+  bare = left_out(known.get(i, str(i)) for i in lacking.tolist())
   by_video, without = _runs_scored(videos, BACKGROUND)
   metrics = {
     **_frames_scored(predicted, truth, precision),
@@ -236,7 +237,7 @@ def evaluate(
     tags=_tags(videos),
     seen=len(videos),
     expected=len(videos) if expected is None else expected,
-    notes=tuple(notes),
+    notes=(*notes, *bare),
     tables={"class": _class_table(predicted, truth, classes, precision)},
     intervals=_accuracy_interval(right, frames, resamples, seed),
   )

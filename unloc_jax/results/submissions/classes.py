@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from unloc_jax import files
+from unloc_jax.annotations import reading
 from unloc_jax.annotations.arrays import (
   FoundSegments,
   FrameClasses,
@@ -41,18 +42,17 @@ class Segments(Submission):
   def score(self) -> Report:
     rows = [(v, *row) for v in self._truth for row in self._truth[v]]
     truth = TrueSegments.of(self._truth, rows)
-    places = {name: i for i, name in enumerate(truth.videos)}
-    tables = [
-      np.insert(table, 0, places[video], axis=1)
-      for video, table in self._found.items()
-    ]
-    table = np.concatenate([np.zeros((0, 5)), *tables])
-    # Classes without a segment in the split are not scored.
     numbers = {name: i for i, name in enumerate(truth.labels)}
-    index = [numbers.get(name, -1) for name in self.split.classes]
-    table[:, 1] = np.array(index)[table[:, 1].astype(int)]
-    found = FoundSegments.of(table[table[:, 1] >= 0], len(self._found))
-    return detection.evaluate(found, truth)
+    # Classes without a segment in the split are not scored.
+    bare = [name for name in self.split.classes if name not in numbers]
+    index = np.array([numbers.get(name, -1) for name in self.split.classes])
+    tables = {
+      video: np.column_stack([index[table[:, 0].astype(int)], table[:, 1:]])
+      for video, table in self._found.items()
+    }
+    return detection.evaluate(
+      FoundSegments.of(truth, tables), truth, notes=reading.left_out(bare)
+    )
 
   @functools.cached_property
   def _truth(self) -> dict[str, list[tuple[str, float, float]]]:
@@ -92,9 +92,13 @@ class Segments(Submission):
       }
       for video, rows in self._truth.items()
     }
+    taxonomy = [
+      {"nodeId": i, "nodeName": name, "parentId": None}
+      for i, name in enumerate(classes)
+    ]
     for name, rest in (
       ("predictions", {"results": results, "external_data": _NONE}),
-      ("ground_truth", {"taxonomy": [], "database": database}),
+      ("ground_truth", {"taxonomy": taxonomy, "database": database}),
     ):
       value = {"version": "VERSION 1.3", **rest}
       files.write_json(folder / f"{name}.json", value)
