@@ -32,8 +32,9 @@ def evaluate_run(
   evaluator = Evaluator(parts, mesh, workdir)
   manifest = evaluator.split(splits[0]).manifest
   if exports.is_export(workdir):
-    provenance.check(exports.read(workdir).source, manifest)
-    params = exports.restore_params(workdir, parts, mesh)
+    export = exports.read(workdir)
+    provenance.check(export.source, manifest)
+    params = export.params(parts, mesh)
   else:
     provenance.check_run(workdir, manifest)
     params = Checkpoints(workdir, config).restore_params(parts, mesh)

@@ -22,19 +22,12 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """What was found for one sentence or label in one video.
-
-  Attributes:
-    query: The sentence or label.
-    moments: The best first.
-    times: float64 [N], seconds of the frames looked at.
-    relevance: float32 [N], of those frames, 0 to 1.
-  """
+  """What was found for one sentence or label in one video."""
 
   query: str
-  moments: list[Moment]
-  times: np.ndarray
-  relevance: np.ndarray
+  moments: list[Moment]  # The best first.
+  times: np.ndarray  # float64 [N], seconds of the frames looked at
+  relevance: np.ndarray  # float32 [N], of those frames, 0 to 1
 
 
 def rank(answers: Iterable[Answer], top_k: int) -> list[Moment]:

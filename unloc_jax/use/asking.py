@@ -22,6 +22,8 @@ from unloc_jax.use import windows
 from unloc_jax.use.answers import Answer, Moment
 from unloc_jax.use.encoded import EncodedVideo
 
+Params = Mapping[str, jax.Array]
+
 # Texts fused at a time; more are shared out to threads.
 _GROUP_SIZES = (1, 2, 4, 8, 16, 32)
 _THREADS = min(4, os.cpu_count() or 1)
@@ -34,9 +36,9 @@ _PAIRS = 64
 
 
 class Asker:
-  """The jitted programs of a model; its `params` are {path: array}."""
+  """The jitted programs of a model, given its {path: array}."""
 
-  def __init__(self, parts: Parts, params: Mapping[str, jax.Array]):
+  def __init__(self, parts: Parts, params: Params):
     self._parts = parts
     self._params = params
     self._options = detections.DecodeSpec(**parts.config.decode.to_dict())
@@ -153,16 +155,14 @@ class Asker:
         yield from pool.map(run, groups[first : first + _HELD])
 
 
-def _encode(
-  parts: Parts, params: Mapping[str, jax.Array], prompts: jax.Array
-) -> Texts:
+def _encode(parts: Parts, params: Params, prompts: jax.Array) -> Texts:
   method = UnLoc.encode_prompts
   return cast(Texts, parts.model.apply(nest(params), prompts, method=method))
 
 
 def _fuse(
   parts: Parts,
-  params: Mapping[str, jax.Array],
+  params: Params,
   texts: Texts,
   tokens: jax.Array,
   token_mask: jax.Array,
@@ -191,11 +191,8 @@ def _blocks(video: EncodedVideo, num_texts: int) -> Iterator[list[np.ndarray]]:
   """Windows a few at a time: what `_fuse` takes, in its order."""
   count = video.num_windows
   size = min(_power_of_two(count), max(1, _PAIRS // num_texts))
-  starts = video.starts.astype(np.float32)
-  seen = (
-    *(video.tokens, video.token_mask, video.frame_mask),
-    *(video.steps, video.durations, starts),
-  )
+  seen = [video.tokens, video.token_mask, video.frame_mask, video.steps]
+  seen += [video.durations, video.starts.astype(np.float32)]
   for first in range(0, count, size):
     yield [_filled_up(array[first : first + size], size) for array in seen]
 

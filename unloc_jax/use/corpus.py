@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping
 
 import apache_beam as beam
-from apache_beam.options import pipeline_options
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from unloc_jax import files
 from unloc_jax.use import formats
@@ -42,8 +42,7 @@ def ask(
   # What is wrong with the model or the question is said before any work.
   request.check(Localizer.from_export(export))
   flags = shlex.split(options) or list(_LOCAL)
-  parsed = pipeline_options.PipelineOptions(flags)
-  with beam.Pipeline(options=parsed) as pipeline:
+  with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
     _ = (
       pipeline
       | "Videos" >> beam.Create(list(jobs.items()))
@@ -59,16 +58,14 @@ def ask(
 def _ask(
   job: tuple[str, str], export: str, request: Request, form: str, out: str
 ) -> list[str]:
-  """Writes a result file; or says why the video could not be asked."""
-  path, name = job
+  """Writes a result file, or returns why the video could not be asked."""
   with _LOADING:
     localizer = _load(export)
   try:
-    found = ask_video(localizer, path, request)
+    moments = ask_video(localizer, job[0], request).moments
   except ValueError as error:
     return [str(error)]
-  text = formats.FORMATS[form](found.moments)
-  files.write_text(pathlib.Path(out, name), text)
+  files.write_text(pathlib.Path(out, job[1]), formats.FORMATS[form](moments))
   return []
 
 

@@ -11,14 +11,7 @@ from unloc_jax import files
 
 _FORMAT = 1
 SUFFIX = ".encoded.npz"
-_ARRAYS = (
-  "tokens",
-  "token_mask",
-  "frame_mask",
-  "starts",
-  "durations",
-  "steps",
-)
+_ARRAYS = ["tokens", "token_mask", "frame_mask", "starts", "durations", "steps"]
 _BROKEN = (ValueError, KeyError, TypeError, EOFError, OSError)
 
 

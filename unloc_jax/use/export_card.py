@@ -1,8 +1,7 @@
 """README.md of an export: what the model is, expects and reaches."""
 
 from collections.abc import Mapping
-
-import numpy as np
+from typing import Any
 
 from unloc_jax.use.exports import Export
 
@@ -53,7 +52,7 @@ comparable within one question, and are no probabilities.
 """
 
 
-def text(export: Export, params: Mapping[str, np.ndarray]) -> str:
+def text(export: Export, params: Mapping[str, Any]) -> str:
   """The model card, Markdown."""
   config, labels = export.config, ", ".join(export.labels)
   if labels:
@@ -75,10 +74,11 @@ def text(export: Export, params: Mapping[str, np.ndarray]) -> str:
 def _figures(metrics: Mapping[str, Mapping[str, float]]) -> str:
   if not metrics:
     return "The run was not scored."
-  lines = [
-    f"| {split} | {name} | {value:.2f} |"
+  head = (
+    "What the run last scored.\n\n| split | metric | value |\n|---|---|---|"
+  )
+  return head + "".join(
+    f"\n| {split} | {name} | {value:.2f} |"
     for split, values in metrics.items()
     for name, value in values.items()
-  ]
-  head = ["What the run last scored.", "", "| split | metric | value |"]
-  return "\n".join([*head, "|---|---|---|", *lines])
+  )

@@ -6,15 +6,13 @@
     -> {"scores" [B, Q, K], "segments" [B, Q, K, 2] in seconds,
         "relevance" [B, Q, T]}
 
-B and Q are any; all other sizes are the model's. What `steps` and `durations`
-are says the README.md beside the programs.
+B and Q are any; all other sizes are the model's; the rest is in `_README`.
 """
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,26 +31,16 @@ from unloc_jax.weights.folder import load_weights
 _PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
-  """A pure function and what it takes.
-
-  Attributes:
-    function: Of (params, *arguments).
-    arguments: By name; the sizes "b" and "q" of their shapes are left open.
-    params: {path: float32 array}, layers apart.
-  """
+class Program(NamedTuple):
+  """A pure function of (params, *arguments), and what it takes."""
 
   function: Callable[..., Any]
-  arguments: dict[str, jax.ShapeDtypeStruct]
-  params: dict[str, np.ndarray]
+  arguments: dict[str, jax.ShapeDtypeStruct]  # Sizes "b" and "q" are open.
+  params: dict[str, np.ndarray]  # By path, layers apart.
 
 
 def make(export: Export) -> dict[str, Program]:
-  """The programs of an exported model, which has to find moments.
-
-  Raises ValueError where it does not.
-  """
+  """The programs of an export; ValueError where it finds no moments."""
   config = export.config.copy_and_resolve_references().unlock()
   # One layer after another, as the file of weights has them.
   config.model.scan_layers = False
@@ -67,17 +55,17 @@ def make(export: Export) -> dict[str, Program]:
   encoders = tuple(f"{encoder.sense}_" for encoder in parts.model.encoders)
   of_video = {k: v for k, v in params.items() if k.startswith(encoders)}
   rest = {k: v for k, v in params.items() if k not in of_video}
-  data, width = config.data, config.model.width
+  shape, width = jax.ShapeDtypeStruct, config.model.width
   b, q = jax_export.symbolic_shape("b, q")
-  shape = jax.ShapeDtypeStruct
   rows = row_spec(config)
   streams = {
-    name: shape((b, *x.shape), x.dtype) for name, x in rows["streams"].items()
+    k: shape((b, *x.shape), x.dtype) for k, x in rows["streams"].items()
   }
   # Of several streams, tokens follow each other.
-  count = sum(mask.shape[0] for mask in rows["masks"].values())
-  texts = shape((q, data.max_tokens), jnp.int32)
-  if not config.model.text_tower.num_layers:
+  count = sum(len(mask) for mask in rows["masks"].values())
+  if config.model.text_tower.num_layers:
+    texts = shape((q, config.data.max_tokens), jnp.int32)
+  else:
     texts = shape((q, width), jnp.float32)
   arguments = {
     "tokens": shape((b, count, width), jnp.float32),
@@ -97,9 +85,11 @@ def make(export: Export) -> dict[str, Program]:
 def _encode_video(
   parts: Parts, params: Mapping[str, Any], *rows: jax.Array
 ) -> jax.Array:
-  streams = dict(zip(parts.config.streams, rows, strict=True))
-  method = UnLoc.encode_video
-  tokens: Any = parts.model.apply(nest(params), streams, method=method)
+  tokens: Any = parts.model.apply(
+    nest(params),
+    dict(zip(parts.config.streams, rows, strict=True)),
+    method=UnLoc.encode_video,
+  )
   return jnp.asarray(tokens, jnp.float32)
 
 
@@ -117,29 +107,21 @@ def _find_moments(
     return model.localize(video, frame_mask, model.encode_text(texts))
 
   said: Any = parts.model.apply(nest(params), method=run)
-  options = detections.DecodeSpec(**parts.config.decode.to_dict())
-  options = dataclasses.replace(options, class_agnostic=False)
+  options = {**parts.config.decode.to_dict(), "class_agnostic": False}
   found = detections.detect(
-    *(parts.task, parts.pyramid, options, said),
+    *(parts.task, parts.pyramid, detections.DecodeSpec(**options), said),
     *(frame_mask[:, : parts.pyramid.num_frames], steps, durations),
   )
-  return {
-    "scores": found.scores,
-    "segments": found.segments,
-    "relevance": found.curve,
-  }
+  names = {"scores": "scores", "segments": "segments", "relevance": "curve"}
+  return {name: getattr(found, field) for name, field in names.items()}
 
 
 def write_stablehlo(folder: pathlib.Path, programs: dict[str, Program]) -> None:
-  """Writes NAME.bin of every program, signatures.json and a README.md."""
+  """Writes a NAME.bin each, signatures.json and README.md."""
   signatures = {}
   for name, program in programs.items():
     lower = jax_export.export(jax.jit(program.function), platforms=_PLATFORMS)
-    params = {
-      k: jax.ShapeDtypeStruct(v.shape, v.dtype)
-      for k, v in program.params.items()
-    }
-    made = lower(params, *program.arguments.values())
+    made = lower(program.params, *program.arguments.values())
     files.write_bytes(folder / f"{name}.bin", bytes(made.serialize()))
     arguments = {
       argument: {
@@ -148,7 +130,8 @@ def write_stablehlo(folder: pathlib.Path, programs: dict[str, Program]) -> None:
       }
       for argument, wanted in program.arguments.items()
     }
-    signatures[name] = {"params": sorted(params), "arguments": arguments}
+    names = sorted(program.params)
+    signatures[name] = {"params": names, "arguments": arguments}
   files.write_json(folder / "signatures.json", signatures)
   files.write_text(folder / "README.md", _README)
 
@@ -185,13 +168,12 @@ def write_saved_model(
   """Writes a SavedModel whose signatures are the programs."""
   import tensorflow as tf
 
-  module = tf.Module()
-  signatures = {}
+  module, signatures = tf.Module(), {}
   for name, program in programs.items():
     params = {k: tf.Variable(v) for k, v in program.params.items()}
+    signatures[name] = _tf_function(program, params)
     # Kept by the module, else they are not saved.
     setattr(module, f"{name}_params", list(params.values()))
-    signatures[name] = _tf_function(program, params)
     setattr(module, name, signatures[name])
   tf.saved_model.save(module, str(folder), signatures=signatures)
 

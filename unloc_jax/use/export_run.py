@@ -1,13 +1,11 @@
 """A run -> one portable folder that predicts, evaluates and explains itself.
 
-The folder holds
-
-  params.safetensors  weights, the running average where the run kept one
-  config.json         the run's config
-  export.json         the videos it expects, labels, metrics, format
-  README.md           a model card
-  stablehlo/          if asked for: programs that need only JAX
-  saved_model/        if asked for: the same for TensorFlow
+params.safetensors  weights, the running average where the run kept one
+config.json         the run's config
+export.json         the videos it expects, labels, metrics, format
+README.md           a model card
+stablehlo/          if asked for: programs that need only JAX
+saved_model/        if asked for: the same for TensorFlow
 """
 
 import dataclasses
@@ -15,6 +13,7 @@ import hashlib
 import json
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,9 +32,7 @@ from unloc_jax.use import export_card, export_programs, exports
 from unloc_jax.weights.folder import EXPORT, save_weights
 
 # What decides which frames of a video the image tower is shown, and how.
-_FRAMES = ("num_frames", "sampling", "rate")
-_PIXELS = ("image_size", "short_side")
-_PARTS = ("tower", "projection")
+_SEEN = ("num_frames", "sampling", "rate", "image_size", "short_side")
 
 
 def export_run(
@@ -51,7 +48,7 @@ def export_run(
 
   Args:
     workdir: The run.
-    out: Folder to make; FileExistsError is raised where it exists.
+    out: Folder to make.
     data: Built dataset, where it is no longer at `config.data.path`.
     window_seconds: Length of the windows that longer videos are seen in; 0 is
       that of the longest video of the training or evaluation splits.
@@ -59,6 +56,7 @@ def export_run(
     saved_model: Add a TensorFlow SavedModel.
 
   Raises:
+    FileExistsError: There is something at `out`.
     FileNotFoundError: There is no run, or its dataset has gone.
     ValueError: The run cannot be exported as asked.
   """
@@ -69,27 +67,28 @@ def export_run(
   config.data.path = data or config.data.path
   params = _params(workdir, Parts.from_config(config))
   about = _about(config, params, _metrics(workdir), window_seconds)
-  beside = folder.with_name(folder.name + ".partial")
-  shutil.rmtree(beside, ignore_errors=True)
-  save_weights(str(beside), params, json.loads(config.to_json()))
-  if config.text.class_embeddings:
-    shutil.copy(config.text.class_embeddings, beside / exports.CLASS_EMBEDDINGS)
-  files.write_json(beside / EXPORT, about)
-  found = exports.read(str(beside))
-  files.write_text(beside / "README.md", export_card.text(found, params))
-  if stablehlo or saved_model:
-    programs = export_programs.make(found)
-    if stablehlo:
-      export_programs.write_stablehlo(beside / "stablehlo", programs)
-    if saved_model:
-      export_programs.write_saved_model(beside / "saved_model", programs)
-  beside.rename(folder)
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(".partial", dir=folder.parent) as holder:
+    beside = pathlib.Path(holder, folder.name)
+    save_weights(str(beside), params, json.loads(config.to_json()))
+    if config.text.class_embeddings:
+      kept = beside / exports.CLASS_EMBEDDINGS
+      shutil.copy(config.text.class_embeddings, kept)
+    files.write_json(beside / EXPORT, about)
+    made = exports.read(str(beside))
+    files.write_text(beside / "README.md", export_card.text(made, params))
+    if stablehlo or saved_model:
+      programs = export_programs.make(made)
+      if stablehlo:
+        export_programs.write_stablehlo(beside / "stablehlo", programs)
+      if saved_model:
+        export_programs.write_saved_model(beside / "saved_model", programs)
+    beside.rename(folder)
   return exports.read(str(folder))
 
 
 def _params(workdir: str, parts: Parts) -> dict[str, np.ndarray]:
-  """The parameters that are evaluated, on the host, stacked as trained."""
-  # Any number of devices will do, whatever the run had.
+  """What would be evaluated, on any number of devices, whatever the run had."""
   whole = ml_collections.ConfigDict({"data": -1, "fsdp": 1, "model": 1})
   checkpoints = Checkpoints(workdir, parts.config)
   params = checkpoints.restore_params(parts, sharding.make_mesh(whole))
@@ -99,15 +98,14 @@ def _params(workdir: str, parts: Parts) -> dict[str, np.ndarray]:
 
 def _metrics(workdir: str) -> dict[str, dict[str, float]]:
   """What the run last scored, {split: {name: value}}."""
-  found = {}
-  for path in sorted(pathlib.Path(workdir, "results").glob("*/metrics.json")):
-    values = json.loads(path.read_text()).items()
-    found[path.parent.name] = {
+  return {
+    path.parent.name: {
       name: float(value)
-      for name, value in values
+      for name, value in json.loads(path.read_text()).items()
       if isinstance(value, (int, float))
     }
-  return found
+    for path in sorted(pathlib.Path(workdir).glob("results/*/metrics.json"))
+  }
 
 
 def _about(
@@ -122,10 +120,13 @@ def _about(
     "source": dataclasses.asdict(_source(config, split)),
     "window_seconds": window_seconds or _trained_seconds(config, split),
   }
-  data = {key: config.data[key] for key in _FRAMES + _PIXELS}
+  data = {key: config.data[key] for key in _SEEN}
   recipe = {**seen, "data": {**data, "inputs": "+".join(config.streams)}}
-  senses = [encoder.sense for encoder in build_encoders(config)]
-  encoders = tuple(f"{s}_{part}/" for s in senses for part in _PARTS)
+  encoders = tuple(
+    f"{encoder.sense}_{part}/"
+    for encoder in build_encoders(config)
+    for part in ("tower", "projection")
+  )
   # Changes whenever the tokens of a video would.
   digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
   for name in sorted(params):

@@ -1,15 +1,10 @@
-"""An exported model: a folder that says what it is, and its weights.
-
-What this reads, `export_run` writes.
-"""
+"""An exported model: a folder, written by `export_run`, and its weights."""
 
 import dataclasses
 import json
 import pathlib
 
-import jax
 import ml_collections
-import numpy as np
 from jax.sharding import Mesh
 
 from unloc_jax.config import stored
@@ -46,13 +41,15 @@ class Export:
   metrics: dict[str, dict[str, float]]
   encoder_hash: str
 
-  def params(self, parts: Parts) -> dict[str, np.ndarray]:
+  def params(self, parts: Parts, mesh: Mesh | None = None) -> FlatParams:
     """The weights, {path: float32 array}, stacked as the model wants them.
 
-    Raises ValueError where they do not fit the config.
+    They are split over the mesh; without one they are NumPy's. Raises
+    ValueError where they do not fit the config.
     """
-    given = load_weights(str(self.folder)).params
-    return merge_weights(param_shapes(parts), given, "")
+    shapes = param_shapes(parts)
+    wanted = shapes if mesh is None else sharding.placed(shapes, mesh)
+    return merge_weights(wanted, load_weights(str(self.folder)).params, "")
 
 
 def is_export(folder: str) -> bool:
@@ -97,14 +94,3 @@ def read(folder: str) -> Export:
     raise ValueError(f"{path}: key {error} is missing; export again") from error
   except (TypeError, AttributeError, json.JSONDecodeError) as error:
     raise ValueError(f"{path}: {error}; export again") from error
-
-
-def restore_params(folder: str, parts: Parts, mesh: Mesh) -> FlatParams:
-  """An export's weights on a mesh, as `Checkpoints.restore_params` gives."""
-  shardings = sharding.state_shardings(param_shapes(parts), mesh)
-  return {
-    name: jax.make_array_from_callback(
-      value.shape, shardings[name], value.__getitem__
-    )
-    for name, value in read(folder).params(parts).items()
-  }

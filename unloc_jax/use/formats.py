@@ -20,12 +20,12 @@ def _table(moments: Sequence[Moment]) -> str:
 
 
 def _json(moments: Sequence[Moment]) -> str:
-  rows = [dataclasses.asdict(moment) for moment in moments]
+  rows = list(map(vars, moments))
   return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
 
 
 def _jsonl(moments: Sequence[Moment]) -> str:
-  rows = [dataclasses.asdict(moment) for moment in moments]
+  rows = map(vars, moments)
   return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
@@ -34,23 +34,18 @@ def _csv(moments: Sequence[Moment]) -> str:
   names = [field.name for field in dataclasses.fields(Moment)]
   writer = csv.DictWriter(file, names, lineterminator="\n")
   writer.writeheader()
-  writer.writerows(dataclasses.asdict(moment) for moment in moments)
+  writer.writerows(map(vars, moments))
   return file.getvalue()
 
 
 def _srt(moments: Sequence[Moment]) -> str:
-  blocks = [
-    f"{number}\n{times}\n{caption}\n"
-    for number, (times, caption) in enumerate(_subtitles(moments, ","), start=1)
-  ]
-  return "\n".join(blocks)
+  shown = enumerate(_subtitles(moments, ","), start=1)
+  return "\n".join(f"{n}\n{times}\n{text}\n" for n, (times, text) in shown)
 
 
 def _vtt(moments: Sequence[Moment]) -> str:
-  blocks = [
-    f"{times}\n{html.escape(caption, quote=False)}\n"
-    for times, caption in _subtitles(moments, ".")
-  ]
+  shown = _subtitles(moments, ".")
+  blocks = [f"{times}\n{html.escape(text, False)}\n" for times, text in shown]
   return "\n".join(["WEBVTT\n", *blocks])
 
 

@@ -28,8 +28,6 @@ from unloc_jax.use.asking import Asker
 from unloc_jax.use.encoded import EncodedVideo, read_index
 from unloc_jax.use.frames import DEFAULT_LIMITS, Decoder, Limits
 
-Progress = Callable[[float], object]
-
 
 def _encode(
   parts: Parts,
@@ -49,11 +47,8 @@ def _encode(
 class Localizer:
   """A trained model, ready to be asked; see the module's example.
 
-  Made by `from_export`. Safe to share between threads.
-
-  Attributes:
-    export: What the model's folder says.
-    labels: Classes it was trained on; () for captions.
+  Made by `from_export`. Safe to share between threads. `export` is what the
+  model's folder says, `labels` the classes it was trained on, () for captions.
   """
 
   def __init__(self, export: exports.Export, limits: Limits = DEFAULT_LIMITS):
@@ -80,7 +75,7 @@ class Localizer:
   def encode_video(
     self,
     path: str | os.PathLike[str],
-    progress: Progress = lambda seconds: None,
+    progress: Callable[[float], object] | None = None,
   ) -> EncodedVideo:
     """Reads and encodes a video file of any length, a window at a time.
 
@@ -93,9 +88,9 @@ class Localizer:
         "them with its tower and use encode_features"
       )
     with self._decoder.frames(path) as (images, duration):
-      name = pathlib.Path(path).stem
       others = readers.open_streams(path, self.export.config)
-      return self._encoded(name, images, duration, others, progress)
+      clips = windows.clips(self.export, images, duration, others)
+      return self._encoded(pathlib.Path(path).stem, clips, progress)
 
   def encode_features(
     self,
@@ -139,24 +134,25 @@ class Localizer:
         "extract them at that rate"
       )
     length = covered if duration is None else duration
-    return self._encoded(video_id, np.asarray(features, np.float32), length, {})
+    rows = np.asarray(features, np.float32)
+    clips = windows.clips(self.export, rows, length, {})
+    return self._encoded(video_id, clips)
 
   def _encoded(
     self,
     video_id: str,
-    frames: Iterable[Any],
-    duration: float,
-    others: Mapping[str, readers.Reader],
-    progress: Progress = lambda seconds: None,
+    clips: Iterable[windows.Clip],
+    progress: Callable[[float], object] | None = None,
   ) -> EncodedVideo:
     tokens, token_masks, seen = [], [], []
-    for clip in windows.clips(self.export, frames, duration, others):
+    for clip in clips:
       shown = jax.tree.map(lambda x: x[None], (clip.streams, clip.masks))
       made, mask = self._encode(self._params, *shown)
       tokens.append(np.asarray(made, np.float32))
       token_masks.append(np.asarray(mask))
       seen.append(clip[2:])  # Pixels are not kept.
-      progress(clip.start + clip.duration)
+      if progress is not None:
+        progress(clip.start + clip.duration)
     masks, starts, durations, counts = zip(*seen, strict=True)
     rates = np.full(len(seen), self.export.source.frame_rate, np.float32)
     sampling = Sampling.from_config(self.export.config)
@@ -201,9 +197,7 @@ class Localizer:
     those it was trained on. Raises ValueError as `ask` does, and where there
     are none.
     """
-    self._check(video)
-    labels = self.known_labels(labels)
-    texts = questions.labels(self.export.config, labels)
+    labels, texts = self._prompts(video, labels)
     return rank(self._asker.moments(video, labels, texts, top_k), top_k)
 
   def segment(
@@ -214,9 +208,7 @@ class Localizer:
     They do not overlap; where no label is likelier than not, there is none.
     The score is the mean relevance. Labels and errors are those of `detect`.
     """
-    self._check(video)
-    labels = self.known_labels(labels)
-    texts = questions.labels(self.export.config, labels)
+    labels, texts = self._prompts(video, labels)
     times, logits = self._asker.logits(video, texts)
     return spans(video.video_id, labels, times, logits, video.duration)
 
@@ -245,6 +237,14 @@ class Localizer:
         "name some"
       )
     return chosen
+
+  def _prompts(
+    self, video: EncodedVideo, labels: Sequence[str]
+  ) -> tuple[tuple[str, ...], np.ndarray]:
+    """The labels that are asked of a video, and their prompts."""
+    self._check(video)
+    chosen = self.known_labels(labels)
+    return chosen, questions.labels(self.export.config, chosen)
 
   def _check(self, video: EncodedVideo) -> None:
     mine, theirs = self.export.encoder_hash, video.encoder_hash

@@ -47,20 +47,21 @@ def serve(
   ImportError where Gradio is not installed.
   """
   with tempfile.TemporaryDirectory(prefix="unloc_demo_") as root:
-    uploads = pathlib.Path(root, "uploads")
-    served = [pathlib.Path(root, "downloads")]
-    for folder in (uploads, *served):
-      folder.mkdir()
+    uploads, downloads = (
+      pathlib.Path(root, "uploads"),
+      pathlib.Path(root, "out"),
+    )
     # Read when Gradio is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    shown = _videos(examples) if examples else []
+    shown, served = [], [downloads]
     if examples:
+      shown = _videos(examples)
       served.append(pathlib.Path(examples).resolve())
     localizer = Localizer.from_export(
       export, Limits(max_seconds, max_seconds, _MEMORY_GIB, _VIDEO_SECONDS)
     )
-    page = Page(localizer, [uploads, *served], served[0], max_megabytes)
+    page = Page(localizer, [uploads, *served], downloads, max_megabytes)
     blocks = page.build(shown)
     blocks.queue(max_size=32).launch(
       server_name=host,
@@ -81,10 +82,7 @@ def _videos(folder: str) -> list[str]:
 
 
 class Page:
-  """A video, sentences, a timeline.
-
-  Videos outside of `folders` are not read; downloads are written to `out`.
-  """
+  """Reads videos within `folders` alone; writes downloads to `out`."""
 
   def __init__(
     self,
@@ -188,7 +186,7 @@ def timeline(answers: Sequence[Answer], duration: float) -> str:
 
 def _block(answer: Answer, duration: float) -> str:
   """A query's curve, moments as bars, and a button for each of them."""
-  bars, buttons = [], []
+  bars, buttons, scale = [], [], _WIDTH / max(duration, 1e-6)
   for place, m in enumerate(answer.moments):
     # What a click does: the player jumps there and plays.
     seek = (
@@ -197,8 +195,8 @@ def _block(answer: Answer, duration: float) -> str:
     )
     times = f"{clock(m.start)} - {clock(m.end)}"
     bars.append(
-      f'<rect x="{_x(m.start, duration):.1f}" y="0" height="{_HEIGHT}" '
-      f'width="{max(2.0, _x(m.end - m.start, duration)):.1f}" '
+      f'<rect x="{m.start * scale:.1f}" y="0" height="{_HEIGHT}" '
+      f'width="{max(2.0, (m.end - m.start) * scale):.1f}" '
       f'fill="#e76f51" opacity="{0.2 if place else 0.55}" '
       f'style="cursor:pointer" onclick="{seek}"><title>{times}</title></rect>'
     )
@@ -209,8 +207,8 @@ def _block(answer: Answer, duration: float) -> str:
   top = max(float(answer.relevance.max(initial=0.0)), 1e-3)
   heights = _HEIGHT * (1 - answer.relevance / top)
   points = " ".join(
-    f"{_x(t, duration):.1f},{y:.1f}"
-    for t, y in zip(answer.times, heights, strict=True)
+    f"{x:.1f},{y:.1f}"
+    for x, y in zip(answer.times * scale, heights, strict=True)
   )
   return (
     '<div class="answer" style="margin-bottom:14px">'
@@ -223,7 +221,3 @@ def _block(answer: Answer, duration: float) -> str:
     f'<div style="{_AXIS}"><span>0</span><span>{clock(duration)}</span></div>'
     f"{' '.join(buttons)}</div>"
   )
-
-
-def _x(seconds: float, duration: float) -> float:
-  return _WIDTH * float(seconds) / max(duration, 1e-6)

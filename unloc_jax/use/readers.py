@@ -1,8 +1,6 @@
-"""How each stream of a video is read for prediction.
+"""How the streams of a video but the first are read, a window at a time.
 
-The first stream is cut into windows (`unloc_jax.use.windows`); of every other
-one a reader here says what it is of such a window. A new sense is a new entry;
-a stream without a reader, or of which a video has none, is masked.
+A new sense is a new entry; a stream without a reader is masked.
 """
 
 import os

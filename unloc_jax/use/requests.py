@@ -14,21 +14,13 @@ from unloc_jax.use.localizer import Localizer
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What is asked of every video.
+  """What is asked of every video."""
 
-  Attributes:
-    queries: Sentences; () where labels are asked.
-    labels: Names of actions.
-    segment: Stretches of labels rather than detections.
-    top_k: Most moments of a query, or of a video where labels are asked.
-    encoded: Folder that keeps encoded videos, or None.
-  """
-
-  queries: tuple[str, ...]
+  queries: tuple[str, ...]  # () where labels are asked
   labels: tuple[str, ...]
-  segment: bool
-  top_k: int
-  encoded: pathlib.Path | None
+  segment: bool  # Stretches of labels rather than detections
+  top_k: int  # Of a query, or of a video where labels are asked
+  encoded: pathlib.Path | None  # Folder that keeps encoded videos
 
   def check(self, localizer: Localizer) -> None:
     """Raises ValueError where no video could answer."""
@@ -38,10 +30,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What was found in a video of `duration` seconds.
-
-  Moments are in the order they are told; labels are asked without answers.
-  """
+  """What was found in a video of `duration` seconds; answers to queries."""
 
   path: str
   duration: float

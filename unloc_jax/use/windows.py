@@ -20,23 +20,14 @@ Item = TypeVar("Item")
 
 
 class Clip(NamedTuple):
-  """What the model is shown of a window.
+  """What the model is shown of a window."""
 
-  Attributes:
-    streams: Rows by stream, as in a batch.
-    masks: bool [N] by stream.
-    frame_mask: bool [T].
-    start: Seconds since the start of the video.
-    duration: Seconds.
-    frame_count: N, frames the T were sampled from.
-  """
-
-  streams: dict[str, np.ndarray]
+  streams: dict[str, np.ndarray]  # Rows as in a batch, and their masks [N].
   masks: dict[str, np.ndarray]
-  frame_mask: np.ndarray
-  start: float
-  duration: float
-  frame_count: int
+  frame_mask: np.ndarray  # bool [T]
+  start: float  # Seconds since the start of the video
+  duration: float  # Seconds
+  frame_count: int  # Frames that the T were sampled from
 
 
 def clips(
@@ -51,11 +42,9 @@ def clips(
   [D]. Those of one window are held at a time. Of the other streams, one that
   is not among `others` is masked.
   """
-  rate, data = export.source.frame_rate, export.config.data
-  sampling = Sampling.from_config(export.config)
-  none = jax.tree.map(
-    lambda x: np.zeros(x.shape, x.dtype), row_spec(export.config)
-  )
+  config, rate = export.config, export.source.frame_rate
+  sampling = Sampling.from_config(config)
+  none = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), row_spec(config))
   length = length_in_frames(export.window_seconds, rate)
   for first, held, is_last in cut(frames, length):
     start, count = first / rate, len(held)
@@ -67,9 +56,10 @@ def clips(
       needed, place = np.unique(index, return_inverse=True)
       shown = [Image.open(io.BytesIO(held[i])).convert("RGB") for i in needed]
       pixels = np.stack([np.asarray(image) for image in shown])
-      inputs = resizing.centre(pixels, data.image_size, data.short_side)[place]
+      size, side = config.data.image_size, config.data.short_side
+      inputs = resizing.centre(pixels, size, side)[place]
     streams, masks = dict(none["streams"]), dict(none["masks"])
-    name = export.config.streams[0]
+    name = config.streams[0]
     streams[name], masks[name] = inputs, mask
     for name, read in others.items():
       streams[name], masks[name] = read(start, end - start)
@@ -86,9 +76,9 @@ def cut(
 ) -> Iterator[tuple[int, list[Item], bool]]:
   """Windows of `length` frames, each half a window after the one before.
 
-  The last one ends with the video; a video of up to `length` frames is one
-  window. No more than `length` frames are held at a time. Yields the place of
-  a window's first frame, its frames, and whether it is the last.
+  The last one ends with the video. No more than `length` frames are held at a
+  time. Yields the place of a window's first frame, its frames, and whether it
+  is the last.
   """
   hop = max(1, length // 2)
   held: deque[Item] = deque(maxlen=length)
@@ -108,9 +98,8 @@ def blend(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Joins what overlapping windows say of each moment, by their mean.
 
-  Given each window's seconds [T], ascending, and values [Q, T], returns seconds
-  [N] as dense as in the first window, and the values [Q, N] there; of a single
-  window its own.
+  Each window's seconds [T], ascending, and values [Q, T] -> seconds [N] as
+  dense as in the first window, and the values [Q, N] there.
   """
   if len(times) == 1:
     return times[0], values[0]

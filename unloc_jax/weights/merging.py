@@ -89,8 +89,8 @@ def merge_weights(
   after `adapt`; whole modules that the model does not have are left out.
 
   Args:
-    initial: The model's, layers apart or stacked. Those that are `jax.Array`s
-      keep their sharding.
+    initial: The model's, layers apart or stacked. Those with a sharding
+      keep it.
     loaded: Flat.
     take: Regular expression that the names of what is taken begin with, such
       as "(image|text)_(tower|projection)/".
@@ -129,9 +129,9 @@ def merge_weights(
 
 
 def _placed_like(value: np.ndarray, old: Any) -> Any:
-  """The value on the devices of `old`, each with its part of it."""
+  """The value on the devices that `old` is, or is to be, split over."""
   value = np.asarray(value, old.dtype)
-  if not isinstance(old, jax.Array):
+  if getattr(old, "sharding", None) is None:
     return value
   return jax.make_array_from_callback(
     value.shape, old.sharding, lambda index: value[index]
