@@ -89,7 +89,7 @@ def test_allowed_corrupt_records_are_counted(tiny, copy, verify_gib):
     assert not batch["frame_mask"][masked].any()
     assert not batch["query_mask"][masked].any()
     assert 5 not in batch["example_index"][batch["example_mask"]]
-  assert stream.corrupt_records == 1
+  assert len(stream.split.corrupt) == 1
 
 
 def test_a_shard_replaced_after_it_was_verified(tiny, copy):
@@ -112,7 +112,6 @@ def test_corrupt_records_have_no_queries_in_evaluation(tiny, copy):
     for i in batch["example_index"][batch["example_mask"]]
   ]
   assert set(seen) == {0, 1, 2, 4, 5, 6}
-  assert stream.split.table.num_queries == sum(1 + i % 4 for i in set(seen))
   with pytest.raises(IndexError, match="corrupt"):
     stream.split.table[3]
 
@@ -222,8 +221,6 @@ def test_a_manifest_of_another_tower(embedded):
   with pytest.raises(ValueError, match="does not fit") as error:
     manifest_lib.check_manifest(manifest, {"tower_hash": "abc"})
   one_line(error, "tower_hash is None in the dataset", "'abc'")
-  with pytest.raises(KeyError, match="colour"):
-    manifest_lib.check_manifest(manifest, {"colour": 1})
 
 
 def test_an_unknown_class(tiny, classes):

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from unloc_jax.data import crop, pixels
+from unloc_jax.data import pixels
+from unloc_jax.media import resizing
 
 # The mean and deviation of CLIP's preprocessing, RGB.
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
@@ -44,7 +45,7 @@ def by_pillow(pixels: np.ndarray, size: int, short: int) -> np.ndarray:
 )
 def test_decoded_frames_are_pillows(height, width, size, short):
   pixels = scene(height, width)
-  ours = crop.centre(np.stack([pixels] * 2), size, short).numpy()
+  ours = resizing.centre(np.stack([pixels] * 2), size, short)
   theirs = by_pillow(pixels, size, short)
   error = np.abs(ours[1].astype(int) - theirs)
   # Pillow rounds, and cuts at 0 and 255, between rows and columns too.
@@ -62,7 +63,7 @@ def test_a_window_of_a_jpeg_gives_what_the_whole_gives(shape, short):
   size = min(short, 64)
   record = {"frames": tf.constant([buffer.getvalue()]), "seed": [0, 0]}
   ours = pixels.decode_crop(size, short)(record)["frames"].numpy()
-  error = np.abs(ours.astype(int) - crop.centre(whole, size, short).numpy())
+  error = np.abs(ours.astype(int) - resizing.centre(whole, size, short))
   # One in a thousand may differ by libjpeg's colour blending at the margin.
   assert np.mean(error > 0) < 1e-3
   assert error.max() <= 8
@@ -72,7 +73,7 @@ def test_clip_preprocessing(shared):
   folder = shared / "data" / "features" / "clip_preprocess"
   image = np.asarray(Image.open(folder / "franz-kafka.jpg").convert("RGB"))
   expected = np.load(folder / "expected_preprocessed_image.npy")[0]
-  ours = crop.centre(image[None], 224, 224).numpy()[0] / 255.0
+  ours = resizing.centre(image[None], 224, 224)[0] / 255.0
   ours = (ours - MEAN) / DEVIATION
   error = np.abs(ours.transpose(2, 0, 1) - expected) * 255 * DEVIATION.mean()
   # In steps of 1 / 255 of a pixel's range.

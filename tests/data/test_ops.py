@@ -38,7 +38,6 @@ def record(count=6, seed=(3, 4), **entries) -> dict:
     "frame_rate": tf.constant(2.0),
     "frame_count": tf.constant(count),
     "texts": tf.constant(["a cat", "a dog", "two birds"]),
-    "query_ids": tf.constant(["2", "0", "1"]),
     "segments": tf.constant([[0.0, 1.0], [0.5, 2.0], [1.0, 2.5]]),
     "segment_query": tf.constant([0, 1, 2]),
     "query_offset": tf.constant(0),
@@ -58,28 +57,18 @@ def both(op: ops.Op, entries: dict) -> dict[str, np.ndarray]:
   return eager
 
 
-def test_sampling_in_a_graph_is_that_of_numpy():
-  sampling = Sampling("linspace", 7, 1.0)
-  out = both(ops.sample(sampling), record(count=20))
-  index, mask = sampling.frames(20, 2.0)
-  np.testing.assert_array_equal(out["frame_index"], index)
-  np.testing.assert_array_equal(out["frame_mask"], mask)
-  np.testing.assert_allclose(
-    out["segments"], np.asarray(record()["segments"]) * 2 * 6 / 19, rtol=1e-6
-  )
+def sampled(entries: dict, sampling: Sampling) -> dict:
+  index, mask = sampling.frames(int(entries["frame_count"]), 2.0)
+  return {**entries, "frame_index": index, "frame_mask": mask}
 
 
-def shown(entries: dict, frames: int, decode: ops.Op) -> dict:
+def shown(entries: dict, sampling: Sampling | int, decode: ops.Op) -> dict:
+  """Frames of a record; a number of them is spread over the video."""
+  if isinstance(sampling, int):
+    sampling = Sampling("linspace", sampling, 1.0)
   return both(
-    ops.chain(
-      [
-        ops.sample(Sampling("linspace", frames, 1.0)),
-        pixels.take_frames,
-        decode,
-        pixels.spread_frames,
-      ]
-    ),
-    entries,
+    ops.chain([pixels.take_frames, decode, pixels.spread_frames]),
+    sampled(entries, sampling),
   )
 
 
@@ -97,10 +86,8 @@ def test_centre_crop_without_resizing_is_exact():
 
 
 def test_a_short_video_repeats_frames_and_decodes_each_once():
-  sampled = ops.chain(
-    [ops.sample(Sampling("linspace", 9, 1.0)), pixels.take_frames]
-  )(record(4))
-  assert sampled["frames"].shape == (4,)
+  entries = sampled(record(4), Sampling("linspace", 9, 1.0))
+  assert pixels.take_frames(entries)["frames"].shape == (4,)
   out = shown(record(4), 9, pixels.decode_crop(16, 24))["frames"]
   blue = out[:, 0, 0, 2].astype(int)
   expected = [20 * (i * 3 // 8) for i in range(9)]
@@ -117,17 +104,7 @@ def test_frames_not_sampled_are_never_decoded():
 
 
 def test_padding_frames_are_zero():
-  out = both(
-    ops.chain(
-      [
-        ops.sample(Sampling("rate", 5, 1.0)),
-        pixels.take_frames,
-        pixels.decode_crop(16, 24),
-        pixels.spread_frames,
-      ]
-    ),
-    record(),
-  )
+  out = shown(record(), Sampling("rate", 5, 1.0), pixels.decode_crop(16, 24))
   assert out["frames"][:3].any(axis=(1, 2, 3)).all()
   assert not out["frames"][3:].any()
 
@@ -294,13 +271,6 @@ def test_a_video_without_queries():
   assert out["segment_query"].tolist() == [-1] * 3
 
 
-def test_classes_are_renumbered_and_others_dropped():
-  out = both(ops.class_segments([2, 1]), record())
-  # Stored classes 2, 0, 1 in the kept order (2, 1).
-  assert out["segment_query"].tolist() == [0, 1]
-  np.testing.assert_array_equal(out["segments"], [[0.0, 1.0], [1.0, 2.5]])
-
-
 def test_tokens_and_padding():
   op = ops.chain([ops.tokenize(Tokenizer(6), 4, 6), ops.pad_segments(2)])
   out = both(op, record())
@@ -316,9 +286,9 @@ def test_embeddings_of_sampled_frames():
   table = np.arange(12, dtype=np.float32).reshape(6, 2)
   config = tiny_data.settings("", streams=("embeddings",), embedding_width=2)
   take = streams.make(config, training=True)
-  op = ops.chain([ops.sample(Sampling("rate", 5, 1.0)), take])
-  out = op(record(embeddings=tf.constant(table.ravel())))
+  entries = record(embeddings=tf.constant(table.ravel()))
+  out = take(sampled(entries, Sampling("rate", 5, 1.0)))
   found = out["streams"]["embeddings"].numpy()
   np.testing.assert_array_equal(found[:3], table[[0, 2, 4]])
   assert not found[3:].any()
-  assert out["masks"]["embeddings"].numpy().tolist() == [True] * 3 + [False] * 2
+  assert out["masks"]["embeddings"].tolist() == [True] * 3 + [False] * 2

@@ -54,11 +54,12 @@ def row_spec(config: ml_collections.ConfigDict) -> dict[str, Any]:
     spec["query_offset"] = shape((), np.int32)
   spec["segments"] = shape((data.max_segments, 2), np.float32)
   spec["segment_query"] = shape((data.max_segments,), np.int32)
-  spec["duration"] = shape((), np.float32)
-  spec["frame_rate"] = shape((), np.float32)
-  spec["frame_count"] = shape((), np.int32)
-  spec["example_mask"] = shape((), np.bool_)
-  spec["example_index"] = shape((), np.int32)
+  for name, dtype in (
+    *(("duration", np.float32), ("frame_rate", np.float32)),
+    *(("frame_count", np.int32), ("example_mask", np.bool_)),
+    ("example_index", np.int32),
+  ):
+    spec[name] = shape((), dtype)
   return spec
 
 

@@ -4,6 +4,7 @@ Nothing is checked on the way: only where TensorFlow gives up on a batch are
 its records tried one by one, and frames decoded to find the one at fault.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -11,47 +12,24 @@ import tensorflow as tf
 from unloc_jax.data import shards, streams
 from unloc_jax.data.batch import Batch
 from unloc_jax.data.splits import Split
+from unloc_jax.task.sampling import Sampling
 
 Rows = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
+@dataclasses.dataclass
 class BatchStream:
-  """Iterator of host-local batches.
+  """Iterator of host-local batches."""
 
-  Attributes:
-    split: the opened split (its table, manifest, classes, corrupt records).
-    batch_size: rows of the global batch.
-    length: batches in an epoch (training) or in all (evaluation).
-  """
+  split: Split  # Opened
+  rows: Rows  # Numbers -> rows
+  record_of: Callable[[int], int]  # Number of a row -> record; below 0: none
+  numbers: range  # Of the rows that are left, in order
+  host_rows: int  # Rows of a host-local batch
+  batch_size: int  # Rows of the global batch
+  length: int  # Batches in an epoch (training) or in all (evaluation)
 
-  def __init__(
-    self,
-    split: Split,
-    rows: Rows,
-    record_of: Callable[[int], int],
-    numbers: range,
-    host_rows: int,
-    batch_size: int,
-    length: int,
-  ):
-    """Starts to read.
-
-    Args:
-      split: the opened split.
-      rows: numbers -> rows.
-      record_of: number of a row -> its record; negative is none.
-      numbers: of the rows, in order.
-      host_rows: rows of a batch.
-      batch_size: rows of the global batch.
-      length: see above.
-    """
-    self.split = split
-    self.batch_size = batch_size
-    self.length = length
-    self._rows = rows
-    self._record_of = record_of
-    self._numbers = numbers
-    self._host_rows = host_rows
+  def __post_init__(self) -> None:
     self._batches = self._read()
 
   def _read(self) -> Iterator[Batch]:
@@ -61,15 +39,10 @@ class BatchStream:
     options.deterministic = True
     if config.num_workers > 0:
       options.threading.private_threadpool_size = config.num_workers
-    rows = self._rows(_dataset(self._numbers))
-    rows = rows.batch(self._host_rows, drop_remainder=True)
+    rows = self.rows(_dataset(self.numbers))
+    rows = rows.batch(self.host_rows, drop_remainder=True)
     rows = rows.prefetch(config.prefetch).with_options(options)
     return rows.as_numpy_iterator()
-
-  @property
-  def corrupt_records(self) -> int:
-    """Corrupt records met so far."""
-    return len(self.split.corrupt)
 
   def __iter__(self) -> Iterator[Batch]:
     return self
@@ -82,7 +55,7 @@ class BatchStream:
         self._leave_out(error)
         self._batches = self._read()
         continue
-      self._numbers = self._numbers[self._host_rows :]
+      self.numbers = self.numbers[self.host_rows :]
       self.split.corrupt.check()
       return batch
 
@@ -94,12 +67,12 @@ class BatchStream:
       ValueError: It is no record's fault.
     """
     corrupt, found = self.split.corrupt, False
-    for number in self._numbers[: self._host_rows]:
-      index = self._record_of(number)
+    for number in self.numbers[: self.host_rows]:
+      index = self.record_of(number)
       if index < 0 or self.split.records[index] in corrupt:
         continue
       try:
-        for _ in self._rows(_dataset(range(number, number + 1))):
+        for _ in self.rows(_dataset(range(number, number + 1))):
           pass
       except tf.errors.OpError as fault:
         record = self.split.records[index]
@@ -126,13 +99,13 @@ def _explained(
 ) -> shards.CorruptDataError:
   """Says which video it is, and which of its frames is at fault."""
   try:
-    video = f"video {split.source.video(record).video_id!r}"
-    data = split.source.parse(tf.constant(shards.read_record(record)))
+    video = split.source.video(record)
+    stored = split.source.stored(tf.constant(shards.read_record(record)))
   except (tf.errors.OpError, ValueError) as error:
     return shards.CorruptDataError(f"{record}: {_first_line(error)}")
-  found = (
-    stream.fault(split.config, data)
-    for stream in streams.of(split.config).values()
-  )
-  wrong = next(filter(None, found), None) or _first_line(fault)
-  return shards.CorruptDataError(f"{record}, {video}: {wrong}")
+  sampling = Sampling.from_config(split.config)
+  index, _ = sampling.frames(video.frame_count, video.frame_rate)
+  sampled = {**stored, "frame_index": index}
+  faults = (s.fault(sampled) for s in streams.of(split.config).values())
+  wrong = next(filter(None, faults), None) or _first_line(fault)
+  return shards.CorruptDataError(f"{record}, video {video.video_id!r}: {wrong}")

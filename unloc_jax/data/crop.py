@@ -15,19 +15,12 @@ from unloc_jax.media import resizing
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-  """A crop of resized images, and the source pixels it takes.
+  """A crop of resized images, and the source pixels it takes."""
 
-  Attributes:
-    box: int32 [top, left, height, width] of the source to read.
-    scale: float32 [2], resized over source pixels, rows then columns.
-    offset: int32 [2], the crop's corner in resized pixels.
-    resized: bool, False where source pixels are taken as they are.
-  """
-
-  box: tuple[tf.Tensor, ...]
-  scale: tf.Tensor
-  offset: tf.Tensor
-  resized: tf.Tensor
+  box: tuple[tf.Tensor, ...]  # int32 top, left, height, width to read
+  scale: tf.Tensor  # float32 [2], resized over source pixels, rows first
+  offset: tf.Tensor  # int32 [2], the crop's corner in resized pixels
+  resized: tf.Tensor  # bool, False where source pixels are taken as they are
 
 
 def window(
@@ -82,21 +75,3 @@ def cut(pixels: tf.Tensor, view: Window, image_size: int) -> tf.Tensor:
 
   result = tf.cond(view.resized, scaled, plain)
   return tf.ensure_shape(result, [None, image_size, image_size, 3])
-
-
-def centre(frames: Any, image_size: int, short_side: int) -> tf.Tensor:
-  """Resizes and crops decoded frames as evaluation does stored ones.
-
-  Args:
-    frames: uint8 [U, h, w, 3].
-    image_size: side of the crop, pixels.
-    short_side: what the short side is resized to, pixels.
-
-  Returns:
-    uint8 [U, image_size, image_size, 3].
-  """
-  frames = tf.convert_to_tensor(frames)
-  view = window(tf.shape(frames)[1:3], short_side, image_size, 0.5, 0.5)
-  top, left, height, width = view.box
-  seen = frames[:, top : top + height, left : left + width]
-  return cut(seen, view, image_size)

@@ -5,6 +5,7 @@ segments are a list of their own, so those of one label are one query here.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -14,17 +15,6 @@ import tensorflow as tf
 from unloc_jax.data import shards
 from unloc_jax.data.sources import Video, read_small, texts
 from unloc_jax.task.tasks import get_task
-
-_DTYPES = {
-  "image/frame_rate": tf.float32,
-  "segment/start/timestamp": tf.int64,
-  "segment/end/timestamp": tf.int64,
-  "segment/start/index": tf.int64,
-  "segment/end/index": tf.int64,
-  "segment/label/index": tf.int64,
-  "segment/label/string": tf.string,
-  "clip/end/timestamp": tf.int64,
-}
 
 
 class MediaSequenceSource:
@@ -44,112 +34,58 @@ class MediaSequenceSource:
       for record in shard
     ]
 
-  def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+  def stored(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """See Source."""
-    raw, lists = tf.io.parse_single_sequence_example(
-      serialized,
-      {key: tf.io.RaggedFeature(dtype) for key, dtype in _DTYPES.items()},
-      {"image/encoded": tf.io.FixedLenSequenceFeature([], tf.string)},
-    )
-    frames = lists["image/encoded"]
-    count = tf.size(frames)
-    rate = tf.concat([raw["image/frame_rate"], [self._rate]], 0)[0]
-    seconds = lambda name: tf.cond(  # noqa: E731
-      tf.size(raw[f"{name}/timestamp"]) > 0,
-      lambda: tf.cast(
-        tf.cast(raw[f"{name}/timestamp"], tf.float64) / 1e6, tf.float32
-      ),
-      lambda: tf.cast(raw[f"{name}/index"], tf.float32) / rate,
-    )
-    segments = tf.stack([seconds("segment/start"), seconds("segment/end")], 1)
-    length = tf.concat(
-      [
-        tf.cast(raw["clip/end/timestamp"], tf.float32) / 1e6,
-        [tf.cast(count, tf.float32) / rate],
-      ],
-      0,
-    )[0]
-    labels, places = raw["segment/label/string"], raw["segment/label/index"]
-    # Captions may come without an index; classes may not.
-    keys = [tf.strings.as_string(places)]
-    if self._captions:
-      keys = tf.cond(
-        tf.size(places) == tf.size(labels),
-        lambda: tf.strings.join([*keys, labels], " "),
-        lambda: labels,
-      )
-    else:
-      (keys,) = keys
-    kinds, owner = tf.unique(keys)
-    count_queries = tf.size(kinds)
-    first = tf.math.unsorted_segment_min(
-      tf.range(tf.size(owner)), owner, count_queries
-    )
-    ids = kinds
-    if self._captions:
-      ids = tf.strings.as_string(tf.range(count_queries))
-    return {
-      "frames": frames,
-      "duration": length,
-      "frame_rate": rate,
-      "frame_count": count,
-      "texts": tf.gather(labels, first),
-      "query_ids": ids,
-      "segments": segments,
-      "segment_query": owner,
-    }
+    images = {"image/encoded": tf.io.FixedLenSequenceFeature([], tf.string)}
+    _, lists = tf.io.parse_single_sequence_example(serialized, {}, images)
+    return {"frames": lists["image/encoded"]}
 
-  def video(self, record: shards.Record) -> Video:
+  def video(self, record: shards.Record, data: bytes | None = None) -> Video:
     """See Source."""
-    raw = read_small(record, frozenset())
+    raw = read_small(record, data)
     rate = float((raw.get("image/frame_rate") or [self._rate])[0])
     end = raw.get("clip/end/timestamp")
     try:
       count = int(raw["clip/frames"][0])
       labels = texts(raw["segment/label/string"])
-      ids, first, owner = self._queries(raw, labels)
+      keys = self._keys(raw, labels)
+      kinds = list(dict.fromkeys(keys))
       return Video(
         video_id=raw["clip/media_id"][0].decode(),
         duration=end[0] / 1e6 if end else count / rate,
         frame_rate=rate,
         frame_count=count,
-        query_ids=ids,
-        texts=tuple(labels[i] for i in first),
-        annotations=("{}",) * len(ids),
+        query_ids=tuple(
+          str(i if self._captions else kind) for i, kind in enumerate(kinds)
+        ),
+        texts=tuple(labels[keys.index(kind)] for kind in kinds),
+        annotations=("{}",) * len(kinds),
         segments=np.stack(
-          [
-            _seconds(raw, "segment/start", rate),
-            _seconds(raw, "segment/end", rate),
-          ],
+          [_seconds(raw, f"segment/{end}", rate) for end in ("start", "end")],
           axis=1,
         ),
-        segment_query=owner,
+        segment_query=np.asarray([kinds.index(key) for key in keys], np.int64),
       )
-    except KeyError as error:
+    except (KeyError, IndexError) as error:
       raise shards.CorruptDataError(
         f"{record}: context feature {error} is missing"
       ) from error
 
-  def _queries(
+  def _keys(
     self, raw: dict[str, list[Any]], labels: tuple[str, ...]
-  ) -> tuple[tuple[str, ...], list[int], np.ndarray]:
-    """Ids of the queries, the first segment and the query of each segment."""
-    keys: list[Any] = list(labels)
+  ) -> Sequence[Any]:
+    """What tells the query of every segment from others."""
+    places = raw.get("segment/label/index", [])
     if not self._captions:
-      keys = raw["segment/label/index"]
-    elif len(raw.get("segment/label/index", [])) == len(labels):
-      keys = list(zip(raw["segment/label/index"], labels, strict=True))
-    kinds = list(dict.fromkeys(keys))
-    ids = range(len(kinds)) if self._captions else kinds
-    owner = np.asarray([kinds.index(key) for key in keys], np.int64)
-    first = [keys.index(kind) for kind in kinds]
-    return tuple(str(i) for i in ids), first, owner
+      return raw["segment/label/index"]
+    # Captions may come without an index.
+    same = len(places) == len(labels)
+    return list(zip(places, labels, strict=True)) if same else labels
 
 
 def _seconds(raw: dict[str, list[Any]], name: str, rate: float) -> np.ndarray:
   """Times of all segments, float64 seconds, by timestamp or else by frame."""
-  stamps = raw.get(f"{name}/timestamp")
-  if stamps:
+  if stamps := raw.get(f"{name}/timestamp"):
     return np.asarray(stamps, np.float64) / 1e6
   return np.asarray(raw[f"{name}/index"], np.float64) / rate
 

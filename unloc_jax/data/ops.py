@@ -12,34 +12,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.task.sampling import Sampling
-
 Record = dict[str, Any]
 Op = Callable[[Record], Record]
 
 # Every draw has a number of its own: no two of a video are correlated.
-_DRAWS = {
-  name: i
-  for i, name in enumerate(
-    [
-      "queries",
-      "jitter",
-      "scale",
-      "top",
-      "left",
-      "flip",
-      "colour",
-      "colour_on",
-      "grey",
-      "augment",
-    ]
-  )
-}
+_DRAWS = (
+  *("queries", "jitter", "scale", "top", "left", "flip"),
+  *("colour", "colour_on", "grey", "augment"),
+)
 
 
 def draw_seed(record: Record, name: str) -> tf.Tensor:
   """The seed of one kind of draw for one video, int32 [2]."""
-  return tf.random.experimental.stateless_fold_in(record["seed"], _DRAWS[name])
+  number = _DRAWS.index(name)
+  return tf.random.experimental.stateless_fold_in(record["seed"], number)
 
 
 def uniform(
@@ -56,36 +42,6 @@ def chain(ops: Sequence[Op]) -> Op:
     for op in ops:
       record = op(record)
     return record
-
-  return apply
-
-
-def sample(sampling: Sampling) -> Op:
-  """Adds frame_index int32 [T], frame_mask bool [T], see `Sampling.frames`.
-
-  Segments turn from seconds to sampled positions.
-  """
-  length = sampling.num_frames
-
-  def places(
-    count: np.ndarray, rate: np.ndarray, segments: np.ndarray
-  ) -> tuple[np.ndarray, ...]:
-    index, mask = sampling.frames(int(count), float(rate))
-    return index, mask, sampling.to_positions(segments, int(count), float(rate))
-
-  def apply(record: Record) -> Record:
-    index, mask, segments = tf.numpy_function(
-      places,
-      [record["frame_count"], record["frame_rate"], record["segments"]],
-      (tf.int32, tf.bool, tf.float32),
-      stateful=False,
-    )
-    return {
-      **record,
-      "frame_index": tf.ensure_shape(index, [length]),
-      "frame_mask": tf.ensure_shape(mask, [length]),
-      "segments": tf.ensure_shape(segments, [None, 2]),
-    }
 
   return apply
 
@@ -112,7 +68,7 @@ def choose_queries(max_queries: int, random: bool) -> Op:
   """Keeps at most Qv captions, and the segments that belong to them.
 
   In training a random subset, in the stored order; otherwise those from
-  query_offset on. Adds "query_rows", the kept ones' indices.
+  query_offset on.
   """
 
   def apply(record: Record) -> Record:
@@ -136,30 +92,6 @@ def choose_queries(max_queries: int, random: bool) -> Op:
       "texts": texts,
       "segments": tf.boolean_mask(record["segments"], kept),
       "segment_query": tf.boolean_mask(query, kept),
-    }
-
-  return apply
-
-
-def class_segments(class_index: Sequence[int]) -> Op:
-  """segment_query becomes an index of classes; others' segments are dropped.
-
-  Args:
-    class_index: dataset's class indices in the order of the kept classes.
-  """
-  table = np.full([max(class_index) + 2], -1, np.int32)
-  table[list(class_index)] = np.arange(len(class_index))
-
-  def apply(record: Record) -> Record:
-    index = tf.strings.to_number(record["query_ids"], tf.int32)
-    index = tf.minimum(index, len(table) - 1)
-    classes = tf.gather(tf.constant(table), index)
-    classes = tf.gather(classes, record["segment_query"])
-    kept = classes >= 0
-    return {
-      **record,
-      "segments": tf.boolean_mask(record["segments"], kept),
-      "segment_query": tf.boolean_mask(classes, kept),
     }
 
   return apply

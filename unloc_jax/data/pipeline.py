@@ -17,6 +17,7 @@ import tensorflow as tf
 from unloc_jax.data import ops, shards, streams
 from unloc_jax.data.batch import row_spec
 from unloc_jax.data.batch_stream import BatchStream
+from unloc_jax.data.sources import Video
 from unloc_jax.data.splits import Split, open_split
 from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.task.sampling import Sampling
@@ -60,16 +61,66 @@ RowPlan = tuple[int, int, int, int]
 Plan = Callable[[int], RowPlan]
 
 
+# What Python says of a row, before anything is drawn.
+_ENTRIES = {
+  "example_index": tf.TensorSpec([], tf.int32),
+  "query_offset": tf.TensorSpec([], tf.int32),
+  "seed": tf.TensorSpec([2], tf.int32),
+  "duration": tf.TensorSpec([], tf.float32),
+  "frame_rate": tf.TensorSpec([], tf.float32),
+  "frame_count": tf.TensorSpec([], tf.int32),
+  "frame_index": tf.TensorSpec([None], tf.int32),
+  "frame_mask": tf.TensorSpec([None], tf.bool),
+  "texts": tf.TensorSpec([None], tf.string),
+  "segments": tf.TensorSpec([None, 2], tf.float32),
+  "segment_query": tf.TensorSpec([None], tf.int32),
+}
+_NO_VIDEO = Video(
+  *("", 1.0, 1.0, 1, (), (), ()), np.zeros([0, 2]), np.zeros([0], int)
+)
+
+
+def describe(split: Split) -> Callable[[Video], dict[str, Any]]:
+  """Returns what makes of a Video its entries of a record.
+
+  Segments turn from seconds to sampled positions, those of classes that are
+  not asked for are dropped, and segment_query is then the index of a class.
+  """
+  sampling = Sampling.from_config(split.config)
+  captions = get_task(split.config.task).texts == "captions"
+  class_index = () if captions else split.class_index
+  places = {str(old): new for new, old in enumerate(class_index)}
+
+  def entries(video: Video) -> dict[str, Any]:
+    count, rate = video.frame_count, video.frame_rate
+    seconds, query = video.segments.astype(np.float32), video.segment_query
+    if not captions:
+      owners = [places.get(query_id, -1) for query_id in video.query_ids]
+      query = np.asarray(owners, np.int32)[query]
+      seconds, query = seconds[query >= 0], query[query >= 0]
+    index, mask = sampling.frames(count, rate)
+    return {
+      "duration": video.duration,
+      "frame_rate": rate,
+      "frame_count": count,
+      "frame_index": index,
+      "frame_mask": mask,
+      "texts": [text.encode() for text in video.texts],
+      "segments": sampling.to_positions(seconds, count, rate),
+      "segment_query": query,
+    }
+
+  return entries
+
+
 def _processing(split: Split, training: bool) -> ops.Op:
   """The recipe from a record dictionary to a row."""
   c = split.config.data
-  steps = [ops.sample(Sampling.from_config(split.config))]
+  steps = []
   if get_task(split.config.task).texts == "captions":
     steps.append(ops.choose_queries(c.max_queries, random=training))
     tokenizer = Tokenizer(c.max_tokens)
     steps.append(ops.tokenize(tokenizer, c.max_queries, c.max_tokens))
-  else:
-    steps.append(ops.class_segments(split.class_index))
   if training and c.augment.segment_jitter > 0:
     steps.append(ops.jitter_segments(c.augment.segment_jitter))
   steps.append(ops.pad_segments(c.max_segments))
@@ -91,52 +142,61 @@ def _rows(
 ) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
   """Numbers -> rows of the plan's entries, in order, many made at once."""
   workers = split.config.data.num_workers
-  process = _processing(split, training)
+  process, entries_of = _processing(split, training), describe(split)
   empty = _empty_row(split.config)
-  names = list(empty)
+  specs = {"data": tf.TensorSpec([], tf.string), **_ENTRIES}
 
-  def read(number: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
-    index, query, low, high = plan(int(number))
-    data = _read_allowed(split, index) if index >= 0 else b""
-    place = np.asarray([max(index, 0), query], np.int32)
-    return data, place, np.asarray([low, high], np.int32)
+  def read(number: np.ndarray) -> list[np.ndarray]:
+    index, query, *seed = plan(int(number))
+    data, video = _read_allowed(split, index)
+    entries = {
+      "data": data,
+      "example_index": max(index, 0),
+      "query_offset": query,
+      "seed": seed,
+      **entries_of(video),
+    }
+    return [
+      np.asarray(entries[name], spec.dtype.as_numpy_dtype)
+      for name, spec in specs.items()
+    ]
 
-  def full(
-    data: tf.Tensor, place: tf.Tensor, seed: tf.Tensor
-  ) -> dict[str, Any]:
-    record = split.source.parse(data)
-    record = process({**record, "seed": seed, "query_offset": place[1]})
-    record["example_mask"] = tf.constant(True)
-    record["example_index"] = place[0]
-    return {name: record[name] for name in names}
+  def full(record: ops.Record) -> dict[str, Any]:
+    stored = split.source.stored(record["data"])
+    record = process({**record, **stored, "example_mask": tf.constant(True)})
+    return {name: record[name] for name in empty}
 
   def make(number: tf.Tensor) -> dict[str, Any]:
-    data, place, seed = tf.numpy_function(
-      read, [number], (tf.string, tf.int32, tf.int32), stateful=True
-    )
-    data, place = tf.ensure_shape(data, []), tf.ensure_shape(place, [2])
-    seed = tf.ensure_shape(seed, [2])
+    types = [spec.dtype for spec in specs.values()]
+    values = tf.numpy_function(read, [number], types, stateful=True)
+    record = {
+      name: tf.ensure_shape(value, spec.shape)
+      for (name, spec), value in zip(specs.items(), values, strict=True)
+    }
     return tf.cond(
-      tf.strings.length(data) > 0,
-      lambda: full(data, place, seed),
+      tf.strings.length(record["data"]) > 0,
+      lambda: full(record),
       lambda: empty,
     )
 
   return lambda numbers: numbers.map(make, num_parallel_calls=workers)
 
 
-def _read_allowed(split: Split, index: int) -> bytes:
-  """The record's bytes; none if it is corrupt, which the stream judges."""
-  record = split.records[index]
-  if record in split.corrupt:
-    return b""
+def _read_allowed(split: Split, index: int) -> tuple[bytes, Video]:
+  """A record's bytes and what it says; no bytes where it is none or corrupt.
+
+  Whether so many may be corrupt the stream judges.
+  """
+  if index < 0 or (record := split.records[index]) in split.corrupt:
+    return b"", _NO_VIDEO
   read = shards.read_verified if split.verified else shards.read_record
   try:
-    return read(record)
+    data = read(record)
+    return data, split.source.video(record, data)
   except shards.CorruptDataError as error:
     # Raised here it would reach the user as a TensorFlow traceback.
     split.corrupt.add(record, error)
-    return b""
+    return b"", _NO_VIDEO
 
 
 def _as_split(config: ml_collections.ConfigDict, split: str | Split) -> Split:
@@ -161,7 +221,7 @@ def make_train(
     start_step: first step; nothing before it is read.
     rows: of each global batch, those to make; by default all. Hosts whose
       devices share videos make the same rows.
-    split: an opened split; by default config.data.train_split is opened.
+    split: opened; by default config.data.train_split.
   """
   split = _as_split(config, split or config.data.train_split)
   mine = list(range(batch_size) if rows is None else map(int, rows))
@@ -220,11 +280,8 @@ def make_eval(
   The last global batch is filled up with rows whose example_mask is False, so
   every host makes the same number of batches.
 
-  Args:
-    config: of the run.
-    batch_size: rows of the global batch.
-    split: name or an opened split; by default config.data.eval_split.
-    rows: as of `make_train`.
+  Arguments are those of `make_train`; the split may also be a name, by default
+  config.data.eval_split.
   """
   split = _as_split(config, split or config.data.eval_split)
   mine = list(range(batch_size) if rows is None else map(int, rows))

@@ -6,13 +6,11 @@ import ml_collections
 import tensorflow as tf
 
 from unloc_jax.data import crop, rand_augment
-from unloc_jax.data.ops import Op, Record, chain, draw_seed, sample, uniform
-from unloc_jax.task.sampling import Sampling
+from unloc_jax.data.ops import Op, Record, chain, draw_seed, uniform
 
 
-def features(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def features() -> dict[str, Any]:
   """What is stored of it: JPEG images [N]."""
-  del config
   return {"frames": tf.io.FixedLenSequenceFeature([], tf.string, True)}
 
 
@@ -36,15 +34,14 @@ def make(config: ml_collections.ConfigDict, training: bool) -> Op:
   return chain([*steps, spread_frames])
 
 
-def fault(config: ml_collections.ConfigDict, record: Record) -> str | None:
+def fault(record: Record) -> str | None:
   """The first sampled frame that cannot be decoded, and why; or None."""
   images = record["frames"]
   count = int(tf.size(images))
   if not count:
     return "holds no frame"
-  sampled = sample(Sampling.from_config(config))(record)
   size = None
-  for i in sorted({0, *sampled["frame_index"].numpy().tolist()}):
+  for i in sorted({0, *record["frame_index"].tolist()}):
     if i >= count:
       return f"frame {i} is missing, {count} are stored"
     try:

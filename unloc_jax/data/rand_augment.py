@@ -12,13 +12,11 @@ _FILL = 128.0
 PixelOp = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def _blend(base: tf.Tensor, pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """Base at factor 0, pixels at 1, beyond pixels above 1."""
-  return base + factor * (pixels - base)
-
-
-def _grey(pixels: tf.Tensor) -> tf.Tensor:
-  return tf.image.rgb_to_grayscale(pixels)
+def _blend(
+  base: tf.Tensor, pixels: tf.Tensor, strength: tf.Tensor
+) -> tf.Tensor:
+  """From 0.1 (nearly base) at strength -1 over pixels at 0 to 1.9 at 1."""
+  return base + (1.0 + 0.9 * strength) * (pixels - base)
 
 
 def _transform(pixels: tf.Tensor, matrix: list[Any]) -> tf.Tensor:
@@ -89,12 +87,13 @@ def solarize_add(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 def saturation(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Less or more colour."""
-  return _blend(_grey(pixels), pixels, 1.0 + 0.9 * strength)
+  return _blend(tf.image.rgb_to_grayscale(pixels), pixels, strength)
 
 
 def contrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Less or more contrast, about the video's mean grey."""
-  return _blend(tf.reduce_mean(_grey(pixels)), pixels, 1.0 + 0.9 * strength)
+  grey = tf.reduce_mean(tf.image.rgb_to_grayscale(pixels))
+  return _blend(grey, pixels, strength)
 
 
 def brightness(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
@@ -104,8 +103,7 @@ def brightness(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 def sharpness(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Blurred or sharpened."""
-  blurred = tf.nn.avg_pool2d(pixels, 3, 1, "SAME")
-  return _blend(blurred, pixels, 1.0 + 0.9 * strength)
+  return _blend(tf.nn.avg_pool2d(pixels, 3, 1, "SAME"), pixels, strength)
 
 
 def rotate(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
@@ -143,37 +141,22 @@ def translate_y(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 OPERATIONS: tuple[PixelOp, ...] = (
-  autocontrast,
-  equalize,
-  invert,
-  posterize,
-  solarize,
-  solarize_add,
-  saturation,
-  contrast,
-  brightness,
-  sharpness,
-  rotate,
-  shear_x,
-  shear_y,
-  translate_x,
-  translate_y,
+  *(autocontrast, equalize, invert, posterize, solarize, solarize_add),
+  *(saturation, contrast, brightness, sharpness),
+  *(rotate, shear_x, shear_y, translate_x, translate_y),
 )
 
 
 def apply(
   frames: tf.Tensor, seed: tf.Tensor, layers: int, magnitude: float
 ) -> tf.Tensor:
-  """Applies `layers` random operations, of random sign, to all frames.
+  """Applies random operations, of random sign, to all frames.
 
   Args:
-    frames: uint8 [T, H, W, 3].
+    frames: uint8 [T, H, W, 3]; so is what is returned.
     seed: int32 [2]; decides the operations and their signs.
     layers: operations in a row.
     magnitude: 0 (nothing) to 10 (full strength).
-
-  Returns:
-    uint8 [T, H, W, 3].
   """
   chosen = tf.random.stateless_uniform(
     [layers], seed, 0, len(OPERATIONS), tf.int32

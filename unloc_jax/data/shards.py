@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.lib.io import tf_record
 
@@ -25,23 +24,13 @@ class CorruptDataError(ValueError):
   """A shard or record that is not what was written."""
 
 
-def _crc_table() -> list[int]:
-  table = []
-  for byte in range(256):
-    for _ in range(8):
-      byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
-    table.append(byte)
-  return table
-
-
-_CRC_TABLE = _crc_table()
-
-
 def masked_crc(data: bytes) -> int:
   """TFRecord's checksum: CRC-32C, rotated and offset. For short data only."""
   crc = 0xFFFFFFFF
   for byte in data:
-    crc = (crc >> 8) ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
+    crc ^= byte
+    for _ in range(8):
+      crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
   crc ^= 0xFFFFFFFF
   return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -54,19 +43,12 @@ def open_binary(path: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """The place of one record.
+  """The place of one record."""
 
-  Attributes:
-    path: the shard.
-    number: index of the record in the shard, from 0.
-    offset: where the record's header starts, bytes.
-    size: bytes of the payload.
-  """
-
-  path: str
-  number: int
-  offset: int
-  size: int
+  path: str  # The shard
+  number: int  # Index in it, from 0
+  offset: int  # Where the record's header starts, bytes
+  size: int  # Bytes of the payload
 
   def __str__(self) -> str:
     return f"record {self.number} of {self.path}"
@@ -192,4 +174,4 @@ def verify(records: Sequence[Record], corrupt: CorruptRecords) -> None:
 
 def total_bytes(records: Sequence[Record]) -> int:
   """Bytes of all payloads."""
-  return int(np.sum([r.size for r in records], dtype=np.int64))
+  return sum(record.size for record in records)

@@ -1,54 +1,35 @@
 """What a source of records gives, and reading a record without its frames.
 
-Every source (`tfds_source`, `mediasequence`) gives the same record dictionary,
-which `ops` turns into a row of a batch:
-
-  frames, ...    stored features of the streams, see `streams`
-  duration       float32 []      seconds
-  frame_rate     float32 []      stored frames per second
-  frame_count    int32 []        N
-  texts          string [Q]      captions or class names
-  query_ids      string [Q]      ids; class indices for class benchmarks
-  segments       float32 [S, 2]  seconds
-  segment_query  int32 [S]       index into texts
+A source (`tfds_source`, `mediasequence`) reads what a record says of a video in
+Python, and in tf.data what is stored for the streams.
 """
 
 import dataclasses
+import io
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from unloc_jax.data import shards
 
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """What a record says of a video, frames apart.
-
-  Attributes:
-    video_id: its id.
-    duration: seconds.
-    frame_rate: stored frames per second.
-    frame_count: N, stored frames.
-    query_ids: ids of its queries.
-    texts: captions or class names, parallel to query_ids.
-    annotations: JSON objects, parallel to query_ids.
-    segments: float64 [S, 2], seconds.
-    segment_query: int64 [S], index into query_ids.
-  """
+  """What a record says of a video, frames apart."""
 
   video_id: str
-  duration: float
-  frame_rate: float
-  frame_count: int
-  query_ids: tuple[str, ...]
-  texts: tuple[str, ...]
-  annotations: tuple[str, ...]
-  segments: np.ndarray
-  segment_query: np.ndarray
+  duration: float  # Seconds
+  frame_rate: float  # Stored frames per second
+  frame_count: int  # N, stored frames
+  query_ids: tuple[str, ...]  # For classes, indices in the manifest's list
+  texts: tuple[str, ...]  # Captions or class names, parallel to query_ids
+  annotations: tuple[str, ...]  # JSON objects, parallel to query_ids
+  segments: np.ndarray  # float64 [S, 2], seconds
+  segment_query: np.ndarray  # int64 [S], index into query_ids
 
 
 class Source(Protocol):
@@ -56,11 +37,14 @@ class Source(Protocol):
 
   records: list[shards.Record]
 
-  def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The record dictionary, inside tf.data."""
+  def video(self, record: shards.Record, data: bytes | None = None) -> Video:
+    """What a record says; without its bytes, its frames stay unread.
 
-  def video(self, record: shards.Record) -> Video:
-    """The record without its frames, which stay unread."""
+    Raises CorruptDataError.
+    """
+
+  def stored(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Features of the streams, see `streams`; inside tf.data."""
 
 
 def _varint(file: Any) -> int:
@@ -86,7 +70,7 @@ def _fields(file: Any, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _small_features(
-  record: shards.Record, skip: frozenset[str]
+  file: Any, size: int, skip: frozenset[str]
 ) -> dict[str, list[Any]]:
   """Features of an Example, or context of a SequenceExample, except `skip`.
 
@@ -94,33 +78,40 @@ def _small_features(
   all but a thousandth of it.
   """
   features = {}
-  with shards.open_binary(record.path) as file:
-    file.seek(record.offset + shards.HEADER_BYTES)
-    for number, length in _fields(file, file.tell() + record.size):
-      if number != 1:
-        continue
-      for _, entry_length in _fields(file, file.tell() + length):
-        key, place = "", (0, 0)
-        for part, size in _fields(file, file.tell() + entry_length):
-          if part == 1:
-            key = file.read(size).decode()
-          else:
-            place = file.tell(), size
-        if key not in skip:
-          file.seek(place[0])
-          feature = tf.train.Feature.FromString(file.read(place[1]))
-          kind = feature.WhichOneof("kind")
-          features[key] = list(getattr(feature, kind).value) if kind else []
+  for number, length in _fields(file, file.tell() + size):
+    if number != 1:
+      continue
+    for _, entry_length in _fields(file, file.tell() + length):
+      key, place = "", (0, 0)
+      for part, part_length in _fields(file, file.tell() + entry_length):
+        if part == 1:
+          key = file.read(part_length).decode()
+        else:
+          place = file.tell(), part_length
+      if key not in skip:
+        file.seek(place[0])
+        feature = tf.train.Feature.FromString(file.read(place[1]))
+        kind = feature.WhichOneof("kind")
+        features[key] = list(getattr(feature, kind).value) if kind else []
   return features
 
 
 def read_small(
-  record: shards.Record, skip: frozenset[str]
+  record: shards.Record,
+  data: bytes | None,
+  skip: frozenset[str] = frozenset(),
 ) -> dict[str, list[Any]]:
-  """A record's features by name, without the large ones of `skip`."""
+  """A record's features by name, without the large ones of `skip`.
+
+  From its bytes, where they are read already. Raises CorruptDataError.
+  """
   try:
-    return _small_features(record, skip)
-  except (ValueError, IndexError, UnicodeError) as error:
+    if data is not None:
+      return _small_features(io.BytesIO(data), len(data), skip)
+    with shards.open_binary(record.path) as file:
+      file.seek(record.offset + shards.HEADER_BYTES)
+      return _small_features(file, record.size, skip)
+  except (ValueError, IndexError, UnicodeError, DecodeError) as error:
     raise shards.CorruptDataError(f"{record} is corrupt: {error}") from error
 
 
@@ -131,13 +122,9 @@ def texts(values: list[bytes]) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class SplitTable:
-  """The split's videos; a batch's example_index is an index into them.
+  """The split's videos; a batch's example_index is an index into them."""
 
-  Attributes:
-    videos: one Video per record, segments in seconds; None where the record
-      was corrupt and allowed to be skipped.
-  """
-
+  # One a record; None where it was corrupt and allowed to be skipped
   videos: tuple[Video | None, ...]
 
   def __len__(self) -> int:
@@ -157,11 +144,6 @@ class SplitTable:
     """float64 [n, 2], seconds: the segments of one query."""
     video = self[index]
     return video.segments[video.segment_query == query]
-
-  @property
-  def num_queries(self) -> int:
-    """Queries of all videos."""
-    return sum(len(v.query_ids) for v in self.videos if v is not None)
 
 
 def read_table(

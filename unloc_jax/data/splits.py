@@ -20,25 +20,15 @@ _GIB = 2**30
 
 @dataclasses.dataclass
 class Split:
-  """An opened split.
+  """An opened split."""
 
-  Attributes:
-    config: of the run.
-    name: of the split.
-    source: reads its records.
-    records: their places, in stored order.
-    manifest: what the builder says; None for MediaSequence files without.
-    corrupt: corrupt records met so far.
-    verified: every record's checksum was compared when it was opened.
-  """
-
-  config: ml_collections.ConfigDict
+  config: ml_collections.ConfigDict  # Of the run
   name: str
   source: sources.Source
-  records: list[shards.Record]
-  manifest: manifests.Manifest | None
-  corrupt: shards.CorruptRecords
-  verified: bool
+  records: list[shards.Record]  # In stored order
+  manifest: manifests.Manifest | None  # None: MediaSequence files without
+  corrupt: shards.CorruptRecords  # Met so far
+  verified: bool  # Every checksum was compared when it was opened
 
   @functools.cached_property
   def table(self) -> sources.SplitTable:

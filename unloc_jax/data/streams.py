@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 Config: TypeAlias = ml_collections.ConfigDict
 
 
-def _no_fault(config: Config, record: "Record") -> None:
-  del config, record
-
-
 @dataclasses.dataclass(frozen=True)
 class Stream:
   """A stream, from what is stored to a row of a batch.
@@ -35,7 +31,8 @@ class Stream:
       stream's name; frames are sampled already.
     mask: Of the record after `make`, bool [N].
     manifest: What it needs the dataset's manifest to say.
-    fault: Why `make` fails on a record, for the user; None: not known.
+    fault: Why `make` fails on a record (outside tf.data), for the user; None:
+      not known.
   """
 
   features: Callable[[Config], Mapping[str, Any]]
@@ -44,25 +41,13 @@ class Stream:
   make: "Callable[[Config, bool], Op]"
   mask: "Callable[[Record], Any]"
   manifest: Callable[[Config], Mapping[str, Any]] = lambda config: {}
-  fault: "Callable[[Config, Record], str | None]" = _no_fault
+  fault: "Callable[[Record], str | None]" = lambda record: None
 
 
-def _image_features(config: Config) -> Mapping[str, Any]:
+def _pixels() -> Any:
   from unloc_jax.data import pixels
 
-  return pixels.features(config)
-
-
-def _images(config: Config, training: bool) -> "Op":
-  from unloc_jax.data import pixels
-
-  return pixels.make(config, training)
-
-
-def _image_fault(config: Config, record: "Record") -> str | None:
-  from unloc_jax.data import pixels
-
-  return pixels.fault(config, record)
+  return pixels
 
 
 def _embedding_features(config: Config) -> Mapping[str, Any]:
@@ -70,11 +55,6 @@ def _embedding_features(config: Config) -> Mapping[str, Any]:
 
   del config
   return {"embeddings": tf.io.FixedLenSequenceFeature([], tf.float32, True)}
-
-
-def _image_row(config: Config) -> tuple[tuple[int, ...], Any]:
-  side = config.data.image_size
-  return (config.data.num_frames, side, side, 3), np.uint8
 
 
 def _take_embeddings(config: Config, training: bool) -> "Op":
@@ -95,13 +75,16 @@ def _take_embeddings(config: Config, training: bool) -> "Op":
 
 STREAMS: dict[str, Stream] = {
   "frames": Stream(
-    features=_image_features,
-    row=_image_row,
+    features=lambda config: _pixels().features(),
+    row=lambda config: (
+      (config.data.num_frames, *[config.data.image_size] * 2, 3),
+      np.uint8,
+    ),
     num_tokens=lambda config: int(config.data.num_frames),
-    make=_images,
+    make=lambda config, training: _pixels().make(config, training),
     mask=lambda record: record["frame_mask"],
     manifest=lambda config: {"extract": "frames"},
-    fault=_image_fault,
+    fault=lambda record: _pixels().fault(record),
   ),
   "embeddings": Stream(
     features=_embedding_features,

@@ -47,44 +47,15 @@ class TfdsSource:
     take = instruction.take if instruction.take >= 0 else len(records)
     return records[instruction.skip : instruction.skip + take]
 
-  def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+  def stored(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """See Source."""
-    many = lambda dtype: tf.io.FixedLenSequenceFeature(  # noqa: E731
-      [], dtype, allow_missing=True
-    )
-    one = tf.io.FixedLenFeature([], tf.string)
-    spec = {
-      "duration": one,
-      "frame_rate": one,
-      "frame_count": tf.io.FixedLenFeature([], tf.int64),
-      "queries/id": many(tf.string),
-      "queries/text": many(tf.string),
-      "segments/start": one,
-      "segments/end": one,
-      "segments/query": many(tf.int64),
-    }
-    raw = tf.io.parse_single_example(serialized, spec | self._features)
-    # Doubles are stored as bytes: TFRecord has none of its own.
-    seconds = lambda key: tf.cast(  # noqa: E731
-      tf.io.decode_raw(raw[key], tf.float64), tf.float32
-    )
-    return {
-      **{name: raw[name] for name in self._features},
-      "duration": seconds("duration")[0],
-      "frame_rate": seconds("frame_rate")[0],
-      "frame_count": tf.cast(raw["frame_count"], tf.int32),
-      "texts": raw["queries/text"],
-      "query_ids": raw["queries/id"],
-      "segments": tf.stack(
-        [seconds("segments/start"), seconds("segments/end")], 1
-      ),
-      "segment_query": tf.cast(raw["segments/query"], tf.int32),
-    }
+    return tf.io.parse_single_example(serialized, self._features)
 
-  def video(self, record: shards.Record) -> Video:
+  def video(self, record: shards.Record, data: bytes | None = None) -> Video:
     """See Source."""
-    raw = read_small(record, self._large)
+    raw = read_small(record, data, self._large)
     try:
+      ends = [_doubles(raw[f"segments/{end}"]) for end in ("start", "end")]
       return Video(
         video_id=raw["video_id"][0].decode(),
         duration=float(_doubles(raw["duration"])[0]),
@@ -93,10 +64,7 @@ class TfdsSource:
         query_ids=texts(raw["queries/id"]),
         texts=texts(raw["queries/text"]),
         annotations=texts(raw["queries/annotation"]),
-        segments=np.stack(
-          [_doubles(raw["segments/start"]), _doubles(raw["segments/end"])],
-          axis=1,
-        ),
+        segments=np.stack(ends, axis=1),
         segment_query=np.asarray(raw["segments/query"], np.int64),
       )
     except (KeyError, IndexError) as error:

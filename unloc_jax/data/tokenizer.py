@@ -26,20 +26,17 @@ _WORD_PATTERN = (
 
 _SINGLE_QUOTES = re.compile("[\u02bc\u2018-\u201b]")
 _DOUBLE_QUOTES = re.compile("[\u201c-\u201f]")
-_LIGATURES = re.compile(
-  "[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06]"
+# Ligatures, and characters as wide as a Chinese one.
+_COMPOSED = re.compile(
+  "[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06"
+  "\u3000\uff01-\uffef]"
 )
-_FULL_WIDTH = re.compile("[\u3000\uff01-\uffef]")
 _CONTROLS = re.compile(
   "[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]"
 )
 # UTF-8 read as Windows-1252: the lead byte of a two- or three-byte character
 # followed by what a continuation byte looks like there.
 _MOJIBAKE = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2(\u20ac|\u0080)")
-
-
-def _compatible(match: re.Match[str]) -> str:
-  return unicodedata.normalize("NFKC", match.group())
 
 
 def _repair(text: str) -> str:
@@ -55,8 +52,7 @@ def _repair(text: str) -> str:
         break
       except UnicodeError:
         continue
-  text = _LIGATURES.sub(_compatible, text)
-  text = _FULL_WIDTH.sub(_compatible, text)
+  text = _COMPOSED.sub(lambda m: unicodedata.normalize("NFKC", m[0]), text)
   text = _DOUBLE_QUOTES.sub('"', _SINGLE_QUOTES.sub("'", text))
   text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
   return unicodedata.normalize("NFC", _CONTROLS.sub("", text))
