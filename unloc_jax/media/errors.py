@@ -12,6 +12,7 @@ class Reason(enum.StrEnum):
   NOT_A_VIDEO = "not a video"
   NO_VIDEO_STREAM = "no video stream"
   NO_FRAMES = "no frames"
+  NO_SOUND = "no sound"
   NO_DURATION = "no duration"
   TRUNCATED = "truncated"
   DAMAGED = "damaged"

@@ -13,6 +13,7 @@ _TS_PACKETS = ((188, 0), (192, 4))
 # What precedes a picture of an animated GIF.
 _GIF_PICTURE = b"\x21\xf9\x04"
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_OPEN = 0xFFFFFFFF
 # Writers count the header in or leave out the padding.
 _RIFF_SLACK = 64
 
@@ -36,6 +37,10 @@ def is_whole(file: IO[Any], head: bytes) -> bool | None:
     return False if size % packet else None
   if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
     return _is_whole_avi(file, size)
+  if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
+    length = int.from_bytes(head[4:8], "little")
+    # What is sent while it is recorded does not say how long it will be.
+    return None if length in (0, _OPEN) else length <= size + _RIFF_SLACK
   if head.startswith(b"GIF8"):
     return _is_whole_gif(file)
   if head.startswith(_EBML):
