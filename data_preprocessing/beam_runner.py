@@ -102,16 +102,12 @@ class MakeExample(beam.DoFn):
 
 @dataclasses.dataclass(frozen=True)
 class Runner:
-  """Where a build runs.
+  """Where a build runs."""
 
-  Attributes:
-    worker_count: Local worker processes.
-    beam_options: Of another Beam runner, as on a command line; "" runs here.
-    stall_seconds: After how long without progress a video is given up.
-  """
-
-  worker_count: int = 1
+  worker_count: int = 1  # Local worker processes
+  # Of another Beam runner, as on a command line; "" runs here
   beam_options: str = ""
+  # After how long without progress a video is given up
   stall_seconds: float = 300.0
 
 
@@ -122,17 +118,11 @@ def run(
   elements: Sequence[Any],
   *transforms: beam.PTransform,
 ) -> None:
-  """Applies transforms to all elements, in any order.
+  """Applies transforms, one after the other, to all elements, in any order.
 
-  Args:
-    runner: Where.
-    what: Is being done; shown with the progress, where it runs here.
-    total: Videos that it is done to.
-    elements: A few thousand at most, and small.
-    *transforms: One after the other.
-
-  Raises:
-    BuildError: Something in it cannot be done, or an option is not known.
+  Elements are a few thousand at most, and small. Where it runs here, progress
+  of `what` with so many videos in `total` is shown. Raises BuildError where
+  something in it cannot be done, or an option is not known.
   """
   options = runner.beam_options
   flags = shlex.split(options) or [

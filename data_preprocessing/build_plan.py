@@ -16,23 +16,15 @@ from unloc_jax.media.errors import VideoError
 
 @dataclasses.dataclass
 class Plan:
-  """A build, planned.
+  """A build, planned."""
 
-  Attributes:
-    benchmark: What is built.
-    annotations: What its annotation files say.
-    settings: How videos become examples.
-    jobs: Split -> the videos to open.
-    absent: Split -> videos that are left out before any is opened.
-    final: Folder of the finished dataset.
-  """
-
-  benchmark: Benchmark
-  annotations: AnnotationSet
-  settings: Settings
-  jobs: dict[str, list[VideoJob]]
+  benchmark: Benchmark  # What is built
+  annotations: AnnotationSet  # What its annotation files say
+  settings: Settings  # How videos become examples
+  jobs: dict[str, list[VideoJob]]  # Split -> the videos to open
+  # Split -> videos that are left out before any is opened
   absent: dict[str, list[Outcome]]
-  final: epath.Path
+  final: epath.Path  # Folder of the finished dataset
 
   @property
   def work(self) -> epath.Path:
@@ -117,16 +109,7 @@ def make(
   data_dir: str,
   allow_absolute_paths: bool = False,
 ) -> Plan:
-  """Finds the file of every video, or of its features.
-
-  Args:
-    benchmark: What is built.
-    annotations: What its annotation files say.
-    settings: How videos become examples.
-    videos: Where their files, or features, are.
-    data_dir: Where datasets are kept.
-    allow_absolute_paths: Whether annotations may name files elsewhere.
-  """
+  """Finds the file of every video, or of its features, in folder `videos`."""
   importing = not settings.decodes
   kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
   try:

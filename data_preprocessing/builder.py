@@ -74,8 +74,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
   def _log_download_bytes(self) -> None:
     """Says nothing of downloads."""
 
-  def _log_download_done(self) -> None:
-    """Says nothing of downloads."""
+  _log_download_done = _log_download_bytes
 
   def _download_and_prepare(
     self, dl_manager: Any, download_config: Any

@@ -101,12 +101,9 @@ def make(
 ) -> Outcome | BuildError:
   """Makes the example of a video; runs in a process of its own.
 
-  Returns:
-    What became of the video; or why the build cannot go on, which is not to
-    be taken for a fault of the video.
-
-  Raises:
-    VideoError: The video cannot be used.
+  Returns what became of the video, or why the build cannot go on, which is not
+  to be taken for a fault of the video. Raises VideoError where the video cannot
+  be used.
   """
   example = example_file(folder, job, settings)
   try:

@@ -21,34 +21,22 @@ _MAX_BYTES = (1 << 31) - (1 << 20)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-  """What became of one video.
-
-  Attributes:
-    name: Its file, relative to the folder of videos; "" if not found.
-    reason: "" if it was built, else why it was left out.
-    size: Bytes of the source file.
-    duration: Decoded seconds.
-    annotated: Annotated seconds, None where not annotated.
-    frames: Stored positions; so are queries and segments.
-    clipped: Segments cut at the end of the decoded video.
-    dropped: Segments that begin after the end of the decoded video.
-    damaged: Seconds without a wholly decoded frame.
-    bytes: Length of the file that holds its example until shards are written.
-  """
+  """What became of one video."""
 
   video_id: str
-  name: str = ""
-  reason: str = ""
+  name: str = ""  # Its file, relative to the folder of videos; "" if not found
+  reason: str = ""  # "" if it was built, else why it was left out
   detail: str = ""
-  size: int = 0
-  duration: float = 0.0
-  annotated: float | None = None
-  frames: int = 0
+  size: int = 0  # Bytes of the source file
+  duration: float = 0.0  # Decoded seconds
+  annotated: float | None = None  # Annotated seconds, None where not annotated
+  frames: int = 0  # Stored positions; so are queries and segments
   queries: int = 0
   segments: int = 0
-  clipped: int = 0
-  dropped: int = 0
-  damaged: float = 0.0
+  clipped: int = 0  # Segments cut at the end of the decoded video
+  dropped: int = 0  # Segments that begin after the end of the decoded video
+  damaged: float = 0.0  # Seconds without a wholly decoded frame
+  # Length of the file that holds its example until shards are written
   bytes: int = 0
 
 
@@ -160,12 +148,9 @@ def within(
 ) -> tuple[list[Query], list[Segment], int, int]:
   """Cuts segments at `duration` seconds, the end of what is really there.
 
-  Returns:
-    Queries that keep a segment, or never had one; segments, whose `query`
-    indexes these; how many were cut at the end; how many began after it.
-
-  Raises:
-    VideoError: No query is left.
+  Returns the queries that keep a segment or never had one; segments, whose
+  `query` indexes these; how many were cut at the end; how many began after it.
+  Raises VideoError where no query is left.
   """
   queries: list[Query] = []
   segments: list[Segment] = []

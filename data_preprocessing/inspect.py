@@ -152,12 +152,8 @@ def inspect(
 ) -> str:
   """Writes the page of a dataset; returns its counts and histograms.
 
-  Args:
-    folder: DATA_DIR/NAME/VERSION, or a folder of MediaSequence files.
-    page: The HTML file to write.
-    videos: Videos of each split on the page.
-    frames: Frames of each of these videos.
-    frame_rate: Of MediaSequence records that do not say theirs.
+  Of each split it shows some videos, and some frames of each of them; the
+  frame rate is that of MediaSequence records that do not say theirs.
   """
   kind, names = splits(folder)
   config = base()
@@ -187,21 +183,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     description="Counts, histograms and a contact sheet of a dataset.",
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
-  flags.add_argument(
-    "folder",
-    type=pathlib.Path,
-    metavar="DIR",
-    help="DATA_DIR/NAME/VERSION, or a folder of MediaSequence TFRecords",
-  )
   for name, default, text in (
-    ("html", pathlib.Path("inspect.html"), "page to write"),
-    ("videos", 12, "videos of each split on it"),
-    ("frames", 16, "frames of each video"),
-    ("frame_rate", 10.0, "of MediaSequence records that do not say theirs"),
+    ("folder", None, "DATA_DIR/NAME/VERSION, or one of MediaSequence files"),
+    ("--html", pathlib.Path("inspect.html"), "page to write"),
+    ("--videos", 12, "videos of each split on it"),
+    ("--frames", 16, "frames of each video"),
+    ("--frame_rate", 10.0, "of MediaSequence records that do not say theirs"),
   ):
-    flags.add_argument(
-      f"--{name}", type=type(default), default=default, help=text
-    )
+    kind = type(default) if default is not None else pathlib.Path
+    flags.add_argument(name, type=kind, default=default, help=text)
   args = flags.parse_args(argv)
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   try:

@@ -18,19 +18,12 @@ EXTENSIONS = tuple(f".{kind}" for kind in _KINDS.split())
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VideoJob:
-  """One video to turn into an example.
+  """One video to turn into an example."""
 
-  Attributes:
-    annotation: What is known of it.
-    path: The file to read.
-    name: The same, relative to the folder of videos, with forward slashes.
-    size: Bytes of the file.
-  """
-
-  annotation: VideoAnnotation
-  path: str
-  name: str
-  size: int
+  annotation: VideoAnnotation  # What is known of it
+  path: str  # The file to read
+  name: str  # The same, relative to the folder of videos, with forward slashes
+  size: int  # Bytes of the file
 
 
 class VideoIndex:

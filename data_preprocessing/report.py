@@ -14,7 +14,12 @@ from etils import epath
 from data_preprocessing.examples import NO_QUERY, Outcome
 from data_preprocessing.settings import BuildError
 from unloc_jax import files
-from unloc_jax.annotations import AnnotationSet, Benchmark, Official
+from unloc_jax.annotations import (
+  AnnotationSet,
+  Benchmark,
+  Official,
+  SplitNotes,
+)
 from unloc_jax.data.manifest import dumps
 from unloc_jax.media.errors import Reason
 
@@ -49,27 +54,24 @@ def build_report(
     "notes": notes,
     "splits": {
       split: _split_report(
-        benchmark.official.get(split), annotations, split, outcomes[split]
+        benchmark.official.get(split), annotations.notes(split), of_split
       )
-      for split in sorted(outcomes)
+      for split, of_split in sorted(outcomes.items())
     },
   }
 
 
 def _split_report(
-  official: Official | None,
-  annotations: AnnotationSet,
-  split: str,
-  outcomes: Sequence[Outcome],
+  official: Official | None, notes: SplitNotes, outcomes: Sequence[Outcome]
 ) -> dict[str, Any]:
-  notes = annotations.notes(split)
-  built, missing, unasked, broken = (
-    [o for o in outcomes if _fate(o) == fate]
-    for fate in ("", Reason.MISSING, NO_QUERY, "broken")
-  )
-  counts = {
-    key: getattr(notes, key) for key in ("videos", "queries", "segments")
-  }
+  fates: dict[str, list[Outcome]] = collections.defaultdict(list)
+  for o in outcomes:
+    whole = o.reason in ("", Reason.MISSING, NO_QUERY)
+    # Faults of a video are taken together.
+    fates[str(o.reason) if whole else "broken"].append(o)
+  built, broken = fates[""], fates["broken"]
+  counted = ("videos", "queries", "segments")
+  counts = {key: getattr(notes, key) for key in counted}
   return {
     "official": official and dataclasses.asdict(official),
     "annotated": counts,
@@ -80,9 +82,9 @@ def _split_report(
       "queries": sum(o.queries for o in built),
       "segments": sum(o.segments for o in built),
     },
-    "missing": [_line(o) for o in missing],
-    "broken": [_line(o) for o in broken],
-    "without_queries": [o.video_id for o in unasked],
+    "missing": list(map(_line, fates[str(Reason.MISSING)])),
+    "broken": list(map(_line, broken)),
+    "without_queries": [o.video_id for o in fates[NO_QUERY]],
     "damaged": [
       {"video_id": o.video_id, "seconds": round(o.damaged, 3)}
       for o in built
@@ -109,12 +111,6 @@ def _split_report(
     },
     "notes": notes.notes,
   }
-
-
-def _fate(outcome: Outcome) -> str:
-  """The reason of an outcome, faults of the video taken together."""
-  known = ("", Reason.MISSING, NO_QUERY)
-  return outcome.reason if outcome.reason in known else "broken"
 
 
 def _line(outcome: Outcome) -> dict[str, str]:

@@ -11,34 +11,22 @@ class BuildError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """How videos are turned into examples.
+  """How videos are turned into examples."""
 
-  Attributes:
-    dataset: Name of the benchmark.
-    extract: FRAMES or FEATURES.
-    frame_rate: Stored positions per second.
-    short_side: Of stored frames, in pixels; smaller videos are not enlarged,
-      0 keeps every size.
-    jpeg_quality: 1 to 95.
-    max_damaged: Share of a video that may be undecodable.
-    need_duration: Leave out files that declare no duration.
-    normalisation: What was done to imported features.
-    checkpoint: Folder of the tower that makes features; "" to import them.
-    tower_hash: Which tower made the features; "" for frames.
-    embedding_width: Channels of the features; 0 for frames.
-  """
-
-  dataset: str
-  extract: str = schema.FRAMES
-  frame_rate: float = 10.0
+  dataset: str  # Name of the benchmark
+  extract: str = schema.FRAMES  # FRAMES or FEATURES
+  frame_rate: float = 10.0  # Stored positions per second
+  # Of stored frames, in pixels; smaller videos are not enlarged, 0 keeps every
+  # size
   short_side: int = 256
-  jpeg_quality: int = 90
-  max_damaged: float = 0.01
-  need_duration: bool = True
-  normalisation: str = "none"
+  jpeg_quality: int = 90  # 1 to 95
+  max_damaged: float = 0.01  # Share of a video that may be undecodable
+  need_duration: bool = True  # Leave out files that declare no duration
+  normalisation: str = "none"  # What was done to imported features
+  # Folder of the tower that makes features; "" to import them
   checkpoint: str = ""
-  tower_hash: str = ""
-  embedding_width: int = 0
+  tower_hash: str = ""  # Which tower made the features; "" for frames
+  embedding_width: int = 0  # Channels of the features; 0 for frames
 
   @property
   def decodes(self) -> bool:

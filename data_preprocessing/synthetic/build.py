@@ -29,24 +29,17 @@ Job = TypeVar("Job")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What to build; the same plan gives the same benchmark everywhere.
-
-  Attributes:
-    train: Number of training videos; so are val and test.
-    unseen: Number of videos of combinations which are never trained on.
-    stills: Number of stills with phrases of state.
-    min_duration: Seconds of the shortest video.
-    max_duration: Seconds of the longest video.
-  """
+  """What to build; the same plan gives the same benchmark everywhere."""
 
   seed: int = 0
-  train: int = 1500
+  train: int = 1500  # Number of training videos; so are val and test
   val: int = 150
   test: int = 250
+  # Number of videos of combinations which are never trained on
   unseen: int = 150
-  stills: int = 12800
-  min_duration: float = 12.0
-  max_duration: float = 28.0
+  stills: int = 12800  # Number of stills with phrases of state
+  min_duration: float = 12.0  # Seconds of the shortest video
+  max_duration: float = 28.0  # Seconds of the longest video
 
   def __post_init__(self) -> None:
     for name, value in dataclasses.asdict(self).items():

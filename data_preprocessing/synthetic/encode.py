@@ -24,20 +24,13 @@ _TIME_BASE = Fraction(1, 120000)  # A whole number of ticks at every rate above.
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-  """How a scene is filmed.
+  """How a scene is filmed."""
 
-  Attributes:
-    height: Pixels, as shown; so is the width.
-    frame_rate: Frames per second; the nominal one of a VFR video.
-    variable: Whether frames are missing at random.
-    rotation: Degrees clockwise by which a player turns the stored frames.
-  """
-
-  height: int
+  height: int  # Pixels, as shown; so is the width
   width: int
-  frame_rate: Fraction
-  variable: bool
-  rotation: int
+  frame_rate: Fraction  # Frames per second; the nominal one of a VFR video
+  variable: bool  # Whether frames are missing at random
+  rotation: int  # Degrees clockwise by which a player turns the stored frames
 
 
 def draw_format(seed: int) -> Format:
@@ -88,12 +81,9 @@ def write_frames(
 ) -> None:
   """Encodes an mp4, which appears only when it is whole.
 
-  Args:
-    images: Seconds and uint8 RGB [H, W, 3] of every frame, as shown.
-    size: (height, width), as shown.
-    frame_rate: The nominal one.
-    path: File to write.
-    rotation: Degrees clockwise by which a player turns the stored frames.
+  Images are the second and uint8 RGB [H, W, 3] of every frame, and size is
+  (height, width), as shown; a player turns what is stored by `rotation`
+  degrees clockwise.
   """
   turns = rotation // 90
   height, width = size if turns % 2 == 0 else reversed(size)

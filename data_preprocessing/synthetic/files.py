@@ -24,17 +24,11 @@ SUBSETS = {"train": "training", "val": "validation", "test": "testing"}
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """One video of the benchmark.
+  """One video of the benchmark."""
 
-  Attributes:
-    name: Its identifier without ActivityNet's `v_`, which is also its stem.
-    split: Key of CAPTION_FILES.
-    scene: What happens in it.
-  """
-
-  name: str
-  split: str
-  scene: scenes.Scene
+  name: str  # Its identifier without ActivityNet's `v_`, which is also its stem
+  split: str  # Key of CAPTION_FILES
+  scene: scenes.Scene  # What happens in it
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

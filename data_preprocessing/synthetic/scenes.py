@@ -51,14 +51,7 @@ TRIPLES = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-  """One stay of an object; the seconds of it and of its event in order.
-
-  Attributes:
-    positions: Before and after the event.
-    radii: Before and after the event.
-    turns: During the event, negative is counter-clockwise.
-    flips: Odd number of equally long phases of a blink, else 0.
-  """
+  """One stay of an object; the seconds of it and of its event in order."""
 
   colour: str
   shape: str
@@ -68,10 +61,10 @@ class Episode:
   start: float
   end: float
   leave: float
-  positions: tuple[Point, Point]
-  radii: tuple[float, float]
-  turns: float = 0.0
-  flips: int = 0
+  positions: tuple[Point, Point]  # Before and after the event
+  radii: tuple[float, float]  # Before and after the event
+  turns: float = 0.0  # During the event, negative is counter-clockwise
+  flips: int = 0  # Odd number of equally long phases of a blink, else 0
 
   @property
   def triple(self) -> Triple:
@@ -101,17 +94,12 @@ class Distractor:
 
 @dataclasses.dataclass(frozen=True)
 class Background:
-  """A drifting, smooth pattern.
+  """A drifting, smooth pattern."""
 
-  Attributes:
-    base: Mean colour.
-    waves: Rows of (x cycles, y cycles, cycles per second, phase, r, g, b).
-    noise: Standard deviation of the pixel noise, of 0..1.
-  """
-
-  base: tuple[float, ...]
+  base: tuple[float, ...]  # Mean colour
+  # Rows of (x cycles, y cycles, cycles per second, phase, r, g, b)
   waves: tuple[tuple[float, ...], ...]
-  noise: float
+  noise: float  # Standard deviation of the pixel noise, of 0..1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,27 +20,22 @@ Config: TypeAlias = ml_collections.ConfigDict
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-  """A stream, from what is stored to a row of a batch.
+  """A stream, from what is stored to a row of a batch."""
 
-  Attributes:
-    features: Stored features that `make` wants in the record, as
-      `tf.io.parse_single_example` takes them.
-    row: Shape and dtype of its row.
-    num_tokens: N, the length of its mask.
-    make: (config, training) -> op that adds the row to the record under the
-      stream's name; frames are sampled already.
-    mask: Of the record after `make`, bool [N].
-    manifest: What it needs the dataset's manifest to say.
-    fault: Why `make` fails on a record (outside tf.data), for the user; None:
-      not known.
-  """
-
+  # Stored features that `make` wants in the record, as
+  # `tf.io.parse_single_example` takes them
   features: Callable[[Config], Mapping[str, Any]]
+  # Shape and dtype of its row
   row: Callable[[Config], tuple[tuple[int, ...], Any]]
-  num_tokens: Callable[[Config], int]
+  num_tokens: Callable[[Config], int]  # N, the length of its mask
+  # (config, training) -> op that adds the row to the record under the stream's
+  # name; frames are sampled already
   make: "Callable[[Config, bool], Op]"
-  mask: "Callable[[Record], Any]"
+  mask: "Callable[[Record], Any]"  # Of the record after `make`, bool [N]
+  # What it needs the dataset's manifest to say
   manifest: Callable[[Config], Mapping[str, Any]] = lambda config: {}
+  # Why `make` fails on a record (outside tf.data), for the user; None: not
+  # known
   fault: "Callable[[Record], str | None]" = lambda record: None
 
 
