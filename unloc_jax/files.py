@@ -26,8 +26,10 @@ def replacing(path: os.PathLike[str] | str) -> Iterator[epath.Path]:
   try:
     yield beside
     beside.replace(target)
-  except BaseException:
+  except BaseException as error:
     beside.unlink(missing_ok=True)
+    if isinstance(error, OSError) and error.filename in (None, str(beside)):
+      error.filename = str(target)  # Else nobody is told which file.
     raise
 
 

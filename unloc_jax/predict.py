@@ -1,12 +1,18 @@
 r"""Finds moments in video files.
 
 python -m unloc_jax.predict --export=DIR --video "*.mp4" \
-      --query "a player scores" --query "the crowd stands up" --format=srt
+      --query "a player scores" --query "the crowd stands up" \
+      --format=srt --out=found/
 
 --labels=FILE    one label a line: where any of them happens (detection)
 --segment        with --labels: cut videos into stretches of one label
+--out=FILE       one file for all videos; --out=DIR/, ending in /, a file for
+                 each, and so for subtitles and --beam, however it ends
 --plot=OUT.png   timelines; --clips=DIR cuts the moments out
 --encoded=DIR    keeps encoded videos: asked again, they are not read again
+
+A video is called by its file's name without the ending; where two have the
+same, by the path.
 """
 
 import argparse
@@ -18,11 +24,14 @@ from collections.abc import Sequence
 
 import tqdm
 
+from unloc_jax.annotations.reading import read_text
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import formats, outputs
+from unloc_jax.use.console import fault, one_line, show
 from unloc_jax.use.localizer import Localizer
-from unloc_jax.use.questions import check_texts
-from unloc_jax.use.requests import Request, ask_video
+from unloc_jax.use.outputs import check_place
+from unloc_jax.use.questions import checked_text, checked_texts
+from unloc_jax.use.requests import Job, Request, ask_video, jobs
 
 _LABELS_BYTES = 1 << 20
 
@@ -41,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
   add("--segment", action="store_true", help="stretches of labels")
   add("--top_k", type=int, default=5, help="moments of a query (5)")
   add("--format", choices=list(formats.FORMATS), default="table")
-  add("--out", help="file for the result; subtitles of several videos: folder")
+  add("--out", help="file for all, or folder/ for a file each; see above")
   add("--plot", metavar="PNG", type=path, help="draws timelines")
   add("--clips", metavar="DIR", type=path, help="cuts the moments out")
   add("--encoded", metavar="DIR", type=path, help="keeps encoded videos")
@@ -64,28 +73,32 @@ def _paths(patterns: Sequence[str]) -> list[str]:
 
 
 def _labels(path: str) -> tuple[str, ...]:
-  """Labels of a file, one a line; empty lines are left out."""
+  """Labels of a file, one a line, each once; blank lines are left out."""
+  advice = "give a text file, one label a line"
   file = pathlib.Path(path)
+  if file.exists() and not file.is_file():
+    raise ValueError(f"--labels {path}: not a file; {advice}")
+  if file.exists() and file.stat().st_size > _LABELS_BYTES:
+    raise ValueError(f"--labels {path}: larger than labels are; {advice}")
   try:
-    if file.stat().st_size > _LABELS_BYTES:
-      raise ValueError("larger than a list of labels is")
-    lines = file.read_text(encoding="utf-8").splitlines()
-  except (OSError, ValueError) as error:
-    raise ValueError(
-      f"--labels {path}: {error}; give a text file, one label a line"
-    ) from error
-  labels = tuple(line.strip() for line in lines if line.strip())
-  check_texts(labels, f"--labels {path}: label")
+    lines = [line.strip() for line in read_text(path).split("\n")]
+  except ValueError as error:
+    raise ValueError(f"--labels {error}; {advice}") from error
+  for number, line in enumerate(lines, start=1):
+    if line:
+      checked_text(line, f"--labels {path}:{number}")
+  labels = tuple(dict.fromkeys(line for line in lines if line))
+  if not labels:
+    raise ValueError(f"--labels {path}: there is none; {advice}")
   return labels
 
 
 def _request(flags: argparse.Namespace, num_videos: int) -> Request:
   """What is asked; ValueError where no answer or place for it could be."""
-  labels = _labels(flags.labels) if flags.labels else ()
+  labels = () if flags.labels is None else _labels(flags.labels)
   if flags.query and (labels or flags.segment):
     raise ValueError("--query and --labels are two questions; ask one")
-  if flags.query:
-    check_texts(flags.query, "--query")
+  checked_texts(flags.query, "--query")
   if flags.top_k < 1:
     raise ValueError(f"--top_k {flags.top_k}: at least 1")
   if flags.plot and not flags.query:
@@ -102,41 +115,67 @@ def _request(flags: argparse.Namespace, num_videos: int) -> Request:
   return Request(queries, labels, flags.segment, flags.top_k, flags.encoded)
 
 
+def _check_places(flags: argparse.Namespace) -> None:
+  """Raises ValueError where a result could not be written."""
+  if flags.out is not None:
+    if not flags.out:
+      raise ValueError("--out is empty; name a file, or a folder/")
+    check_place("--out", pathlib.Path(flags.out), _is_folder(flags))
+  for name in ("clips", "encoded"):
+    if getattr(flags, name):
+      check_place(f"--{name}", getattr(flags, name), is_folder=True)
+  if flags.plot:
+    flags.plot = outputs.picture(flags.plot)
+    check_place("--plot", flags.plot, is_folder=False)
+
+
+def _is_folder(flags: argparse.Namespace) -> bool:
+  """Whether --out is a folder, with a file for each video."""
+  is_one_each = flags.format in formats.SUBTITLES or flags.beam is not None
+  return flags.out is not None and (is_one_each or flags.out.endswith("/"))
+
+
 def _run_beam(
-  flags: argparse.Namespace, request: Request, paths: Sequence[str]
+  flags: argparse.Namespace, request: Request, asked: Sequence[Job]
 ) -> int:
   """Asks a corpus; returns how many videos could not be asked."""
   from unloc_jax.use import corpus
 
-  ending = "txt" if flags.format == "table" else flags.format
-  jobs = dict(zip(paths, outputs.names(paths, ending), strict=True))
   failures = corpus.ask(
-    flags.export, jobs, request, flags.format, flags.out, flags.beam
+    flags.export, asked, request, flags.format, flags.out, flags.beam
   )
   for line in failures:
     print(f"error: {line}", file=sys.stderr)
-  asked = len(paths) - len(failures)
-  print(f"{flags.out}: {asked} of {len(paths)} videos asked", file=sys.stderr)
+  done = len(asked) - len(failures)
+  print(f"{flags.out}: {done} of {len(asked)} videos asked", file=sys.stderr)
   return len(failures)
 
 
 def _run(
-  flags: argparse.Namespace, request: Request, paths: Sequence[str]
+  flags: argparse.Namespace, request: Request, asked: Sequence[Job]
 ) -> int:
   """Asks videos; returns how many could not be asked, or moments not cut."""
   localizer = Localizer.from_export(flags.export)
   request.check(localizer)
-  found, failed = [], 0
+  as_text, found, failed = formats.FORMATS[flags.format], [], 0
   # None: silent where nobody is watching.
-  is_silent = True if len(paths) == 1 else None
-  for path in tqdm.tqdm(paths, unit="video", disable=is_silent):
+  is_silent = True if len(asked) == 1 else None
+  for job in tqdm.tqdm(asked, unit="video", disable=is_silent):
     try:
-      found.append(ask_video(localizer, path, request))
-    except ValueError as error:
-      print(f"error: {error}", file=sys.stderr)
+      found.append(ask_video(localizer, job, request))
+      if _is_folder(flags):
+        path = pathlib.Path(flags.out, job.result)
+        outputs.write(path, as_text(found[-1].moments))
+        print(one_line(f"{path}: of {job.path}"), file=sys.stderr)
+    except (ValueError, OSError) as error:
+      print(f"error: {fault(error)}", file=sys.stderr)
       failed += 1
-  if found:
-    outputs.tell(found, flags.format, flags.out)
+  if found and not _is_folder(flags):
+    text = as_text([moment for item in found for moment in item.moments])
+    if flags.out is None:
+      show(text)
+    else:
+      outputs.write(pathlib.Path(flags.out), text)
   if flags.plot:
     outputs.plot(found, flags.plot)
   if flags.clips:
@@ -150,11 +189,13 @@ def main(argv: Sequence[str] | None = None) -> None:
   try:
     paths = _paths(flags.video)
     request = _request(flags, len(paths))
+    _check_places(flags)
+    ending = "txt" if flags.format == "table" else flags.format
     keep_programs()
     run = _run if flags.beam is None else _run_beam
-    failed = run(flags, request, paths)
+    failed = run(flags, request, jobs(paths, ending))
   except (ValueError, OSError) as error:
-    sys.exit(f"error: {error}")
+    sys.exit(f"error: {fault(error)}")
   sys.exit(1 if failed else 0)
 
 

@@ -91,5 +91,5 @@ def test_a_stored_frame_lies_at_its_position(num_frames, times, frame_rate):
 
 def test_a_video_of_one_frame_has_no_second_position():
   one = np.array([1], np.int32), np.array([2.0], np.float32)
-  assert Sampling("linspace", 4, 1.0).seconds_per_position(*one).tolist() == [0]
-  assert Sampling("rate", 4, 5.0).seconds_per_position(*one)[0] == 0.2
+  for sampling in (Sampling("linspace", 4, 1.0), Sampling("rate", 4, 5.0)):
+    assert sampling.seconds_per_position(*one).tolist() == [0]

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.films import film  # noqa: F401
 from tests.use.conftest import TEXTS
 from unloc_jax import Localizer, evaluate
 from unloc_jax.use import questions, windows
@@ -225,15 +226,89 @@ def test_videos_of_another_model_and_no_labels_are_refused(localizer, encoded):
   ("sentences", "message"),
   [
     ([], "there is none"),
-    ([""], "query 1 is empty"),
-    (["fine", " \n"], "query 2 is empty"),
+    ([""], "number 1 is empty"),
+    (["fine", " \n"], "number 2 is empty"),
+    (["&nbsp;\ufeff"], "number 1 is empty"),
     (["x" * 10_000], "10,000 characters, at most 1,000"),
-    ("one text", "give a list"),
+    ("one text", "give a list of texts, not 'one text'"),
+    (b"one text", "give a list"),
+    (None, "not None"),
+    (7, "not 7"),
+    (["fine", None], "number 2 is no text but None"),
+    ([1.5], "number 1 is no text"),
+    (["\ud83d"], "number 1 is not Unicode"),
   ],
 )
 def test_bad_questions(localizer, encoded, sentences, message):
-  with pytest.raises(ValueError, match=message):
+  with pytest.raises(ValueError, match=f"^sentences: .*{message}"):
     localizer.localize(encoded[0], sentences)
+  if sentences != []:
+    for ask in (localizer.detect, localizer.segment):
+      with pytest.raises(ValueError, match=f"^labels: .*{message}"):
+        ask(encoded[0], sentences)
+  with pytest.raises(ValueError, match=r"^sentence"):
+    localizer.search(encoded, sentences if sentences != "one text" else " ")
+
+
+@pytest.mark.parametrize("top_k", [0, -1, True, 2.0, float("nan"), "3", None])
+def test_bad_counts(localizer, encoded, top_k):
+  for ask in (
+    lambda: localizer.localize(encoded[0], TEXTS, top_k),
+    lambda: localizer.detect(encoded[0], TEXTS, top_k),
+    lambda: localizer.search(encoded, TEXTS[0], top_k),
+  ):
+    with pytest.raises(ValueError, match=r"^top_k: "):
+      ask()
+
+
+def test_bad_videos_and_paths_are_named(localizer, encoded):
+  for bad in (None, 3, True, ""):
+    with pytest.raises(ValueError, match=r"^path: "):
+      localizer.encode_video(bad)
+    with pytest.raises(ValueError, match=r"^folder: "):
+      Localizer.from_export(bad)
+    with pytest.raises(ValueError, match=r"^video: "):
+      localizer.localize(bad, TEXTS)
+    if bad != "":
+      with pytest.raises(ValueError, match=r"^index: "):
+        localizer.search(bad, TEXTS[0])
+  with pytest.raises(ValueError, match=r"^index: "):
+    localizer.search(encoded[0], TEXTS[0])
+  with pytest.raises(ValueError, match=r"^progress: "):
+    localizer.encode_video("x.mp4", 3)
+
+
+def test_texts_are_taken_once(localizer, encoded):
+  few, video = np.int64(2), encoded[0]
+  for ask in (localizer.localize, localizer.detect):
+    assert ask(video, iter(TEXTS), few) == ask(video, list(TEXTS), 2)
+  assert localizer.segment(video, iter(TEXTS)) == localizer.segment(
+    video, TEXTS
+  )
+  found = localizer.search(iter(encoded), TEXTS[0], few)
+  assert found == localizer.search(encoded, TEXTS[0], 2)
+
+
+def test_the_only_frame_of_a_video_stands_for_it(
+  localizer,
+  film,  # noqa: F811
+  tmp_path,
+):
+  """Whole videos of a frame, and windows of a frame of a longer video."""
+  blink = dataclasses.replace(localizer.export, window_seconds=0.1)
+  for model, count, wanted in (
+    (localizer, 1, {(0.0, 0.1)}),
+    (Localizer(blink), 10, {(0.0, 0.5), (0.5, 1.0)}),
+  ):
+    times = [n / 10 for n in range(count)]
+    path = film(tmp_path / f"{count}.mp4", times, base=10, rate=10)
+    video = model.encode_video(path)
+    answer = model.ask(video, TEXTS[:1], 100)[0]
+    found = {tuple(row) for row in rows(answer.moments)[:, :2].round(3)}
+    assert found == wanted
+    assert len(answer.times) == len(wanted)
+    for moment in model.segment(video, ["run", "jump", "sit"]):
+      assert moment.start < moment.end
 
 
 def _of_features(localizer) -> Localizer:
@@ -258,9 +333,16 @@ def test_features_of_another_tower_are_refused(localizer):
     ((3, 16), {"tower_hash": "xyz"}, r"tower xyz.*wants abc"),
     ((3, 8), {}, r"shape \(3, 8\).*\[N, 16\]"),
     ((20, 16), {"duration": 20.0}, r"cover 10\.0 s .* video is 20\.0 s"),
+    ((20, 16), {"duration": -1}, "^duration: -1 is no number of seconds"),
+    ((20, 16), {"duration": float("nan")}, "^duration: nan"),
+    ((20, 16), {"duration": 0}, "^duration: 0"),
+    ((20, 16), {"video_id": None}, "^video_id"),
   ):
     with pytest.raises(ValueError, match=message):
       model.encode_features(np.zeros(shape), **options)
+  for features in (np.full((3, 16), np.nan), [["a"] * 16]):
+    with pytest.raises(ValueError, match="features"):
+      model.encode_features(features)
   with pytest.raises(ValueError, match="takes features, not videos"):
     model.encode_video("x.mp4")
 

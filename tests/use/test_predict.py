@@ -4,14 +4,18 @@ import csv
 import io
 import itertools
 import json
+import pathlib
+import shutil
 import subprocess
 import sys
 
 import av
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unloc_jax import predict
-from unloc_jax.use import formats, outputs
+from unloc_jax.use import formats, naming, requests
 from unloc_jax.use.answers import Moment
 
 MOMENTS = [
@@ -118,12 +122,21 @@ def test_one_bad_video_does_not_stop_the_others(ask, videos, tmp_path):
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (["--query", ""], "empty"),
+    (["--query", ""], "--query: number 1 is empty"),
+    (["--query", "\udcff"], "--query: number 1 is not Unicode"),
     (["--query", "x" * 10_000], "10,000 characters"),
     (["--query", "x", "--top_k", "0"], "at least 1"),
     ([], "name some"),
     (["--query", "x", "--segment"], "ask one"),
     (["--labels", "/none"], "give a text file"),
+    (["--labels", "/dev/null"], "not a file; give a text file"),
+    (["--query", "x", "--plot", "x.docx"], "ends in none of"),
+    (["--query", "x", "--plot", "/dev/null/x"], "nothing can be written"),
+    (["--query", "x", "--out", ""], "--out is empty"),
+    (["--query", "x", "--out", "/proc"], "/proc is a folder; name a file"),
+    (["--query", "x", "--out", f"{__file__}/"], "is no folder"),
+    (["--query", "x", "--format", "vtt", "--out", __file__], "is no folder"),
+    (["--query", "x", "--clips", __file__], "is no folder"),
     (["--segment", "--plot", "x.png"], "--query"),
     (["--query", "x", "--format", "srt"], "give --out FOLDER"),
     (["--query", "x", "--beam", ""], "give --out FOLDER"),
@@ -143,9 +156,73 @@ def test_missing_files_end_in_a_line(ask, exported_folder, tmp_path):
 
 
 def test_results_of_videos_of_one_name_are_kept_apart():
-  paths = ["a/x.mp4", "b/x.mkv", "c/y.mp4", "d/x.mp4"]
-  wanted = ["x.srt", "x_2.srt", "y.srt", "x_3.srt"]
-  assert outputs.names(paths, "srt") == wanted
+  paths = ["a/x.mp4", "b/x.mkv", "c/x_2.mp4", "d/X.mp4", "x\udcff.mp4"]
+  made = requests.jobs(paths, "srt")
+  assert [job.video_id for job in made] == [*paths[:2], "x_2", "X", "x\\xff"]
+  wanted = ["x.srt", "x_3.srt", "x_2.srt", "X_4.srt", "x\\xff.srt"]
+  assert [job.result for job in made] == wanted
+  assert [job.path for job in made] == paths
+
+
+@given(
+  st.lists(st.text(st.sampled_from("aA_2ü\n/"), max_size=5)),
+  st.integers(1, 100),
+)
+def test_names_of_files_are_free_and_fit(stems, times):
+  stems = ["failed", *(stem * times for stem in stems)]
+  names = list(naming.file_names(stems, "jsonl", ["failed"]))
+  assert len({name.lower() for name in names} | {"failed.jsonl"}) == 1 + len(
+    names
+  )
+  assert max(len(name.encode()) for name in names) <= 255
+  assert not {"\n", "/"} & set("".join(names))
+
+
+def test_no_result_is_lost_whatever_files_are_called(ask, videos, tmp_path):
+  names = ["a.mp4", "a.mkv", "a_2.mp4", "x/cam.mp4", "y/cam.mp4", "b\udcff.mp4"]
+  names += [f"{'n' * 251}.mp4", "new\nline\t.mp4"]
+  paths = [tmp_path / name for name in names]
+  for path in paths:
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(videos[2], path)
+  asked = ("--query", "a\n\tb\x1b\r", "--top_k", 1, "--encoded", tmp_path / "e")
+  code, table, _ = ask(paths, *asked)
+  assert (code, len(table.splitlines())) == (0, 2 + len(paths))
+  assert "\x1b" not in table
+  code, out, _ = ask(
+    paths, *asked, "--format", "csv", "--clips", tmp_path / "c"
+  )
+  rows = list(csv.DictReader(io.StringIO(out, newline="")))
+  assert len({row["video_id"] for row in rows}) == len(rows) == len(paths)
+  assert {row["query"] for row in rows} == {asked[1]}
+  assert len(list((tmp_path / "c").iterdir())) == len(paths)
+  for form, found in (("srt", tmp_path / "s"), ("json", f"{tmp_path}/j/")):
+    assert ask(paths, *asked, "--format", form, "--out", found)[0] == 0
+    results = list(pathlib.Path(found).iterdir())
+    assert len(results) == len(paths)
+  told = [json.loads(path.read_text())[0]["video_id"] for path in results]
+  assert set(told) == {row["video_id"] for row in rows}
+
+
+def test_out_is_a_folder_of_one_video_too(ask, videos, tmp_path):
+  asked = ("--query", "x", "--top_k", 1)
+  for form, out in (("srt", tmp_path / "a.srt"), ("table", f"{tmp_path}/b/")):
+    code, shown, _ = ask(videos[:1], *asked, "--format", form, "--out", out)
+    assert (code, shown) == (0, "")
+    (result,) = pathlib.Path(out).iterdir()
+    assert result.stem == "video_0"
+
+
+def test_results_go_to_devices_and_through_links(ask, videos, tmp_path):
+  asked = ("--query", "x", "--format", "jsonl", "--out")
+  (tmp_path / "link").symlink_to(tmp_path / "found")
+  (tmp_path / "found").touch()
+  assert ask(videos[:1], *asked, tmp_path / "link")[0] == 0
+  assert (tmp_path / "link").is_symlink()
+  assert len((tmp_path / "found").read_text().splitlines()) == 5
+  code, _, _ = ask(videos[:1], *asked, "/dev/full")
+  assert code == "error: /dev/full: No space left on device"
+  assert pathlib.Path("/dev/full").is_char_device()
 
 
 @pytest.mark.heavy
@@ -176,7 +253,8 @@ def test_labels_of_a_file_are_detected_and_segmented(
   ask, videos, localizer, encoded, tmp_path
 ):
   labels = tmp_path / "labels.txt"
-  labels.write_text("run\n\n  jump \nsit\n", encoding="utf-8")
+  text = "\ufeffrun\r\n\n  jump \nsit\n\t\nrun"
+  labels.write_text(text, encoding="utf-8", newline="")
   asked = ("--labels", labels, "--format", "json")
   names = ["run", "jump", "sit"]
   for more, wanted in (

@@ -101,13 +101,19 @@ def candidates(
 
   Returns:
     Segments float32 [B, Q, P, 2] in seconds and scores float32 [B, Q, P], 0
-    at points that are no frames.
+    at points that are no frames. A frame that is the only one seen stands for
+    the whole video.
   """
   scores = jax.nn.sigmoid(predictions.relevance)
   scores = jnp.where(spec.point_mask(frame_mask)[:, None], scores, 0.0)
   assert predictions.displacement is not None
   frames = decode.decode_segments(spec, predictions.displacement)
-  return to_seconds(frames, seconds, duration), scores
+  segments = to_seconds(frames, seconds, duration)
+  is_alone = (frame_mask.sum(-1) == 1) | (seconds == 0)
+  whole = jnp.stack([jnp.zeros_like(duration), duration], axis=-1)[
+    :, None, None
+  ]
+  return jnp.where(is_alone[:, None, None, None], whole, segments), scores
 
 
 def suppress(

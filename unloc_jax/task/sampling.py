@@ -76,7 +76,7 @@ class Sampling:
   def seconds_per_position(self, count: Array, frame_rate: Array) -> jax.Array:
     """Seconds between two positions of B videos.
 
-    A video of one frame has no second position; there it is 0 for "linspace".
+    A video of one frame has no second position; there it is 0.
 
     Args:
       count: N of each, int32 [B].
@@ -87,7 +87,7 @@ class Sampling:
     """
     count, frame_rate = jnp.asarray(count), jnp.asarray(frame_rate)
     if self.kind == "rate":
-      return jnp.full_like(frame_rate, 1 / self.rate)
+      return jnp.where(count > 1, 1 / self.rate, jnp.zeros_like(frame_rate))
     return (count - 1) / frame_rate / max(self.num_frames - 1, 1)
 
 

@@ -203,7 +203,7 @@ def _blended(
   """Seconds [N] of frames, and what is said of them: [W, Q, P] -> [Q, N]."""
   kept = [  # The first T of the P points are the frames.
     row[:, : len(mask)][:, mask]
-    for row, mask in zip(rows, video.frame_mask, strict=True)
+    for row, mask in zip(rows, video.shown(), strict=True)
   ]
   return windows.blend(video.times(), kept, video.duration)
 

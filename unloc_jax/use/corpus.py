@@ -9,15 +9,16 @@ import json
 import pathlib
 import shlex
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from unloc_jax import files
 from unloc_jax.use import formats
+from unloc_jax.use.console import fault
 from unloc_jax.use.localizer import Localizer
-from unloc_jax.use.requests import Request, ask_video
+from unloc_jax.use.requests import FAILED, Job, Request, ask_video
 
 _LOCAL = ("--runner=FnApiRunner", "--direct_running_mode=in_memory")
 _LOADING = threading.Lock()
@@ -26,7 +27,7 @@ _load = functools.cache(Localizer.from_export)
 
 def ask(
   export: str,
-  jobs: Mapping[str, str],
+  jobs: Sequence[Job],
   request: Request,
   form: str,
   out: str,
@@ -34,18 +35,17 @@ def ask(
 ) -> list[str]:
   """Asks all videos; returns why some could not be asked, a line each.
 
-  Jobs are {path of a video: name of its result file in OUT}. Options are the
-  pipeline's, as on a command line; "" runs here. OUT/failed.jsonl lists what
-  is missing.
+  Options are the pipeline's, as on a command line; "" runs here.
+  OUT/failed.jsonl lists what is missing.
   """
-  failed = pathlib.Path(out, "failed.jsonl")
+  failed = pathlib.Path(out, f"{FAILED}.jsonl")
   # What is wrong with the model or the question is said before any work.
   request.check(Localizer.from_export(export))
   flags = shlex.split(options) or list(_LOCAL)
   with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
     _ = (
       pipeline
-      | "Videos" >> beam.Create(list(jobs.items()))
+      | "Videos" >> beam.Create(list(map(json.dumps, jobs)))
       | "Spread" >> beam.Reshuffle()
       | "Ask" >> beam.FlatMap(_ask, export, request, form, out)
       | "Gather" >> beam.combiners.ToList()
@@ -56,16 +56,18 @@ def ask(
 
 
 def _ask(
-  job: tuple[str, str], export: str, request: Request, form: str, out: str
+  line: str, export: str, request: Request, form: str, out: str
 ) -> list[str]:
   """Writes a result file, or returns why the video could not be asked."""
+  job = Job(*json.loads(line))
   with _LOADING:
     localizer = _load(export)
   try:
-    moments = ask_video(localizer, job[0], request).moments
-  except ValueError as error:
-    return [str(error)]
-  files.write_text(pathlib.Path(out, job[1]), formats.FORMATS[form](moments))
+    moments = ask_video(localizer, job, request).moments
+    text = formats.FORMATS[form](moments)
+    files.write_text(pathlib.Path(out, job.result), text)
+  except (ValueError, OSError) as error:
+    return [fault(error)]
   return []
 
 

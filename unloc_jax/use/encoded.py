@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 
 from unloc_jax import files
+from unloc_jax.use import naming
 
 _FORMAT = 1
 SUFFIX = ".encoded.npz"
@@ -48,11 +49,16 @@ class EncodedVideo:
 
   def times(self) -> list[np.ndarray]:
     """Seconds in the video of every window's frames, W of float64 [frames]."""
-    windows = zip(self.starts, self.frame_mask, self.steps, strict=True)
+    windows = zip(self.starts, self.shown(), self.steps, strict=True)
     return [
       start + np.flatnonzero(mask) * float(step)
       for start, mask, step in windows
     ]
+
+  def shown(self) -> np.ndarray:
+    """Positions of frames that differ, bool [W, T]: once, a window's only."""
+    is_repeated = np.arange(self.frame_mask.shape[1]) > 0
+    return self.frame_mask & ~(is_repeated & (self.steps[:, None] == 0))
 
   def save(self, path: str) -> None:
     """Writes a file, whole or not at all; any name, best in `SUFFIX`."""
@@ -99,4 +105,10 @@ def read_index(folder: str) -> list[EncodedVideo]:
       f"{folder}: there is no *{SUFFIX} in this folder; save encoded videos "
       "there under such names"
     )
-  return [EncodedVideo.load(str(path)) for path in paths]
+  videos = [EncodedVideo.load(str(path)) for path in paths]
+  titles = [naming.readable(path.name.removesuffix(SUFFIX)) for path in paths]
+  ids = naming.told_apart([video.video_id for video in videos], titles)
+  return [
+    dataclasses.replace(video, video_id=name)
+    for video, name in zip(videos, ids, strict=True)
+  ]

@@ -9,13 +9,17 @@ from collections.abc import Callable, Sequence
 
 from unloc_jax.metrics.table import render
 from unloc_jax.use.answers import Moment
+from unloc_jax.use.console import one_line
+
+# What readers of lines may take for their end, beside what JSON escapes.
+_LINE_ENDS = str.maketrans({c: f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"})
 
 
 def _table(moments: Sequence[Moment]) -> str:
-  rows = [
-    (m.video_id, m.query, clock(m.start), clock(m.end), f"{m.score:.3f}")
-    for m in moments
-  ]
+  rows = []
+  for m in moments:
+    names = one_line(m.video_id), one_line(m.query)
+    rows.append((*names, clock(m.start), clock(m.end), f"{m.score:.3f}"))
   return render(("video", "query", "start", "end", "score"), rows)
 
 
@@ -25,17 +29,20 @@ def _json(moments: Sequence[Moment]) -> str:
 
 
 def _jsonl(moments: Sequence[Moment]) -> str:
-  rows = map(vars, moments)
-  return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+  rows = (json.dumps(vars(m), ensure_ascii=False) for m in moments)
+  return "".join(row.translate(_LINE_ENDS) + "\n" for row in rows)
 
 
 def _csv(moments: Sequence[Moment]) -> str:
-  file = io.StringIO()
   names = [field.name for field in dataclasses.fields(Moment)]
-  writer = csv.DictWriter(file, names, lineterminator="\n")
-  writer.writeheader()
-  writer.writerows(map(vars, moments))
-  return file.getvalue()
+  return "".join(map(_csv_row, [names, *map(dataclasses.astuple, moments)]))
+
+
+def _csv_row(values: Sequence[object]) -> str:
+  file = io.StringIO()
+  # A "\r" is quoted only where lines end in it.
+  csv.writer(file, lineterminator="\r\n").writerow(values)
+  return file.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _srt(moments: Sequence[Moment]) -> str:
@@ -74,7 +81,7 @@ def _subtitles(moments: Sequence[Moment], point: str) -> list[tuple[str, str]]:
   made = []
   for m in sorted(moments, key=lambda moment: (moment.start, moment.end)):
     # A blank line would end the subtitle, an arrow would begin another.
-    text = " ".join(m.query.split()).replace("-->", "->")
+    text = one_line(m.query).replace("-->", "->")
     times = f"{_stamp(m.start, point)} --> {_stamp(m.end, point)}"
     made.append((times, f"{text} ({m.score:.2f})"))
   return made

@@ -11,9 +11,8 @@ evaluation finds: frames, model and decoding are the same code.
 
 import functools
 import os
-import pathlib
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -22,11 +21,18 @@ import numpy as np
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts, nest
-from unloc_jax.use import exports, questions, readers, windows
+from unloc_jax.use import exports, naming, questions, readers, windows
 from unloc_jax.use.answers import Answer, Moment, rank, spans
 from unloc_jax.use.asking import Asker
 from unloc_jax.use.encoded import EncodedVideo, read_index
 from unloc_jax.use.frames import DEFAULT_LIMITS, Decoder, Limits
+from unloc_jax.use.questions import (
+  checked_count,
+  checked_path,
+  checked_seconds,
+  checked_text,
+  checked_texts,
+)
 
 
 def _encode(
@@ -70,7 +76,7 @@ class Localizer:
     Raises FileNotFoundError where the folder holds no export, ValueError where
     it is broken or of a newer version.
     """
-    return cls(exports.read(os.fspath(folder)), limits)
+    return cls(exports.read(checked_path(folder, "folder")), limits)
 
   def encode_video(
     self,
@@ -82,15 +88,18 @@ class Localizer:
     `progress` is called with the seconds encoded so far. Raises ValueError
     where it cannot be read, or the model takes features.
     """
+    path = checked_path(path, "path")
+    if progress is not None and not callable(progress):
+      raise ValueError(f"progress: {progress!r:.80} cannot be called")
     if self.export.source.extract != "frames":
       raise ValueError(
-        f"{os.fspath(path)}: this model takes features, not videos; make "
-        "them with its tower and use encode_features"
+        f"{path}: this model takes features, not videos; make them with its "
+        "tower and use encode_features"
       )
     with self._decoder.frames(path) as (images, duration):
       others = readers.open_streams(path, self.export.config)
       clips = windows.clips(self.export, images, duration, others)
-      return self._encoded(pathlib.Path(path).stem, clips, progress)
+      return self._encoded(naming.stem(path), clips, progress)
 
   def encode_features(
     self,
@@ -110,7 +119,14 @@ class Localizer:
 
     Raises ValueError where they are not those of the model's tower.
     """
-    source, shape = self.export.source, np.shape(features)
+    checked_text(video_id, "video_id")
+    if duration is not None:
+      duration = checked_seconds(duration, "duration")
+    try:
+      rows = np.asarray(features, np.float32)
+    except (TypeError, ValueError) as error:
+      raise ValueError(f"features: no array of numbers ({error})") from error
+    source, shape = self.export.source, rows.shape
     if source.extract != "features":
       raise ValueError(
         f"{video_id}: this model takes videos, not features; use encode_video"
@@ -120,6 +136,8 @@ class Localizer:
         f"{video_id}: features of shape {shape}, but the model wants "
         f"[N, {source.embedding_width}]; extract them with its tower"
       )
+    if not np.isfinite(rows).all():
+      raise ValueError(f"{video_id}: not all features are finite numbers")
     if tower_hash not in (None, source.tower_hash):
       raise ValueError(
         f"{video_id}: features of tower {tower_hash}, but the model wants "
@@ -134,7 +152,6 @@ class Localizer:
         "extract them at that rate"
       )
     length = covered if duration is None else duration
-    rows = np.asarray(features, np.float32)
     clips = windows.clips(self.export, rows, length, {})
     return self._encoded(video_id, clips)
 
@@ -170,7 +187,7 @@ class Localizer:
     )
 
   def ask(
-    self, video: EncodedVideo, sentences: Sequence[str], top_k: int = 5
+    self, video: EncodedVideo, sentences: Iterable[str], top_k: int = 5
   ) -> list[Answer]:
     """The `top_k` moments of each sentence, and the relevance of all frames.
 
@@ -178,18 +195,22 @@ class Localizer:
     encoded by another model, or the model finds no moments.
     """
     self._check(video)
-    texts = questions.captions(self.export.config, sentences)
-    return self._asker.moments(video, sentences, texts, top_k)
+    asked = checked_texts(sentences, "sentences")
+    if not asked:
+      raise ValueError("sentences: there is none; give at least one")
+    top_k = checked_count(top_k, "top_k")
+    texts = questions.captions(self.export.config, asked)
+    return self._asker.moments(video, asked, texts, top_k)
 
   def localize(
-    self, video: EncodedVideo, sentences: Sequence[str], top_k: int = 5
+    self, video: EncodedVideo, sentences: Iterable[str], top_k: int = 5
   ) -> list[Moment]:
     """Moments of each sentence in turn, the best first; see `ask`."""
     answers = self.ask(video, sentences, top_k)
     return [moment for answer in answers for moment in answer.moments]
 
   def detect(
-    self, video: EncodedVideo, labels: Sequence[str] = (), top_k: int = 100
+    self, video: EncodedVideo, labels: Iterable[str] = (), top_k: int = 100
   ) -> list[Moment]:
     """The `top_k` best moments where anything of a list of labels happens.
 
@@ -197,40 +218,45 @@ class Localizer:
     those it was trained on. Raises ValueError as `ask` does, and where there
     are none.
     """
-    labels, texts = self._prompts(video, labels)
-    return rank(self._asker.moments(video, labels, texts, top_k), top_k)
+    asked, texts = self._prompts(video, labels)
+    top_k = checked_count(top_k, "top_k")
+    return rank(self._asker.moments(video, asked, texts, top_k), top_k)
 
   def segment(
-    self, video: EncodedVideo, labels: Sequence[str] = ()
+    self, video: EncodedVideo, labels: Iterable[str] = ()
   ) -> list[Moment]:
     """Cuts a video into stretches of one label each, in order of time.
 
     They do not overlap; where no label is likelier than not, there is none.
     The score is the mean relevance. Labels and errors are those of `detect`.
     """
-    labels, texts = self._prompts(video, labels)
+    asked, texts = self._prompts(video, labels)
     times, logits = self._asker.logits(video, texts)
-    return spans(video.video_id, labels, times, logits, video.duration)
+    return spans(video.video_id, asked, times, logits, video.duration)
 
   def search(
     self,
-    index: str | os.PathLike[str] | Sequence[EncodedVideo],
+    index: str | os.PathLike[str] | Iterable[EncodedVideo],
     sentence: str,
     top_k: int = 10,
   ) -> list[Moment]:
     """The `top_k` best moments of a sentence in many videos.
 
-    The index is a list of encoded videos, or the folder of saved ones
-    (`*.encoded.npz`; FileNotFoundError where it holds none).
+    The index is encoded videos, or the folder of saved ones (`*.encoded.npz`;
+    FileNotFoundError where it holds none). Errors are those of `ask`.
     """
+    checked_text(sentence, "sentence")
+    top_k = checked_count(top_k, "top_k")
     if isinstance(index, (str, os.PathLike)):
       index = read_index(os.fspath(index))
+    elif isinstance(index, EncodedVideo) or not isinstance(index, Iterable):
+      raise ValueError("index: give a folder, or a list of encoded videos")
     found = (self.ask(video, [sentence], top_k)[0] for video in index)
     return rank(found, top_k)
 
-  def known_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
+  def known_labels(self, labels: Iterable[str]) -> tuple[str, ...]:
     """The labels, else those it was trained on; ValueError where on none."""
-    chosen = tuple(labels) or self.labels
+    chosen = checked_texts(labels, "labels") or self.labels
     if not chosen:
       raise ValueError(
         "labels: the model was trained on captions and has none of its own; "
@@ -239,7 +265,7 @@ class Localizer:
     return chosen
 
   def _prompts(
-    self, video: EncodedVideo, labels: Sequence[str]
+    self, video: EncodedVideo, labels: Iterable[str]
   ) -> tuple[tuple[str, ...], np.ndarray]:
     """The labels that are asked of a video, and their prompts."""
     self._check(video)
@@ -247,6 +273,8 @@ class Localizer:
     return chosen, questions.labels(self.export.config, chosen)
 
   def _check(self, video: EncodedVideo) -> None:
+    if not isinstance(video, EncodedVideo):
+      raise ValueError(f"video: {video!r:.80} is not what encode_video returns")
     mine, theirs = self.export.encoder_hash, video.encoder_hash
     if theirs != mine:
       raise ValueError(

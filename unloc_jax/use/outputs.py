@@ -1,6 +1,6 @@
 """What was found in videos, as files: text, timelines, clips."""
 
-import collections
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -10,48 +10,61 @@ import tqdm
 
 from unloc_jax import files
 from unloc_jax.media.clips import cut_clip
-from unloc_jax.use import formats
+from unloc_jax.use import naming
+from unloc_jax.use.console import fault, one_line
 from unloc_jax.use.requests import Found
 
 _DRAWN = 5  # Moments of a query.
+# Bytes of the parts of a clip's name.
+_CLIP_VIDEO, _CLIP_QUERY = 100, 80
 
 
-def names(paths: Sequence[str], ending: str) -> list[str]:
-  """A file name for each video's result; no two the same."""
-  made: list[str] = []
-  taken: collections.Counter[str] = collections.Counter()
-  for path in paths:
-    stem = pathlib.Path(path).stem
-    taken[stem] += 1
-    again = f"_{taken[stem]}" if taken[stem] > 1 else ""
-    made.append(f"{stem}{again}.{ending}")
-  return made
-
-
-def tell(found: Sequence[Found], form: str, out: str | None) -> None:
-  """Writes what was found in videos to `out`, in a format; None prints.
-
-  For subtitles of several videos `out` is a folder.
-  """
-  as_text = formats.FORMATS[form]
-  if form in formats.SUBTITLES and len(found) > 1:
-    assert out is not None
-    paths = [item.path for item in found]
-    for item, name in zip(found, names(paths, form), strict=True):
-      files.write_text(pathlib.Path(out, name), as_text(item.moments))
+def check_place(flag: str, path: pathlib.Path, is_folder: bool) -> None:
+  """Raises ValueError where nothing could be written, before any work."""
+  if path.exists() and path.is_dir() != is_folder:
+    what = "no folder" if is_folder else "a folder"
+    wanted = "a folder" if is_folder else "a file"
+    raise ValueError(f"{flag} {path} is {what}; name {wanted}")
+  if _is_special(path):
     return
-  text = as_text([m for item in found for m in item.moments])
-  if out is None:
-    print(text, end="" if text.endswith("\n") else "\n")
-  else:
-    files.write_text(out, text)
+  above = path if is_folder else path.parent
+  while not os.path.lexists(above):
+    above = above.parent
+  if not above.is_dir() or not os.access(above, os.W_OK):
+    raise ValueError(f"{flag} {path}: nothing can be written to {above}")
+
+
+def write(path: pathlib.Path, text: str) -> None:
+  """Writes text: whole or not at all, but to devices and through links."""
+  if not _is_special(path):
+    files.write_text(path, text)
+    return
+  try:
+    path.write_text(text, encoding="utf-8")
+  except OSError as error:
+    error.filename = str(path)
+    raise
+
+
+def _is_special(path: pathlib.Path) -> bool:
+  return path.is_symlink() or (path.exists() and not path.is_file())
+
+
+def picture(path: pathlib.Path) -> pathlib.Path:
+  """A picture's path, in PNG by default; ValueError if none can be of it."""
+  from matplotlib.backend_bases import FigureCanvasBase
+
+  path = path.with_suffix(path.suffix or ".png")
+  known = FigureCanvasBase.get_supported_filetypes()
+  if path.suffix[1:].lower() not in known:
+    raise ValueError(f"--plot {path}: ends in none of {', '.join(known)}")
+  return path
 
 
 def plot(found: Sequence[Found], out: pathlib.Path) -> None:
   """Draws a timeline of each video and query: OUT, or OUT_1, OUT_2, ..."""
   from unloc_jax.results.drawing import figures  # Matplotlib takes its time.
 
-  out = out.with_suffix(out.suffix or ".png")
   wanted = [(item, answer) for item in found for answer in item.answers]
   for number, (item, answer) in enumerate(wanted, start=1):
     path = out
@@ -60,7 +73,7 @@ def plot(found: Sequence[Found], out: pathlib.Path) -> None:
     shown = [(m.start, m.end, m.score) for m in answer.moments[:_DRAWN]]
     best = np.array(shown).reshape(-1, 3)
     figure = figures.timeline(
-      f"“{answer.query}”  —  {pathlib.Path(item.path).name}",
+      one_line(f"“{answer.query}”  —  {item.video_id}"),
       figures.Seen(item.duration, answer.times, None),
       None,
       best[:, :2],
@@ -75,17 +88,22 @@ def plot(found: Sequence[Found], out: pathlib.Path) -> None:
 def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
   """Cuts all moments out of their videos; returns how many could not be."""
   wanted = [(item, moment) for item in found for moment in item.moments]
+  stems = []
+  for number, (item, moment) in enumerate(wanted, start=1):
+    video = naming.cut(item.video_id, _CLIP_VIDEO)
+    name = f"{video}_{number:03}_{naming.cut(moment.query, _CLIP_QUERY)}"
+    # No folder in the name, no sign that shells or systems take amiss.
+    stems.append("".join(c if c.isalnum() or c in "-_" else "_" for c in name))
   bar = tqdm.tqdm(wanted, desc="Cutting", unit="clip", disable=None)
   failed = 0
-  for number, (item, moment) in enumerate(bar, start=1):
-    # No folder in the name, no sign that shells or systems take amiss.
-    name = f"{moment.video_id}_{number:03}_{moment.query}"
-    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-    path = folder / f"{name[:80]}.mp4"
+  for (item, moment), name in zip(
+    bar, naming.file_names(stems, "mp4"), strict=True
+  ):
+    path = folder / name
     try:
       cut_clip(item.path, path, moment.start, moment.end)
       print(f"{path}: cut", file=sys.stderr)
-    except ValueError as error:
-      print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+      print(f"error: {fault(error)}", file=sys.stderr)
       failed += 1
   return failed

@@ -4,12 +4,17 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import tqdm
 
+from unloc_jax.use import naming
 from unloc_jax.use.answers import Answer, Moment
 from unloc_jax.use.encoded import SUFFIX, EncodedVideo
 from unloc_jax.use.localizer import Localizer
+
+FAILED = "failed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,28 +33,47 @@ class Request:
       localizer.known_labels(self.labels)
 
 
+class Job(NamedTuple):
+  """A video to ask."""
+
+  path: str
+  video_id: str  # Tells it from the others.
+  result: str  # Name of a file for what is found, unlike the others'.
+
+
+def jobs(paths: Sequence[str], ending: str) -> list[Job]:
+  """Videos to ask, and results that end in .`ending`."""
+  stems = list(map(naming.stem, paths))
+  ids = naming.told_apart(stems, list(map(naming.readable, paths)))
+  # FAILED is what a corpus writes beside them.
+  results = naming.file_names(stems, ending, taken=[FAILED])
+  return list(map(Job, paths, ids, results))
+
+
 @dataclasses.dataclass(frozen=True)
 class Found:
   """What was found in a video of `duration` seconds; answers to queries."""
 
   path: str
+  video_id: str
   duration: float
   moments: list[Moment]
   answers: tuple[Answer, ...] = ()
 
 
-def ask_video(localizer: Localizer, path: str, request: Request) -> Found:
+def ask_video(localizer: Localizer, job: Job, request: Request) -> Found:
   """Asks one file; ValueError where it cannot be read, or asked that."""
-  video = _encoded(localizer, path, request.encoded)
+  video = _encoded(localizer, job.path, request.encoded)
+  video = dataclasses.replace(video, video_id=job.video_id)
+  answers: list[Answer] = []
   if request.queries:
     answers = localizer.ask(video, request.queries, request.top_k)
     moments = [moment for answer in answers for moment in answer.moments]
-    return Found(path, video.duration, moments, tuple(answers))
-  if request.segment:
+  elif request.segment:
     moments = localizer.segment(video, request.labels)
   else:
     moments = localizer.detect(video, request.labels, request.top_k)
-  return Found(path, video.duration, moments)
+  return Found(*job[:2], video.duration, moments, tuple(answers))
 
 
 def _encoded(
@@ -62,12 +86,12 @@ def _encoded(
     key = f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}"
     # Of the model, too: another one's would be refused.
     key += localizer.export.encoder_hash
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    kept = folder / f"{name.stem}-{digest}{SUFFIX}"
+    digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:16]
+    kept = folder / f"{naming.cut(naming.stem(path), 200)}-{digest}{SUFFIX}"
     if kept.exists():
       return EncodedVideo.load(str(kept))
   with tqdm.tqdm(
-    desc=f"Reading {name.name}",
+    desc=f"Reading {naming.readable(name.name)}",
     bar_format="{desc}: {n:.0f} s of video",
     leave=False,
     disable=None,  # Silent where nobody is watching.

@@ -104,7 +104,10 @@ def blend(
   if len(times) == 1:
     return times[0], values[0]
   first = times[0]
-  step = (first[-1] - first[0]) / max(len(first) - 1, 1) or duration
+  if len(first) > 1:
+    step = (first[-1] - first[0]) / (len(first) - 1)
+  else:
+    step = times[1][0] - first[0]
   grid = np.arange(0.0, duration, step)
   total = np.zeros((len(values[0]), len(grid)))
   seen = np.zeros(len(grid))
