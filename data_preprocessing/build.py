@@ -15,7 +15,7 @@ from typing import Any
 from etils import epath
 
 from data_preprocessing import build_plan as plans
-from data_preprocessing import features, places, schema
+from data_preprocessing import command, features, places, schema
 from data_preprocessing import report as reports
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations import BENCHMARKS, benchmark
@@ -31,7 +31,6 @@ _WHAT = {
   "checkpoint": "with --extract features: the finished run, export or"
   " converted CLIP whose image tower makes them; without it, --videos holds"
   " .npy, .npz, .pt or .h5 files",
-  "frame_rate": "positions a second (%(default)s)",
   "jpeg_quality": "1 to 95 (%(default)s)",
   "normalisation": "done to imported features (%(default)s)",
   "tower_hash": "names the maker of imported features",
@@ -48,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
   flags = argparse.ArgumentParser(
     prog="python -m data_preprocessing.build",
     description="Builds sharded TFRecord from videos and annotations.",
+    # Beam's options are not to be taken for ours.
+    allow_abbrev=False,
   )
   add = flags.add_argument_group("what is built").add_argument
   for name, text in _REQUIRED.items():
@@ -62,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
     help="shorter side of stored frames, smaller videos keep their size; 0"
     f" keeps all ({Settings.short_side}, or what --checkpoint was trained on)",
   )
+  add(
+    "--frame_rate",
+    type=float,
+    help=f"positions a second ({Settings.frame_rate:g}); for imported features"
+    " the rate they were made at",
+  )
   text = "take files that declare no duration: they may be truncated"
   add("--allow_no_duration", action="store_true", help=text)
   add = flags.add_argument_group("how it is built").add_argument
@@ -71,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     "--beam",
     default="",
     metavar="OPTIONS",
-    help="options of another Beam runner, e.g. '--runner=FlinkRunner'; all"
+    help="options of another Beam runner, e.g. --beam --runner=FlinkRunner; all"
     " folders must then be on a file system its workers share",
   )
   text = "fail when more videos are missing or broken, e.g. 10 or 5%%"
@@ -89,13 +96,21 @@ def settings_of(args: argparse.Namespace) -> Settings:
     raise BuildError("--checkpoint: makes features; add --extract features")
   if args.workers < 1:
     raise BuildError(f"--workers {args.workers}: at least 1")
-  short_side = args.short_side
+  rate, short_side = args.frame_rate, args.short_side
+  if rate is None:
+    if args.extract == schema.FEATURES and not args.checkpoint:
+      raise BuildError(
+        "--frame_rate: files of features do not say how many of them there are"
+        " a second; give the rate they were made at"
+      )
+    rate = Settings.frame_rate
   if short_side is None:
     maker = features.embedder(args.checkpoint) if args.checkpoint else Settings
     short_side = maker.short_side
   return Settings(
     args.dataset,
     args.extract,
+    rate,
     short_side=short_side,
     need_duration=not args.allow_no_duration,
     **{name: getattr(args, name) for name in _WHAT},
@@ -130,7 +145,9 @@ def run(args: argparse.Namespace) -> str:
   made = sum(p["built"]["videos"] for p in report["splits"].values())
   reasons = sorted(reports.left_out(report).items())
   out = ", ".join(f"{n} {why}" for why, n in reasons)
-  warning = "" if made else "WARNING, the dataset is empty. "
+  bare = ", ".join(reports.without_segments(report))
+  warning = f"WARNING, no segment in split {bare}. " if bare else ""
+  warning = warning if made else "WARNING, the dataset is empty. "
   return (
     f"{warning}{folder}: {made} videos; left out: {out or 'none'}; see"
     f" {folder / 'report.md'}"
@@ -169,27 +186,26 @@ def _quiet() -> Iterator[None]:
       logger.setLevel(level)
 
 
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+  """Reads the command line; what is not ours after `--beam` goes to Beam."""
+  given = list(sys.argv[1:] if argv is None else argv)
+  at = next((i for i, w in enumerate(given) if w.startswith("--beam")), None)
+  if at is not None and given[at + 1 : at + 2] and given[at] == "--beam":
+    # To argparse what begins with a dash is no value.
+    given[at : at + 2] = [f"--beam={given[at + 1]}"]
+  flags = parser()
+  args, rest = flags.parse_known_args(given)
+  unknown = rest if at is None else [w for w in rest if w in given[:at]]
+  if unknown:
+    flags.error(f"unrecognized arguments: {' '.join(unknown)}")
+  args.beam = " ".join([args.beam, *rest]).strip()
+  return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns the exit code."""
-  args = parser().parse_args(argv)
-  try:
-    print(run(args))
-  except ValueError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 1
-  except OSError as error:
-    # Of the data set's own folder: what is wrong with videos is in the report.
-    print(
-      f"error: {error.filename or args.data_dir}: "
-      f"{error.strerror or error}; make room or correct the path, then run"
-      " the same command to go on",
-      file=sys.stderr,
-    )
-    return 1
-  except KeyboardInterrupt:
-    print("stopped; run the same command to go on", file=sys.stderr)
-    return 130
-  return 0
+  args = parse(argv)
+  return command.ended(lambda: run(args), args.data_dir)
 
 
 if __name__ == "__main__":

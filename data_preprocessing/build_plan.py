@@ -13,6 +13,9 @@ from unloc_jax.annotations import AnnotationSet, Benchmark
 from unloc_jax.data import manifest as manifests
 from unloc_jax.media.errors import VideoError
 
+# Its files' names hold it, and no file system takes more than 255 bytes.
+_LONGEST_SPLIT = 100
+
 
 @dataclasses.dataclass
 class Plan:
@@ -128,7 +131,12 @@ def make(
     name, reason, detail = "", NO_QUERY, ""
     if video.queries:
       try:
-        found.append(index.find(video))
+        job = index.find(video)
+        found.append(job)
+        if others := index.others(job):
+          annotations.notes(video.split).notes.append(
+            f"{video.video_id}: {job.name} is built, not {', '.join(others)}"
+          )
         continue
       except VideoError as error:
         name, reason = video.path or "", str(error.reason)
@@ -139,5 +147,8 @@ def make(
   if settings.extract == schema.FEATURES:
     every = [job for split in jobs.values() for job in split]
     settings = features.completed(settings, every)
+  for split in jobs:
+    if len(split) > _LONGEST_SPLIT:
+      raise BuildError(f"split {split}: longer than {_LONGEST_SPLIT} letters")
   final = epath.Path(data_dir) / settings.dataset / schema.VERSION
   return Plan(benchmark, annotations, settings, jobs, absent, final)

@@ -8,7 +8,6 @@ sees whether segments and frames line up.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import re
@@ -17,11 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from data_preprocessing import contact_sheet
+from data_preprocessing import command, contact_sheet
 from unloc_jax import files
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
-from unloc_jax.data import shards, sources
+from unloc_jax.data import shards, sources, tfds_source
 from unloc_jax.data.splits import open_source
 
 _BINS = 12
@@ -39,7 +38,7 @@ def splits(folder: pathlib.Path) -> tuple[str, list[str]]:
   """Returns the format of a dataset and its splits. Raises InspectError."""
   info = folder / "dataset_info.json"
   if info.is_file():
-    return "tfds", [s["name"] for s in json.loads(info.read_text())["splits"]]
+    return "tfds", list(tfds_source.dataset_splits(str(folder)))
   # A build that an earlier version did not finish has files like these.
   unfinished = not folder.is_dir() or any(folder.glob("*.log"))
   found = [
@@ -193,16 +192,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     kind = type(default) if default is not None else pathlib.Path
     flags.add_argument(name, type=kind, default=default, help=text)
   args = flags.parse_args(argv)
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  try:
-    print(
-      inspect(args.folder, args.html, args.videos, args.frames, args.frame_rate)
-    )
-  except (ValueError, OSError) as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 1
-  print(f"\nframes and segments: {args.html}")
-  return 0
+
+  def run() -> str:
+    more = args.videos, args.frames, args.frame_rate
+    text = inspect(args.folder, args.html, *more)
+    return f"{text}\n\nframes and segments: {args.html}"
+
+  return command.ended(run, args.html)
 
 
 if __name__ == "__main__":

@@ -45,14 +45,13 @@ class VideoIndex:
     self._folder = folder
     self._allow_absolute = allow_absolute
     rank = {extension: i for i, extension in enumerate(extensions)}
-    # Stem -> the best of its files, and how good that is.
-    self._best: dict[str, tuple[int, int, str]] = {}
+    # Stem -> how good each of its files is, and its name.
+    self._named: dict[str, list[tuple[int, int, str]]] = {}
     for name in _walk(epath.Path(folder)):
       stem, extension = posixpath.splitext(posixpath.basename(name))
       if extension.lower() in rank:
-        stem = _plain(stem)
         key = (rank[extension.lower()], name.count("/"), name)
-        self._best[stem] = min(key, self._best.get(stem, key))
+        self._named.setdefault(_plain(stem), []).append(key)
 
   def find(self, video: VideoAnnotation) -> VideoJob:
     """Returns a video with its file.
@@ -60,7 +59,7 @@ class VideoIndex:
     Raises:
       VideoError: There is none, or its path leads outside the folder.
     """
-    name = self._named(video) if video.path is None else video.path
+    name = self._found(video)[0] if video.path is None else video.path
     absolute = os.path.isabs(name) or "://" in name
     outside = absolute or posixpath.normpath(name).split("/")[0] == ".."
     if outside and not self._allow_absolute:
@@ -72,21 +71,37 @@ class VideoIndex:
       size = int(epath.Path(path).stat().length)
     except (OSError, ValueError) as error:
       raise VideoError(Reason.MISSING, name) from error
+    if not _is_file(path):
+      raise VideoError(Reason.NOT_A_FILE, name)
     return VideoJob(video, path, name, size)
 
-  def _named(self, video: VideoAnnotation) -> str:
-    """Returns the file that has one of a video's names, the likeliest first."""
+  def others(self, job: VideoJob) -> list[str]:
+    """Returns the other files that could have been meant, the next first."""
+    return [] if job.annotation.path else self._found(job.annotation)[1:]
+
+  def _found(self, video: VideoAnnotation) -> list[str]:
+    """Returns the files that have one of a video's names, the likeliest first.
+
+    Those that can be read go before those that cannot: links to nothing, pipes.
+    """
     tried: dict[str, None] = {}
     for name in (video.video_id, *video.names):
       bare = name.removeprefix("v_")
       tried |= dict.fromkeys(map(_plain, (name, f"v_{bare}", bare)))
     for name in tried:
-      if name in self._best:
-        return self._best[name][-1]
+      if files := self._named.get(name):
+        names = [file for *_, file in sorted(files)]
+        if len(names) > 1:
+          names.sort(key=lambda n: not _is_file(os.path.join(self._folder, n)))
+        return names
     raise VideoError(
       Reason.MISSING,
       f"no file named {' or '.join(tried)} with the extension of a video",
     )
+
+
+def _is_file(path: str) -> bool:
+  return "://" in path or os.path.isfile(path)
 
 
 def _plain(text: str) -> str:
@@ -103,6 +118,7 @@ def _walk(folder: epath.Path) -> Iterator[str]:
   place = os.fspath(folder)
   local = "://" not in place
   base = None
+  seen: set[tuple[int, int]] = set()
   # Of the two, the former alone follows links.
   for top, folders, files in (
     os.walk(place, followlinks=True) if local else folder.walk()
@@ -110,6 +126,13 @@ def _walk(folder: epath.Path) -> Iterator[str]:
     # Roots come with or without the scheme; the first is the folder itself.
     root = os.fspath(top)
     base = root if base is None else base
+    if local:
+      status = os.stat(root)
+      if (status.st_dev, status.st_ino) in seen:
+        # Links may lead around for ever.
+        folders.clear()
+        continue
+      seen.add((status.st_dev, status.st_ino))
     folders.sort()
     inside = posixpath.relpath(root, base)
     for file in sorted(files):

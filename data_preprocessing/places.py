@@ -18,8 +18,14 @@ _ANNOTATIONS = (".json", ".jsonl", ".csv", ".txt")
 def check(flag: str, place: str) -> None:
   """Raises BuildError where the place that a flag names is out of reach.
 
-  A local path is not looked at.
+  Of a local path only the name is looked at.
   """
+  try:
+    place.encode()
+  except UnicodeEncodeError as error:
+    raise BuildError(
+      f"{flag} {place!r}: a name that is not UTF-8; rename the folder"
+    ) from error
   scheme, remote, _ = place.partition("://")
   if not remote:
     return

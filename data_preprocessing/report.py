@@ -29,6 +29,7 @@ _AGREE_SECONDS = 1.0
 _AGREE_SHARE = 0.02
 # With less than this of what is published, a file is another one.
 _VARIANT_SHARE = 0.9
+_BARE = "moments can neither be learned from it nor scored"
 # Lines of a list that report.md shows; report.json has all.
 _SHOWN = 50
 
@@ -149,6 +150,15 @@ def left_out(report: Mapping[str, Any]) -> dict[str, int]:
   )
 
 
+def without_segments(report: Mapping[str, Any]) -> list[str]:
+  """Returns the splits of which something is built, but not one segment."""
+  return [
+    split
+    for split, part in report["splits"].items()
+    if part["built"]["videos"] and not part["built"]["segments"]
+  ]
+
+
 class Limit:
   """How many annotated videos may be left out: `12`, `5%`, or "" for any."""
 
@@ -176,8 +186,10 @@ class Limit:
 
 def write(folder: epath.Path, report: Mapping[str, Any]) -> None:
   """Writes report.json and report.md."""
-  files.write_text(folder / "report.json", dumps(report))
-  files.write_text(folder / "report.md", markdown(report))
+  for name, text in ("json", dumps(report)), ("md", markdown(report)):
+    # Of a file's name that is not UTF-8, JSON's own escapes remain.
+    content = text.encode(errors="backslashreplace")
+    files.write_bytes(folder / f"report.{name}", content)
 
 
 def _span(expected: Sequence[int] | None) -> str:
@@ -227,6 +239,8 @@ _LISTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 def markdown(report: Mapping[str, Any]) -> str:
   """Returns the report as a person reads it."""
   lines = [f"# {report['title']} (`{report['dataset']}`)", ""]
+  for split in without_segments(report):
+    lines += [f"**No video of split {split} has a segment: {_BARE}.**", ""]
   if report["classes"]:
     lines += [f"{report['classes']} classes.", ""]
   lines += [*report["notes"], ""] if report["notes"] else []

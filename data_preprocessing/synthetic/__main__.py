@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from data_preprocessing import command
 from data_preprocessing.synthetic.build import Plan, build
 
 
@@ -25,13 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(flag, type=kind, default=field.default, help=" ")
   values = vars(parser.parse_args(argv))
   out, workers = values.pop("out"), values.pop("workers")
-  try:
+
+  def run() -> str:
     fresh = build(Plan(**values), out, workers)
-  except ValueError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
-  print(f"{out}: " + ("written" if fresh else "already there, nothing to do"))
-  return 0
+    return f"{out}: {'written' if fresh else 'already there, nothing to do'}"
+
+  return command.ended(run, out)
 
 
 if __name__ == "__main__":

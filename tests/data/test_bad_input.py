@@ -223,6 +223,17 @@ def test_a_manifest_of_another_tower(embedded):
   one_line(error, "tower_hash is None in the dataset", "'abc'")
 
 
+def test_captions_and_classes_are_not_taken_for_each_other(
+  tiny, captions, classes
+):
+  with pytest.raises(ValueError, match="a dataset of captions") as error:
+    splits.open_split(tiny.settings(captions, **CLASSES), "train")
+  one_line(error, str(captions), "temporal_localization", "--dataset anet")
+  with pytest.raises(ValueError, match="a dataset of classes") as error:
+    splits.open_split(tiny.settings(classes), "train")
+  one_line(error, str(classes), "moment_retrieval", "--dataset custom")
+
+
 def test_an_unknown_class(tiny, classes):
   config = tiny.settings(classes, **CLASSES, classes=("fly",))
   with pytest.raises(ValueError, match="no class \\['fly'\\]"):

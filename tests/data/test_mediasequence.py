@@ -117,6 +117,24 @@ def test_captions_by_frame_index(tiny, tmp_path):
   assert next(train)["query_mask"].sum() == 6
 
 
+def test_queries_of_a_split_have_ids_of_their_own(tiny, tmp_path):
+  """Also where clips of one video share its media id."""
+  videos = [tiny.caption_video(i) for i in (1, 1, 3)]
+  examples = [sequence_example(video, "timestamp", True) for video in videos]
+  write(tmp_path, "val", examples)
+  config = tiny.settings(tmp_path, format="mediasequence")
+  table = splits.open_split(config, "val").table
+  # Shards take turns.
+  assert [video.video_id for video in table.videos] == [
+    "video_1",
+    "video_3",
+    "video_1-2",
+  ]
+  ids = [query_id for video in table.videos for query_id in video.query_ids]
+  assert len(set(ids)) == len(ids) == 8
+  assert ids[-1] == "video_1-2#1"
+
+
 def test_no_file_of_that_split(tiny, tmp_path):
   write(tmp_path, "train", [])
   config = tiny.settings(tmp_path, format="mediasequence")
@@ -155,7 +173,7 @@ def test_what_our_own_builder_writes(tiny, tmp_path):
   index = example.context.feature["segment/label/index"].int64_list
   index.value.extend(video["segments"]["query"])
   write(tmp_path, "val", [example.SerializeToString()])
-  path = tiny.write(tmp_path / "tfds", {"val": [video]}, classes=("a", "b"))
+  path = tiny.write(tmp_path / "tfds", {"val": [video]})
   (path / "manifest.json").rename(tmp_path / "manifest.json")
   config = tiny.settings(tmp_path, format="mediasequence", max_queries=3)
   stream = pipeline.make_eval(config, batch_size=1)

@@ -113,7 +113,12 @@ def test_import_builds_a_dataset(tmp_path):
   }
   names = [*whole, "wide.mp4", "nan.mp4", "long.mp4"]
   lines = [{"video": name, **said} for name in names]
-  kind = ["--extract=features", "--tower_hash=clip", "--normalisation=l2"]
+  kind = [
+    "--extract=features",
+    "--frame_rate=10",
+    "--tower_hash=clip",
+    "--normalisation=l2",
+  ]
   folder = custom.dataset(tmp_path, lines, "--frame_rate=2", *kind)
   manifest = manifests.read_manifest(folder)
   assert (manifest.embedding_width, manifest.extract) == (3, "features")

@@ -99,7 +99,7 @@ def test_what_makes_no_sense_is_refused(folder, capsys):
     ("--val=1000000", "at most"),
     ("--min-duration=30", "min-duration"),
   ):
-    assert command.main([f"--out={folder}", arguments]) == 2
+    assert command.main([f"--out={folder}", arguments]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert message in error

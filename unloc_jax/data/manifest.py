@@ -74,7 +74,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     raw = json.loads(path.read_text())
     if raw["format"] != FORMAT:
       raise ValueError(f"format {raw['format']}, this code reads {FORMAT}")
-    raw.setdefault("source", {})
+    if not isinstance(raw.setdefault("source", {}), dict):
+      raise ValueError("source is no object")
     fields = {f.name: raw[f.name] for f in dataclasses.fields(Manifest)}
     fields["classes"] = tuple(fields["classes"])
     fields["splits"] = {

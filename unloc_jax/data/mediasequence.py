@@ -50,13 +50,15 @@ class MediaSequenceSource:
       labels = texts(raw["segment/label/string"])
       keys = self._keys(raw, labels)
       kinds = list(dict.fromkeys(keys))
+      name = raw["clip/media_id"][0].decode()
       return Video(
-        video_id=raw["clip/media_id"][0].decode(),
+        video_id=name,
         duration=end[0] / 1e6 if end else count / rate,
         frame_rate=rate,
         frame_count=count,
         query_ids=tuple(
-          str(i if self._captions else kind) for i, kind in enumerate(kinds)
+          f"{name}#{i}" if self._captions else str(kind)
+          for i, kind in enumerate(kinds)
         ),
         texts=tuple(labels[keys.index(kind)] for kind in kinds),
         annotations=("{}",) * len(kinds),

@@ -4,6 +4,7 @@ A source (`tfds_source`, `mediasequence`) reads what a record says of a video in
 Python, and in tf.data what is stored for the streams.
 """
 
+import collections
 import dataclasses
 import io
 import json
@@ -164,4 +165,22 @@ def read_table(
 
   videos = shards.map_threads(read, records)
   corrupt.check()
-  return SplitTable(tuple(videos))
+  return SplitTable(tuple(_told_apart(videos)))
+
+
+def _told_apart(videos: Sequence[Video | None]) -> Iterator[Video | None]:
+  """Adds -2, -3, ... to ids of clips that MediaSequence gives one media id."""
+  seen: collections.Counter[str] = collections.Counter()
+  for video in videos:
+    if video is not None:
+      old = video.video_id
+      seen[old] += 1
+      if seen[old] > 1:
+        new = f"{old}-{seen[old]}"
+        # Ids of queries begin with it; those of classes are theirs alone.
+        ids = tuple(
+          i.replace(f"{old}#", f"{new}#", 1) if i.startswith(f"{old}#") else i
+          for i in video.query_ids
+        )
+        video = dataclasses.replace(video, video_id=new, query_ids=ids)
+    yield video

@@ -16,6 +16,11 @@ from unloc_jax.data.tfds_source import TfdsSource
 from unloc_jax.task.tasks import get_task
 
 _GIB = 2**30
+# What a task asks -> what to build for it.
+_BUILT = {
+  "captions": "--dataset custom (or anet_captions, ...)",
+  "classes": "--dataset anet, in ActivityNet's JSON (or coin, ...)",
+}
 
 
 @dataclasses.dataclass
@@ -96,7 +101,6 @@ def open_source(
 def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   """Finds a split's records and checks that its shards are whole."""
   check(config)
-  _check_classes(config)
   _hide_accelerators()
   source = open_source(config, split)
   if not source.records:
@@ -107,6 +111,7 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
     manifest = manifests.read_manifest(data.path)
     for stream in streams.of(config).values():
       manifests.check_manifest(manifest, stream.manifest(config))
+  _check_classes(config, manifest)
   corrupt = shards.CorruptRecords(data.max_corrupt_records)
   verified = shards.total_bytes(source.records) <= data.verify_gib * _GIB
   if verified:
@@ -116,7 +121,18 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   )
 
 
-def _check_classes(config: ml_collections.ConfigDict) -> None:
+def _check_classes(
+  config: ml_collections.ConfigDict, manifest: manifests.Manifest | None
+) -> None:
+  """Raises ValueError where task and dataset ask of different things."""
+  asked = get_task(config.task).texts
+  held = "classes" if manifest and manifest.classes else "captions"
+  if manifest and held != asked:
+    raise ValueError(
+      f"{config.data.path}: a dataset of {held}, but task={config.task!r} asks"
+      f" {asked}; choose a config of {held}, or build the annotations as"
+      f" {_BUILT[asked]}"
+    )
   if config.data.classes and get_task(config.task).texts != "classes":
     raise ValueError(
       f"data.classes selects classes, but task={config.task!r} asks captions; "

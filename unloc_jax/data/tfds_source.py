@@ -1,5 +1,6 @@
 """Records of a folder that data_preprocessing built."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -73,21 +74,40 @@ class TfdsSource:
       ) from error
 
 
-def _file_instructions(path: str, split: str) -> list[Any]:
+def dataset_splits(path: str) -> Mapping[str, Any]:
+  """Returns the splits of a finished dataset, as TFDS describes them.
+
+  Raises:
+    FileNotFoundError: There is none.
+    ValueError: What describes it is broken.
+  """
   # Takes seconds, and MediaSequence needs none of it.
   import tensorflow_datasets as tfds
 
   if not path:
     raise FileNotFoundError("data.path is empty; set it to a built dataset")
-  if not tf.io.gfile.exists(f"{path}/dataset_info.json"):
+  info = f"{path}/dataset_info.json"
+  if not tf.io.gfile.exists(info):
     raise FileNotFoundError(
       f"{path}: no dataset_info.json, so this is not a finished dataset; "
       "build it with python -m data_preprocessing.build, or correct "
       "data.path"
     )
-  splits = tfds.builder_from_directory(path).info.splits
   try:
-    instructions = splits[split].file_instructions
+    splits: Mapping[str, Any] = tfds.builder_from_directory(path).info.splits
+  except Exception as error:
+    # JSON, protocol buffers and TFDS have errors of their own.
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise ValueError(
+      f"{info}: broken ({reason}); build the dataset again"
+    ) from error
+  return splits
+
+
+def _file_instructions(path: str, split: str) -> list[Any]:
+  splits = dataset_splits(path)
+  try:
+    instructions: list[Any] = splits[split].file_instructions
   except (KeyError, ValueError) as error:
     raise ValueError(
       f"{path}: no split {split!r}; it has {sorted(splits)}"
