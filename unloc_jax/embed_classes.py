@@ -19,15 +19,15 @@ import numpy as np
 from absl import app, flags
 
 from unloc_jax.config import flags as config_flags
+from unloc_jax.config import schema
 from unloc_jax.data.manifest import read_manifest
-from unloc_jax.data.tokenizer import Tokenizer
+from unloc_jax.data.tokenizer import of_config
 from unloc_jax.files import replacing
-from unloc_jax.models.towers.clip import TextTower, end_tokens
-from unloc_jax.weights.folder import load_weights, tower_sizes
+from unloc_jax.models.towers import kinds
+from unloc_jax.weights.folder import load_weights, tower_of
 
 _OUT = flags.DEFINE_string("out", None, "File to write, .npz.")
 
-_SIZES = ("vocab_size", "max_tokens", "width", "num_layers", "num_heads")
 _ROWS = 128  # Prompts encoded at a time.
 
 
@@ -40,20 +40,23 @@ def embed(
   tokens. Raises ValueError where the folder of weights holds no text tower.
   """
   loaded = load_weights(folder)
-  sizes = tower_sizes(loaded.config, "text", _SIZES)
-  if not sizes or not sizes["num_layers"]:
+  section = tower_of(loaded.config, "text")
+  if not section or not section["num_layers"]:
     raise ValueError("init.weights: the folder holds no text tower")
-  tower = TextTower(**sizes)
+  tower = kinds.text_tower({**section, "remat": "none"})
   params = flax.traverse_util.unflatten_dict(loaded.params, sep="/")
 
   @jax.jit
   def encode(ids: jax.Array) -> jax.Array:
     tokens: Any = tower.apply({"params": params["text_tower"]}, ids, True)
     kernel = jnp.asarray(params["text_projection"]["kernel"])
-    return end_tokens(tokens, ids) @ kernel
+    return tower.pool(tokens, ids) @ kernel
 
   texts = [template.format(name) for name in names for template in templates]
-  ids = np.asarray(Tokenizer(length)(texts))
+  config = schema.base().unlock()
+  config.init.weights, config.data.max_tokens = folder, length
+  config.model.text_tower.update(section)
+  ids = np.asarray(of_config(config)(texts))
   whole = np.pad(ids, ((0, -len(ids) % _ROWS), (0, 0)), mode="edge")
   parts = whole.reshape(-1, _ROWS, length)
   found = np.concatenate([encode(jnp.asarray(p)) for p in parts])[: len(ids)]

@@ -7,6 +7,7 @@ import pytest
 from unloc_jax.config import schema, stored
 from unloc_jax.config.check import check, problems
 from unloc_jax.models import feature_pyramid, transformer
+from unloc_jax.models.towers import kinds
 from unloc_jax.parallel.sharding import MESH_AXES
 from unloc_jax.task import losses, tasks
 
@@ -115,11 +116,34 @@ def test_a_crop_larger_than_the_frames_is_refused():
     ("task", tasks.TASKS),
     ("model.fusion.pyramid_init", feature_pyramid.INITIALIZERS),
     ("model.image_tower.remat", ("none", *transformer.REMAT_POLICIES)),
+    ("model.image_tower.activation", transformer.ACTIVATIONS),
+    ("model.text_tower.activation", transformer.ACTIVATIONS),
+    ("model.image_tower.kind", kinds.IMAGE_TOWERS),
+    ("model.text_tower.kind", kinds.TEXT_TOWERS),
   ],
 )
 def test_choices_are_what_is_implemented(name, implemented):
   said = KEYS[name].allowed.removeprefix("one of ").split(", ")
   assert {word.strip("'") for word in said} == set(implemented)
+
+
+@pytest.mark.parametrize(
+  ("values", "message"),
+  [
+    ({"image_tower.kind": "siglip2"}, "give 'attention' or 'gap'"),
+    ({"image_tower.classifier": "attention"}, "give 'token' or 'gap'"),
+    ({"image_tower.class_token": False}, "of kind='pe' alone"),
+    ({"image_tower.patch": 15}, "patches of model.image_tower.patch=15"),
+    ({"text_tower.kind": "siglip2"}, "give model.text_tower.max_tokens, 77"),
+    ({"text_tower.head_width": 3}, "of kind='siglip2' alone"),
+  ],
+)
+def test_what_a_kind_of_tower_cannot_be_is_refused(values, message):
+  config = schema.base().unlock()
+  for name, value in values.items():
+    config.update_from_flattened_dict({f"model.{name}": value})
+  with pytest.raises(ValueError, match=message):
+    check(config)
 
 
 def test_names_of_losses_and_axes_are_what_is_implemented():

@@ -203,9 +203,9 @@ def transformers(torch):
   return module
 
 
-def hugging_face_model(torch, transformers, size):
+def hugging_face_model(torch, transformers, size, activation):
   """A CLIPModel with random values."""
-  common = {"projection_dim": size["dim"], "hidden_act": "quick_gelu"}
+  common = {"projection_dim": size["dim"], "hidden_act": activation}
   config = transformers.CLIPConfig(
     vision_config={
       "image_size": size["image_size"],
@@ -242,12 +242,21 @@ def hugging_face_model(torch, transformers, size):
 
 
 @pytest.mark.parametrize(
-  "name",
-  ["tiny", *(pytest.param(n, marks=pytest.mark.heavy) for n in PUBLISHED)],
+  ("name", "activation"),
+  [
+    ("tiny", "quick_gelu"),
+    ("tiny", "gelu"),
+    *(
+      pytest.param(name, "quick_gelu", marks=pytest.mark.heavy)
+      for name in PUBLISHED
+    ),
+  ],
 )
-def test_towers_as_transformers(torch, transformers, name):
+def test_towers_as_transformers(torch, transformers, name, activation):
   size = PUBLISHED.get(name, TINY)
-  model, tensors, config = hugging_face_model(torch, transformers, size)
+  model, tensors, config = hugging_face_model(
+    torch, transformers, size, activation
+  )
   frames, ids = inputs(size)
   with torch.no_grad():
     image = model.visual_projection(
@@ -317,14 +326,62 @@ def test_all_differences_are_listed():
 @pytest.mark.parametrize(
   ("config", "message"),
   [
-    ({"vision_config": {"hidden_act": "gelu"}}, "quick GELU"),
-    ({"model_cfg": {"vision_cfg": {}, "text_cfg": {}}}, "quick GELU"),
+    ({"vision_config": {"hidden_act": "relu"}}, "have relu; known: quick_gelu"),
     ({"vision_config": {"num_attention_heads": 7}}, "no 7 heads"),
   ],
 )
 def test_configs_that_are_not_ours_are_refused(config, message):
   with pytest.raises(ValueError, match=message):
     converted(random_tensors(openai_shapes(TINY)), config)
+
+
+@pytest.mark.parametrize(
+  ("config", "named", "used", "assumed"),
+  [
+    ({}, "", "quick_gelu", True),
+    ({}, "gelu", "gelu", False),
+    ({"model_cfg": {"vision_cfg": {}, "text_cfg": {}}}, "", "gelu", False),
+    (
+      {"model_cfg": {"quick_gelu": True, "vision_cfg": {}, "text_cfg": {}}},
+      *("quick_gelu", "quick_gelu", False),
+    ),
+    ({"vision_config": {}, "text_config": {}}, "", "quick_gelu", False),
+  ],
+)
+def test_the_activation_is_stated_named_or_said_to_be_assumed(
+  config, named, used, assumed
+):
+  tensors = bare_names(random_tensors(openai_shapes(TINY)))
+  made = convert(tensors, config, named)
+  for part in ("image", "text"):
+    assert made.config["clip"][part].get("activation", "quick_gelu") == used
+  assert ("assumed" in made.config) == assumed
+  # OpenAI's own files are known by their buffers.
+  own = {**tensors, "input_resolution": np.array(32)}
+  assert "assumed" not in convert(own, {}).config
+
+
+def test_a_contradicted_configuration_is_refused():
+  config = {"model_cfg": {"vision_cfg": {}, "text_cfg": {}}}
+  tensors = bare_names(random_tensors(openai_shapes(TINY)))
+  with pytest.raises(ValueError, match="its configuration says gelu"):
+    convert(tensors, config, "quick_gelu")
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_heads_and_mlps_of_openclips_larger_models(tower):
+  """ViT-H has heads of 80, g/14 an MLP that is no multiple of its width."""
+  size = {**TINY, "width": 1280, "layers": 1}
+  tensors = random_tensors(openai_shapes(size))
+  prefix = "visual." if tower == "image" else ""
+  for i in range(size["layers" if tower == "image" else "text_layers"]):
+    mlp = f"{prefix}transformer.resblocks.{i}.mlp"
+    tensors[f"{mlp}.c_fc.weight"] = tensors[f"{mlp}.c_fc.weight"][:37]
+    tensors[f"{mlp}.c_fc.bias"] = tensors[f"{mlp}.c_fc.bias"][:37]
+    tensors[f"{mlp}.c_proj.weight"] = tensors[f"{mlp}.c_proj.weight"][:, :37]
+  sizes = converted(tensors).config["clip"]
+  assert sizes[tower]["mlp_dim"] == 37
+  assert sizes["image"]["num_heads"] == 16
 
 
 @pytest.mark.parametrize(

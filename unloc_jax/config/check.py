@@ -35,11 +35,36 @@ def _flat(
 
 
 def _side_by_side(config: ml_collections.ConfigDict) -> list[str]:
-  data = config.data
+  data, model = config.data, config.model
+  image, text = model.image_tower, model.text_tower
+  frames = "frames" in config.streams and image.num_layers
+  found = []
   if data.short_side < data.image_size:
-    return [
+    found.append(
       f"data.short_side={data.short_side} is below "
       f"data.image_size={data.image_size}: no square of that size can "
       "be cut; raise short_side"
-    ]
-  return []
+    )
+  pooled = "token" if model.image_tower.kind == "clip" else "attention"
+  if image.classifier not in (pooled, "gap"):
+    found.append(
+      f"model.image_tower.classifier={image.classifier!r} cannot be of "
+      f"kind={image.kind!r}; give {pooled!r} or 'gap'"
+    )
+  if not model.image_tower.class_token and image.kind != "pe":
+    found.append("model.image_tower.class_token is of kind='pe' alone")
+  if model.text_tower.head_width and text.kind != "siglip2":
+    found.append("model.text_tower.head_width is of kind='siglip2' alone")
+  if image.kind != "siglip2" and frames and data.image_size % image.patch:
+    found.append(
+      f"data.image_size={data.image_size} cannot be cut into patches of "
+      f"model.image_tower.patch={image.patch}; give a multiple"
+    )
+  # Texts of other lengths are not what it has seen.
+  if text.kind == "siglip2" and data.max_tokens != text.max_tokens:
+    found.append(
+      f"data.max_tokens={data.max_tokens} cannot be of kind='siglip2', which "
+      f"reads its padding too; give model.text_tower.max_tokens, "
+      f"{text.max_tokens}"
+    )
+  return found

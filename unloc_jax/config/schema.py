@@ -43,6 +43,15 @@ FAST_HEADS = (
 _TERM = r"(\d+\.?\d*\s*\*\s*)?(iou|l1|center)"
 
 
+def _activation() -> Key:
+  return choice(
+    "quick_gelu",
+    "Of the MLPs: OpenAI's CLIP has quick GELU, most of OpenCLIP's, PE and"
+    " BERT have GELU, SigLIP 2 its approximation by tanh.",
+    *("gelu", "gelu_tanh"),
+  )
+
+
 def _remat() -> Key:
   return choice("none", "What the backward pass redoes.", "full", "dots")
 
@@ -140,6 +149,11 @@ _TEXT: Section = {
   ),
   "sampled": whole(0, "Classes drawn a training step; 0 = all."),
   "class_embeddings": text("", "Their .npz, in place of a text tower."),
+  "tokenizer": text(
+    "",
+    "tokenizer.json of a text tower that is not CLIP's; '' = the one beside"
+    " init.weights.",
+  ),
 }
 
 _PYRAMID: Section = {
@@ -158,11 +172,27 @@ _PYRAMID: Section = {
 }
 
 _IMAGE_TOWER: Section = {
+  "kind": choice(
+    "clip",
+    "CLIP's, SigLIP 2's or Perception Encoder's; pixels are normalised as it"
+    " was trained.",
+    *("siglip2", "pe"),
+  ),
   "patch": whole(16, "Side of a patch, pixels.", 1),
   "width": whole(768, "Channels.", 1),
   "num_layers": whole(12, "0: no tower; batches carry precomputed embeddings."),
   "num_heads": whole(12, "Attention heads.", 1),
-  "classifier": choice("token", "A class embedding, or the mean.", "gap"),
+  "mlp_dim": whole(0, "Hidden channels of a block's MLP; 0 = 4 * width."),
+  "activation": _activation(),
+  "classifier": choice(
+    "token",
+    "A frame's token: the class embedding's, of kind 'clip' alone, the mean,"
+    " or all by attention, of kinds 'siglip2' and 'pe'.",
+    *("gap", "attention"),
+  ),
+  "class_token": flag(
+    True, "Of kind 'pe': a class embedding is among the tokens."
+  ),
   "per_frame_class": flag(True, "One a frame position; else one, as in CLIP."),
   "frozen": flag(False, "No gradient, no optimizer state."),
   "stochastic_depth": _below_1(0.0, "Probability of skipping the last block."),
@@ -170,11 +200,20 @@ _IMAGE_TOWER: Section = {
 }
 
 _TEXT_TOWER: Section = {
+  "kind": choice(
+    "clip",
+    "CLIP's (also Perception Encoder's), SigLIP 2's or BERT, as in MiniLM;"
+    " says which token stands for the text, or their mean.",
+    *("siglip2", "bert"),
+  ),
   "vocab_size": whole(49408, "Tokens known.", 1),
   "max_tokens": whole(77, "Positions; data.max_tokens may be fewer.", 3),
   "width": whole(512, "Channels.", 1),
   "num_layers": whole(12, "0: no tower; texts are embeddings of width D."),
   "num_heads": whole(8, "Attention heads.", 1),
+  "mlp_dim": whole(0, "Hidden channels of a block's MLP; 0 = 4 * width."),
+  "activation": _activation(),
+  "head_width": whole(0, "Of kind 'siglip2': of its output; 0 = width."),
   "frozen": flag(False, "No gradient, no optimizer state."),
   "remat": _remat(),
 }
@@ -221,7 +260,9 @@ _HEAD: Section = {
 
 _MODEL: Section = {
   "width": whole(512, "Fusion width D.", 1),
-  "text_part": choice("eos", "Fused: the end token, or all L tokens.", "all"),
+  "text_part": choice(
+    "eos", "Fused: what stands for the text, or all L tokens.", "all"
+  ),
   "dtype": choice("float32", "Of computation, not parameters.", "bfloat16"),
   "scan_layers": flag(False, "One traced body for all layers of a stack."),
   "image_tower": _IMAGE_TOWER,

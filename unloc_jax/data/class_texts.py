@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import ml_collections
 import numpy as np
 
-from unloc_jax.data.tokenizer import Tokenizer
+from unloc_jax.data import tokenizer
 from unloc_jax.task import prompts
 
 
@@ -29,7 +29,7 @@ def class_texts(
       "text.class_embeddings: the model has no text tower; give the file that "
       "python -m unloc_jax.embed_classes makes"
     )
-  tokenize = Tokenizer(config.data.max_tokens)
+  tokenize = tokenizer.of_config(config)
   return np.stack(list(map(tokenize, prompts.fill(text.prompts, classes))))
 
 

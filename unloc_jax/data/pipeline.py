@@ -14,12 +14,11 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.data import ops, shards, streams
+from unloc_jax.data import ops, shards, streams, tokenizer
 from unloc_jax.data.batch import row_spec
 from unloc_jax.data.batch_stream import BatchStream
 from unloc_jax.data.sources import Video
 from unloc_jax.data.splits import Split, open_split
-from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.task.tasks import get_task
 
@@ -119,8 +118,8 @@ def _processing(split: Split, training: bool) -> ops.Op:
   steps = []
   if get_task(split.config.task).texts == "captions":
     steps.append(ops.choose_queries(c.max_queries, random=training))
-    tokenizer = Tokenizer(c.max_tokens)
-    steps.append(ops.tokenize(tokenizer, c.max_queries, c.max_tokens))
+    tokenize = tokenizer.of_config(split.config)
+    steps.append(ops.tokenize(tokenize, c.max_queries, c.max_tokens))
   if training and c.augment.segment_jitter > 0:
     steps.append(ops.jitter_segments(c.augment.segment_jitter))
   steps.append(ops.pad_segments(c.max_segments))

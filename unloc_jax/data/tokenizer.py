@@ -1,15 +1,24 @@
-"""CLIP's byte-pair tokenizer: captions to rows of token ids."""
+"""Captions to rows of token ids: CLIP's byte pairs, or a tokenizer.json."""
 
 import functools
 import gzip
 import html
 import importlib.resources
+import os
+import pathlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+import ml_collections
 import numpy as np
 import tokenizers
+
+# In a folder of weights whose text tower is not CLIP's.
+TOKENIZER = "tokenizer.json"
+# Q texts -> token ids, int32 [Q, L].
+Tokenize: TypeAlias = Callable[[Sequence[str]], np.ndarray]
 
 VOCABULARY_SIZE = 49408
 START_ID = 49406
@@ -141,3 +150,84 @@ class Tokenizer:
       words = encoding.ids[: self.max_tokens - 2]
       row[: len(words) + 2] = [START_ID, *words, END_ID]
     return ids
+
+
+class FileTokenizer:
+  """Captions to rows of L token ids, 0 is padding, as a tokenizer.json says.
+
+  Attributes:
+    max_tokens: L; longer captions are cut, and keep their end token.
+    vocab_size: Ids that there are.
+  """
+
+  def __init__(self, path: str, max_tokens: int):
+    """Opens a file; raises ValueError where it is no tokenizer.json."""
+    try:
+      self._tokenizer = tokenizers.Tokenizer.from_file(path)
+      self._tokenizer.no_padding()
+      self._tokenizer.enable_truncation(max_tokens)
+    except Exception as error:  # The library raises no other class.
+      raise ValueError(
+        f"{path} is not a tokenizer.json ({error}); convert the weights again"
+      ) from error
+    self.max_tokens = max_tokens
+    self.vocab_size = self._tokenizer.get_vocab_size()
+
+  def __call__(self, texts: Sequence[str]) -> np.ndarray:
+    """Token ids of texts, int32 [Q, L]."""
+    ids = np.full((len(texts), self.max_tokens), PAD_ID, np.int32)
+    encodings = self._tokenizer.encode_batch(list(texts))
+    for row, encoding in zip(ids, encodings, strict=True):
+      row[: len(encoding.ids)] = encoding.ids
+    return ids
+
+
+def file_of(config: ml_collections.ConfigDict) -> str:
+  """Path of the tokenizer.json of a config; "" for CLIP's own tokenizer.
+
+  Raises:
+    ValueError: The text tower needs a file, and none is named.
+  """
+  kind, folder = config.model.text_tower.kind, config.init.weights
+  if config.text.tokenizer or kind == "clip":
+    return str(config.text.tokenizer)
+  if not folder:
+    raise ValueError(
+      f"text.tokenizer: a text tower of kind {kind!r} needs its tokenizer.json;"
+      " give the file, or init.weights, the folder that it lies in"
+    )
+  return os.path.join(folder, TOKENIZER)
+
+
+def read(config: ml_collections.ConfigDict) -> str:
+  """Text of a config's tokenizer.json, "" where it needs none.
+
+  Raises:
+    ValueError: It needs one that cannot be read.
+  """
+  if not config.model.text_tower.num_layers or not file_of(config):
+    return ""
+  try:
+    return pathlib.Path(file_of(config)).read_text(encoding="utf-8")
+  except OSError as error:
+    raise ValueError(
+      f"{file_of(config)}: {error.strerror}; convert the weights again"
+    ) from error
+
+
+def of_config(config: ml_collections.ConfigDict) -> Tokenize:
+  """The tokenizer of a config, to `data.max_tokens` ids.
+
+  Raises:
+    ValueError: It cannot be read, or knows more than the text tower.
+  """
+  file, length = file_of(config), config.data.max_tokens
+  if not file:
+    return Tokenizer(length)
+  found, known = FileTokenizer(file, length), config.model.text_tower.vocab_size
+  if found.vocab_size > known:
+    raise ValueError(
+      f"{file} has {found.vocab_size} ids, but model.text_tower.vocab_size is "
+      f"{known}; take the tokenizer of these weights"
+    )
+  return found

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from unloc_jax.models.rotary import Grid, rotate
 from unloc_jax.parallel.sharding import constrain
 
 Dtype = Any
@@ -29,6 +30,7 @@ class MultiHeadAttention(nn.Module):
   """Bidirectional or masked multi-head self-attention with biases.
 
   Attributes are of `Block`; `dropout` is of weights. The softmax is float32.
+  Parts are not turned by `rotary`.
   """
 
   num_heads: int
@@ -36,6 +38,7 @@ class MultiHeadAttention(nn.Module):
   kernel_init: Initializer = DEFAULT_INIT
   dtype: Dtype = jnp.float32
   axes: tuple[str, ...] = ()
+  rotary: Grid | None = None
 
   @nn.compact
   def __call__(
@@ -63,6 +66,9 @@ class MultiHeadAttention(nn.Module):
 
     query = tuple(part * head_dim**-0.5 for part in heads("query"))
     key, value = heads("key"), heads("value")
+    if self.rotary is not None:
+      query = (rotate(query[0], self.rotary),)
+      key = (rotate(key[0], self.rotary),)
     if isinstance(mask, tuple):
       out = join(tuple(attend(q, key, value, mask) for q in query), axis=-3)
     else:

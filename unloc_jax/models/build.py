@@ -8,6 +8,7 @@ import ml_collections
 from unloc_jax.config.check import check
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.towers import kinds
 from unloc_jax.models.towers.clip import TextTower
 from unloc_jax.models.towers.streams import build_encoders
 from unloc_jax.models.unloc import UnLoc
@@ -70,5 +71,4 @@ def _text_tower(
 ) -> TextTower | None:
   if not tower.num_layers:
     return None
-  options = {k: v for k, v in tower.items() if k != "frozen"}
-  return TextTower(**options, **shared)
+  return kinds.text_tower(tower, **shared)

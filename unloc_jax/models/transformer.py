@@ -1,4 +1,4 @@
-"""The pre-norm transformer that both towers and the fusion are made of.
+"""The transformer that all towers and the fusion are made of.
 
 Parameters are float32; `dtype` is what is computed in. With `scan` the layers
 share one traced body and their parameters carry a leading layer axis
@@ -25,6 +25,7 @@ from unloc_jax.models.attention import (
   join,
 )
 from unloc_jax.models.layer_norm import LayerNorm
+from unloc_jax.models.rotary import Grid
 from unloc_jax.parallel.sharding import constrain
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -70,6 +71,8 @@ class Options(nn.Module):
 
   Attributes:
     activation: Key of ACTIVATIONS.
+    post_norm: LayerNorms after the residuals instead of before the branches.
+    rotary: Grid whose places attention knows by rotation.
     dropout: Rate on branches and in MLPs.
     attention_dropout: Rate on attention weights.
     axes: Logical axes of the input before S and D, by which a mesh splits
@@ -80,6 +83,8 @@ class Options(nn.Module):
   mlp_dim: int
   activation: str
   norm_epsilon: float = 1e-6
+  post_norm: bool = False
+  rotary: Grid | None = None
   dropout: float = 0.0
   attention_dropout: float = 0.0
   kernel_init: Initializer = DEFAULT_INIT
@@ -108,13 +113,16 @@ class Block(Options):
       self.kernel_init,
       self.dtype,
       self.axes,
+      self.rotary,
       name="attention",
     )
-    normed = jax.tree.map(norm(name="norm_1"), x)
+    norm_1, norm_2 = norm(name="norm_1"), norm(name="norm_2")
+    normed = x if self.post_norm else jax.tree.map(norm_1, x)
     attended = attention(normed, mask, deterministic)
     attended = nn.Dropout(self.dropout)(attended, deterministic)
     attended = self._stochastic_depth(attended, drop_path, deterministic)
     tokens = constrain(join(x, axis=-2) + attended, *self.axes)
+    tokens = norm_1(tokens) if self.post_norm else tokens
     mlp = Mlp(
       self.mlp_dim,
       self.activation,
@@ -124,8 +132,9 @@ class Block(Options):
       self.axes,
       name="mlp",
     )
-    out = mlp(norm(name="norm_2")(tokens), deterministic)
+    out = mlp(tokens if self.post_norm else norm_2(tokens), deterministic)
     tokens = tokens + self._stochastic_depth(out, drop_path, deterministic)
+    tokens = norm_2(tokens) if self.post_norm else tokens
     return constrain(tokens, *self.axes), None
 
   def _stochastic_depth(

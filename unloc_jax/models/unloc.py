@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from unloc_jax.models.attention import Dtype, join
 from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.models.towers.clip import TextTower, end_tokens
+from unloc_jax.models.towers.clip import TextTower
 from unloc_jax.models.towers.streams import Encoder
 from unloc_jax.parallel.sharding import constrain, shares
 from unloc_jax.task.predictions import Predictions
@@ -144,10 +144,11 @@ class UnLoc(nn.Module):
   def encode_text(self, texts: jax.Array, deterministic: bool = True) -> Texts:
     """Token ids int [..., L], or embeddings float [..., D] -> Texts."""
     if jnp.issubdtype(texts.dtype, jnp.integer):
+      assert self.text_tower is not None, "the model has no text tower"
       tokens = self.encode_text_tokens(texts, deterministic)
       if self.text_part == "all":
         return Texts(tokens, texts > 0)
-      tokens = end_tokens(tokens, texts)
+      tokens = self.text_tower.pool(tokens, texts)
     else:
       tokens = texts.astype(self.dtype)
     tokens = tokens[..., None, :]

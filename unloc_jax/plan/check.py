@@ -32,8 +32,7 @@ from unloc_jax.training.state import (
   state_shapes,
 )
 from unloc_jax.training.step import check_sizes
-from unloc_jax.weights.folder import load_weights
-from unloc_jax.weights.merging import merge_weights
+from unloc_jax.weights.merging import initial_weights
 
 
 @dataclasses.dataclass
@@ -108,8 +107,7 @@ class Doctor:
     if not init.weights:
       return "init.weights is empty: random weights"
     shapes = param_shapes(Parts.from_config(self.config))
-    loaded = load_weights(init.weights).params
-    merged = merge_weights(shapes, loaded, init.take)
+    merged = initial_weights(self.config, shapes)
     taken = sum(merged[name] is not shapes[name] for name in shapes)
     return f"{taken} of {len(shapes)} parameters from {init.weights}"
 

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from unloc_jax import files
 from unloc_jax.config import stored
+from unloc_jax.data import tokenizer
 from unloc_jax.parallel import sharding
 from unloc_jax.training import optim
 from unloc_jax.training.state import FlatParams, Parts, TrainState, param_shapes
@@ -178,6 +179,8 @@ def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
         )
   # The others have checked, so that no process waits for one that ended.
   if jax.process_index() == 0:
+    if words := tokenizer.read(config):
+      files.write_text(path.parent / tokenizer.TOKENIZER, words)
     files.write_text(path, config.to_json(indent=2))
 
 
@@ -191,4 +194,7 @@ def read_config(workdir: str) -> ml_collections.ConfigDict:
   path = pathlib.Path(workdir) / _CONFIG
   if not path.exists():
     raise FileNotFoundError(f"{path}: there is no run in this folder")
-  return stored.read(path)
+  config = stored.read(path).unlock()
+  if (path.parent / tokenizer.TOKENIZER).exists():
+    config.text.tokenizer = str(path.parent / tokenizer.TOKENIZER)
+  return config.lock()

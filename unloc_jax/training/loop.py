@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from unloc_jax import files
 from unloc_jax.config.check import check
-from unloc_jax.data import pipeline, splits
+from unloc_jax.data import pipeline, splits, tokenizer
 from unloc_jax.metrics.report import Report
 from unloc_jax.parallel import preemption, sharding
 from unloc_jax.training import nonfinite, optim, provenance, token_cache
@@ -33,8 +33,8 @@ from unloc_jax.training.state import (
   placed_shapes,
 )
 from unloc_jax.training.step import check_sizes, compile_train_step
-from unloc_jax.weights.folder import load_weights, save_weights
-from unloc_jax.weights.merging import merge_weights
+from unloc_jax.weights.folder import save_weights
+from unloc_jax.weights.merging import initial_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,8 +291,7 @@ def start_weights(
   """
   if not config.init.weights:
     return state
-  loaded = load_weights(config.init.weights).params
-  params = merge_weights(state.params, loaded, config.init.take)
+  params = initial_weights(config, state.params)
   average = state.average and {k: jnp.copy(params[k]) for k in state.average}
   return dataclasses.replace(state, params=params, average=average)
 
@@ -304,7 +303,7 @@ def write_weights(run: Run, params: Mapping[str, jax.Array]) -> None:
   if jax.process_index() == 0:
     about = provenance.of_run(run.parts.config, run.workdir)
     shutil.rmtree(folder, ignore_errors=True)
-    save_weights(str(folder), whole, about)
+    save_weights(str(folder), whole, about, tokenizer.read(run.parts.config))
 
 
 def make_hooks(

@@ -2,6 +2,7 @@
 
 params.safetensors  weights, the running average where the run kept one
 config.json         the run's config
+tokenizer.json      of a text tower that is not CLIP's
 export.json         the videos it expects, labels, metrics, format
 README.md           a model card
 stablehlo/          if asked for: programs that need only JAX
@@ -21,7 +22,7 @@ import ml_collections
 import numpy as np
 
 from unloc_jax import files
-from unloc_jax.data import splits
+from unloc_jax.data import splits, tokenizer
 from unloc_jax.data.manifest import Source
 from unloc_jax.models.towers.streams import build_encoders
 from unloc_jax.parallel import sharding
@@ -70,7 +71,8 @@ def export_run(
   folder.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(".partial", dir=folder.parent) as holder:
     beside = pathlib.Path(holder, folder.name)
-    save_weights(str(beside), params, json.loads(config.to_json()))
+    words = tokenizer.read(config)
+    save_weights(str(beside), params, json.loads(config.to_json()), words)
     if config.text.class_embeddings:
       kept = beside / exports.CLASS_EMBEDDINGS
       shutil.copy(config.text.class_embeddings, kept)

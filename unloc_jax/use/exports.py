@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from unloc_jax.config import stored
 from unloc_jax.data.manifest import Source
+from unloc_jax.data.tokenizer import TOKENIZER
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, param_shapes
 from unloc_jax.weights.folder import CONFIG, EXPORT, load_weights
@@ -78,6 +79,8 @@ def read(folder: str) -> Export:
         f"one reads up to {FORMAT}); upgrade unloc_jax"
       )
     config = stored.read(path.parent / CONFIG)
+    if (path.parent / TOKENIZER).exists():
+      config.text.tokenizer = str(path.parent / TOKENIZER)
     if config.text.class_embeddings:
       config.text.class_embeddings = str(path.parent / CLASS_EMBEDDINGS)
     names = [field.name for field in dataclasses.fields(Source)]

@@ -9,8 +9,9 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from unloc_jax.data import tokenizer
 from unloc_jax.data.class_texts import class_texts
-from unloc_jax.data.tokenizer import Tokenizer, clean
+from unloc_jax.data.tokenizer import clean
 
 MAX_CHARACTERS = 1000
 
@@ -26,7 +27,7 @@ def captions(
     raise ValueError(
       "the model has no text tower, so it only knows its own labels; use detect"
     )
-  return Tokenizer(config.data.max_tokens)(sentences)[None]
+  return tokenizer.of_config(config)(sentences)[None]
 
 
 def labels(

@@ -3,6 +3,7 @@
     python -m unloc_jax.weights --from FILE_OR_FOLDER --to FOLDER
 
 Finds out what it is given (see FORMATS). No code in such a file is ever run.
+docs/weights.md says where the weights of each tower are.
 """
 
 import argparse
@@ -11,28 +12,50 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from unloc_jax.weights import clip
+from unloc_jax.weights import bert, clip, foreign_files
 from unloc_jax.weights.conversion import Format, Tensors
-from unloc_jax.weights.folder import Weights, save_weights
-from unloc_jax.weights.foreign_files import read
+from unloc_jax.weights.folder import Weights, save_weights, tower_of
 
 # Another tower: a file with a table of names and a FORMAT, and a line here.
-FORMATS: tuple[Format, ...] = (clip.FORMAT,)
+FORMATS: tuple[Format, ...] = (clip.FORMAT, bert.FORMAT)
 
 
-def convert(tensors: Tensors, config: Mapping[str, Any]) -> Weights:
+def convert(
+  tensors: Tensors, config: Mapping[str, Any], activation: str = ""
+) -> Weights:
   """Our weights, from tensors of any of FORMATS.
+
+  Args:
+    tensors: By name, parts joined by slashes.
+    config: What stands beside their file, {} where nothing does.
+    activation: Of the MLPs, where the configuration does not state it.
 
   Raises:
     ValueError: They are of none, or not as it should be.
   """
   for known in FORMATS:
     if known.recognises(tensors):
-      return known.convert(tensors, config)
+      return known.convert(tensors, config, activation)
   raise ValueError(
     f"its {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])} ...) are "
     f"of no known form; known: {'; '.join(known.name for known in FORMATS)}"
   )
+
+
+def _needed_tokenizer(made: Weights, found: str) -> str:
+  """The tokenizer.json that goes with weights, "" for CLIP's own.
+
+  Raises ValueError where they need one that was not found.
+  """
+  text = tower_of(made.config, "text")
+  if not text or text["kind"] == "clip":
+    return ""
+  if not found:
+    raise ValueError(
+      f"there is no tokenizer.json beside it, which a text tower of kind "
+      f"{text['kind']!r} needs; put it there"
+    )
+  return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,15 +68,26 @@ def main(argv: list[str] | None = None) -> int:
     help="file, folder, or repository of Hugging Face",
   )
   parser.add_argument("--to", required=True, help="new folder")
+  parser.add_argument(
+    "--activation",
+    choices=("quick_gelu", "gelu", "gelu_tanh"),
+    default="",
+    help="of the MLPs, where no configuration beside the file states it",
+  )
   args = parser.parse_args(argv)
   try:
-    tensors, config, file = read(args.source)
-    made = convert(tensors, config)
+    with foreign_files.opened(args.source) as path:
+      tensors, config, file = foreign_files.read(path)
+      tokenizer = foreign_files.tokenizer(path)
+    made = convert(tensors, config, args.activation)
+    tokenizer = _needed_tokenizer(made, tokenizer)
     about = {**made.config, "source": {"from": args.source, "file": file}}
-    save_weights(args.to, made.params, about)
+    save_weights(args.to, made.params, about, tokenizer)
   except (ValueError, OSError) as error:
     print(f"{args.source}: {error}", file=sys.stderr)
     return 1
+  if "assumed" in made.config:
+    print(f"assumed: {made.config['assumed']}")
   count = sum(value.size for value in made.params.values())
   print(f"{args.to}: {count:,} parameters, {json.dumps(made.config)}")
   return 0

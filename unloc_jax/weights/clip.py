@@ -6,23 +6,26 @@ dicts; sizes are read off the tensors' shapes.
 
 import functools
 import re
+import typing
 from collections.abc import Mapping
 from typing import Any
 
-import flax.traverse_util
-import jax
 import numpy as np
 
-from unloc_jax.models.towers.clip import ImageTower, TextTower
 from unloc_jax.weights.conversion import (
   Format,
   Table,
   Tensors,
+  activation,
   block,
   blocks,
+  blocks_of,
   fitted,
+  heads,
+  needed,
   norm,
   renamed,
+  shapes,
 )
 from unloc_jax.weights.folder import Weights
 
@@ -73,7 +76,7 @@ _UNUSED = re.compile(
   r"(logit_scale|logit_bias|input_resolution|context_length|vocab_size"
   r"|(.*/)?attn_mask|(.*/)?position_ids)$"
 )
-_FUSED = re.compile(r"(.+/attn)/in_proj_(weight|bias)")
+_FUSED = re.compile(r"(.+/attn|.+/attention)/in_proj_(weight|bias)")
 
 
 def _is_hugging_face(tensors: Tensors) -> bool:
@@ -86,15 +89,19 @@ def _recognises(tensors: Tensors) -> bool:
   )
 
 
-def convert(tensors: Tensors, config: Mapping[str, Any]) -> Weights:
+def convert(
+  tensors: Tensors, config: Mapping[str, Any], named: str = ""
+) -> Weights:
   """CLIP's tensors under either naming -> our towers and projections.
 
   Args:
     tensors: By name, parts joined by slashes.
     config: config.json or open_clip_config.json beside the file, or {}.
+    named: The activation, where the configuration does not state it.
 
   Returns:
-    One class embedding for all frames, and sizes as {"clip": ...}.
+    One class embedding for all frames, sizes as {"clip": ...}, and what had to
+    be assumed as {"assumed": ...}.
 
   Raises:
     ValueError: It is not a CLIP ViT, or tensors are missing, too many or of
@@ -102,14 +109,25 @@ def convert(tensors: Tensors, config: Mapping[str, Any]) -> Weights:
   """
   if any(name.startswith("visual/layer1/") for name in tensors):
     raise ValueError("it is a CLIP ResNet; UnLoc's towers are CLIP's ViTs")
-  _check_activation(config)
   table = _HUGGING_FACE if _is_hugging_face(tensors) else _OPENAI
-  params, unknown = renamed(_apart(tensors), table)
+  params, unknown = renamed(apart(tensors), table)
   sizes = _sizes(params)
-  image, text = sizes["image"], sizes["text"]
-  image["num_heads"], text["num_heads"] = _heads(config, sizes)
-  params = fitted(params, unknown, _shapes(sizes), "CLIP ViT")
-  return Weights(params, {"clip": sizes})
+  for part, section in sizes.items():
+    if part == "width":
+      continue
+    said = _said(config, part)
+    used = activation(said.activation, named, "quick_gelu")
+    section |= {"activation": used} if used != "quick_gelu" else {}
+    width = section["width"]
+    section["num_heads"] = heads(width, said.heads or width // _head(width))
+  params = fitted(params, unknown, shapes(sizes), "CLIP ViT")
+  about: dict[str, Any] = {"clip": sizes}
+  if not (_said(config, "text").activation or named or _is_openai(tensors)):
+    about["assumed"] = (
+      "quick GELU, as in OpenAI's models; nothing beside the file says so, and "
+      "most of OpenCLIP's have GELU: then give --activation gelu"
+    )
+  return Weights(params, about)
 
 
 FORMAT = Format(
@@ -117,7 +135,7 @@ FORMAT = Format(
 )
 
 
-def _apart(tensors: Tensors) -> dict[str, np.ndarray]:
+def apart(tensors: Tensors) -> dict[str, np.ndarray]:
   """Tensors that we use, queries, keys and values apart."""
   found = {}
   for full, value in tensors.items():
@@ -134,102 +152,64 @@ def _apart(tensors: Tensors) -> dict[str, np.ndarray]:
   return found
 
 
-def _check_activation(config: Mapping[str, Any]) -> None:
-  """OpenCLIP's own models use exact GELU, ours are OpenAI's quick GELU."""
-  used = {
-    part.get("hidden_act", "quick_gelu")
-    for part in (config.get("vision_config"), config.get("text_config"))
-    if part
-  }
-  if "model_cfg" in config and not config["model_cfg"].get("quick_gelu"):
-    used.add("gelu")
-  for other in used - {"quick_gelu"}:
-    raise ValueError(
-      f"it was trained with {other}; UnLoc's towers have quick GELU: take a "
-      "model with OpenAI's weights or a -quickgelu one"
-    )
+class _Said(typing.NamedTuple):
+  """What a configuration says of a tower; "" and 0 where nothing."""
+
+  activation: str = ""
+  heads: int = 0
+
+
+def _said(config: Mapping[str, Any], part: str) -> _Said:
+  """Of the "image" or "text" tower, in either form of configuration."""
+  if model := config.get("model_cfg"):
+    used = "quick_gelu" if model.get("quick_gelu") else "gelu"
+    section = model["vision_cfg" if part == "image" else "text_cfg"]
+    if part == "text":
+      return _Said(used, section.get("heads", 0))
+    head = section.get("head_width", _HEAD_DIM)
+    return _Said(used, section["width"] // head if "width" in section else 0)
+  section = config.get("vision_config" if part == "image" else "text_config")
+  if section is None:
+    return _Said()
+  # What Hugging Face's configurations leave out has the default of its class.
+  return _Said(
+    section.get("hidden_act", "quick_gelu"),
+    section.get("num_attention_heads", 0),
+  )
+
+
+def _head(width: int) -> int:
+  """Channels of a head where nothing says so: OpenCLIP's larger ViTs differ."""
+  return {1280: 80, 1408: 88, 1664: 104}.get(width, _HEAD_DIM)
+
+
+def _is_openai(tensors: Tensors) -> bool:
+  """Whether buffers are there that only OpenAI's archives have."""
+  return "input_resolution" in tensors
 
 
 def _sizes(params: Tensors) -> dict[str, Any]:
   """Sizes of the towers, read off shapes."""
-  patch = _needed(params, "image_tower/patch_embedding/kernel", 4)
-  position = _needed(params, "image_tower/position_embedding", 2)
-  tokens = _needed(params, "text_tower/token_embedding/embedding", 2)
-  text_position = _needed(params, "text_tower/position_embedding", 2)
-  projection = _needed(params, "image_projection/kernel", 2)
+  get = functools.partial(needed, params, what="CLIP ViT")
+  patch = get("image_tower/patch_embedding/kernel", 4)
+  position = get("image_tower/position_embedding", 2)
+  tokens = get("text_tower/token_embedding/embedding", 2)
+  text_position = get("text_tower/position_embedding", 2)
+  projection = get("image_projection/kernel", 2)
   side, _, _, width = patch.shape
   grid = round((len(position) - 1) ** 0.5)
   return {
     "image": {
       "patch": side,
       "width": width,
-      "num_layers": _count_layers(params, "image_tower"),
       "image_size": grid * side,
+      **blocks_of(params, "image_tower"),
     },
     "text": {
       "vocab_size": tokens.shape[0],
       "max_tokens": text_position.shape[0],
       "width": tokens.shape[1],
-      "num_layers": _count_layers(params, "text_tower"),
+      **blocks_of(params, "text_tower"),
     },
     "width": projection.shape[1],
   }
-
-
-def _needed(params: Tensors, name: str, rank: int) -> np.ndarray:
-  if name not in params or params[name].ndim != rank:
-    raise ValueError(
-      f"it is not a CLIP ViT: there is nothing that could be our {name}"
-    )
-  return params[name]
-
-
-def _count_layers(params: Tensors, tower: str) -> int:
-  pattern = re.compile(rf"{tower}/encoder/layer_(\d+)/")
-  found = [int(m[1]) for m in map(pattern.match, params) if m]
-  return 1 + max(found, default=-1)
-
-
-def _heads(
-  config: Mapping[str, Any], sizes: Mapping[str, Any]
-) -> tuple[int, int]:
-  """Heads of the image and text towers."""
-  image = sizes["image"]["width"] // _HEAD_DIM
-  text = sizes["text"]["width"] // _HEAD_DIM
-  if "vision_config" in config:
-    image = config["vision_config"].get("num_attention_heads", image)
-    text = config.get("text_config", {}).get("num_attention_heads", text)
-  if "model_cfg" in config:
-    head_width = config["model_cfg"]["vision_cfg"].get("head_width", _HEAD_DIM)
-    image = sizes["image"]["width"] // head_width
-    text = config["model_cfg"]["text_cfg"].get("heads", text)
-  for name, heads in (("image", image), ("text", text)):
-    if heads < 1 or sizes[name]["width"] % heads:
-      raise ValueError(
-        f"a width of {sizes[name]['width']} has no {heads} heads; put the "
-        "model's config.json beside the file"
-      )
-  return image, text
-
-
-def _shapes(sizes: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
-  """Shapes of our towers of these sizes, seeing one frame."""
-  image, text = dict(sizes["image"]), dict(sizes["text"])
-  side = image.pop("image_size")
-  frames = jax.ShapeDtypeStruct((1, 1, side, side, 3), np.float32)
-  ids = jax.ShapeDtypeStruct((1, text["max_tokens"]), np.int32)
-  towers = {
-    "image_tower": (ImageTower(**image), frames),
-    "text_tower": (TextTower(**text), ids),
-  }
-  shapes: dict[str, jax.ShapeDtypeStruct] = {}
-  for name, (tower, seen) in towers.items():
-    start = functools.partial(tower.init, deterministic=True)
-    params = jax.eval_shape(start, jax.random.key(0), seen)["params"]
-    flat = flax.traverse_util.flatten_dict(params, sep="/")
-    shapes |= {f"{name}/{path}": leaf for path, leaf in flat.items()}
-  for part in ("image", "text"):
-    shapes[f"{part}_projection/kernel"] = jax.ShapeDtypeStruct(
-      (sizes[part]["width"], sizes["width"]), np.float32
-    )
-  return shapes

@@ -1,12 +1,17 @@
 """Tensors under others' names and layouts -> ours, checked to the last one."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import flax.traverse_util
+import jax
 import numpy as np
 
+from unloc_jax.config import schema
+from unloc_jax.models.towers import kinds
 from unloc_jax.weights.folder import Weights
 from unloc_jax.weights.merging import difference
 
@@ -23,13 +28,14 @@ class Format:
   Attributes:
     name: For a reader.
     recognises: Whether tensors (by name, parts joined by slashes) have it.
-    convert: Makes our weights of tensors and of the configuration beside their
-      file ({} where there is none); raises ValueError where they do not fit.
+    convert: Makes our weights of tensors, of the configuration beside their
+      file ({} where there is none) and of the activation that a user names
+      ("" where none); raises ValueError where they do not fit.
   """
 
   name: str
   recognises: Callable[[Tensors], bool]
-  convert: Callable[[Tensors, Mapping[str, Any]], Weights]
+  convert: Callable[[Tensors, Mapping[str, Any], str], Weights]
 
 
 def norm(theirs: str, ours: str) -> Table:
@@ -144,3 +150,89 @@ def _reshaped(
     theirs = shape[1:]
   fits = value.shape == theirs and value.size == np.prod(shape)
   return value.reshape(shape) if fits else value
+
+
+# Others' names of activations -> ours.
+_ACTIVATIONS = {
+  "quick_gelu": "quick_gelu",
+  "gelu": "gelu",
+  "gelu_pytorch_tanh": "gelu_tanh",
+  "gelu_new": "gelu_tanh",
+}
+
+
+def activation(stated: str, named: str, assumed: str) -> str:
+  """Ours, of what a configuration states ("": nothing) or a user names.
+
+  Raises ValueError where they contradict each other, or it is not known.
+  """
+  ours = _ACTIVATIONS.get(stated)
+  if stated and ours is None:
+    raise ValueError(
+      f"its MLPs have {stated}; known: {', '.join(_ACTIVATIONS)}"
+    )
+  if ours and named and ours != named:
+    raise ValueError(
+      f"its configuration says {stated}, --activation {named}; leave it out"
+    )
+  return ours or named or assumed
+
+
+def needed(params: Tensors, name: str, rank: int, what: str) -> np.ndarray:
+  """A parameter of ours; ValueError where nothing became it."""
+  if name not in params or params[name].ndim != rank:
+    raise ValueError(
+      f"it is not a {what}: there is nothing that could be our {name}"
+    )
+  return params[name]
+
+
+def blocks_of(params: Tensors, tower: str) -> dict[str, Any]:
+  """Number of blocks, and hidden width of their MLPs where it is odd."""
+  pattern = re.compile(rf"{tower}/encoder/layer_(\d+)/")
+  found = [int(m[1]) for m in map(pattern.match, params) if m]
+  sizes = {"num_layers": 1 + max(found, default=-1)}
+  first = params.get(f"{tower}/encoder/layer_0/mlp/up/kernel")
+  if first is not None and first.ndim == 2:
+    width, hidden = first.shape
+    sizes |= {"mlp_dim": hidden} if hidden != 4 * width else {}
+  return sizes
+
+
+def shapes(sizes: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of our towers and projections.
+
+  Args:
+    sizes: {"image" | "text": section of `config.model`, what it leaves out has
+      its default; "width": D}. An image tower also has its image_size.
+  """
+  found: dict[str, jax.ShapeDtypeStruct] = {}
+  for part, make in (("image", kinds.image_tower), ("text", kinds.text_tower)):
+    if part not in sizes:
+      continue
+    section = schema.base().model[f"{part}_tower"].to_dict() | sizes[part]
+    if part == "image":
+      side = section["image_size"]
+      tower = make(section, per_frame_class=False)
+      seen = jax.ShapeDtypeStruct((1, 1, side, side, 3), np.float32)
+    else:
+      tower = make(section)
+      seen = jax.ShapeDtypeStruct((1, section["max_tokens"]), np.int32)
+    start = functools.partial(tower.init_with_output, deterministic=True)
+    out, variables = jax.eval_shape(start, jax.random.key(0), seen)
+    flat = flax.traverse_util.flatten_dict(variables["params"], sep="/")
+    found |= {f"{part}_tower/{path}": leaf for path, leaf in flat.items()}
+    found[f"{part}_projection/kernel"] = jax.ShapeDtypeStruct(
+      (out.shape[-1], sizes["width"]), np.float32
+    )
+  return found
+
+
+def heads(width: int, count: int) -> int:
+  """The number of heads, where the width has so many; else ValueError."""
+  if count < 1 or width % count:
+    raise ValueError(
+      f"a width of {width} has no {count} heads; put the model's config.json "
+      "beside the file"
+    )
+  return count

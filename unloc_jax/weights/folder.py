@@ -1,8 +1,9 @@
 """Weights in a folder: `params.safetensors` and `config.json`.
 
 The first holds our flat parameters, layers apart; the second sizes and where
-they come from. What `python -m unloc_jax.weights`, a run and an export write
-has this one form.
+they come from. A text tower that is not CLIP's has its `tokenizer.json` beside
+them. What `python -m unloc_jax.weights`, a run and an export write has this one
+form.
 """
 
 import dataclasses
@@ -10,11 +11,14 @@ import json
 import pathlib
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
+
+from unloc_jax.config import schema
+from unloc_jax.data.tokenizer import TOKENIZER
 
 PARAMS = "params.safetensors"
 CONFIG = "config.json"
@@ -33,11 +37,18 @@ class Weights:
 
 
 def save_weights(
-  folder: str, params: Mapping[str, Any], config: Mapping[str, Any]
+  folder: str,
+  params: Mapping[str, Any],
+  config: Mapping[str, Any],
+  tokenizer: str = "",
 ) -> None:
   """Writes flat parameters, stacked layers taken apart, whole or not at all.
 
-  Raises FileExistsError where there is something at `folder`.
+  Args:
+    folder: New; FileExistsError is raised where there is something.
+    params: By name.
+    config: What config.json says.
+    tokenizer: Text of the tokenizer.json; "" for CLIP's own.
   """
   path = pathlib.Path(folder)
   if path.exists():
@@ -51,6 +62,8 @@ def save_weights(
   beside.mkdir(parents=True)
   text = json.dumps({"format": 1, **config}, indent=2)
   (beside / CONFIG).write_text(text + "\n")
+  if tokenizer:
+    (beside / TOKENIZER).write_text(tokenizer)
   safetensors.numpy.save_file(arrays, beside / PARAMS)
   # It makes files that only their owner may read.
   shutil.copymode(beside / CONFIG, beside / PARAMS)
@@ -79,23 +92,25 @@ def source_of(folder: str) -> dict[str, Any]:
       return dict(json.loads(export.read_text())["source"])
     except (KeyError, TypeError, ValueError) as error:
       raise ValueError(f"{export}: {error}; export again") from error
-  config = load_weights(folder).config
+  source = load_weights(folder).config.get("source") or {}
   # Of others' weights it is where their file came from.
-  return {} if "clip" in config else config.get("source") or {}
+  return {} if "from" in source else source
 
 
-def tower_sizes(
-  config: Mapping[str, Any], tower: str, fields: Iterable[str]
-) -> dict[str, Any] | None:
+def tower_of(config: Mapping[str, Any], tower: str) -> dict[str, Any] | None:
   """What a folder's config says of its "image" or "text" tower.
 
-  num_layers is 0 where there is no such tower; None where it does not say.
+  It is a section of `config.model`; num_layers is 0 where there is no such
+  tower, and it is None where the folder does not say.
   """
-  if "clip" in config:
-    said = {"classifier": "token", **config["clip"].get(tower, {})}
-  else:
-    said = config.get("model", {}).get(f"{tower}_tower", {})
-  return {name: said[name] for name in fields} if "num_layers" in said else None
+  # Those of others' weights; of CLIP's they have another name.
+  towers = config.get("towers") or config.get("clip")
+  model = config.get("model", {})
+  said = towers.get(tower) if towers else model.get(f"{tower}_tower")
+  if not said or "num_layers" not in said:
+    return None
+  section = schema.base().model[f"{tower}_tower"].to_dict()
+  return {name: said.get(name, value) for name, value in section.items()}
 
 
 def unstack(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,24 @@
 """Files that others publish -> tensors by name, without running their code.
 
 A `.safetensors` or PyTorch file, a folder as of Hugging Face, where a model may
-be in several files, or the name of a repository there.
+be in several files, a `.zip` of such a folder, or the name of a repository
+there.
 """
 
+import contextlib
 import json
 import pathlib
 import re
-from collections.abc import Mapping
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from unloc_jax.data.tokenizer import TOKENIZER
 from unloc_jax.weights import torch_file
 from unloc_jax.weights.folder import PARAMS
 
@@ -26,8 +31,59 @@ _FILES = (
   "open_clip_pytorch_model.bin",
 )
 _CONFIGS = ("config.json", "open_clip_config.json")
+# What else a model's folder says: how sentence encoders pool, and of tokens.
+_POOLING, _TOKENS = "1_Pooling/config.json", "tokenizer_config.json"
+_BESIDE = (*_CONFIGS, _POOLING, TOKENIZER, _TOKENS)
 # What wrappers put before all names.
-_WRAPPERS = re.compile(r"^(state_dict/)?(module/)?(model/)?")
+_WRAPPERS = re.compile(r"^(state_dict/)?(module/)?(model/)?(bert/)?")
+
+
+@contextlib.contextmanager
+def opened(source: str) -> Iterator[str]:
+  """Gives the path of a source: of a repository its cache, of a zip a copy.
+
+  Raises ValueError where there is nothing that can be read.
+  """
+  path = pathlib.Path(source)
+  if not path.exists():
+    path = _fetched(source)
+  if path.is_dir() and not any((path / name).exists() for name in _FILES):
+    archives = sorted(path.glob("*.zip"))
+    path = archives[0] if len(archives) == 1 else path
+  if path.suffix != ".zip":
+    yield str(path)
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    _unpack(path, pathlib.Path(folder))
+    yield folder
+
+
+def _unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
+  """Takes the files of a model, and no others, from an archive."""
+  try:
+    with zipfile.ZipFile(archive) as packed:
+      names = packed.namelist()
+      configs = [name for name in names if name.endswith("config.json")]
+      root = min(configs, key=len, default="config.json")
+      root = root.removesuffix(pathlib.PurePosixPath(root).name)
+      for name in {*_FILES, *_BESIDE} & {n.removeprefix(root) for n in names}:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(packed.read(root + name))
+  except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+    raise ValueError(f"{archive} cannot be unpacked: {error}") from error
+
+
+def tokenizer(source: str) -> str:
+  """Text of the tokenizer.json beside an opened source; "" where there is none.
+
+  What the folder says elsewhere is put into it: Gemma's start and end tokens
+  (tokenizer_config.json), and that SigLIP 2 was trained on lower case.
+  """
+  path = pathlib.Path(source)
+  folder = path if path.is_dir() else path.parent
+  if not (folder / TOKENIZER).exists():
+    return ""
+  return (folder / TOKENIZER).read_text(encoding="utf-8")
 
 
 def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
@@ -37,14 +93,14 @@ def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   ValueError where nothing can be read.
   """
   path = pathlib.Path(source)
-  if not path.exists():
-    path = _fetched(source)
   if path.is_dir():
     path = _file_of(path)
-  config = {}
+  config: dict[str, Any] = {}
   for name in _CONFIGS:
     if path.with_name(name).exists():
       config = json.loads(path.with_name(name).read_text())
+  if (path.parent / _POOLING).exists():
+    config["pooling"] = json.loads((path.parent / _POOLING).read_text())
   tensors: dict[str, np.ndarray] = {}
   for part in _parts(path):
     tensors |= _read_file(part)
@@ -64,7 +120,7 @@ def _fetched(repository: str) -> pathlib.Path:
     ) from error
   try:
     folder = huggingface_hub.snapshot_download(
-      repository, allow_patterns=[*_FILES, *_CONFIGS, "*-of-*"]
+      repository, allow_patterns=[*_FILES, *_BESIDE, "*-of-*", "*.pt"]
     )
   except Exception as error:
     # The library raises errors of the network, of names, of rights.
@@ -88,6 +144,9 @@ def _file_of(folder: pathlib.Path) -> pathlib.Path:
   found = [folder / name for name in _FILES if (folder / name).exists()]
   if found:
     return found[0]
+  alone = sorted(folder.glob("*.pt"))
+  if len(alone) == 1:
+    return alone[0]
   if (folder / PARAMS).exists():
     raise ValueError("it is a folder of our weights already")
   held = ", ".join(sorted(path.name for path in folder.iterdir())[:5])

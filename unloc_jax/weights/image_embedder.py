@@ -22,18 +22,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from unloc_jax.media import resizing
-from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
-from unloc_jax.weights.folder import (
-  PARAMS,
-  load_weights,
-  source_of,
-  tower_sizes,
-)
+from unloc_jax.models.towers import kinds
+from unloc_jax.weights.folder import PARAMS, load_weights, source_of, tower_of
 
 _TOWER = "image_tower/"
 _CLASS = "class_embedding"
 _GRID = "position_embedding"
 _SIZES = ("patch", "width", "num_layers", "num_heads", "classifier")
+# What a hash names only where it is not CLIP's, as earlier ones do not.
+_OF_CLIP = {
+  "kind": "clip",
+  "activation": "quick_gelu",
+  "mlp_dim": 0,
+  "class_token": True,
+}
 # Shorter side of stored frames where a checkpoint does not know its videos:
 # that of data_preprocessing.build.
 _STORED_SIDE = 256
@@ -49,7 +51,7 @@ class TowerEmbedder:
   No device is touched before the first frame: other processes may need it.
 
   Attributes:
-    sizes: Of ImageTower.
+    sizes: As `config.model.image_tower`.
     params: float32, names within the tower.
     image_size: Side of the square the tower sees, pixels.
     resized_side: Short side that frames are brought to before that crop.
@@ -70,8 +72,9 @@ class TowerEmbedder:
   @property
   def normalisation(self) -> str:
     """What is done to frames before the tower."""
+    name = {"siglip2": "SigLIP", "pe": "PE"}.get(self.sizes["kind"], "CLIP")
     return (
-      f"CLIP's pixels, bicubic short side {self.resized_side}, centre"
+      f"{name}'s pixels, bicubic short side {self.resized_side}, centre"
       f" {self.image_size}"
     )
 
@@ -83,7 +86,12 @@ class TowerEmbedder:
   @functools.cached_property
   def tower_hash(self) -> str:
     """Names architecture and weights; 32 hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps(self.sizes, sort_keys=True).encode())
+    sizes = {
+      name: value
+      for name, value in self.sizes.items()
+      if name in _SIZES or _OF_CLIP.get(name, value) != value
+    }
+    digest = hashlib.sha256(json.dumps(sizes, sort_keys=True).encode())
     for name in sorted(self.params):
       value = np.ascontiguousarray(self.params[name], np.float32)
       digest.update(f"{name} {value.shape}".encode())
@@ -112,10 +120,10 @@ class TowerEmbedder:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(
-  sizes: tuple[tuple[str, Any], ...], variables: Any, frames: jax.Array
+  section: tuple[tuple[str, Any], ...], variables: Any, frames: jax.Array
 ) -> jax.Array:
-  tower = ImageTower(**dict(sizes), per_frame_class=False)
-  tokens: Any = tower.apply(variables, normalise_pixels(frames)[:, None], True)
+  kept = {**dict(section), "per_frame_class": False, "remat": "none"}
+  tokens: Any = kinds.image_tower(kept).apply(variables, frames[:, None], True)
   return jnp.asarray(tokens[:, 0])
 
 
@@ -127,10 +135,10 @@ def load_embedder(checkpoint: str) -> TowerEmbedder:
   """
   folder = _weights_folder(pathlib.Path(checkpoint))
   loaded = load_weights(str(folder))
-  sizes = tower_sizes(loaded.config, "image", _SIZES)
-  if sizes is None:
+  section = tower_of(loaded.config, "image")
+  if section is None:
     raise ValueError(f"{checkpoint}: does not say which towers it holds")
-  if not sizes["num_layers"]:
+  if not section["num_layers"]:
     raise ValueError(
       f"{checkpoint}: holds no image tower, for it was trained on features; "
       "give the checkpoint that made them"
@@ -145,14 +153,15 @@ def load_embedder(checkpoint: str) -> TowerEmbedder:
   if _CLASS in params:
     params[_CLASS] = _one_class(params[_CLASS], checkpoint)
   count = len(params[_GRID]) - (_CLASS in params)
-  side = math.isqrt(count) * sizes["patch"]
+  side = loaded.config.get("towers", {}).get("image", {}).get("image_size")
+  side = side or math.isqrt(count) * section["patch"]
   resized = int(loaded.config.get("data", {}).get("short_side", side))
   source = source_of(str(folder))
   if source.get("extract") == "frames":
     stored = int(source["short_side"])
   else:
     stored = max(_STORED_SIDE, side)
-  return TowerEmbedder(sizes, params, side, resized, stored)
+  return TowerEmbedder(section, params, side, resized, stored)
 
 
 def features_of(folder: str) -> dict[str, Any]:
@@ -165,7 +174,7 @@ def features_of(folder: str) -> dict[str, Any]:
   if source.get("extract") == "features":
     names = ("tower_hash", "normalisation", "embedding_width")
     return {name: source[name] for name in names}
-  if not {"clip", "model"} & load_weights(folder).config.keys():
+  if tower_of(load_weights(folder).config, "image") is None:
     return {}
   tower = load_embedder(folder)
   return {

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 import scipy.ndimage
 
-from unloc_jax.weights.folder import stack, unstack
+from unloc_jax.weights.folder import load_weights, stack, tower_of, unstack
 
 _CLASS = "image_tower/class_embedding"
 _GRID = "image_tower/position_embedding"
@@ -136,3 +137,28 @@ def _placed_like(value: np.ndarray, old: Any) -> Any:
   return jax.make_array_from_callback(
     value.shape, old.sharding, lambda index: value[index]
   )
+
+
+def initial_weights(
+  config: ml_collections.ConfigDict, initial: Mapping[str, Any]
+) -> dict[str, Any]:
+  """A new model's parameters with those of `config.init` put in.
+
+  Raises:
+    ValueError: They do not fit; every difference is listed.
+  """
+  loaded = load_weights(config.init.weights)
+  for name in ("image", "text"):
+    held = tower_of(loaded.config, name)
+    wanted = config.model[f"{name}_tower"]
+    taken = re.match(config.init.take, f"{name}_tower/")
+    if not (taken and held and held["num_layers"] and wanted.num_layers):
+      continue
+    # Parameters of the same names and shapes, which mean something else.
+    for key in ("kind", "activation"):
+      if held[key] != wanted[key]:
+        raise ValueError(
+          f"model.{name}_tower.{key}={wanted[key]!r}, but {config.init.weights}"
+          f" holds a tower of {held[key]!r}; set it so, or take other weights"
+        )
+  return merge_weights(initial, loaded.params, config.init.take)

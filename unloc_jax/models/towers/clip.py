@@ -1,23 +1,37 @@
 """CLIP's image and text towers (Radford et al., 2021) as UnLoc uses them."""
 
+import functools
+import typing
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from unloc_jax.models.attention import Dtype
 from unloc_jax.models.layer_norm import LayerNorm
+from unloc_jax.models.rotary import Grid
+from unloc_jax.models.towers.attention_pool import AttentionPool
 from unloc_jax.models.transformer import Transformer
 from unloc_jax.parallel.sharding import constrain
 
-NORM_EPSILON = 1e-5
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+class Pixels(typing.NamedTuple):
+  """Mean and standard deviation of RGB in [0, 1] in a tower's training."""
+
+  mean: tuple[float, float, float]
+  std: tuple[float, float, float]
+
+  def normalise(self, frames: jax.Array) -> jax.Array:
+    """uint8 RGB [..., 3] -> float32, about zero mean and unit variance."""
+    frames = frames.astype(jnp.float32) / 255.0
+    return (frames - jnp.array(self.mean)) / jnp.array(self.std)
 
 
-def normalise_pixels(frames: jax.Array) -> jax.Array:
-  """uint8 RGB [..., 3] -> float32, zero mean and unit variance as in CLIP."""
-  frames = frames.astype(jnp.float32) / 255.0
-  return (frames - jnp.array(PIXEL_MEAN)) / jnp.array(PIXEL_STD)
+PIXELS = Pixels(
+  (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+)
+normalise_pixels = PIXELS.normalise
 
 
 def patchify(frames: jax.Array, patch: int) -> jax.Array:
@@ -40,7 +54,16 @@ def patchify(frames: jax.Array, patch: int) -> jax.Array:
 class ImageTower(nn.Module):
   """CLIP ViT applied to every frame by itself (spec section "Image tower").
 
-  Attributes are `config.model.image_tower`.
+  Attributes are `config.model.image_tower`. Towers of other kinds vary it:
+
+  Attributes:
+    epsilon: Of the LayerNorms.
+    pixels: How uint8 frames are normalised.
+    whole_patches: Whether a frame has to be one of whole patches; else what
+      is over at its right and bottom is not seen.
+    has_patch_bias: Of the patch embedding.
+    has_norm_pre: Whether tokens are normalised before the first block.
+    pool_heads: Of `AttentionPool`; 0 = num_heads.
   """
 
   patch: int
@@ -53,23 +76,48 @@ class ImageTower(nn.Module):
   remat: str = "none"
   scan: bool = False
   dtype: Dtype = jnp.float32
+  activation: str = "quick_gelu"
+  mlp_dim: int = 0
+
+  epsilon: ClassVar[float] = 1e-5
+  pixels: ClassVar[Pixels] = PIXELS
+  whole_patches: ClassVar[bool] = True
+  has_patch_bias: ClassVar[bool] = False
+  has_norm_pre: ClassVar[bool] = True
+  pool_heads: ClassVar[int] = 0
+
+  @property
+  def has_class(self) -> bool:
+    """Whether a class embedding is the first token."""
+    return self.classifier == "token"
+
+  def rotary(self, rows: int, columns: int) -> Grid | None:
+    """By which places attention turns; None where it does not."""
+    del rows, columns
+    return None
 
   @nn.compact
   def __call__(self, frames: jax.Array, deterministic: bool) -> jax.Array:
     """Frames [B, T, H, W, 3] -> frame tokens [B, T, width].
 
-    Frames are uint8, or floats that `normalise_pixels` gave.
+    Frames are uint8, or floats that `pixels.normalise` gave.
     """
     axes = ("batch", "frames")
     if frames.dtype == jnp.uint8:
-      frames = normalise_pixels(frames)
+      frames = self.pixels.normalise(frames)
     frames = constrain(frames, *axes)
-    patches = patchify(frames.astype(self.dtype), self.patch)
+    rows, columns = (side // self.patch for side in frames.shape[2:4])
+    if not self.whole_patches:
+      frames = frames[:, :, : rows * self.patch, : columns * self.patch]
     embed = nn.Dense(
-      self.width, use_bias=False, dtype=self.dtype, name="patch_embedding"
+      self.width,
+      use_bias=self.has_patch_bias,
+      dtype=self.dtype,
+      name="patch_embedding",
     )
-    tokens = embed(patches)  # [B, T, patches, width]
-    if self.classifier == "token":
+    # [B, T, patches, width]
+    tokens = embed(patchify(frames.astype(self.dtype), self.patch))
+    if self.has_class:
       tokens = self._prepend_class_embedding(tokens)
     position = self.param(
       "position_embedding",
@@ -77,13 +125,16 @@ class ImageTower(nn.Module):
       tokens.shape[-2:],
     )
     tokens = tokens + position.astype(self.dtype)
-    norm_pre = LayerNorm(NORM_EPSILON, self.dtype, name="norm_pre")
+    norm = functools.partial(LayerNorm, epsilon=self.epsilon, dtype=self.dtype)
+    if self.has_norm_pre:
+      tokens = norm(name="norm_pre")(tokens)
     encoder = Transformer(
       num_layers=self.num_layers,
       num_heads=self.num_heads,
-      mlp_dim=4 * self.width,
-      activation="quick_gelu",
-      norm_epsilon=NORM_EPSILON,
+      mlp_dim=self.mlp_dim or 4 * self.width,
+      activation=self.activation,
+      norm_epsilon=self.epsilon,
+      rotary=self.rotary(rows, columns),
       stochastic_depth=self.stochastic_depth,
       remat=self.remat,
       scan=self.scan,
@@ -91,12 +142,25 @@ class ImageTower(nn.Module):
       axes=axes,
       name="encoder",
     )
-    tokens = encoder(constrain(norm_pre(tokens), *axes), None, deterministic)
+    tokens = encoder(constrain(tokens, *axes), None, deterministic)
     # Only the tokens that are used are normalised: same result, less work.
     if self.classifier == "token":
       tokens = tokens[..., :1, :]
-    norm_post = LayerNorm(NORM_EPSILON, self.dtype, name="norm_post")
-    return jnp.mean(norm_post(tokens), axis=-2)
+    return self._pool(norm(name="norm_post")(tokens))
+
+  def _pool(self, tokens: jax.Array) -> jax.Array:
+    """Tokens [B, T, N, width] that are used -> [B, T, width]."""
+    if self.classifier != "attention":
+      return jnp.mean(tokens, axis=-2)
+    pool = AttentionPool(
+      num_heads=self.pool_heads or self.num_heads,
+      mlp_dim=self.mlp_dim or 4 * self.width,
+      activation=self.activation,
+      epsilon=self.epsilon,
+      dtype=self.dtype,
+      name="pool",
+    )
+    return pool(tokens)
 
   def _prepend_class_embedding(self, tokens: jax.Array) -> jax.Array:
     num_videos, num_frames = tokens.shape[:2]
@@ -116,7 +180,12 @@ class TextTower(nn.Module):
   """CLIP's causal text transformer (spec section "Text tower").
 
   Attributes are `config.model.text_tower`; texts shorter than `max_tokens` use
-  the first positions.
+  the first positions. Towers of other kinds vary what a token sees, what is
+  made of the last block's tokens, and which of them stands for the text.
+
+  Attributes:
+    epsilon: Of the LayerNorms.
+    post_norm: LayerNorms before the first block and after each residual.
   """
 
   vocab_size: int
@@ -127,6 +196,11 @@ class TextTower(nn.Module):
   remat: str = "none"
   scan: bool = False
   dtype: Dtype = jnp.float32
+  activation: str = "quick_gelu"
+  mlp_dim: int = 0
+
+  epsilon: ClassVar[float] = 1e-5
+  post_norm: ClassVar[bool] = False
 
   @nn.compact
   def __call__(self, ids: jax.Array, deterministic: bool) -> jax.Array:
@@ -150,24 +224,42 @@ class TextTower(nn.Module):
     table = constrain(embed.embedding, None).astype(self.dtype)
     tokens = jnp.take(table, ids, axis=0)
     tokens = tokens + position[:length].astype(self.dtype)
-    tokens = constrain(tokens, *axes)
-    real = ids > 0
-    mask = jnp.tril(jnp.ones((length, length), bool))
-    mask = mask & real[..., None, :] & real[..., :, None]
+    if self.post_norm:
+      tokens = self._norm("norm_pre")(tokens)
     encoder = Transformer(
       num_layers=self.num_layers,
       num_heads=self.num_heads,
-      mlp_dim=4 * self.width,
-      activation="quick_gelu",
-      norm_epsilon=NORM_EPSILON,
+      mlp_dim=self.mlp_dim or 4 * self.width,
+      activation=self.activation,
+      norm_epsilon=self.epsilon,
+      post_norm=self.post_norm,
       remat=self.remat,
       scan=self.scan,
       dtype=self.dtype,
       axes=axes,
       name="encoder",
     )
-    tokens = encoder(tokens, mask, deterministic)
-    return LayerNorm(NORM_EPSILON, self.dtype, name="norm_final")(tokens)
+    tokens = encoder(constrain(tokens, *axes), self._seen(ids), deterministic)
+    return self._finish(tokens, ids)
+
+  def _norm(self, name: str) -> LayerNorm:
+    return LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=name)
+
+  def _seen(self, ids: jax.Array) -> jax.Array | None:
+    """Which tokens each token sees, bool [..., 1 | L, L]; None = all."""
+    real = ids > 0
+    mask = jnp.tril(jnp.ones((ids.shape[-1],) * 2, bool))
+    return mask & real[..., None, :] & real[..., :, None]
+
+  def _finish(self, tokens: jax.Array, ids: jax.Array) -> jax.Array:
+    """Tokens of the last block -> what the tower gives."""
+    del ids
+    return self._norm("norm_final")(tokens)
+
+  @staticmethod
+  def pool(tokens: jax.Array, ids: jax.Array) -> jax.Array:
+    """The tower's tokens, or a linear map of them, -> the text's, [..., D]."""
+    return end_tokens(tokens, ids)
 
 
 def end_tokens(tokens: jax.Array, ids: jax.Array) -> jax.Array:

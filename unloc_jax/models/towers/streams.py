@@ -6,6 +6,7 @@ read and made into rows is in `unloc_jax.data.streams`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
 
-from unloc_jax.models.towers.clip import ImageTower
+from unloc_jax.models.towers import kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,12 @@ def _frames(config: ml_collections.ConfigDict) -> Encoder:
       "streams has frames but the model has no image tower; set "
       "model.image_tower.num_layers, or take precomputed embeddings"
     )
-  options: dict[str, Any] = {
-    **{name: value for name, value in tower.items() if name != "frozen"},
+  shared: dict[str, Any] = {
     "scan": config.model.scan_layers,
     "dtype": jnp.dtype(config.model.dtype),
   }
-  return Encoder("frames", "image", lambda: ImageTower(**options), tower.frozen)
+  make = functools.partial(kinds.image_tower, tower, **shared)
+  return Encoder("frames", "image", make, tower.frozen)
 
 
 def _embeddings(config: ml_collections.ConfigDict) -> Encoder:
