@@ -22,8 +22,11 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 # The same cases in every run; `pytest --hypothesis-profile=explore` draws new.
-hypothesis.settings.register_profile("repeat", derandomize=True)
-hypothesis.settings.register_profile("explore", derandomize=False)
+# How long a case takes is the machine's affair.
+hypothesis.settings.register_profile("repeat", derandomize=True, deadline=None)
+hypothesis.settings.register_profile(
+  "explore", derandomize=False, deadline=None
+)
 hypothesis.settings.load_profile("repeat")
 
 ROOT = pathlib.Path(__file__).parent.parent

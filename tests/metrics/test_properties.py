@@ -190,11 +190,6 @@ def test_perfect_frames():
     assert report.metrics[block]["f1@50"] == 100.0
 
 
-def test_background_is_where_no_logit_is_above_zero():
-  logits = np.array([[1.0, 2.0], [-1.0, -0.5], [0.0, 0.0], [3.0, -1.0]])
-  np.testing.assert_array_equal(segmentation.from_logits(logits), [2, 0, 0, 1])
-
-
 def test_top_k():
   scores, labels = np.array([[3.0, 2, 1], [1, 2, 3], [1, 1, 1]]), [0, 1, 0]
   more = np.array(labels), ("a", "b", "c")

@@ -37,6 +37,20 @@ def test_softmax():
   np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_softmax_or_none():
+  labels = LABELS & (np.cumsum(LABELS, axis=1) == 1)
+  none = np.zeros((2, 1, 5), np.float32)
+  chance = np.exp(np.concatenate([LOGITS, none], axis=1))
+  chance /= chance.sum(axis=1, keepdims=True)
+  truth = np.concatenate([labels, ~labels.any(axis=1, keepdims=True)], axis=1)
+  expected = -np.log(chance[truth.nonzero()])
+  ours = losses.softmax_or_none(LOGITS, labels)
+  assert ours.shape == LOGITS.shape
+  np.testing.assert_allclose(
+    np.sum(ours, axis=1).sum(), expected.sum(), rtol=1e-5
+  )
+
+
 def test_extreme_logits_stay_finite():
   logits = jnp.array([-1e4, -80.0, 0.0, 80.0, 1e4])
   for kind in ("focal", "sigmoid"):

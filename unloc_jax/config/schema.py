@@ -273,7 +273,10 @@ _MODEL: Section = {
 
 _LOSS: Section = {
   "relevance": choice(
-    "focal", "'softmax' is over the texts.", *("sigmoid", "softmax")
+    "focal",
+    "'softmax' is over the texts and, where frames have classes, none of them:"
+    " a background that is learned.",
+    *("sigmoid", "softmax"),
   ),
   "displacement": matching(
     "iou",
@@ -353,6 +356,12 @@ _DECODE: Section = {
   "sigma": real(0.3, "Of soft-NMS's Gaussian; 0 = hard NMS at tIoU 0.5.", 0.0),
   "score_threshold": _share(0.001, "Detections below it are dropped."),
   "max_detections": whole(100, "Of one query, or of one video.", 1),
+  "switch_cost": real(
+    0.0,
+    "Of segmentation: log-probability that a change of class costs; the best"
+    " sequence of classes is taken, so that few frames flicker.",
+    0.0,
+  ),
   "class_agnostic": flag(False, "NMS over all classes of a video together."),
 }
 

@@ -14,17 +14,9 @@ from unloc_jax.annotations.arrays import FrameClasses
 from unloc_jax.annotations.reading import fault, left_out
 from unloc_jax.metrics import analysis
 from unloc_jax.metrics.report import Interval, Report, Table
+from unloc_jax.task.frame_classes import BACKGROUND
 
 OVERLAPS = (0.1, 0.25, 0.5)
-BACKGROUND = 0
-
-
-def from_logits(logits: np.ndarray) -> np.ndarray:
-  """Class [T] of each frame; background where no logit is above 0.
-
-  Logits [T, C - 1] are of the classes but the background, which is the first.
-  """
-  return np.where(logits.max(axis=1) > 0, logits.argmax(axis=1) + 1, BACKGROUND)
 
 
 def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,7 @@ class DecodeSpec:
   score_threshold: float = 0.001
   max_detections: int = 100
   class_agnostic: bool = False
+  switch_cost: float = 0.0
 
   @property
   def nms(self) -> dict[str, float]:

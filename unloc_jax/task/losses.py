@@ -47,6 +47,17 @@ def relevance_loss(
   return (1 - probability) ** gamma * cross_entropy * balance
 
 
+def softmax_or_none(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Cross entropy over Q texts and none of them, whose logit is 0.
+
+  Logits and labels, of which at most one is set, are [B, Q, P]; so are the
+  shares, which sum over Q.
+  """
+  normaliser = jax.nn.logsumexp(logits, axis=1, keepdims=True)
+  normaliser = jnp.logaddexp(normaliser, 0.0) / logits.shape[1]
+  return normaliser - labels.astype(logits.dtype) * logits
+
+
 def _intersection_union(
   displacement: jax.Array, target: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

@@ -168,14 +168,13 @@ def compute_losses(
   the sum of its parts'; by default its own.
   """
   counts = count_slots(task, targets) if counts is None else counts
-  relevance = losses.relevance_loss(
-    loss.relevance,
-    predictions.relevance,
-    targets.labels,
-    loss.focal_gamma,
-    loss.focal_alpha,
-  )
-  mask = targets.mask
+  logits, labels, mask = predictions.relevance, targets.labels, targets.mask
+  if loss.relevance == "softmax" and task.targets == "frames":
+    relevance = losses.softmax_or_none(logits, labels)
+  else:
+    relevance = losses.relevance_loss(
+      loss.relevance, logits, labels, loss.focal_gamma, loss.focal_alpha
+    )
   if task.texts == "classes":
     # Slots are (video, point): classes are summed, not averaged.
     relevance, mask = jnp.sum(relevance, axis=1), mask[:, 0]

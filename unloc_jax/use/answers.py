@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from unloc_jax.metrics import segmentation
+from unloc_jax.task.frame_classes import BACKGROUND, frame_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +43,14 @@ def spans(
   times: np.ndarray,
   logits: np.ndarray,
   duration: float,
+  switch_cost: float,
 ) -> list[Moment]:
   """Stretches of frames of the same of C labels, background left out.
 
-  Frames are seen at `times` [N], in seconds; their logits are [C, N].
+  Frames are seen at `times` [N], in seconds; their logits are [C, N]; see
+  `frame_classes`.
   """
-  kinds, places = segmentation.runs(segmentation.from_logits(logits.T))
+  kinds, places = segmentation.runs(frame_classes(logits.T, switch_cost))
   # A frame stands for what is nearer to it than to its neighbours.
   edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [duration]])
   scores = 1.0 / (1.0 + np.exp(-logits))
@@ -60,5 +63,5 @@ def spans(
       float(scores[kind - 1, first:last].mean()),
     )
     for kind, (first, last) in zip(kinds.tolist(), places.tolist(), strict=True)
-    if kind != segmentation.BACKGROUND
+    if kind != BACKGROUND
   ]

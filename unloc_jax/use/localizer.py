@@ -232,7 +232,8 @@ class Localizer:
     """
     asked, texts = self._prompts(video, labels)
     times, logits = self._asker.logits(video, texts)
-    return spans(video.video_id, asked, times, logits, video.duration)
+    cost = self.export.config.decode.switch_cost
+    return spans(video.video_id, asked, times, logits, video.duration, cost)
 
   def search(
     self,

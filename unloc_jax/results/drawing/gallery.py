@@ -15,6 +15,7 @@ from unloc_jax.results.drawing import figures
 from unloc_jax.results.drawing.figures import Event, Seen
 from unloc_jax.results.submissions.base import caption_rows, video_rows
 from unloc_jax.task.detections import Detections, listed
+from unloc_jax.task.frame_classes import BACKGROUND, frame_classes
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.task.tasks import get_task
 
@@ -133,13 +134,14 @@ class Gallery:
     self, batch: Batch, found: Detections, b: int, index: int
   ) -> Figure:
     shown, seen = self._seen(batch, b, index)
-    classes = segmentation.from_logits(found.scores[b].T[shown])
+    cost = self._split.config.decode.switch_cost
+    classes = frame_classes(found.scores[b].T[shown], cost)
     labels, places = segmentation.runs(classes)
     step = float(seen.times[1] - seen.times[0]) if len(shown) > 1 else 0.0
     events = [
       Event(self._split.classes[label - 1], start * step, end * step)
       for label, (start, end) in zip(labels, places, strict=True)
-      if label != segmentation.BACKGROUND
+      if label != BACKGROUND
     ]
     return self._events(shown, seen, index, events, found.curve[b])
 

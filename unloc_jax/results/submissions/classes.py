@@ -20,6 +20,7 @@ from unloc_jax.metrics.report import Report
 from unloc_jax.results.submissions.base import Batch, Submission, video_rows
 from unloc_jax.task import targets
 from unloc_jax.task.detections import Detections, listed
+from unloc_jax.task.frame_classes import frame_classes
 
 _NONE = {"used": False, "details": ""}  # No external data.
 _SUBSET = "validation"  # What ActivityNet's files call the split scored.
@@ -113,6 +114,7 @@ class Frames(Submission):
 
   def add(self, batch: Batch, found: Detections) -> None:
     truth = _on_frames(targets.frame_labels, batch, found)
+    cost = self.split.config.decode.switch_cost
     for b, index in video_rows(batch):
       valid = batch["frame_mask"][b]
       logits = found.scores[b].T[valid]
@@ -122,7 +124,7 @@ class Frames(Submission):
       self._videos.append(
         FrameClasses(
           name=self.split.table[index].video_id,
-          predicted=segmentation.from_logits(logits),
+          predicted=frame_classes(logits, cost),
           truth=np.where(labels.any(axis=1), labels.argmax(axis=1) + 1, 0),
           scores=np.concatenate([background, logits], axis=1),
         )
