@@ -312,6 +312,127 @@ def test_complaints_about_frames(tmp_path, capsys, row, what):
   assert what in complaint
 
 
+@pytest.mark.parametrize(
+  ("benchmark", "row", "says"),
+  [
+    ("anet_tal", {"one": None}, "p.json:1: one: not a list of detections"),
+    ("anet_captions", {"v_one": None}, "p.json:1: v_one: a result needs"),
+    (
+      "anet_tal",
+      {"one": [{"label": "Jump", "score": 1, "segment": [0, 10**400]}]},
+      "one: needs `label`, `score` and",
+    ),
+    (
+      "anet_tal",
+      {"one": [{"label": "Jump", "score": 1, "segment": [0, 1e300]}]},
+      "one: not a finite number",
+    ),
+  ],
+)
+def test_null_and_numbers_beyond_float(tmp_path, capsys, benchmark, row, says):
+  path = tmp_path / "p.json"
+  path.write_text(json.dumps({"results": row}))
+  truth = "tal_truth.json" if benchmark == "anet_tal" else "captions.json"
+  assert says in fails(capsys, benchmark, path, truth)
+
+
+def test_numbers_of_draws(capsys):
+  paths = "anet_tal", "tal_predictions.json", "tal_truth.json"
+  assert "--resamples -1: below 0" in fails(capsys, *paths, "--resamples=-1")
+  assert "--seed -1: below 0" in fails(capsys, *paths, "--seed=-1")
+
+
+def test_a_reader_that_has_enough():
+  arguments = ["--benchmark=anet_tal", "--resamples=0"]
+  arguments += [f"--predictions={MADE / 'tal_predictions.json'}"]
+  arguments += [f"--ground_truth={MADE / 'tal_truth.json'}"]
+  command = [sys.executable, "-m", "unloc_jax.metrics", *arguments]
+  pipe = subprocess.PIPE
+  with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process:
+    process.stdout.close()
+    assert process.stderr.read() == b""
+  assert process.returncode == 0
+
+
+def test_classes_that_only_other_subsets_have_are_said(tmp_path, capsys):
+  results = json.loads((MADE / "tal_predictions.json").read_text())
+  plain = run(tmp_path, "anet_tal", "tal_predictions.json", "tal_truth.json")
+  results["results"]["one"] += [{"label": "Run", "score": 1, "segment": [0, 1]}]
+  path = tmp_path / "p.json"
+  path.write_text(json.dumps(results))
+  assert (
+    run(tmp_path, "anet_tal", path, "tal_truth.json")["mAP"] == plain["mAP"]
+  )
+  assert "1 classes not in the truth" in capsys.readouterr().out
+
+
+CLASSES = {
+  "lists.json": '{"a": [0.1, 0.9, 0], "b": [0.5, 0.2, 0.3]}',
+  "names.json": '{"b": {"jump": 0.2, "run": 0.3, "dive": 0.5},'
+  ' "a": {"run": 0, "dive": 0.1, "jump": 0.9}}',
+  "table.csv": "video,run,jump,dive\nb,0.3,0.2,0.5\na,0,0.9,0.1\n",
+  "run.json": '{"a": {"labels": [1], "scores": [0.1, 0.9, 0]},'
+  ' "b": {"labels": [1, 2], "scores": [0.5, 0.2, 0.3]},'
+  ' "c": {"labels": [0], "scores": [0, 0, 1]}}',
+}
+TRUE_CLASSES = {
+  "true.csv": "video,label\na,jump\nb,jump\nb,run\nc,dive\n",
+  "true.json": '{"c": "dive", "b": ["jump", "run"], "a": "jump"}',
+}
+
+
+@pytest.mark.parametrize("file", CLASSES)
+@pytest.mark.parametrize("truth", [*TRUE_CLASSES, "run.json"])
+def test_classes(tmp_path, capsys, file, truth):
+  """`a` is right, `b` second by its better class, `c` missing, or third."""
+  for name, text in (CLASSES | TRUE_CLASSES).items():
+    (tmp_path / name).write_text(text)
+  paths = "classification", tmp_path / file, tmp_path / truth
+  if truth == "run.json" and file in ("names.json", "table.csv"):
+    assert "no scores of the class '0'" in fails(capsys, *paths)
+    return
+  found = run(tmp_path, *paths)
+  assert found["top1"] == pytest.approx(100 / 3)
+  assert found["top5"] == pytest.approx(
+    300 / 3 if file == "run.json" else 200 / 3
+  )
+  seen = 3 if file == "run.json" else 2
+  assert (found["seen"], found["expected"]) == (seen, 3)
+  interval = found["intervals"]["top1"]
+  assert 0 <= interval["low"] <= interval["value"] <= interval["high"] <= 100
+
+
+@pytest.mark.parametrize(
+  ("given", "what"),
+  [
+    ('{"a": [1, null]}', "a: no list of finite scores"),
+    ('{"a": "12"}', "a: no list of finite scores"),
+    ('{"a": null}', "a: no list of finite scores"),
+    ('{"z": {"jump": 1, "run": 2, "dive": 0}}', "z: not a video"),
+    ('{"a": {"jump": 1, "run": 2}}', "no scores of the class 'dive'"),
+    (
+      '{"a": {"jump": 1, "run": 2, "dive": 0}, "b": {"jump": 1}}',
+      "b: 1 scores of 3",
+    ),
+    ("{}", "no video with a class"),
+    ("[]", "not a JSON object of videos"),
+  ],
+)
+def test_complaints_about_classes(tmp_path, capsys, given, what):
+  path, truth = tmp_path / "p.json", tmp_path / "true.json"
+  path.write_text(given)
+  truth.write_text(TRUE_CLASSES["true.json"])
+  assert what in fails(capsys, "classification", path, truth)
+
+
+def test_kinetics_lines_are_a_truth(tmp_path):
+  truth, path = tmp_path / "val.csv", tmp_path / "p.csv"
+  truth.write_text("label,youtube_id,time_start,time_end\nzumba,ab,5,15\n")
+  path.write_text("video,zumba,yoga\nab_000005_000015,0.4,0.6\n")
+  found = run(tmp_path, "kinetics400", path, truth)
+  assert (found["top1"], found["top5"]) == (0.0, 100.0)
+
+
 def test_nothing_heavy_is_imported():
   """The evaluators run where there is neither JAX nor TensorFlow."""
   code = (

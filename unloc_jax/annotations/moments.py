@@ -142,7 +142,9 @@ def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
       drafts[row.video] = VideoDraft(row.video, split, duration, notes)
     windows = [] if row.windows is None else row.windows
     if not isinstance(windows, list):
-      windows = [windows]
+      raise fault(row.place, f"query {query_id}: {windows!r} is no list")
+    if not isinstance(row.text, str | None):
+      raise fault(row.place, f"query {query_id}: {row.text!r} is no sentence")
     drafts[row.video].add(query_id, row.text, windows, dict(row.rest))
   result.videos = [draft.done() for draft in drafts.values()]
   result.note_repeated(repeated, split)

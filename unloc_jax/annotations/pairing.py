@@ -150,11 +150,13 @@ def _windows(
       return np.zeros((0, columns))
     if array.ndim != 2 or array.shape[1] not in (2, 3):
       raise ValueError
-  except WRONG:
-    form = f"`{TRUE}` is no list of [start, end]"
+  except WRONG as error:
+    what = f"`{TRUE}` is no list of [start, end]"
     if columns == 3:
-      form = f"`{PREDICTED}` is no list of [start, end, score]"
-    problems.report(place, name, form, "row skipped")
+      what = f"`{PREDICTED}` is no list of [start, end, score]"
+    if isinstance(error, OverflowError):
+      what += ": a number is beyond what a float holds"
+    problems.report(place, name, what, "row skipped")
     return None
   array = np.pad(array, ((0, 0), (0, 1)))[:, :columns]
   numbers = is_time(array[:, :2]) & np.isfinite(array[:, columns - 1 :])
