@@ -27,7 +27,7 @@ def read(path: os.PathLike[str] | str) -> ml_collections.ConfigDict:
   """
   try:
     values = _flat(json.loads(epath.Path(path).read_text()))
-  except (ValueError, AttributeError, UnicodeDecodeError) as error:
+  except (ValueError, AttributeError, RecursionError) as error:
     raise ValueError(f"{path}: not a config ({error}); restore it") from error
   config = schema.base().unlock()
   known = dict(schema.leaves())
@@ -41,7 +41,12 @@ def read(path: os.PathLike[str] | str) -> ml_collections.ConfigDict:
         f"{path}: key {name!r} is of another version of unloc_jax; open it"
         " with that version"
       )
-    config.update_from_flattened_dict({name: _like(known[name], value)})
+    try:
+      config.update_from_flattened_dict({name: _like(known[name], value)})
+    except (TypeError, OverflowError) as error:
+      raise ValueError(
+        f"{path}: {name}={value!r} cannot be; give {known[name].allowed}"
+      ) from error
   return config.lock()
 
 

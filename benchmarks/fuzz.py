@@ -1,0 +1,173 @@
+"""Small valid files, mutated: each is parsed, or refused in one line.
+
+  python -m benchmarks.fuzz --what readers --cases 100000 --seed 0
+
+Case i of a reader follows from seed, reader and i alone. What is parsed must be
+sound, and where there is a writer, what it writes must be read back the same.
+Exits with 1 if any case went wrong; prints the first of them.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import random
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import tqdm
+
+from benchmarks import fuzz_targets
+
+ODD: tuple[Any, ...] = (
+  *(None, True, -1, 0, 1.5, 10**400, 1e300, -0.0, float("nan"), float("inf")),
+  *(
+    "",
+    " ",
+    "nan",
+    "1_0",
+    "\ud83d",
+    "\u2028",
+    "a\x85b",
+    "\ufeff",
+    "é" * 9,
+    "²",
+  ),
+  *([], {}, [[]], {"": []}, [None], [1, 2, 3], "all", "a/b", "1e999", 2**63),
+)
+PIECES = (
+  *(b'"', b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"[", b"{", b"}]"),
+  *(b"\xff\xfe", b"\xef\xbb\xbf", b"\xe9", b"\\ud83d", "\u2028".encode()),
+  *(
+    b"\x85",
+    b"\x0c",
+    b"##",
+    b"NaN",
+    b"1e999",
+    b"null",
+    b"[" * 2000,
+    b"9" * 5000,
+  ),
+)
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+  """(container, key) of everything inside a JSON value."""
+  keys: Sequence[Any] = ()
+  if isinstance(value, dict | list):
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+  return [
+    place for key in keys for place in [(value, key), *_places(value[key])]
+  ]
+
+
+def mutate_value(value: Any, rng: random.Random) -> Any:
+  """Drops, doubles, retypes, nests or renames something in a JSON value."""
+  places = _places(value)
+  if not places:
+    return rng.choice(ODD)
+  holder, key = rng.choice(places)
+  act = rng.randrange(5)
+  if act == 0:
+    del holder[key]
+  elif act == 1 and isinstance(holder, list):
+    holder.insert(key, holder[key])
+  elif act == 2:
+    for _ in range(rng.choice((1, 2, 40))):
+      holder[key] = [holder[key]]
+  elif act == 3 and isinstance(holder, dict):
+    holder[str(rng.choice(ODD))] = holder.pop(key)
+  else:
+    holder[key] = json.loads(json.dumps(rng.choice(ODD)))
+  return value
+
+
+def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
+  """Cuts, doubles or swaps a part, puts in a piece, or encodes it anew."""
+  first, last = sorted(rng.randrange(len(data) + 1) for _ in range(2))
+  part, act = data[first:last], rng.randrange(7)
+  lines = data.split(b"\n")
+  if act == 0:
+    return data[:first] + data[last:]
+  if act == 1:
+    return data[:last] + part + data[last:]
+  if act == 2:
+    rng.shuffle(lines)
+    return rng.choice((b"\n", b"\r\n", b"\r", b"\n\n")).join(lines)
+  if act == 3:
+    return b"\n".join([*lines, rng.choice(lines)])
+  if act == 4:
+    text = data.decode("utf-8", "replace")
+    return text.encode(rng.choice(("utf-16", "utf-8-sig", "utf-16-le")))
+  return data[:first] + rng.choice(PIECES) + data[first:]
+
+
+def mutate(data: bytes, rng: random.Random) -> bytes:
+  """One to three mutations, of JSON values or else of bytes."""
+  for _ in range(rng.randint(1, 3)):
+    try:
+      lines = data.decode().split("\n")
+      row = rng.randrange(len(lines))
+      value = mutate_value(json.loads(lines[row]), rng)
+      lines[row] = json.dumps(value, ensure_ascii=rng.random() < 0.5)
+      structured = "\n".join(lines).encode("utf-8", "surrogatepass")
+    except (ValueError, RecursionError):  # Not of this form, or no longer.
+      structured = b""
+    if structured and rng.random() < 0.7:
+      data = structured
+    else:
+      data = mutate_bytes(data, rng)
+  return data
+
+
+def try_case(
+  target: fuzz_targets.Target, folder: pathlib.Path, key: str
+) -> str:
+  """Runs one case; returns "read", "refused", or what went wrong."""
+  rng = random.Random(key)
+  chosen = rng.choice(sorted(target.files))
+  for file, content in target.files.items():
+    data = content.encode() if isinstance(content, str) else content
+    (folder / file).write_bytes(mutate(data, rng) if file == chosen else data)
+  try:
+    target.run(folder)
+  except target.allowed as error:
+    one = len(str(error).strip().split("\n")) == 1 and str(error).strip()
+    return "refused" if one else f"{key}: not one line: {error!r}"
+  except Exception as error:  # That there is none is what is tested.
+    return f"{key}: {type(error).__name__}: {error}"
+  return "read"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs all cases; prints counts and what went wrong."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--what", required=True, choices=fuzz_targets.TARGETS)
+  parser.add_argument("--only", help="one of its files, by name")
+  parser.add_argument("--cases", type=int, default=1000, help="of each")
+  parser.add_argument("--seed", type=int, default=0)
+  flags = parser.parse_args(argv)
+  warnings.simplefilter("error")
+  failed = False
+  for name, target in fuzz_targets.TARGETS[flags.what].items():
+    if flags.only not in (None, name):
+      continue
+    ends: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+      for i in tqdm.trange(flags.cases, desc=name, mininterval=5):
+        key = f"{name}-{flags.seed}-{i}"
+        ends[try_case(target, pathlib.Path(folder), key)] += 1
+    read, refused = ends.pop("read", 0), ends.pop("refused", 0)
+    wrong = flags.cases - read - refused
+    print(f"{name}: {read} read, {refused} refused, {wrong} wrong", flush=True)
+    for text in list(ends)[:20]:
+      print(f"  {text[:300]}")
+    failed |= wrong > 0
+  return int(failed)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
