@@ -129,9 +129,7 @@ def try_case(
   """Runs one case; returns "read", "refused", or what went wrong."""
   rng = random.Random(key)
   chosen = rng.choice(sorted(target.files))
-  for file, content in target.files.items():
-    data = content.encode() if isinstance(content, str) else content
-    (folder / file).write_bytes(mutate(data, rng) if file == chosen else data)
+  (folder / chosen).write_bytes(mutate(target.files[chosen], rng))
   try:
     target.run(folder)
   except target.allowed as error:
@@ -139,6 +137,8 @@ def try_case(
     return "refused" if one else f"{key}: not one line: {error!r}"
   except Exception as error:  # That there is none is what is tested.
     return f"{key}: {type(error).__name__}: {error}"
+  finally:
+    (folder / chosen).write_bytes(target.files[chosen])
   return "read"
 
 
@@ -157,6 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       continue
     ends: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
+      for file, content in target.files.items():
+        (pathlib.Path(folder) / file).write_bytes(content)
       for i in tqdm.trange(flags.cases, desc=name, mininterval=5):
         key = f"{name}-{flags.seed}-{i}"
         ends[try_case(target, pathlib.Path(folder), key)] += 1

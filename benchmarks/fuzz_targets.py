@@ -1,5 +1,6 @@
 """What is fuzzed: small valid files, who reads them, what must hold then."""
 
+import argparse
 import contextlib
 import csv
 import dataclasses
@@ -15,16 +16,14 @@ from unloc_jax.annotations.reading import AnnotationError
 from unloc_jax.config import check, schema, stored
 from unloc_jax.metrics import __main__ as command
 
-Content = Mapping[str, str | bytes]
-
 
 @dataclasses.dataclass(frozen=True)
 class Target:
   """One reader."""
 
-  files: Content  # Name -> content
+  files: Mapping[str, bytes]  # Name -> content
   run: Callable[[pathlib.Path], object]  # Reads a folder of mutated files
-  allowed: type[Exception] = AnnotationError  # How it refuses
+  allowed: type[Exception]  # How it refuses
 
 
 def _sound(found: AnnotationSet) -> None:
@@ -84,18 +83,19 @@ def _scores(
   name: str, given: str, truth: str
 ) -> Callable[[pathlib.Path], None]:
   """Scores a submission as the command does; where refused, leniently too."""
+  flags = ["--predictions=", "--ground_truth=", "--resamples=2"]
+  parsed = command.arguments([f"--benchmark={name}", *flags])
 
   def run(folder: pathlib.Path) -> None:
-    paths = (
-      f"--predictions={folder / given}",
-      f"--ground_truth={folder / truth}",
-    )
-    flags = [f"--benchmark={name}", *paths, "--resamples=2"]
+    asked = argparse.Namespace(**vars(parsed))
+    asked.predictions = str(folder / given)
+    asked.ground_truth = str(folder / truth)
     with contextlib.redirect_stdout(io.StringIO()):
       try:
-        command.run(command.arguments(flags))
+        command.run(asked)
       except AnnotationError:
-        command.run(command.arguments([*flags, "--lenient"]))
+        asked.lenient = True
+        command.run(asked)
         raise
 
   return run
@@ -163,35 +163,45 @@ _CHARADES = "AA 0.0 6.9##a person sits.\nBB 1 2##so ## on.\n"
 _KINETICS = "label,youtube_id,time_start,time_end,split\nzumba,-a,5,15,train\n"
 _FRAMES = {"vid": "v", "frame_rate": 2, "labels": [0, 3], "scores": [[1], [2]]}
 
+
+def _target(
+  files: Mapping[str, str | bytes],
+  run: Callable[[pathlib.Path], object],
+  allowed: type[Exception] = AnnotationError,
+) -> Target:
+  made = {n: c.encode() if isinstance(c, str) else c for n, c in files.items()}
+  return Target(made, run, allowed)
+
+
 TARGETS: dict[str, dict[str, Target]] = {
   "readers": {
-    "anet_captions": Target({"val_1.json": _TEXTS}, _reads("anet_captions")),
-    "charades_sta": Target(
+    "anet_captions": _target({"val_1.json": _TEXTS}, _reads("anet_captions")),
+    "charades_sta": _target(
       {
         "charades_sta_test.txt": _CHARADES,
         "Charades_v1_test.csv": "id,length\nAA,33.67\n",
       },
       _reads("charades_sta"),
     ),
-    "qvhighlights": Target(
+    "qvhighlights": _target(
       {"val.jsonl": _lines(_TRUTH, {**_TRUTH, "qid": 2})},
       _reads("qvhighlights"),
     ),
-    "anet": Target({"a.json": _ANET}, _reads("anet")),
-    "bsn": Target(
+    "anet": _target({"a.json": _ANET}, _reads("anet")),
+    "bsn": _target(
       {
         "anet_anno_action.json": json.dumps({"v_a": {"annotations": _ROWS}}),
         "video_info_new.csv": "video,subset\nv_a,training\n",
       },
       _reads("anet"),
     ),
-    "thumos14": Target({"thumos.json": _ANET}, _reads("thumos14")),
-    "coin": Target(
+    "thumos14": _target({"thumos.json": _ANET}, _reads("thumos14")),
+    "coin": _target(
       {"COIN.json": _COIN, "taxonomy.csv": "action_id,action_label\n3,cut\n"},
       _reads("coin"),
     ),
-    "kinetics": Target({"train.csv": _KINETICS}, _reads("kinetics400")),
-    "custom_jsonl": Target(
+    "kinetics": _target({"train.csv": _KINETICS}, _reads("kinetics400")),
+    "custom_jsonl": _target(
       {
         "a.jsonl": _lines(
           {"video": "a.mp4", "split": "val", "segments": [_OWN, _OWN]},
@@ -200,17 +210,17 @@ TARGETS: dict[str, dict[str, Target]] = {
       },
       _reads("custom"),
     ),
-    "custom_csv": Target(
+    "custom_csv": _target(
       {"a.csv": 'video,start,end,text\na.mp4,1,2,"a, b"\nb.mp4,0,1,é c\n'},
       _reads("custom"),
     ),
   },
   "submissions": {
-    "qvhighlights": Target(
+    "qvhighlights": _target(
       {"p.jsonl": _lines(_FOUND), "g.jsonl": _lines(_TRUTH)},
       _scores("qvhighlights", "p.jsonl", "g.jsonl"),
     ),
-    "results": Target(
+    "results": _target(
       {
         "p.json": json.dumps(
           {"results": {"v_a": [{"sentence": "é", "timestamp": [0, 2]}]}}
@@ -219,37 +229,39 @@ TARGETS: dict[str, dict[str, Target]] = {
       },
       _scores("anet_captions", "p.json", "g.json"),
     ),
-    "charades_sta": Target(
+    "charades_sta": _target(
       {"p.jsonl": _lines(_ANSWER), "g.txt": _CHARADES},
       _scores("charades_sta", "p.jsonl", "g.txt"),
     ),
-    "anet": Target(
+    "anet": _target(
       {"p.json": json.dumps({"results": {"v": _SCORED}}), "g.json": _ANET},
       _scores("anet", "p.json", "g.json"),
     ),
-    "coin": Target(
+    "coin": _target(
       {"p.jsonl": _lines(_FRAMES), "g.json": _COIN},
       _scores("coin", "p.jsonl", "g.json"),
     ),
-    "frames": Target(
+    "frames": _target(
       {"p.jsonl": _lines(_FRAMES), "g.jsonl": _lines(_FRAMES)},
       _scores("segmentation", "p.jsonl", "g.jsonl"),
     ),
-    "npz": Target({"p.npz": _npz()}, _scores("segmentation", "p.npz", "p.npz")),
-    "classes_json": Target(
+    "npz": _target(
+      {"p.npz": _npz()}, _scores("segmentation", "p.npz", "p.npz")
+    ),
+    "classes_json": _target(
       {
         "p.json": '{"a": [0.1, 0.9], "b": {"scores": {"0": 1, "1": 2}}}',
         "g.json": '{"a": 1, "b": {"labels": [0, 1]}}',
       },
       _scores("classification", "p.json", "g.json"),
     ),
-    "classes_csv": Target(
+    "classes_csv": _target(
       {"p.csv": "video,run,jump\na,0.3,0.2\n", "g.csv": "video,label\na,run\n"},
       _scores("classification", "p.csv", "g.csv"),
     ),
   },
   "config": {
-    "config": Target(
+    "config": _target(
       {"config.json": schema.base().to_json()}, _config, ValueError
     )
   },

@@ -209,7 +209,7 @@ def _cells(value: np.ndarray, matrix: bool = False) -> list[np.ndarray]:
 def _numpy(path: pathlib.Path, key: str) -> dict[str, _Side]:
   sides: dict[str, _Side] = {}
   try:
-    with np.load(path, allow_pickle=False) as content:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
       arrays = {name: content[name] for name in content.files}
   except Exception as error:  # Damaged files fail in any part of the reader.
     what = f"not a NumPy file of arrays VID/P, VID/Y, VID/S ({error})"

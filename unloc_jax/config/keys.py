@@ -140,11 +140,12 @@ def is_whole(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
   """Whether a value is a finite int or float, and no bool."""
-  return (
-    isinstance(value, int | float)
-    and not isinstance(value, bool)
-    and math.isfinite(value)
-  )
+  if isinstance(value, bool) or not isinstance(value, int | float):
+    return False
+  try:
+    return math.isfinite(value)
+  except OverflowError:  # A whole number beyond what a float holds.
+    return False
 
 
 def is_text(value: Any) -> bool:
