@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import page
+from unloc_jax.use.console import fault
+from unloc_jax.use.questions import checked_count, checked_seconds
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,11 +30,15 @@ def main(argv: Sequence[str] | None = None) -> None:
   flags = parser.parse_args(argv)
   keep_programs()
   try:
+    checked_seconds(flags.max_seconds, "--max_seconds")
+    checked_count(flags.max_megabytes, "--max_megabytes")
+    if not 0 <= flags.port < 1 << 16:
+      raise ValueError(f"--port {flags.port}: from 0 to 65535")
     page.serve(**vars(flags))
   except (ValueError, OSError) as error:
-    sys.exit(f"error: {error}")
+    sys.exit(f"error: {fault(error)}")
   except ImportError as error:
-    sys.exit(f"error: {error}; pip install 'unloc_jax[demo]'")
+    sys.exit(f"error: {fault(error)}; pip install 'unloc_jax[demo]'")
 
 
 if __name__ == "__main__":

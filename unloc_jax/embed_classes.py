@@ -90,7 +90,7 @@ def main(_: list[str]) -> None:
   """Runs; what is wrong is said in one line."""
   try:
     print(run(config_flags.config(), str(_OUT.value)))
-  except (ValueError, FileNotFoundError) as error:
+  except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
 
 

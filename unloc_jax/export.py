@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from unloc_jax.use.console import fault, show
 from unloc_jax.use.export_run import export_run
 
 
@@ -31,12 +32,12 @@ def main(argv: Sequence[str] | None = None) -> None:
   add("--saved_model", action="store_true", help="for TF")
   try:
     made = export_run(**vars(parser.parse_args(argv)))
+    show(
+      f"{made.folder}: exported; try python -m unloc_jax.predict --export "
+      f"{made.folder} --video VIDEO --query TEXT"
+    )
   except (ValueError, OSError) as error:
-    sys.exit(f"error: {error}")
-  print(
-    f"{made.folder}: exported; try python -m unloc_jax.predict --export "
-    f"{made.folder} --video VIDEO --query TEXT"
-  )
+    sys.exit(f"error: {fault(error)}")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import json
 import os
+import pathlib
+import re
 import shutil
 
 import ml_collections
 import numpy as np
 import pytest
 
-from unloc_jax import evaluate, export
+from unloc_jax import Localizer, evaluate, export
 from unloc_jax.parallel import sharding
 from unloc_jax.training.checkpoints import Checkpoints
 from unloc_jax.training.state import Parts
@@ -89,6 +91,9 @@ def test_what_cannot_be_exported_leaves_nothing(run, tmp_path):
     export_run(str(run), str(tmp_path / "out"))
   with pytest.raises(SystemExit, match="there is no run"):
     export.main(["--workdir", str(tmp_path), "--out", str(tmp_path / "x")])
+  for seconds in (-1, float("nan"), float("inf"), "3"):
+    with pytest.raises(ValueError, match="window_seconds"):
+      export_run(str(run), str(tmp_path / "x"), window_seconds=seconds)
   assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -107,9 +112,11 @@ def _changed(folder, tmp_path, name, change):
   [
     (lambda v: v.update(format=2), "newer version.*format 2.*upgrade"),
     (lambda v: v.update(format="x"), "newer version"),
-    (lambda v: v.pop("source"), "'source' is missing; export again"),
+    (lambda v: v.pop("source"), "'source' is missing; copy or make"),
     (lambda v: v["source"].pop("short_side"), "'short_side' is missing"),
-    (lambda v: v.update(window_seconds=None), "export again"),
+    (lambda v: v.update(window_seconds=None), "window_seconds: None is no"),
+    (lambda v: v.update(window_seconds=-1), "window_seconds: -1 is no"),
+    (lambda v: v.update(labels="run"), "labels: give a list"),
   ],
 )
 def test_broken_exports_say_what_to_do(
@@ -119,6 +126,20 @@ def test_broken_exports_say_what_to_do(
   with pytest.raises(ValueError, match=message) as caught:
     exports.read(folder)
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [EXPORT, CONFIG, PARAMS])
+def test_half_copied_exports_say_which_file(exported_folder, tmp_path, name):
+  folder = pathlib.Path(shutil.copytree(exported_folder, tmp_path / "copy"))
+  whole = (folder / name).read_bytes()
+  for content in (whole[: len(whole) // 2], b"", b"\xff\xfe[]", b"[]"):
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"{folder / name}: ")) as at:
+      Localizer.from_export(folder)
+    assert "\n" not in str(at.value)
+  (folder / name).unlink()
+  with pytest.raises(FileNotFoundError, match=re.escape(str(folder / name))):
+    Localizer.from_export(folder)
 
 
 def test_the_config_decides_how_weights_are_stacked(exported_folder, tmp_path):

@@ -2,10 +2,12 @@
 
 import pathlib
 import shutil
+import socket
 
 import numpy as np
 import pytest
 
+from unloc_jax import demo
 from unloc_jax.use import page
 from unloc_jax.use.answers import Answer, Moment
 
@@ -66,11 +68,27 @@ def test_what_is_not_read(handler, tmp_path, name, message):
 def test_a_page_without_video_or_sentence_says_so(handler):
   for video, sentences, message in (
     (None, "a cat", "no video yet"),
+    ("x.mp4", None, "no sentence yet"),
     ("x.mp4", " \n ", "no sentence yet"),
     ("x.mp4", "a\n" * 17, "at most 16"),
   ):
     with pytest.raises(ValueError, match=message):
       handler.answer(video, sentences, 1)
+  for top_k in (0, float("nan"), 11, None):
+    with pytest.raises(ValueError, match="moments of each; from 1 to 10"):
+      handler.answer("x.mp4", "a cat", top_k)
+
+
+def test_an_address_in_use_ends_in_a_line():
+  with socket.create_server(("127.0.0.1", 0)) as taken:
+    port = str(taken.getsockname()[1])
+    with pytest.raises(
+      SystemExit, match=f"^error: .* --port {port}: .* in use"
+    ):
+      demo.main(["--export", "none", "--port", port])
+  for name, value in (("port", "70000"), ("max_seconds", "nan")):
+    with pytest.raises(SystemExit, match=f"^error: --{name}"):
+      demo.main(["--export", "none", f"--{name}", value])
 
 
 def test_sentences_stay_text():

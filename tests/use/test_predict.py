@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unloc_jax import predict
-from unloc_jax.use import formats, naming, requests
+from unloc_jax.use import console, formats, naming, requests
 from unloc_jax.use.answers import Moment
 
 MOMENTS = [
@@ -247,6 +247,27 @@ def test_subtitles_of_many_videos_are_files(ask, videos, tmp_path):
   assert ask(videos[:2], *asked)[0] == 0
   for name in ("video_0.srt", "video_1.srt"):
     assert (tmp_path / "found" / name).read_text().startswith("1\n00:00:")
+
+
+def test_a_result_that_nobody_reads_is_an_error(monkeypatch):
+  with open("/dev/full", "w") as full:
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(OSError, match="the standard output: No space left"):
+      console.show("a result")
+    # What is left over goes nowhere, and makes no noise at the end.
+    console.show("another")
+  monkeypatch.setattr(sys, "stdout", None)
+  with pytest.raises(OSError, match="closed; give --out"):
+    console.show("a result")
+
+
+def test_errors_are_one_line_with_the_file():
+  for error, line in (
+    (ValueError("a\n  b\x1b"), "a b"),
+    (OSError(28, "No space left", "x\udcff"), "x\\xff: No space left"),
+    (OSError(28, "No space left"), "No space left"),
+  ):
+    assert console.fault(error) == line
 
 
 def test_labels_of_a_file_are_detected_and_segmented(

@@ -30,6 +30,7 @@ from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
 from unloc_jax.training.state import Parts
 from unloc_jax.use import export_card, export_programs, exports
+from unloc_jax.use.questions import checked_path, checked_seconds
 from unloc_jax.weights.folder import EXPORT, save_weights
 
 # What decides which frames of a video the image tower is shown, and how.
@@ -61,7 +62,9 @@ def export_run(
     FileNotFoundError: There is no run, or its dataset has gone.
     ValueError: The run cannot be exported as asked.
   """
-  folder = pathlib.Path(out)
+  folder = pathlib.Path(checked_path(out, "out"))
+  if window_seconds:
+    checked_seconds(window_seconds, "window_seconds")
   if folder.exists():
     raise FileExistsError(f"{folder} exists; choose another or remove it")
   config = read_config(workdir)

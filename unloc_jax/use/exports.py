@@ -1,22 +1,26 @@
 """An exported model: a folder, written by `export_run`, and its weights."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterator
 
 import ml_collections
 from jax.sharding import Mesh
 
-from unloc_jax.config import stored
+from unloc_jax.config import check, stored
 from unloc_jax.data.manifest import Source
 from unloc_jax.data.tokenizer import TOKENIZER
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, param_shapes
-from unloc_jax.weights.folder import CONFIG, EXPORT, load_weights
+from unloc_jax.use.questions import checked_seconds, checked_texts
+from unloc_jax.weights.folder import CONFIG, EXPORT, PARAMS, load_weights
 from unloc_jax.weights.merging import merge_weights
 
 FORMAT = 1
 CLASS_EMBEDDINGS = "class_embeddings.npz"
+_AGAIN = "copy or make the export again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +54,12 @@ class Export:
     """
     shapes = param_shapes(parts)
     wanted = shapes if mesh is None else sharding.placed(shapes, mesh)
-    return merge_weights(wanted, load_weights(str(self.folder)).params, "")
+    try:
+      given = load_weights(str(self.folder)).params
+    except ValueError as error:
+      place = self.folder / PARAMS
+      raise ValueError(f"{place}: {error.__cause__}; {_AGAIN}") from error
+    return merge_weights(wanted, given, "")
 
 
 def is_export(folder: str) -> bool:
@@ -70,30 +79,59 @@ def read(folder: str) -> Export:
       f"{path}: there is no exported model in this folder; make one with "
       "python -m unloc_jax.export --workdir RUN --out DIR"
     )
-  try:
-    values = json.loads(path.read_text())
-    found = values["format"]
-    if not isinstance(found, int) or found > FORMAT:
-      raise ValueError(
-        f"{path}: made by a newer version of unloc_jax (format {found}, this "
-        f"one reads up to {FORMAT}); upgrade unloc_jax"
-      )
-    config = stored.read(path.parent / CONFIG)
-    if (path.parent / TOKENIZER).exists():
-      config.text.tokenizer = str(path.parent / TOKENIZER)
-    if config.text.class_embeddings:
-      config.text.class_embeddings = str(path.parent / CLASS_EMBEDDINGS)
-    names = [field.name for field in dataclasses.fields(Source)]
+  with _told(path):
+    values = json.loads(path.read_text(encoding="utf-8"))
+    version = values["format"]
+  if not isinstance(version, int) or version > FORMAT:
+    raise ValueError(
+      f"{path}: made by a newer version of unloc_jax (format {version}, this "
+      f"one reads up to {FORMAT}); upgrade unloc_jax"
+    )
+  config = _config(path.parent)
+  names = [field.name for field in dataclasses.fields(Source)]
+  with _told(path):
     return Export(
       folder=path.parent,
       config=config,
       source=Source(**{name: values["source"][name] for name in names}),
-      window_seconds=float(values["window_seconds"]),
-      labels=tuple(values["labels"]),
+      window_seconds=checked_seconds(
+        values["window_seconds"], "window_seconds"
+      ),
+      labels=checked_texts(values["labels"], "labels"),
       metrics=values["metrics"],
-      encoder_hash=values["encoder_hash"],
+      encoder_hash=str(values["encoder_hash"]),
     )
+
+
+@contextlib.contextmanager
+def _told(path: pathlib.Path) -> Iterator[None]:
+  """What is wrong with a file's values, as a ValueError that names it."""
+  try:
+    yield
   except KeyError as error:
-    raise ValueError(f"{path}: key {error} is missing; export again") from error
-  except (TypeError, AttributeError, json.JSONDecodeError) as error:
-    raise ValueError(f"{path}: {error}; export again") from error
+    raise ValueError(f"{path}: key {error} is missing; {_AGAIN}") from error
+  except (TypeError, AttributeError, ValueError) as error:
+    raise ValueError(f"{path}: {error}; {_AGAIN}") from error
+
+
+def _config(folder: pathlib.Path) -> ml_collections.ConfigDict:
+  """The config of an export, whose files are all there."""
+  try:
+    config = stored.read(folder / CONFIG)
+    check.check(config)
+  except FileNotFoundError as error:
+    raise FileNotFoundError(
+      f"{folder / CONFIG} is missing; {_AGAIN}"
+    ) from error
+  except TypeError as error:
+    raise ValueError(f"{folder / CONFIG}: {error}; {_AGAIN}") from error
+  kept = [PARAMS]
+  if (folder / TOKENIZER).exists():
+    config.text.tokenizer = str(folder / TOKENIZER)
+  if config.text.class_embeddings:
+    config.text.class_embeddings = str(folder / CLASS_EMBEDDINGS)
+    kept.append(CLASS_EMBEDDINGS)
+  for name in kept:
+    if not (folder / name).is_file():
+      raise FileNotFoundError(f"{folder / name} is missing; {_AGAIN}")
+  return config

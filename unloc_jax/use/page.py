@@ -4,6 +4,7 @@ import functools
 import html
 import os
 import pathlib
+import socket
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from unloc_jax import files
 from unloc_jax.use import formats
 from unloc_jax.use.answers import Answer
+from unloc_jax.use.console import one_line
 from unloc_jax.use.formats import clock
 from unloc_jax.use.frames import Limits
 from unloc_jax.use.localizer import Localizer
@@ -20,6 +22,7 @@ from unloc_jax.use.questions import MAX_CHARACTERS
 _ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 _MAX_SENTENCES = 16
 _MAX_EXAMPLES = 12
+_MAX_TOP = 10
 _KEPT_VIDEOS = 16
 _MEMORY_GIB = 2.0
 _VIDEO_SECONDS = 3600.0
@@ -46,6 +49,7 @@ def serve(
   Raises ValueError or OSError where the model or the examples cannot be read,
   ImportError where Gradio is not installed.
   """
+  _check_address(host, port)
   with tempfile.TemporaryDirectory(prefix="unloc_demo_") as root:
     uploads, downloads = (
       pathlib.Path(root, "uploads"),
@@ -70,6 +74,16 @@ def serve(
       allowed_paths=[str(folder) for folder in served],
       share=False,
     )
+
+
+def _check_address(host: str, port: int) -> None:
+  """Raises OSError where nothing can be served, before the model is read."""
+  family = socket.AF_INET6 if ":" in host else socket.AF_INET
+  try:
+    socket.create_server((host, port), family=family).close()
+  except OSError as error:
+    where = f"--host {host} --port {port}"
+    raise OSError(f"{where}: {error.strerror}; choose another") from error
 
 
 def _videos(folder: str) -> list[str]:
@@ -104,8 +118,11 @@ class Page:
     def answer(*asked: Any) -> tuple[str, str, str]:
       try:
         return self.answer(*asked)
+      except OSError as error:
+        # Nobody outside needs to know where files lie.
+        raise gr.Error(f"the server: {error.strerror or 'failed'}") from error
       except ValueError as error:
-        raise gr.Error(str(error)) from error
+        raise gr.Error(one_line(str(error))) from error
 
     with gr.Blocks(title="Find a moment") as blocks:
       gr.Markdown("# Find a moment\nA video, a sentence per line, a timeline.")
@@ -119,7 +136,9 @@ class Page:
             lines=4,
             max_length=_MAX_SENTENCES * (MAX_CHARACTERS + 1),
           )
-          top_k = gr.Slider(1, 10, value=3, step=1, label="Moments of each")
+          top_k = gr.Slider(
+            1, _MAX_TOP, value=3, step=1, label="Moments of each"
+          )
           button = gr.Button("Find", variant="primary")
       found = gr.HTML(label="Timeline", elem_id="timeline")
       with gr.Row():
@@ -141,7 +160,10 @@ class Page:
     """
     if not video:
       raise ValueError("there is no video yet; upload or pick one")
-    wanted = [line.strip() for line in sentences.splitlines() if line.strip()]
+    if not isinstance(top_k, (int, float)) or not 1 <= top_k <= _MAX_TOP:
+      raise ValueError(f"{top_k!r:.20} moments of each; from 1 to {_MAX_TOP}")
+    lines = str(sentences or "").splitlines()
+    wanted = [line.strip() for line in lines if line.strip()]
     if not wanted:
       raise ValueError("there is no sentence yet; write one per line")
     if len(wanted) > _MAX_SENTENCES:
@@ -154,7 +176,7 @@ class Page:
     except ValueError as error:
       # Nobody outside needs to know where uploads lie.
       raise ValueError(str(error).replace(str(path), path.name)) from error
-    answers = self._localizer.ask(encoded, wanted, max(1, int(top_k)))
+    answers = self._localizer.ask(encoded, wanted, int(top_k))
     moments = [moment for answer in answers for moment in answer.moments]
     stem = self._out / uuid.uuid4().hex / "moments"
     for name in ("srt", "json"):

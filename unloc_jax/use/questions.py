@@ -11,7 +11,6 @@ import numpy as np
 
 from unloc_jax.data import tokenizer
 from unloc_jax.data.class_texts import class_texts
-from unloc_jax.data.tokenizer import clean
 
 MAX_CHARACTERS = 1000
 
@@ -59,7 +58,7 @@ def checked_text(text: Any, what: str) -> str:
       f"{what} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are "
       "read; shorten it"
     )
-  if not clean(text):
+  if not tokenizer.clean(text):
     raise ValueError(f"{what} is empty; say what to look for")
   if any("\ud800" <= c <= "\udfff" for c in text):
     raise ValueError(f"{what} is not Unicode ({text!r:.80}); write it anew")
