@@ -433,6 +433,48 @@ def test_kinetics_lines_are_a_truth(tmp_path):
   assert (found["top1"], found["top5"]) == (0.0, 100.0)
 
 
+@pytest.mark.parametrize(
+  ("benchmark", "predictions", "truth"),
+  [
+    ("charades_sta", "p.jsonl", "g.txt"),
+    ("qvhighlights", "qvh_predictions.jsonl", "qvh_truth.jsonl"),
+    ("segmentation", "both.jsonl", "both.jsonl"),
+    ("classification", "table.csv", "true.csv"),
+  ],
+)
+def test_no_figure_follows_the_order_of_lines(
+  tmp_path, capsys, benchmark, predictions, truth
+):
+  """Nor does an interval, whose draws go by place."""
+  rows = [("v", "he sits", 0, 9), ("v", "he runs", 5, 9), ("w", "so", 1, 3)]
+  asked = [
+    {"vid": v, "query": text, "pred_relevant_windows": [[0, 2 + i, 0.5]]}
+    for i, (v, text, _, _) in enumerate(rows)
+  ]
+  frames = [{"vid": f"v{i}", "labels": [0, i, 1]} for i in range(3)]
+  made = {
+    **CLASSES,
+    **TRUE_CLASSES,
+    "p.jsonl": "\n".join(map(json.dumps, asked)),
+    "g.txt": "\n".join(f"{v} {a} {b}##{text}" for v, text, a, b in rows),
+    "both.jsonl": "\n".join(map(json.dumps, frames)),
+  }
+  found = []
+  for turn in (1, -1):
+    for name in {predictions, truth}:
+      text = made.get(name) or (MADE / name).read_text()
+      lines = text.rstrip("\n").split("\n")
+      head = [lines.pop(0)] if name.endswith(".csv") else []
+      (tmp_path / name).write_text("\n".join([*head, *lines[::turn]]))
+    found.append(
+      (
+        run(tmp_path, benchmark, tmp_path / predictions, tmp_path / truth),
+        capsys.readouterr().out,
+      )
+    )
+  assert found[0] == found[1]
+
+
 def test_nothing_heavy_is_imported():
   """The evaluators run where there is neither JAX nor TensorFlow."""
   code = (

@@ -5,6 +5,7 @@ Axes: G true segments, D or M predicted ones, T frames, N clips, C classes.
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,16 @@ class QueryMoments:
   highlights: np.ndarray | None = None
   # float64 [n], predicted for the clips; None where not
   saliency: np.ndarray | None = None
+
+
+def in_order(queries: Iterable[QueryMoments]) -> list[QueryMoments]:
+  """Queries by what they say: ids may follow the order of a file's lines."""
+
+  def content(query: QueryMoments) -> tuple[list[Any], list[Any], str]:
+    found = [] if query.predicted is None else query.predicted.tolist()
+    return query.truth.tolist(), found, query.id
+
+  return sorted(queries, key=content)
 
 
 @dataclasses.dataclass(frozen=True)

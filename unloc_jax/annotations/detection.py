@@ -7,15 +7,16 @@ small turns, of which `Database` knows.
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from unloc_jax.annotations import reading
 from unloc_jax.annotations.drafts import VideoDraft, split_name
-from unloc_jax.annotations.reading import Document, fault, name_of
+from unloc_jax.annotations.reading import Document, Place, fault, name_of
 from unloc_jax.annotations.records import AnnotationSet
 
 Entries = dict[str, dict[str, Any]]
+Pairs = dict[str, list[tuple[Any, Any]]]  # Video -> [(class, window)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,30 +118,13 @@ def read_coin(place: pathlib.Path) -> AnnotationSet:
         step = step_of({"id": row["action_id"]}, where)
         labels[step] = name_of(row["action_label"])
     database.files.append(table)
-  pairs: dict[str, list[tuple[int, Any]]] = {}
-  for video, entry in database.entries.items():
-    where = database.document.place(video)
-    pairs[video] = []
-    for item in entry["annotations"]:
-      reading.require(item, ("id", "label"), where, video)
-      step = step_of(item, where)
-      labels.setdefault(step, name_of(item["label"]))
-      pairs[video].append((step, item.get("segment")))
-  steps = sorted(labels)
-  index = {step: i for i, step in enumerate(steps)}
-  result = AnnotationSet(files=database.files)
-  result.classes = [labels[step] for step in steps]
-  if "" in result.classes:
-    step = steps[result.classes.index("")]
-    raise fault(path, f"step {step} has no label", "name it")
-  for video, entry in database.entries.items():
-    draft = _draft(video, entry, result)
-    more = {key: entry[key] for key in ("class", "recipe_type") if key in entry}
-    extra = {step: {"step": step, **more} for step, _ in pairs[video]}
-    draft.add_classes(pairs[video], index, result.classes, extra)
-    result.videos.append(draft.done())
-  _note_repeated(result, database)
-  return result
+  pairs: Pairs = {video: [] for video in database.entries}
+  for video, item, where in _items(database, ("id", "label")):
+    step = step_of(item, where)
+    if not labels.setdefault(step, name_of(item["label"])):
+      raise fault(where, f"step {step} has no label", "name it")
+    pairs[video].append((step, item.get("segment")))
+  return _built(database, pairs, dict(sorted(labels.items())))
 
 
 def step_of(item: Mapping[str, Any], where: object) -> int:
@@ -166,33 +150,51 @@ def _checked(path: pathlib.Path) -> Database:
   return database
 
 
+def _items(
+  database: Database, keys: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any], Place]]:
+  """(video, annotation with these keys, where) of all annotations."""
+  for video, entry in database.entries.items():
+    place = database.document.place(video)
+    for item in entry["annotations"]:
+      yield video, reading.require(item, keys, place, video), place
+
+
 def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
   """Reads videos whose annotations are {"segment", "label"}.
 
   The classes that the file lists count if they cover the labels.
   """
-  result = AnnotationSet(files=database.files)
-  pairs: dict[str, list[tuple[str, Any]]] = {}
-  for video, entry in database.entries.items():
-    place = database.document.place(video)
-    pairs[video] = []
-    for item in entry["annotations"]:
-      reading.require(item, ("segment", "label"), place, video)
-      label = name_of(item["label"])
-      if not label:
-        what = f"label {item['label']!r} is no name"
-        raise fault(f"{place}: {video}", what, "name it")
-      pairs[video].append((label, item["segment"]))
+  pairs: Pairs = {video: [] for video in database.entries}
+  for video, item, place in _items(database, ("segment", "label")):
+    label = name_of(item["label"])
+    if not label:
+      what = f"label {item['label']!r} is no name"
+      raise fault(f"{place}: {video}", what, "name it")
+    pairs[video].append((label, item["segment"]))
   labels = {label for rows in pairs.values() for label, _ in rows}
-  result.classes = sorted(listed if labels <= set(listed) else labels)
-  index = {name: i for i, name in enumerate(result.classes)}
+  classes = sorted(listed if labels <= set(listed) else labels)
+  return _built(database, pairs, {name: name for name in classes})
+
+
+def _built(
+  database: Database, pairs: Pairs, names: Mapping[Any, str]
+) -> AnnotationSet:
+  """Makes videos of what they show, (class, window); classes are in order."""
+  result = AnnotationSet(files=database.files, classes=list(names.values()))
+  index = {key: i for i, key in enumerate(names)}
   bare: collections.Counter[str] = collections.Counter()
   for video, entry in database.entries.items():
+    split = entry["split"]
     if not pairs[video]:
-      bare[entry["split"]] += 1
+      bare[split] += 1
       continue
-    draft = _draft(video, entry, result)
-    draft.add_classes(pairs[video], index, result.classes)
+    notes = result.notes(split)
+    draft = VideoDraft(video, split, entry.get("duration"), notes)
+    more = {key: entry[key] for key in ("class", "recipe_type") if key in entry}
+    steps = {key for key, _ in pairs[video] if isinstance(key, int)}
+    extra = {step: {"step": step, **more} for step in steps}
+    draft.add_classes(pairs[video], index, result.classes, extra)
     result.videos.append(draft.done())
   for split, count in bare.items():
     result.notes(split).notes.append(
@@ -211,20 +213,8 @@ def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
     )
     if not notes.videos:
       notes.notes.append("nothing of this split is annotated")
-  _note_repeated(result, database)
+  result.note_repeated(database.document.repeated, next(iter(result.splits)))
   return result
-
-
-def _note_repeated(result: AnnotationSet, database: Database) -> None:
-  twice = database.document.repeated
-  result.note_repeated(twice, next(iter(result.splits)))
-
-
-def _draft(
-  video: str, entry: Mapping[str, Any], result: AnnotationSet
-) -> VideoDraft:
-  split = entry["split"]
-  return VideoDraft(video, split, entry.get("duration"), result.notes(split))
 
 
 def _one_file(place: pathlib.Path, *patterns: str) -> pathlib.Path:

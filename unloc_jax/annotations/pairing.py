@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unloc_jax.annotations import moments, reading
-from unloc_jax.annotations.arrays import QueryMoments, is_time
+from unloc_jax.annotations.arrays import QueryMoments, in_order, is_time
 from unloc_jax.annotations.moments import PREDICTED, TRUE, QueryRow
 from unloc_jax.annotations.reading import WRONG, Place, Problems, fault
 
@@ -27,7 +27,7 @@ def read(
   highlights that cannot be.
 
   Returns:
-    Every usable query of the ground truth once, by id; and how many queries
+    Every usable query of the ground truth once, in order; and how many queries
     the ground truth holds.
 
   Raises:
@@ -57,7 +57,7 @@ def read(
     queries.append(
       QueryMoments(name, truth, windows, tags(row.rest), clips, saliency)
     )
-  return sorted(queries, key=lambda query: query.id), len(known)
+  return in_order(queries), len(known)
 
 
 def _truths(

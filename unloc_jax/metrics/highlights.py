@@ -43,7 +43,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def columns(
   predicted: Sequence[np.ndarray | None], truth: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-  """Per-query values [Q] in percent: "HL-min-Fair-mAP" and so on.
+  """Shares [Q] of "HL-min-Fair-mAP", "HL-min-Fair-Hit1" and so on.
 
   Args:
     predicted: Q arrays [n] of saliency; None counts as a miss.
@@ -70,6 +70,6 @@ def columns(
     hit[chosen] = top.any(axis=1) & (tops < clips)[:, None]
   values = {}
   for index, name in enumerate(LEVELS):
-    values[f"HL-min-{name}-mAP"] = 100.0 * precision[:, index]
-    values[f"HL-min-{name}-Hit1"] = 100.0 * hit[:, index]
+    values[f"HL-min-{name}-mAP"] = precision[:, index]
+    values[f"HL-min-{name}-Hit1"] = hit[:, index]
   return values

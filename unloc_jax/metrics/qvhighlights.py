@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unloc_jax.annotations.arrays import QueryMoments
+from unloc_jax.annotations.arrays import QueryMoments, in_order
 from unloc_jax.metrics import highlights, overlap, recall
 from unloc_jax.metrics.overlap import THRESHOLDS
 from unloc_jax.metrics.report import Report
@@ -22,8 +22,11 @@ RANGES: Mapping[str, tuple[float, float]] = {
   "long": (30, 150),
   "full": (-np.inf, np.inf),
 }
-# Metrics in the official layout, the brief, per-query values [N] in percent.
-Blocks = tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]
+_BRIEF = (
+  *(f"MR-full-{figure}" for figure in ("R1@0.5", "R1@0.7")),
+  *(f"MR-full-{figure}" for figure in ("mAP", "mAP@0.5", "mAP@0.75")),
+  *(f"MR-{name}-mAP" for name in ("long", "middle", "short")),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,68 +103,61 @@ def _first_overlap(
   return np.where([len(w) > 0 for w in listed], value, 0.0)
 
 
-def percent(share: np.ndarray | np.floating[Any]) -> float | None:
-  """Rounds a mean of shares as printed officially; None where there is none."""
-  if not share.size or np.isnan(share).any():
-    return None
-  return float(f"{100 * np.mean(share):.2f}")
+def _mean(shares: np.ndarray) -> float:
+  """Mean of the queries [N] that have a share; NaN where none has."""
+  kept = shares[~np.isnan(shares)]
+  return float(np.mean(kept)) if kept.size else np.nan
 
 
-def _moment_block(found: Moments) -> dict[str, Any]:
-  """The block of one range of lengths in the official layout."""
-  rows = found.precision[~np.isnan(found.precision).any(axis=1)]
-  mean = rows.mean(axis=0) if len(rows) else np.full(len(THRESHOLDS), np.nan)
-  by_threshold = {
-    str(t): percent(m) for t, m in zip(THRESHOLDS, mean, strict=True)
-  }
-  return {
-    "MR-mAP": {**by_threshold, "average": percent(mean)},
-    "MR-R1": {str(t): percent(found.overlap >= t) for t in THRESHOLDS},
-  }
+def _percent(share: float) -> float | None:
+  """As printed officially; None where there is none."""
+  return None if np.isnan(share) else float(f"{100 * share:.2f}")
 
 
-def _moments_scored(queries: Sequence[QueryMoments]) -> Blocks:
-  """Moment retrieval, in ranges of ground-truth length in seconds."""
-  found = {name: moments(queries, limits) for name, limits in RANGES.items()}
-  blocks = {name: _moment_block(each) for name, each in found.items()}
-  full = blocks["full"]
-  brief = {
-    "MR-full-R1@0.5": full["MR-R1"]["0.5"],
-    "MR-full-R1@0.7": full["MR-R1"]["0.7"],
-    "MR-full-mAP": full["MR-mAP"]["average"],
-    "MR-full-mAP@0.5": full["MR-mAP"]["0.5"],
-    "MR-full-mAP@0.75": full["MR-mAP"]["0.75"],
-  }
-  values = {
-    f"MR-full-R1@{t}": 100.0 * (found["full"].overlap >= t) for t in (0.5, 0.7)
-  }
-  values["MR-full-mAP"] = 100.0 * found["full"].precision.mean(axis=1)
-  for name in ("long", "middle", "short"):
-    brief[f"MR-{name}-mAP"] = blocks[name]["MR-mAP"]["average"]
-    column = np.full(len(queries), np.nan)
-    column[found[name].index] = 100.0 * found[name].precision.mean(axis=1)
-    values[f"MR-{name}-mAP"] = column
-  return blocks, brief, values
+def _moment_columns(queries: Sequence[QueryMoments]) -> dict[str, np.ndarray]:
+  """Shares [N] of moments, "MR-full-mAP@0.5"; NaN where a query has none."""
+  columns: dict[str, np.ndarray] = {}
+  for name, limits in RANGES.items():
+    found = moments(queries, limits)
+    tables = np.full((2, len(queries), len(THRESHOLDS)), np.nan)
+    tables[0, found.index] = found.overlap[:, None] >= np.array(THRESHOLDS)
+    tables[1, found.index] = found.precision
+    for kind, table in zip(("R1", "mAP"), tables, strict=True):
+      for threshold, column in zip(THRESHOLDS, table.T, strict=True):
+        columns[f"MR-{name}-{kind}@{threshold}"] = column
+    columns[f"MR-{name}-mAP"] = tables[1].mean(axis=1)
+  return columns
 
 
-def _highlights_scored(queries: Sequence[QueryMoments]) -> Blocks:
-  """Highlight detection, of the queries that people gave scores for."""
+def _moment_figures(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """{"full": {"MR-mAP": {"0.5", ..., "average"}, "MR-R1"}, "long", ...}."""
+  blocks: dict[str, Any] = {}
+  for name in RANGES:
+    by_kind = [
+      {str(t): _mean(columns[f"MR-{name}-{kind}@{t}"]) for t in THRESHOLDS}
+      for kind in ("mAP", "R1")
+    ]
+    by_kind[0]["average"] = float(np.mean(list(by_kind[0].values())))
+    precision, recalls = (
+      {key: _percent(share) for key, share in each.items()} for each in by_kind
+    )
+    blocks[name] = {"MR-mAP": precision, "MR-R1": recalls}
+  return blocks
+
+
+def _highlight_columns(
+  queries: Sequence[QueryMoments],
+) -> dict[str, np.ndarray]:
+  """Shares [N] of clips, "HL-min-Fair-mAP"; NaN where nobody gave scores."""
   there = [query.highlights is not None for query in queries]
-  columns = highlights.columns(
+  shares = highlights.columns(
     [query.saliency for query in queries if query.highlights is not None],
     [q.highlights for q in queries if q.highlights is not None],
   )
-  blocks: dict[str, Any] = {}
-  brief: dict[str, Any] = {}
-  values = {}
-  for name, column in columns.items():
-    block, figure = name.rsplit("-", 1)
-    mean = column.mean(keepdims=True) if len(column) else column
-    brief[name] = percent(mean / 100.0)
-    blocks.setdefault(block, {})[f"HL-{figure}"] = brief[name]
-    values[name] = np.full(len(queries), np.nan)
-    values[name][there] = column
-  return blocks, brief, values
+  columns = {name: np.full(len(queries), np.nan) for name in shares}
+  for name, share in shares.items():
+    columns[name][there] = share
+  return columns
 
 
 def evaluate(
@@ -175,18 +171,27 @@ def evaluate(
   not at all in mAP. `expected` is how many queries the ground truth has; as
   many as given if None.
   """
-  queries = sorted(queries, key=lambda query: query.id)
+  queries = in_order(queries)
   ranked = any(query.saliency is not None for query in queries)
-  parts: list[Blocks] = []
+  shares: dict[str, np.ndarray] = {}
+  blocks: dict[str, Any] = {}
+  brief: dict[str, Any] = {}
   if not ranked or any(query.predicted is not None for query in queries):
-    parts.append(_moments_scored(queries))
+    shares = _moment_columns(queries)
+    blocks = _moment_figures(shares)
+    for name in _BRIEF:
+      _, part, figure = name.split("-")
+      kind, _, at = figure.partition("@")
+      brief[name] = blocks[part][f"MR-{kind}"][at or "average"]
   if ranked:
-    parts.append(_highlights_scored(queries))
-  blocks = {name: value for part in parts for name, value in part[0].items()}
-  brief = {name: value for part in parts for name, value in part[1].items()}
+    for name, column in _highlight_columns(queries).items():
+      block, figure = name.rsplit("-", 1)
+      brief[name] = _percent(_mean(column))
+      blocks.setdefault(block, {})[f"HL-{figure}"] = brief[name]
+      shares[name] = column
   return Report(
     metrics={"brief": brief, **dict(sorted(blocks.items()))},
     headline=brief,
-    values={name: each for part in parts for name, each in part[2].items()},
+    values={name: 100.0 * shares[name] for name in brief},
     **recall.of_queries(queries, expected),
   )

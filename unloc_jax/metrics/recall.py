@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from unloc_jax.annotations.arrays import QueryMoments
+from unloc_jax.annotations.arrays import QueryMoments, in_order
 from unloc_jax.annotations.reading import fault, summarize
 from unloc_jax.metrics import analysis, overlap
 from unloc_jax.metrics.report import Report
@@ -52,7 +52,7 @@ def evaluate(
   Among the k best predictions one counts if its IoU reaches a threshold.
   `expected` is how many queries the ground truth has; as many as given if None.
   """
-  queries = sorted(queries, key=lambda query: query.id)
+  queries = in_order(queries)
   best = np.maximum.accumulate(best_overlaps(queries, max(ks)), axis=1)
   values = {
     f"R{k}@{m:g}": 100.0 * (best[:, k - 1] >= m) for k in ks for m in thresholds
