@@ -27,18 +27,6 @@ def one_line(error: pytest.ExceptionInfo, *words: str) -> None:
     assert word in text
 
 
-@pytest.mark.parametrize("built", ["captions", "classes"])
-def test_captions_for_classes_and_the_other_way_round(request, built):
-  config = base()
-  config.data.path = str(request.getfixturevalue(built))
-  config.task = "moment_retrieval"
-  if built == "captions":
-    config.task = "temporal_localization"
-  with pytest.raises(ValueError, match=f"holds {built}, but task=") as error:
-    splits.open_split(config, "train")
-  one_line(error, config.data.path, f"choose a task of {built}")
-
-
 def shard(path: pathlib.Path, split="train", number=1) -> pathlib.Path:
   return path / f"tiny-{split}.tfrecord-{number:05d}"
 

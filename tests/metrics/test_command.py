@@ -298,7 +298,7 @@ def test_lists_say_which_entry(tmp_path, capsys):
   [
     ({"vid": "x1"}, "needs `vid` and `labels`"),
     ({"vid": "x1", "labels": [[0]]}, "neither numbers nor names"),
-    ({"vid": "x1", "labels": [0], "frame_rate": 0}, "not numbers"),
+    ({"vid": "x1", "labels": [0], "frame_rate": 0}, "`frame_rate` 0 is no"),
     ({"vid": "x1", "labels": [0], "scores": ["a"]}, "not numbers"),
     ({"vid": "x9", "labels": [0]}, "x9: not a video"),
     ({"vid": "x1", "labels": ["cut"]}, "x1: 1 frames predicted of 4"),

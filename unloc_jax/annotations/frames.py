@@ -262,15 +262,14 @@ def _row(place: Place, row: reading.Row, name: str) -> _Side | str:
   if not all(isinstance(label, int | str) for label in labels):
     return "`labels` are neither numbers nor names"
   side = _Side(labels, place)
+  if "frame_rate" in row:
+    side.rate = as_seconds(row["frame_rate"])
+    if (side.rate or 0) <= 0:
+      return f"`frame_rate` {row['frame_rate']!r} is no rate of frames"
   try:
-    if "scores" in row:
-      side.scores = np.asarray(row["scores"], float)
-    if "frame_rate" in row:
-      side.rate = as_seconds(row["frame_rate"])
-      if (side.rate or 0) <= 0:
-        raise ValueError
+    side.scores = np.asarray(row["scores"], float) if "scores" in row else None
   except WRONG:
-    return "`scores` or `frame_rate` are not numbers"
+    return "`scores` are not numbers"
   return side
 
 

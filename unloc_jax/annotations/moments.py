@@ -252,8 +252,9 @@ def _captions(
     if rate <= 0:
       raise ZeroDivisionError
     windows = [[float(each) / rate for each in window] for window in windows]
-    if duration is None and "num_frames" in entry:
-      duration = float(entry["num_frames"]) / rate
+    frames = as_seconds(entry.get("num_frames"))
+    if duration is None and frames is not None:
+      duration = frames / rate
   beside = {
     key: value
     for key, value in entry.items()

@@ -109,7 +109,6 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   data = config.data
   if data.format == "tfds" or manifests.exists(data.path):
     manifest = manifests.read_manifest(data.path)
-    _check_texts(config, manifest)
     for stream in streams.of(config).values():
       manifests.check_manifest(manifest, stream.manifest(config))
   _check_classes(config, manifest)
@@ -138,19 +137,6 @@ def _check_classes(
     raise ValueError(
       f"data.classes selects classes, but task={config.task!r} asks captions; "
       "choose a task of classes or leave data.classes empty"
-    )
-
-
-def _check_texts(
-  config: ml_collections.ConfigDict, manifest: manifests.Manifest
-) -> None:
-  """Captions and classes are asked differently, and built differently."""
-  asked = get_task(config.task).texts
-  built = "classes" if manifest.classes else "captions"
-  if asked != built:
-    raise ValueError(
-      f"{config.data.path}: holds {built}, but task={config.task!r} asks"
-      f" {asked}; choose a task of {built}, or the data of another benchmark"
     )
 
 
