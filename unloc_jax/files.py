@@ -29,7 +29,9 @@ def replacing(path: os.PathLike[str] | str) -> Iterator[epath.Path]:
   except BaseException as error:
     beside.unlink(missing_ok=True)
     if isinstance(error, OSError) and error.filename in (None, str(beside)):
-      error.filename = str(target)  # Else nobody is told which file.
+      # Else nobody is told which file. PyAV's errors cannot be changed.
+      with contextlib.suppress(AttributeError):
+        error.filename = str(target)
     raise
 
 

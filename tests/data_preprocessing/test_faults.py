@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -177,6 +178,20 @@ def test_a_place_that_cannot_be_written(tmp_path, capsys):
     line = said(capsys)
     assert str(tmp_path / "file") in line
     assert "correct the path" in line
+
+
+def test_a_disk_that_is_full_while_videos_are_rendered(tmp_path, capsys):
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+  try:
+    status = synthetic.main([f"--out={tmp_path}", "--train=1", "--workers=1"])
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+  assert status == 1
+  line = capsys.readouterr().err.splitlines()[-1]
+  assert line.startswith(f"error: {tmp_path}")
+  assert "File too large" in line
+  assert not list(tmp_path.glob("videos/*"))
 
 
 @pytest.mark.parametrize("name", ["build", "inspect", "synthetic"])
