@@ -69,8 +69,8 @@ def parser() -> argparse.ArgumentParser:
     help=f"positions a second ({Settings.frame_rate:g}); for imported features"
     " the rate they were made at",
   )
-  text = "take files that declare no duration: they may be truncated"
-  add("--allow_no_duration", action="store_true", help=text)
+  # They are taken, and remarked upon in the report.
+  add("--allow_no_duration", action="store_true", help=argparse.SUPPRESS)
   add = flags.add_argument_group("how it is built").add_argument
   cores = os.cpu_count() or 1
   add("--workers", type=int, default=cores, help="processes (%(default)s)")
@@ -112,7 +112,6 @@ def settings_of(args: argparse.Namespace) -> Settings:
     args.extract,
     rate,
     short_side=short_side,
-    need_duration=not args.allow_no_duration,
     **{name: getattr(args, name) for name in _WHAT},
   )
 

@@ -36,6 +36,7 @@ class Outcome:
   clipped: int = 0  # Segments cut at the end of the decoded video
   dropped: int = 0  # Segments that begin after the end of the decoded video
   damaged: float = 0.0  # Seconds without a wholly decoded frame
+  remark: str = ""  # What was made of what the file leaves open
   # Length of the file that holds its example until shards are written
   bytes: int = 0
 
@@ -63,8 +64,7 @@ def frames_example(
         " s; lower the frame rate, short side or quality",
       )
     keep(jpeg)
-  duration, count = stream.duration, stream.frame_count
-  return describe(job, settings, duration, count, stream.damaged)
+  return describe(job, settings, stream.duration, stream.frame_count, stream)
 
 
 def open_stream(job: VideoJob, settings: Settings) -> FrameStream:
@@ -75,7 +75,6 @@ def open_stream(job: VideoJob, settings: Settings) -> FrameStream:
     settings.short_side,
     threads=1,
     max_damaged=settings.max_damaged,
-    need_duration=settings.need_duration,
     hold_until=job.annotation.duration or 0.0,
   )
 
@@ -85,9 +84,9 @@ def describe(
   settings: Settings,
   duration: float,
   count: int,
-  damaged: float = 0.0,
+  stream: FrameStream | None = None,
 ) -> Draft:
-  """Returns the example of so many seconds and N positions.
+  """Returns the example of so many seconds and N positions, read from there.
 
   Raises VideoError where no query is left within the decoded `duration`.
   """
@@ -125,7 +124,8 @@ def describe(
     segments=len(segments),
     clipped=clipped,
     dropped=dropped,
-    damaged=damaged,
+    damaged=stream.damaged if stream else 0.0,
+    remark="; ".join(stream.remarks) if stream else "",
   )
 
 

@@ -69,11 +69,10 @@ def features_example(
     VideoError: The video or its file of features cannot be used.
     BuildError: The tower fails.
   """
-  damaged = 0.0
-  if settings.checkpoint:
-    stream = open_stream(job, settings)
+  stream = open_stream(job, settings) if settings.checkpoint else None
+  if stream is not None:
     values = _embedded(stream, settings)
-    duration, damaged = stream.duration, stream.damaged
+    duration = stream.duration
   else:
     values = feature_files.read(job.path)
     duration = _duration(job, settings, len(values))
@@ -85,7 +84,7 @@ def features_example(
     )
   if not np.isfinite(values).all():
     raise VideoError(Reason.FEATURES, "not all numbers are finite")
-  return describe(job, settings, duration, len(values), damaged), values
+  return describe(job, settings, duration, len(values), stream), values
 
 
 def _duration(job: VideoJob, settings: Settings, count: int) -> float:

@@ -10,6 +10,7 @@ from etils import epath
 
 from unloc_jax.annotations.records import VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.media.listing import walk
 
 # In order of preference, where one video is there twice.
 _KINDS = "mp4 mkv webm avi mov m4v mpg mpeg flv wmv ts 3gp ogv gif"
@@ -116,24 +117,15 @@ def _walk(folder: epath.Path) -> Iterator[str]:
       f"--videos {folder}: no such folder; give the one that holds the files"
     )
   place = os.fspath(folder)
-  local = "://" not in place
   base = None
-  seen: set[tuple[int, int]] = set()
   # Of the two, the former alone follows links.
-  for top, folders, files in (
-    os.walk(place, followlinks=True) if local else folder.walk()
+  for top, files in (
+    walk(place)
+    if "://" not in place
+    else ((os.fspath(top), sorted(files)) for top, _, files in folder.walk())
   ):
     # Roots come with or without the scheme; the first is the folder itself.
-    root = os.fspath(top)
-    base = root if base is None else base
-    if local:
-      status = os.stat(root)
-      if (status.st_dev, status.st_ino) in seen:
-        # Links may lead around for ever.
-        folders.clear()
-        continue
-      seen.add((status.st_dev, status.st_ino))
-    folders.sort()
-    inside = posixpath.relpath(root, base)
-    for file in sorted(files):
+    base = top if base is None else base
+    inside = posixpath.relpath(top, base)
+    for file in files:
       yield posixpath.normpath(posixpath.join(inside, file))

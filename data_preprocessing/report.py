@@ -91,6 +91,9 @@ def _split_report(
       for o in built
       if o.damaged
     ],
+    "remarks": [
+      {"video_id": o.video_id, "remark": o.remark} for o in built if o.remark
+    ],
     "duration_differs": [
       {
         "video_id": o.video_id,
@@ -227,6 +230,7 @@ _LISTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
   ("Broken", "broken", _fault),
   ("Missing", "missing", "{video_id}".format_map),
   ("Slightly damaged, kept", "damaged", "{video_id}: {seconds} s".format_map),
+  ("Remarks", "remarks", "{video_id}: {remark}".format_map),
   (
     "Duration differs from the annotation",
     "duration_differs",

@@ -21,7 +21,6 @@ class Settings:
   short_side: int = 256
   jpeg_quality: int = 90  # 1 to 95
   max_damaged: float = 0.01  # Share of a video that may be undecodable
-  need_duration: bool = True  # Leave out files that declare no duration
   normalisation: str = "none"  # What was done to imported features
   # Folder of the tower that makes features; "" to import them
   checkpoint: str = ""

@@ -51,15 +51,21 @@ def film() -> Callable[..., pathlib.Path]:
     images: Sequence[np.ndarray] | None = None,
     options: dict[str, str] | None = None,
     sound: bool = False,
+    sound_first: bool = False,
+    sounds: Sequence[tuple[str, int]] = (("aac", 8000),),
     container_options: dict[str, str] | None = None,
   ) -> pathlib.Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container_options) as container:
+      tracks = []
+      if sound_first:
+        tracks = [container.add_stream(c, rate=r) for c, r in sounds]
       stream = container.add_stream(codec, rate=rate, options=options or {})
       stream.width, stream.height = size
       stream.pix_fmt = pix_fmt
       stream.codec_context.time_base = fractions.Fraction(1, base)
-      track = container.add_stream("aac", rate=8000) if sound else None
+      if sound and not sound_first:
+        tracks = [container.add_stream(c, rate=r) for c, r in sounds]
       for i, time in enumerate(times):
         image = numbered_frame(i, *size) if images is None else images[i]
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -67,7 +73,7 @@ def film() -> Callable[..., pathlib.Path]:
         frame.time_base = fractions.Fraction(1, base)
         container.mux(stream.encode(frame))
       container.mux(stream.encode())
-      if track is not None:
+      for track in tracks:
         _hum(container, track, times[-1])
     return path
 
@@ -75,10 +81,10 @@ def film() -> Callable[..., pathlib.Path]:
 
 
 def _hum(container: Any, track: Any, seconds: float) -> None:
-  for start in range(0, int(seconds * 8000), 1024):
+  for start in range(0, int(seconds * track.rate), 1024):
     quiet = np.zeros((1, 1024), np.float32)
     frame = av.AudioFrame.from_ndarray(quiet, format="fltp", layout="mono")
-    frame.sample_rate = 8000
+    frame.sample_rate = track.rate
     frame.pts = start
     container.mux(track.encode(frame))
   container.mux(track.encode())

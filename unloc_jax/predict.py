@@ -25,6 +25,7 @@ from collections.abc import Sequence
 import tqdm
 
 from unloc_jax.annotations.reading import read_text
+from unloc_jax.media import listing
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import formats, outputs
 from unloc_jax.use.console import fault, one_line, show
@@ -65,7 +66,7 @@ def _paths(patterns: Sequence[str]) -> list[str]:
   for pattern in patterns:
     # A name is itself even where it looks like a pattern.
     exact = os.path.exists(pattern) or not glob.has_magic(pattern)
-    found = [pattern] if exact else sorted(glob.glob(pattern, recursive=True))
+    found = [pattern] if exact else listing.matches(pattern)
     if not found:
       raise FileNotFoundError(f"--video {pattern}: there is no such file")
     paths |= dict.fromkeys(found)

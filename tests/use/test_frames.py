@@ -17,7 +17,9 @@ def test_unreadable_videos_are_told_in_a_line(localizer, tmp_path):
 
 def test_long_videos_are_not_read_to_their_end(localizer, videos):
   decoder = Decoder(localizer.export.source, Limits(video_seconds=2.0))
-  with pytest.raises(ValueError, match=r"too long: more than 2 s; cut it$"):
+  with pytest.raises(
+    ValueError, match=r"too long: .* 2 s is the most; cut it$"
+  ):
     decoder.frames(videos[3]).__enter__()
   with decoder.frames(videos[2]) as (images, duration):
     assert all(image.startswith(b"\xff\xd8") for image in images)

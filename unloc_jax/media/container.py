@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import IO, Any
 
 import av
@@ -13,7 +14,11 @@ from unloc_jax.media.errors import Reason, VideoError
 
 # 67 megapixels: twice 8K. Beyond it a damaged header is likelier than a film.
 _MAX_PIXELS = 1 << 26
-_STILL_FORMATS = ("image2", "tty", "hls", "concat", "ffmetadata", "lrc", "srt")
+# Pictures, texts, and lists of other files.
+_NO_FILMS = (
+  *("image2", "tty", "hls", "dash", "sdp", "imf", "concat", "ffmetadata"),
+  *("lrc", "srt"),
+)
 # What containers we know begin with; tells a broken video from no video.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _EBML, _MPEG, _ASF = b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"0&\xb2u"
@@ -48,47 +53,76 @@ def opened(
       ) from error
     stack.enter_context(container)
     name = container.format.name
-    if name in _STILL_FORMATS or name.endswith("_pipe"):
+    if name in _NO_FILMS or name.endswith("_pipe"):
       raise VideoError(Reason.NOT_A_VIDEO, f"reads as {name}")
-    yield container, whole
+    try:
+      yield container, whole
+    except av.FFmpegError as error:
+      text = error.strerror or str(error)
+      raise VideoError(Reason.UNDECODABLE, text) from error
 
 
 def _source(
   path: str, stack: contextlib.ExitStack
 ) -> tuple[str | IO[Any], bytes, bool | None]:
   """Returns what libav can open, its first bytes, and whether it is whole."""
-  is_remote = "://" in path
+  is_remote = "://" in path and not os.path.lexists(path)
   if not is_remote and not os.path.isfile(path):
     is_there = os.path.lexists(path)
     raise VideoError(Reason.NOT_A_FILE if is_there else Reason.MISSING, path)
   try:
+    if not is_remote and not os.path.getsize(path):
+      raise VideoError(Reason.EMPTY)  # Files of /proc may wait for ever.
     file = stack.enter_context(epath.Path(path).open("rb"))
     head = file.read(_HEAD_BYTES)
     whole = structure.is_whole(file, head)
+    is_joined = structure.is_joined(file, head)
     file.seek(0)
   except FileNotFoundError as error:
     raise VideoError(Reason.MISSING, path) from error
-  except OSError as error:
+  except KeyError as error:
+    raise VideoError(Reason.NOT_A_FILE, "a URL; download it first") from error
+  except Exception as error:
+    # Remote file systems have kinds of their own.
+    if isinstance(error, VideoError) or not (
+      is_remote or isinstance(error, OSError)
+    ):
+      raise
     raise VideoError(Reason.UNDECODABLE, f"cannot be read: {error}") from error
   if not head:
     raise VideoError(Reason.EMPTY)
+  if is_joined:
+    raise VideoError(
+      Reason.UNDECODABLE,
+      "a second film follows, which players ignore; join them anew, or cut it",
+    )
   # The "file:" prefix keeps libav from taking a colon in a name for a protocol
   return (file if is_remote else "file:" + path), head, whole
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-  """Returns the stream a player would show. Raises VideoError."""
+  """Returns the stream a player would show. Raises VideoError.
+
+  Of those that can be decoded and move the default one, the longest, the
+  largest, the first.
+  """
   kinds = av.stream.Disposition
-  streams = [
-    s for s in container.streams.video if not s.disposition & kinds.attached_pic
-  ]
+  pictures = kinds.attached_pic | kinds.timed_thumbnails | kinds.still_image
+  streams = [s for s in container.streams.video if not s.disposition & pictures]
   if not streams:
     others = sorted({s.type for s in container.streams})
     raise VideoError(
       Reason.NO_VIDEO_STREAM, f"only {', '.join(others) or 'nothing'}"
     )
-  main = [s for s in streams if s.disposition & kinds.default]
-  stream = (main or streams)[0]
+  most = max(2, *map(_count, streams))
+
+  def rank(stream: av.VideoStream) -> tuple[bool, bool, bool, bool, int]:
+    count, context = _count(stream) or most, stream.codec_context
+    size = context.width * context.height if context else 0
+    default = bool(stream.disposition & kinds.default)
+    return context is not None, count > 1, default, 2 * count >= most, size
+
+  stream = max(streams, key=rank)
   context = stream.codec_context
   if context is None:
     raise VideoError(Reason.UNDECODABLE, "no decoder for its codec")
@@ -97,3 +131,21 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
       Reason.UNDECODABLE, f"frames of {context.width} x {context.height}"
     )
   return stream
+
+
+def _count(stream: av.VideoStream) -> int:
+  """Frames of a stream, as far as its container says; 0 where it does not."""
+  seconds = tagged_seconds(stream.metadata)
+  if stream.duration and stream.time_base:
+    seconds = stream.duration * stream.time_base
+  rate = stream.average_rate or stream.guessed_rate or 1
+  return stream.frames or round((seconds or 0) * rate)
+
+
+def tagged_seconds(metadata: dict[str, str]) -> Fraction | None:
+  """Reads the HH:MM:SS.n tag by which Matroska gives a track's end."""
+  try:
+    hours, minutes, seconds = metadata["DURATION"].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+  except (KeyError, ValueError, ZeroDivisionError):
+    return None

@@ -7,6 +7,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from unloc_jax.media.errors import Reason, VideoError
+
 
 class Display:
   """Turns decoded frames of one video into the images a viewer sees."""
@@ -21,16 +23,24 @@ class Display:
     self._scaler = VideoReformatter()
 
   def image(self, frame: av.VideoFrame) -> np.ndarray:
-    """Returns uint8 [H, W, 3] RGB, upright, of one size all video long."""
+    """Returns uint8 [H, W, 3] RGB, upright, of one size all video long.
+
+    Raises VideoError where it cannot be made.
+    """
     if self._size is None:
       self._size = shown_size(
         frame.width, frame.height, self._aspect, self._short_side
       )
     width, height = self._size
-    scaled = self._scaler.reformat(
-      frame, width=width, height=height, format="rgb24"
-    )
-    return _upright(scaled.to_ndarray(), frame)
+    try:
+      scaled = self._scaler.reformat(
+        frame, width=width, height=height, format="rgb24"
+      )
+      return _upright(scaled.to_ndarray(), frame)
+    except (av.FFmpegError, ValueError, MemoryError) as error:
+      raise VideoError(
+        Reason.UNDECODABLE, f"cannot convert a frame: {error}"
+      ) from error
 
 
 def shown_size(

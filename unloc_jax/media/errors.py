@@ -13,7 +13,6 @@ class Reason(enum.StrEnum):
   NO_VIDEO_STREAM = "no video stream"
   NO_FRAMES = "no frames"
   NO_SOUND = "no sound"
-  NO_DURATION = "no duration"
   TRUNCATED = "truncated"
   DAMAGED = "damaged"
   UNDECODABLE = "undecodable"
@@ -26,7 +25,7 @@ class Reason(enum.StrEnum):
   FEATURES = "bad features"
 
 
-class VideoError(Exception):
+class VideoError(ValueError):
   """A video that cannot be used: the class of the fault, a line on it."""
 
   def __init__(self, reason: Reason, detail: str = ""):

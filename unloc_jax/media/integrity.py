@@ -9,7 +9,8 @@ from typing import Any
 
 import av
 
-from unloc_jax.media.clock import MICROSECONDS, Ticks
+from unloc_jax.media.clock import MICROSECONDS, Clock, Ticks
+from unloc_jax.media.container import tagged_seconds
 from unloc_jax.media.errors import Reason, VideoError
 
 # A file that ends earlier than it says by less than this is whole: muxers
@@ -21,6 +22,16 @@ _ROUNDING_SECONDS = Fraction(1, 100)
 # in time as well.
 _HOLE_BYTES = 256
 _HOLE_SECONDS = Fraction(1, 10)
+# Where files were joined, packets near the seam are marked although whole.
+_SEAM_SECONDS = Fraction(1, 2)
+# Packets that a decoder may take without giving a frame.
+_MOST_WAITING = 64
+# Packets of other pictures between two of one in a transport stream.
+_MOST_OTHERS = 25
+# Packets may end that much later than their frames.
+_TAIL_SECONDS = 1
+# Bytes, and share of a transport stream, behind the last packet.
+_MOST_LEFT, _SHARE_LEFT = 1 << 13, 0.1
 # Share of the chunks an AVI's header may promise too many.
 _AVI_SLACK = 0.01
 
@@ -31,7 +42,9 @@ class Integrity:
   Attributes:
     promised: Length that the file declares, in ticks; None if it does not.
     damaged: Ticks of the video during which no wholly decoded frame is there
-      to be shown.
+      to be shown; known after `verdict`.
+    fault: Whether something is damaged since the last frame.
+    begins_late: Whether its first packets need others that are not there.
   """
 
   def __init__(
@@ -50,6 +63,10 @@ class Integrity:
     self._is_cut = whole is False
     # With its index an AVI is what it is, whatever its header promises.
     self._is_indexed = whole is True and self._is_avi
+    self._is_ts = name == "mpegts"
+    self._size, self._read = container.size, 0  # Bytes.
+    # Packets of other pictures since the last of these, now and at most.
+    self._others = self._most_others = 0
     self._index = stream.index
     self._ticks = ticks
     self._promised_frames = stream.frames
@@ -62,31 +79,43 @@ class Integrity:
     self._widest_gap = 0
     self._packets = self._chunks = 0
     self._place: int | None = None  # Byte at which the last packet ends.
-    self._hole = self._fault = False
+    self._hole = self.fault = self._has_begun = False
     self._last_good = self.damaged = 0
+    self._lacks: list[tuple[int, int]] = []  # Damage from, to.
+    self._waiting = 0  # Packets since the last frame.
+    self.begins_late = False
 
   def packet(self, packet: "av.Packet[Any]") -> None:
     """Counts a packet of any stream."""
     begin: int | None = None
     if packet.pts is not None:
-      unit = self._ticks.of(packet.stream_index)
+      unit = self._ticks.of(packet.stream.index)
       begin = packet.pts * unit
       end = begin + (packet.duration or 0) * unit
       self._start = begin if self._start is None else min(self._start, begin)
       self._end = end if self._end is None else max(self._end, end)
     if not packet.size:
       return
+    self._read = max(self._read, packet.pos or 0)
+    is_ours = packet.stream.index == self._index
+    is_picture = packet.stream.type == "video"
+    self._others = 0 if is_ours else self._others + is_picture
+    self._most_others = max(self._most_others, self._others)
     if self._is_matroska and packet.pos is not None:
       # A demuxer silently goes on at the next cluster that it finds.
       if self._place is not None:
         self._hole |= packet.pos - self._place > _HOLE_BYTES
       self._place = packet.pos + packet.size
-    if packet.stream_index != self._index:
+    if not is_ours:
       return
     self._packets += 1
     # An AVI's decoding times count its chunks, empty ones included.
     self._chunks = max(self._packets, 1 + (packet.dts or 0))
-    self._fault |= packet.is_corrupt
+    if not self._has_begun:
+      self.begins_late |= not packet.is_keyframe
+      self._has_begun, self.fault = packet.is_keyframe, False
+    self._waiting += not packet.is_discard
+    self.fault |= packet.is_corrupt or self._waiting > _MOST_WAITING
     if begin is not None:
       if self._last_packet is not None:
         self._gap(begin - self._last_packet)
@@ -97,41 +126,65 @@ class Integrity:
     """Tells a gap in time that a hole in the file made from any other."""
     wide = max(self._ticks.of_seconds(_HOLE_SECONDS), 2 * self._widest_gap)
     if self._hole and gap > wide:
-      self._fault = True
+      self.fault = True
     else:
       self._widest_gap = max(self._widest_gap, gap)
 
-  def fault(self) -> None:
-    """Notes that the decoder refused a packet."""
-    self._fault = True
-
   def frame(self, frame: av.VideoFrame, appears: int) -> None:
     """Notes a decoded frame and when it appears, in ticks."""
-    self._fault |= frame.is_corrupt
+    self.fault |= frame.is_corrupt
+    self._waiting = 0
     if frame.is_corrupt:
       return
-    if self._fault:
-      self.damaged += max(0, appears - self._last_good)
-      self._fault = False
+    self._mend(appears)
     self._last_good = appears
 
-  def verdict(self, end: int, max_damaged: float) -> None:
+  def _mend(self, end: int) -> None:
+    # What is cut out of a stream may not begin with a whole frame.
+    is_start = self.begins_late and not self._last_good
+    if self.fault and end > self._last_good and not is_start:
+      self._lacks.append((self._last_good, end))
+    self.fault = False
+
+  def verdict(self, clock: Clock, max_damaged: float) -> None:
     """Raises VideoError unless the video was decoded whole.
 
-    Its last frame stops being shown at `end`, in ticks; a share of that may be
-    damaged.
+    A share of it may be damaged.
     """
-    if not self._is_indexed:
+    end, seams = clock.end, clock.seams
+    # Of joined films the declared length is that of a part.
+    if not self._is_indexed and not seams:
       self._check_count(end)
       self._check_end(end)
-    if self._fault:
-      self.damaged += max(0, end - self._last_good)
+    self._check_tail()
+    tail = self._ticks.of_seconds(_TAIL_SECONDS)
+    if clock.packets_end > end + tail:
+      # What packets say beyond that is part of the damage.
+      self.fault, end = True, min(clock.packets_end, 2 * end + 60 * tail)
+    self._mend(end)
+    near = self._ticks.of_seconds(_SEAM_SECONDS)
+    short = self._ticks.of_seconds(_HOLE_SECONDS)
+    self.damaged = sum(
+      to - start
+      for start, to in self._lacks
+      if to - start > short or all(abs(to - seam) > near for seam in seams)
+    )
     if self.damaged > max_damaged * end:
       seconds = self._ticks.seconds
       raise VideoError(
         Reason.DAMAGED,
         f"{seconds(self.damaged):.2f} s of {seconds(end):.2f} s cannot be"
         " decoded whole",
+      )
+
+  def _check_tail(self) -> None:
+    """Raises VideoError where streams that begin midway hold what is left."""
+    left = self._size - self._read
+    is_left = left > max(_MOST_LEFT, _SHARE_LEFT * self._size)
+    if self._is_ts and (is_left or self._most_others > _MOST_OTHERS):
+      raise VideoError(
+        Reason.UNDECODABLE,
+        "a film of other streams was joined to it; join them anew, or cut it",
       )
 
   def _check_count(self, end: int) -> None:
@@ -180,7 +233,7 @@ def _promised(
   # Matroska declares where a track or the file ends, not how long it is.
   is_matroska = container.format.name.startswith("matroska")
   if is_matroska:
-    tag = _tagged_duration(stream.metadata)
+    tag = tagged_seconds(stream.metadata)
     if tag is not None:
       return tag - start, False
   elif stream.duration is not None and stream.time_base is not None:
@@ -190,12 +243,3 @@ def _promised(
     return None, True
   length = Fraction(container.duration, MICROSECONDS)
   return length - start if is_matroska else length, True
-
-
-def _tagged_duration(metadata: dict[str, str]) -> Fraction | None:
-  """Reads the HH:MM:SS.n tag by which Matroska gives a track's end."""
-  try:
-    hours, minutes, seconds = metadata["DURATION"].split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-  except (KeyError, ValueError):
-    return None

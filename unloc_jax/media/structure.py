@@ -14,6 +14,11 @@ _TS_PACKETS = ((188, 0), (192, 4))
 _GIF_PICTURE = b"\x21\xf9\x04"
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _OPEN = 0xFFFFFFFF
+# Bytes by which some files begin, and by which their readers end.
+_HEADERS = (
+  *((b"FLV\x01", 9), (b"0&\xb2u", 16), (b"\x06\x0e\x2b\x34", 14)),
+  (_EBML, 12),
+)
 # Writers count the header in or leave out the padding.
 _RIFF_SLACK = 64
 
@@ -44,10 +49,40 @@ def is_whole(file: IO[Any], head: bytes) -> bool | None:
   if head.startswith(b"GIF8"):
     return _is_whole_gif(file)
   if head.startswith(_EBML):
-    return _is_whole_matroska(head, size)
+    end = _matroska_end(head)
+    return None if end is None else end <= size
   if head[4:8] == b"ftyp":
     return _are_whole_fragments(file, size)
   return None
+
+
+def is_joined(file: IO[Any], head: bytes) -> bool:
+  """Whether a second film follows that no player would come to."""
+  for start, length in _HEADERS:
+    if head.startswith(start):
+      end = _matroska_end(head) if start == _EBML else None
+      file.seek(end or length)
+      if end:
+        return file.read(len(_EBML)) == _EBML
+      return _holds(file, head[:length])
+  if head[4:8] != b"ftyp":
+    return False
+  kinds = [kind for _, kind, _ in _boxes(file)]
+  return kinds.count(b"moov") > 1 and b"moof" not in kinds
+
+
+def _boxes(file: IO[Any]) -> Iterator[tuple[int, bytes, int]]:
+  """Yields the place, kind and length of each box of an MP4; 0: to its end."""
+  size, place = file.seek(0, 2), 0
+  while place + 8 <= size:
+    file.seek(place)
+    length, kind = struct.unpack(">I4s", file.read(8))
+    if length == 1:
+      length = int.from_bytes(file.read(8), "big")
+    yield place, kind, length
+    if length < 8 or not kind.isalnum():
+      return
+    place += length
 
 
 def _are_whole_fragments(file: IO[Any], size: int) -> bool | None:
@@ -55,20 +90,16 @@ def _are_whole_fragments(file: IO[Any], size: int) -> bool | None:
 
   One without is told by the table of its pictures.
   """
-  place, fragments = 0, False
-  while place + 8 <= size:
-    file.seek(place)
-    length, kind = struct.unpack(">I4s", file.read(8))
-    if length == 1:
-      length = int.from_bytes(file.read(8), "big")
+  end, fragments = 0, False
+  for place, kind, length in _boxes(file):
     fragments |= kind == b"moof"
     if not length and kind == b"mdat":
-      return None  # To the end of the file.
+      return None
     if length < 8 or not kind.isalnum():
       file.seek(place)
       return False if fragments and _holds(file, b"moof") else None
-    place += length
-  return False if fragments and place > size else None
+    end = place + length
+  return False if fragments and end > size else None
 
 
 def _holds(file: IO[Any], mark: bytes) -> bool:
@@ -81,7 +112,7 @@ def _holds(file: IO[Any], mark: bytes) -> bool:
   return False
 
 
-def _is_whole_matroska(head: bytes, size: int) -> bool | None:
+def _matroska_end(head: bytes) -> int | None:
   """Reads where the segment, which is all of the file, ends."""
   header, used = _ebml_size(head, len(_EBML))
   place = len(_EBML) + used + (header or 0)
@@ -90,7 +121,7 @@ def _is_whole_matroska(head: bytes, size: int) -> bool | None:
   place += len(_SEGMENT)
   length, used = _ebml_size(head, place)
   # What is sent while it is recorded does not say how long it will be.
-  return None if length is None else place + used + length <= size
+  return None if length is None else place + used + length
 
 
 def _ebml_size(head: bytes, place: int) -> tuple[int | None, int]:

@@ -7,6 +7,7 @@ starts in a moment.
 
 import contextlib
 import dataclasses
+import logging
 import math
 import os
 import tempfile
@@ -72,7 +73,7 @@ class Decoder:
     with tempfile.TemporaryDirectory(prefix="unloc_frames_") as folder:
       file = os.path.join(folder, "frames.zip")
       try:
-        duration = self._pool.run(
+        duration, remarks = self._pool.run(
           _decode,
           *(name, file, self._source, limits.video_seconds),
           stall_seconds=limits.stall_seconds,
@@ -83,16 +84,20 @@ class Decoder:
         raise ValueError(f"{name}: {error}; {advice}") from error
       except (OSError, PoolError) as error:
         raise ValueError(f"{name}: {error}; try again") from error
+      for remark in remarks:
+        logging.getLogger(__name__).warning("%s: %s", name, remark)
       with zipfile.ZipFile(file) as archive:
         yield map(archive.read, archive.infolist()), duration
 
 
-def _decode(path: str, out: str, source: Source, most: float) -> float:
-  """Writes a video's frames to a zip file; returns its seconds."""
-  stream = FrameStream(path, source.frame_rate, source.short_side)
+def _decode(
+  path: str, out: str, source: Source, most: float
+) -> tuple[float, tuple[str, ...]]:
+  """Writes a video's frames to a zip file; returns its seconds, remarks."""
+  stream = FrameStream(
+    path, source.frame_rate, source.short_side, max_seconds=most
+  )
   with zipfile.ZipFile(out, "w") as archive:
     for number, jpeg in enumerate(jpegs(stream, source.jpeg_quality)):
-      if number > most * source.frame_rate:
-        raise VideoError(Reason.TOO_LONG, f"more than {most:g} s")
       archive.writestr(f"{number}.jpg", jpeg)
-  return stream.duration
+  return stream.duration, stream.remarks

@@ -10,8 +10,10 @@ import tqdm
 
 from unloc_jax import files
 from unloc_jax.media.clips import cut_clip
+from unloc_jax.media.pool import Pool, PoolError
 from unloc_jax.use import naming
 from unloc_jax.use.console import fault, one_line
+from unloc_jax.use.frames import DEFAULT_LIMITS
 from unloc_jax.use.requests import Found
 
 _DRAWN = 5  # Moments of a query.
@@ -95,15 +97,18 @@ def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
     # No folder in the name, no sign that shells or systems take amiss.
     stems.append("".join(c if c.isalnum() or c in "-_" else "_" for c in name))
   bar = tqdm.tqdm(wanted, desc="Cutting", unit="clip", disable=None)
-  failed = 0
+  failed, processes = 0, Pool(1)
   for (item, moment), name in zip(
     bar, naming.file_names(stems, "mp4"), strict=True
   ):
     path = folder / name
     try:
-      cut_clip(item.path, path, moment.start, moment.end)
+      asked = item.path, path, moment.start, moment.end
+      stall = DEFAULT_LIMITS.stall_seconds
+      processes.run(cut_clip, *asked, stall_seconds=stall)
       print(f"{path}: cut", file=sys.stderr)
-    except (ValueError, OSError) as error:
-      print(f"error: {fault(error)}", file=sys.stderr)
+    except (ValueError, OSError, PoolError) as error:
+      print(f"error: {path} is not made: {fault(error)}", file=sys.stderr)
       failed += 1
+  processes.close()
   return failed

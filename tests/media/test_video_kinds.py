@@ -1,0 +1,277 @@
+"""Files as recorders, broadcasters and joiners of files leave them behind."""
+
+import os
+import pathlib
+import random
+import time
+
+import av
+import numpy as np
+import pytest
+
+from data_preprocessing.lookup import VideoIndex
+from tests.films import numbered_frame
+from unloc_jax.media import listing
+from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.media.video import FrameStream
+
+TIMES = [i / 25 for i in range(75)]
+
+
+@pytest.fixture
+def numbers(read_number):
+  """What is shown at 25 positions a second; the stream it is read from."""
+
+  def read(path, threads=1):
+    stream = FrameStream(path, 25, 0, threads=threads)
+    return [read_number(image) for _, image in stream], stream
+
+  return read
+
+
+def fault(path) -> VideoError:
+  with pytest.raises(VideoError) as caught:
+    list(FrameStream(path, 25, 0))
+  assert "\n" not in str(caught.value)
+  return caught.value
+
+
+@pytest.mark.parametrize("count", [2, 75])
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_the_picture_need_not_come_first(
+  tmp_path, film, numbers, extension, count
+):
+  path = tmp_path / f"a.{extension}"
+  film(path, TIMES[:count], base=25, sound_first=True)
+  alone, _ = numbers(path)
+  assert sorted(set(alone)) == list(range(count))
+  assert [numbers(path, threads)[0] for threads in (3, 16)] == [alone] * 2
+
+
+@pytest.mark.parametrize(
+  ("extension", "codec"),
+  [("mp4", "libx264"), ("ts", "libx264"), ("webm", "libvpx")],
+)
+def test_damage_is_the_same_in_any_number_of_threads(
+  tmp_path, film, extension, codec
+):
+  path = tmp_path / f"a.{extension}"
+  images = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+  form = {"codec": codec, "base": 25, "images": images, "options": {"g": "20"}}
+  whole = film(path, TIMES[:40], **form).read_bytes()
+  damaged = 0.0
+  for where in (0.4, 0.6, 0.95):
+    content, at = bytearray(whole), int(len(whole) * where)
+    content[at : at + 300] = random.Random(at).randbytes(300)
+    path.write_bytes(content)
+    results = []
+    for threads in (1, 3, 16):
+      stream = FrameStream(path, 25, 0, threads=threads, max_damaged=1)
+      results.append(([i.tobytes() for _, i in stream], stream.damaged))
+    assert results[1:] == results[:1] * 2
+    damaged += stream.damaged
+  assert damaged > 0
+
+
+def joined(path: pathlib.Path, *parts: pathlib.Path) -> pathlib.Path:
+  path.write_bytes(b"".join(part.read_bytes() for part in parts))
+  return path
+
+
+@pytest.mark.parametrize(
+  ("extension", "codec", "start"),
+  [
+    ("ts", "libx264", 0),
+    ("ts", "libx264", 3 * 3600),
+    ("ts", "mpeg2video", 0),
+    ("mpg", "mpeg2video", 0),
+  ],
+)
+def test_joined_films_are_one(tmp_path, film, numbers, extension, codec, start):
+  form = {"codec": codec, "base": 25, "options": {"g": "12"}}
+  first = film(tmp_path / f"a.{extension}", TIMES, **form)
+  times = [start + t for t in TIMES]
+  second = film(tmp_path / f"b.{extension}", times, **form)
+  path = joined(tmp_path / f"c.{extension}", first, second, first)
+  shown, stream = numbers(path)
+  assert shown == list(range(75)) * 3
+  assert stream.duration == pytest.approx(9.0)
+  assert "its clock starts again or leaps 2 times" in stream.remarks[0]
+
+
+def test_a_gap_in_the_picture_alone_is_no_leap(tmp_path, film, numbers):
+  times = [*TIMES, *(t + 15 for t in TIMES)]
+  path = film(tmp_path / "a.ts", times, base=25, sound=True)
+  assert numbers(path)[1].duration == pytest.approx(18, abs=0.2)
+
+
+@pytest.mark.parametrize(
+  ("extension", "first", "second"),
+  [
+    ("mp4", {}, {}),
+    ("mkv", {}, {}),
+    ("flv", {"codec": "flv"}, {"codec": "flv"}),
+    ("wmv", {"codec": "wmv2"}, {"codec": "wmv2"}),
+    ("ts", {}, {"codec": "mpeg2video"}),
+    ("ts", {}, {"container_options": {"mpegts_start_pid": "0x200"}}),
+  ],
+)
+def test_what_players_leave_out_is_refused(
+  tmp_path, film, extension, first, second
+):
+  """A second film behind the first that its readers do not come to."""
+  parts = [
+    film(tmp_path / f"{number}.{extension}", TIMES, base=25, **form)
+    for number, form in enumerate((first, second))
+  ]
+  assert len(list(FrameStream(parts[0], 25, 0))) == 75
+  path = joined(tmp_path / f"c.{extension}", *parts)
+  assert fault(path).reason in (Reason.UNDECODABLE, Reason.DAMAGED)
+
+
+def test_an_empty_packet_holds_the_picture(tmp_path, numbers):
+  path = tmp_path / "a.nut"
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("mjpeg", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+    for i in range(50):
+      frame = av.VideoFrame.from_ndarray(numbered_frame(i, 64, 48), "rgb24")
+      frame.pts = i
+      for packet in stream.encode(frame):
+        held = av.Packet(b"")
+        held.stream, held.time_base = stream, packet.time_base
+        held.pts, held.dts = packet.pts, packet.dts
+        container.mux(held if i % 10 else packet)
+  shown, stream = numbers(path)
+  assert shown == [i // 10 * 10 for i in range(50)]
+  assert stream.damaged == 0
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov"])
+def test_times_before_zero_begin_at_zero(tmp_path, film, numbers, extension):
+  options = {"avoid_negative_ts": "disabled", "use_editlist": "0"}
+  path = tmp_path / f"a.{extension}"
+  times = [t - 0.4 for t in TIMES]
+  film(path, times, base=25, container_options=options, options={"bf": "0"})
+  assert numbers(path)[0] == list(range(75))
+
+
+def several(path, *pictures, flags=None) -> pathlib.Path:
+  """Writes a file of several pictures: codec, size, number of frames."""
+  with av.open(str(path), "w") as container:
+    streams = [container.add_stream(codec, rate=25) for codec, _, _ in pictures]
+    for number, (stream, form) in enumerate(
+      zip(streams, pictures, strict=True)
+    ):
+      stream.width, stream.height = form[1]
+      stream.pix_fmt = "yuvj420p" if form[0] == "mjpeg" else "yuv420p"
+      if flags:
+        stream.disposition = flags[number]
+    for stream, (_, size, count) in zip(streams, pictures, strict=True):
+      for i in range(count):
+        image = numbered_frame(i, *size)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts = i
+        container.mux(stream.encode(frame))
+      container.mux(stream.encode())
+  return path
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_the_film_is_shown_and_not_its_cover(tmp_path, numbers, extension):
+  cover, small = ("mjpeg", (320, 240), 1), ("libx264", (64, 48), 50)
+  default = av.stream.Disposition.default
+  none = av.stream.Disposition(0)
+  for name, pictures, flags in (
+    ("a", (cover, small), None),
+    ("b", (("libx264", (128, 96), 9), small), (none, default)),
+    ("c", (("libx264", (32, 24), 50), small), (default, default)),
+  ):
+    path = several(tmp_path / f"{name}.{extension}", *pictures, flags=flags)
+    shown = list(FrameStream(path, 25, 0))
+    assert len(shown) == 50
+    assert shown[0][1].shape == (48, 64, 3)
+
+
+def test_a_title_need_not_be_utf_8(tmp_path, film, numbers):
+  path = tmp_path / "a.mkv"
+  with av.open(str(path), "w") as container:
+    container.metadata["title"] = "caf\u00e9"
+    stream = container.add_stream("mjpeg", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+    frame = av.VideoFrame.from_ndarray(numbered_frame(7, 64, 48), "rgb24")
+    container.mux(stream.encode(frame))
+  content = path.read_bytes()
+  assert content.count(b"caf\xc3\xa9") == 1
+  path.write_bytes(content.replace(b"caf\xc3\xa9", b"caf\xe9\xe9"))
+  assert numbers(path)[0] == [7]
+
+
+def test_a_live_recording_is_read_to_its_end(tmp_path, film, numbers):
+  form = {"codec": "libvpx", "container_options": {"live": "1"}}
+  path = film(tmp_path / "a.webm", TIMES, **form)
+  shown, stream = numbers(path)
+  assert shown == list(range(75))
+  assert "states no duration" in stream.remarks[0]
+  bounded = FrameStream(path, 25, 0, max_seconds=2)
+  with pytest.raises(VideoError, match="2 s is the most"):
+    list(bounded)
+  assert bounded.frame_count <= 50
+
+
+def test_frames_far_apart_are_refused_at_once(tmp_path, film):
+  path = film(tmp_path / "a.mkv", [1000 * i for i in range(100)])
+  begun = time.monotonic()
+  error = fault(path)
+  assert time.monotonic() - begun < 2
+  assert error.reason == Reason.TOO_LONG
+  assert error.detail == "99000 s, 86400 s is the most"
+
+
+@pytest.mark.parametrize("extension", ["ts", "mpg"])
+def test_a_recording_may_begin_midway(tmp_path, film, numbers, extension):
+  """Switched on between two key frames, as every broadcast is."""
+  codec = "libx264" if extension == "ts" else "mpeg2video"
+  form = {"codec": codec, "options": {"g": "30", "sc_threshold": "0"}}
+  path = film(tmp_path / f"a.{extension}", TIMES, base=25, **form)
+  whole = path.read_bytes()
+  size = {"ts": 188, "mpg": 2048}[extension]
+  for cut in range(size, len(whole), size):
+    path.write_bytes(whole[cut:])
+    shown, stream = numbers(path)
+    if stream.remarks:
+      break
+  assert shown[-1] == 74
+  assert shown[0] > 0
+  assert "begins midway" in stream.remarks[0]
+
+
+@pytest.mark.parametrize(
+  "name", ["http://127.0.0.1:1/a.mp4", "rtsp://a/b?c=*", "file:///etc/hosts"]
+)
+def test_a_url_is_no_file(name):
+  assert "download it first" in str(fault(name))
+
+
+def test_what_waits_for_ever_is_no_film(tmp_path):
+  os.mkfifo(tmp_path / "fifo.mp4")
+  (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+  (tmp_path / "self.mp4").symlink_to("self.mp4")
+  for name in ("fifo.mp4", "zero.mp4", "self.mp4"):
+    assert fault(tmp_path / name).reason == Reason.NOT_A_FILE
+  assert fault("/proc/kmsg").reason in (Reason.EMPTY, Reason.MISSING)
+
+
+def test_links_in_circles_are_walked_once(tmp_path, monkeypatch):
+  inside = tmp_path / "a" / "b"
+  inside.mkdir(parents=True)
+  for number in range(3):
+    (inside / f"up{number}").symlink_to(tmp_path)
+  for name in ("x.mp4", "a/y.mp4", "a/b/z.mp4"):
+    (tmp_path / name).touch()
+  paths = listing.matches(f"{tmp_path}/**/*.mp4")
+  assert paths == sorted(f"{tmp_path}/{n}.mp4" for n in ("x", "a/y", "a/b/z"))
+  assert listing.matches(f"{tmp_path}/a/*.mp4") == [f"{tmp_path}/a/y.mp4"]
+  monkeypatch.chdir(tmp_path)
+  assert listing.matches("**/z.mp4") == ["a/b/z.mp4"]
+  assert len(VideoIndex(str(tmp_path))._best) == 3
