@@ -133,9 +133,10 @@ class Clock:
         end = begin + shift + (packet.duration or 0)
         ends[index] = max(end, ends.get(index, end))
         if index == self._stream.index and not packet.is_discard:
-          self._packets_end = (
-            ends[index] if not self._by_decoding_time else packet.dts
-          ) * unit
+          last_end = (
+            last.get(index, 0) if self._by_decoding_time else ends[index]
+          )
+          self._packets_end = last_end * unit
       yield packet
 
   def time(self, item: Any, stream_index: int) -> int | None:
