@@ -11,6 +11,7 @@ import pytest
 
 from data_preprocessing.lookup import VideoIndex
 from tests.films import numbered_frame
+from unloc_jax.annotations.records import VideoAnnotation
 from unloc_jax.media import listing
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.video import FrameStream
@@ -274,4 +275,7 @@ def test_links_in_circles_are_walked_once(tmp_path, monkeypatch):
   assert listing.matches(f"{tmp_path}/a/*.mp4") == [f"{tmp_path}/a/y.mp4"]
   monkeypatch.chdir(tmp_path)
   assert listing.matches("**/z.mp4") == ["a/b/z.mp4"]
-  assert len(VideoIndex(str(tmp_path))._best) == 3
+  found = VideoIndex(str(tmp_path)).find(
+    VideoAnnotation("z", "train", None, (), ())
+  )
+  assert found.name == "a/b/z.mp4"
