@@ -234,6 +234,13 @@ def test_captions_and_classes_are_not_taken_for_each_other(
   one_line(error, str(classes), "moment_retrieval", "--dataset custom")
 
 
+def test_frames_smaller_than_the_tower_sees_them(tiny, captions):
+  larger = {"image_size": 64, "short_side": 64}
+  with pytest.raises(ValueError, match="--short_side=64") as error:
+    splits.open_split(tiny.settings(captions, **larger), "train")
+  one_line(error, str(captions), "data.image_size=64")
+
+
 def test_an_unknown_class(tiny, classes):
   config = tiny.settings(classes, **CLASSES, classes=("fly",))
   with pytest.raises(ValueError, match="no class \\['fly'\\]"):

@@ -37,7 +37,7 @@ def zeros(params):
 
 
 def test_folder_round_trip(tmp_path):
-  params = tower()
+  params = {**tower(), "log_scale": np.float32(3.5)}
   folder = str(tmp_path / "a" / "b")
   stacked = stack(
     params, {"image_tower/encoder/layers/norm_1/scale": np.zeros((2, 4))}
@@ -48,6 +48,7 @@ def test_folder_round_trip(tmp_path):
   assert loaded.config == {"format": 1, "from": "here"}
   assert loaded.params.keys() == params.keys()
   assert all(np.array_equal(loaded.params[k], v) for k, v in params.items())
+  assert loaded.params["log_scale"].shape == ()
   assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
   with pytest.raises(FileExistsError, match="choose another"):
     save_weights(folder, params, {})

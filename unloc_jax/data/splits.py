@@ -111,6 +111,7 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
     manifest = manifests.read_manifest(data.path)
     for stream in streams.of(config).values():
       manifests.check_manifest(manifest, stream.manifest(config))
+    _check_size(config, manifest)
   _check_classes(config, manifest)
   corrupt = shards.CorruptRecords(data.max_corrupt_records)
   verified = shards.total_bytes(source.records) <= data.verify_gib * _GIB
@@ -119,6 +120,18 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   return Split(
     config, split, source, source.records, manifest, corrupt, verified
   )
+
+
+def _check_size(
+  config: ml_collections.ConfigDict, manifest: manifests.Manifest
+) -> None:
+  """Frames that are stored smaller than the model sees them are refused."""
+  stored, wanted = manifest.short_side, config.data.image_size
+  if "frames" in config.streams and 0 < stored < wanted:
+    raise ValueError(
+      f"{config.data.path}: its frames have a short side of {stored} pixels, "
+      f"but data.image_size={wanted}; build it with --short_side={wanted}"
+    )
 
 
 def _check_classes(

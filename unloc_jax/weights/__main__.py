@@ -12,12 +12,23 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from unloc_jax.weights import bert, clip, foreign_files
+from unloc_jax.weights import (
+  bert,
+  clip,
+  foreign_files,
+  perception,
+  siglip,
+)
 from unloc_jax.weights.conversion import Format, Tensors
 from unloc_jax.weights.folder import Weights, save_weights, tower_of
 
 # Another tower: a file with a table of names and a FORMAT, and a line here.
-FORMATS: tuple[Format, ...] = (clip.FORMAT, bert.FORMAT)
+FORMATS: tuple[Format, ...] = (
+  siglip.FORMAT,
+  perception.FORMAT,
+  clip.FORMAT,
+  bert.FORMAT,
+)
 
 
 def convert(
@@ -42,14 +53,15 @@ def convert(
   )
 
 
-def _needed_tokenizer(made: Weights, found: str) -> str:
+def _tokenizer(made: Weights, source: str) -> str:
   """The tokenizer.json that goes with weights, "" for CLIP's own.
 
-  Raises ValueError where they need one that was not found.
+  Raises ValueError where they need one that is not there.
   """
   text = tower_of(made.config, "text")
   if not text or text["kind"] == "clip":
     return ""
+  found = foreign_files.tokenizer(source, text["kind"] == "siglip2")
   if not found:
     raise ValueError(
       f"there is no tokenizer.json beside it, which a text tower of kind "
@@ -78,9 +90,8 @@ def main(argv: list[str] | None = None) -> int:
   try:
     with foreign_files.opened(args.source) as path:
       tensors, config, file = foreign_files.read(path)
-      tokenizer = foreign_files.tokenizer(path)
-    made = convert(tensors, config, args.activation)
-    tokenizer = _needed_tokenizer(made, tokenizer)
+      made = convert(tensors, config, args.activation)
+      tokenizer = _tokenizer(made, path)
     about = {**made.config, "source": {"from": args.source, "file": file}}
     save_weights(args.to, made.params, about, tokenizer)
   except (ValueError, OSError) as error:

@@ -35,7 +35,7 @@ _HEAD_DIM = 64  # Of every published CLIP; a config.json may say otherwise.
 _OPENAI_BLOCK = block(
   ("ln_1", "ln_2"), "attn q k v out_proj", "mlp c_fc c_proj"
 )
-_OPENAI: Table = (
+OPENAI: Table = (
   ("visual/conv1/weight", "image_tower/patch_embedding/kernel"),
   ("visual/class_embedding", "image_tower/class_embedding"),
   ("visual/positional_embedding", "image_tower/position_embedding"),
@@ -50,24 +50,27 @@ _OPENAI: Table = (
   ("text_projection", "text_projection/kernel"),
 )
 
-_HUGGING_FACE_BLOCK = block(
+HUGGING_FACE_BLOCK = block(
   ("layer_norm1", "layer_norm2"),
   "self_attn q_proj k_proj v_proj out_proj",
   "mlp fc1 fc2",
 )
-_VISION, _TEXT = "vision_model/embeddings", "text_model/embeddings"
-_HUGGING_FACE: Table = (
-  (f"{_VISION}/patch_embedding/weight", "image_tower/patch_embedding/kernel"),
-  (f"{_VISION}/class_embedding", "image_tower/class_embedding"),
-  (f"{_VISION}/position_embedding/weight", "image_tower/position_embedding"),
-  *norm("vision_model/pre_layrnorm", "image_tower/norm_pre"),
-  *norm("vision_model/post_layernorm", "image_tower/norm_post"),
-  *blocks("vision_model/encoder/layers", "image_tower", _HUGGING_FACE_BLOCK),
-  ("visual_projection/weight", "image_projection/kernel"),
+VISION, _TEXT = "vision_model/embeddings", "text_model/embeddings"
+HUGGING_FACE_TEXT: Table = (
   (f"{_TEXT}/token_embedding/weight", "text_tower/token_embedding/embedding"),
   (f"{_TEXT}/position_embedding/weight", "text_tower/position_embedding"),
   *norm("text_model/final_layer_norm", "text_tower/norm_final"),
-  *blocks("text_model/encoder/layers", "text_tower", _HUGGING_FACE_BLOCK),
+  *blocks("text_model/encoder/layers", "text_tower", HUGGING_FACE_BLOCK),
+)
+_HUGGING_FACE: Table = (
+  (f"{VISION}/patch_embedding/weight", "image_tower/patch_embedding/kernel"),
+  (f"{VISION}/class_embedding", "image_tower/class_embedding"),
+  (f"{VISION}/position_embedding/weight", "image_tower/position_embedding"),
+  *norm("vision_model/pre_layrnorm", "image_tower/norm_pre"),
+  *norm("vision_model/post_layernorm", "image_tower/norm_post"),
+  *blocks("vision_model/encoder/layers", "image_tower", HUGGING_FACE_BLOCK),
+  ("visual_projection/weight", "image_projection/kernel"),
+  *HUGGING_FACE_TEXT,
   ("text_projection/weight", "text_projection/kernel"),
 )
 
@@ -80,7 +83,7 @@ _FUSED = re.compile(r"(.+/attn|.+/attention)/in_proj_(weight|bias)")
 
 
 def _is_hugging_face(tensors: Tensors) -> bool:
-  return f"{_VISION}/class_embedding" in tensors
+  return f"{VISION}/class_embedding" in tensors
 
 
 def _recognises(tensors: Tensors) -> bool:
@@ -109,7 +112,12 @@ def convert(
   """
   if any(name.startswith("visual/layer1/") for name in tensors):
     raise ValueError("it is a CLIP ResNet; UnLoc's towers are CLIP's ViTs")
-  table = _HUGGING_FACE if _is_hugging_face(tensors) else _OPENAI
+  if any(name.startswith("visual/trunk/") for name in tensors):
+    raise ValueError(
+      "its image tower has timm's names; take the same model from its makers "
+      "(docs/weights.md)"
+    )
+  table = _HUGGING_FACE if _is_hugging_face(tensors) else OPENAI
   params, unknown = renamed(apart(tensors), table)
   sizes = _sizes(params)
   for part, section in sizes.items():

@@ -179,8 +179,8 @@ def activation(stated: str, named: str, assumed: str) -> str:
 
 
 def needed(params: Tensors, name: str, rank: int, what: str) -> np.ndarray:
-  """A parameter of ours; ValueError where nothing became it."""
-  if name not in params or params[name].ndim != rank:
+  """A parameter of ours, of any rank where it is 0; ValueError without it."""
+  if name not in params or rank not in (0, params[name].ndim):
     raise ValueError(
       f"it is not a {what}: there is nothing that could be our {name}"
     )

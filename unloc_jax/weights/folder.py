@@ -54,7 +54,7 @@ def save_weights(
   if path.exists():
     raise FileExistsError(f"{path} exists; choose another or remove it")
   arrays = {
-    name: np.ascontiguousarray(value, np.float32)
+    name: np.asarray(value, np.float32, order="C")
     for name, value in unstack(params).items()
   }
   beside = path.with_name(path.name + ".tmp")

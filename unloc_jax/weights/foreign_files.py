@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+import tokenizers
 
 from unloc_jax.data.tokenizer import TOKENIZER
 from unloc_jax.weights import torch_file
@@ -73,17 +74,48 @@ def _unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
     raise ValueError(f"{archive} cannot be unpacked: {error}") from error
 
 
-def tokenizer(source: str) -> str:
+def tokenizer(source: str, lower_case: bool) -> str:
   """Text of the tokenizer.json beside an opened source; "" where there is none.
 
-  What the folder says elsewhere is put into it: Gemma's start and end tokens
-  (tokenizer_config.json), and that SigLIP 2 was trained on lower case.
+  Args:
+    source: Of `opened`.
+    lower_case: Put into it that texts are of lower case, as is whether they
+      have start and end tokens, which Gemma's says in tokenizer_config.json.
+
+  Raises:
+    ValueError: It cannot be read.
   """
   path = pathlib.Path(source)
   folder = path if path.is_dir() else path.parent
   if not (folder / TOKENIZER).exists():
     return ""
-  return (folder / TOKENIZER).read_text(encoding="utf-8")
+  text, said = (folder / TOKENIZER).read_text(encoding="utf-8"), {}
+  if (folder / _TOKENS).exists():
+    said = json.loads((folder / _TOKENS).read_text(encoding="utf-8"))
+  try:
+    made = tokenizers.Tokenizer.from_str(text)
+  except Exception as error:  # The library raises no other class.
+    raise ValueError(f"{folder / TOKENIZER}: {error}") from error
+  ends = {"add_bos_token": "bos_token", "add_eos_token": "eos_token"}
+  if ends.keys() & said.keys():
+    start, end = (
+      [_content(said[token])] if said.get(key) else []
+      for key, token in ends.items()
+    )
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+      single=[*start, "$A", *end],
+      special_tokens=[(t, made.token_to_id(t)) for t in (*start, *end)],
+    )
+  if lower_case:
+    lower = tokenizers.normalizers.Lowercase()
+    steps = [lower, made.normalizer] if made.normalizer else [lower]
+    made.normalizer = tokenizers.normalizers.Sequence(steps)
+  return str(made.to_str())
+
+
+def _content(token: Any) -> str:
+  """A token of tokenizer_config.json, which is a text or says it."""
+  return str(token["content"] if isinstance(token, dict) else token)
 
 
 def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:

@@ -14,6 +14,7 @@ from unloc_jax.weights.folder import load_weights, stack, tower_of, unstack
 _CLASS = "image_tower/class_embedding"
 _GRID = "image_tower/position_embedding"
 _TEXT = "text_tower/position_embedding"
+_POOL = "image_tower/pool/"
 
 
 def difference(
@@ -62,10 +63,11 @@ def adapt(
 
   Class embeddings become as many as the model's frames (a single one is
   repeated, others are interpolated in time), a "gap" model has none and no
-  position for it, image positions are interpolated on their grid, and texts
-  take the first positions.
+  position for it, nor does it pool by attention, image positions are
+  interpolated on their grid, and texts take the first positions.
   """
-  out = dict(params)
+  pools = any(name.startswith(_POOL) for name in shapes)
+  out = {k: v for k, v in params.items() if pools or not k.startswith(_POOL)}
   classes = 1 if _CLASS in params else 0
   if _CLASS not in shapes:
     out.pop(_CLASS, None)

@@ -63,7 +63,6 @@ class ImageTower(nn.Module):
       is over at its right and bottom is not seen.
     has_patch_bias: Of the patch embedding.
     has_norm_pre: Whether tokens are normalised before the first block.
-    pool_heads: Of `AttentionPool`; 0 = num_heads.
   """
 
   patch: int
@@ -84,12 +83,16 @@ class ImageTower(nn.Module):
   whole_patches: ClassVar[bool] = True
   has_patch_bias: ClassVar[bool] = False
   has_norm_pre: ClassVar[bool] = True
-  pool_heads: ClassVar[int] = 0
 
   @property
   def has_class(self) -> bool:
     """Whether a class embedding is the first token."""
     return self.classifier == "token"
+
+  @property
+  def pool_sizes(self) -> tuple[int, int]:
+    """Heads and hidden width of `AttentionPool`."""
+    return self.num_heads, self.mlp_dim or 4 * self.width
 
   def rotary(self, rows: int, columns: int) -> Grid | None:
     """By which places attention turns; None where it does not."""
@@ -153,8 +156,7 @@ class ImageTower(nn.Module):
     if self.classifier != "attention":
       return jnp.mean(tokens, axis=-2)
     pool = AttentionPool(
-      num_heads=self.pool_heads or self.num_heads,
-      mlp_dim=self.mlp_dim or 4 * self.width,
+      *self.pool_sizes,
       activation=self.activation,
       epsilon=self.epsilon,
       dtype=self.dtype,

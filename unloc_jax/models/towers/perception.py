@@ -20,12 +20,16 @@ class PerceptionImageTower(ImageTower):
   class_token: bool = True
 
   pixels: ClassVar[Pixels] = HALF
-  pool_heads: ClassVar[int] = 8
 
   @property
   def has_class(self) -> bool:
     """Whether a class embedding is the first token."""
     return self.class_token
+
+  @property
+  def pool_sizes(self) -> tuple[int, int]:
+    """Heads and hidden width of `AttentionPool`, the same in all sizes."""
+    return 8, 4 * self.width
 
   def rotary(self, rows: int, columns: int) -> Grid:
     """The grid of patches, after the class embedding."""
