@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from unloc_jax.models import blocks
 from unloc_jax.models.rotary import Grid, rotate
 from unloc_jax.parallel.sharding import constrain
 
@@ -22,8 +23,6 @@ Initializer = Callable[..., jax.Array]
 Sequence: TypeAlias = jax.Array | tuple[jax.Array, ...]
 
 DEFAULT_INIT = nn.initializers.lecun_normal()
-
-_MASKED = -1e9
 
 
 class MultiHeadAttention(nn.Module):
@@ -69,14 +68,18 @@ class MultiHeadAttention(nn.Module):
     if self.rotary is not None:
       query = (rotate(query[0], self.rotary),)
       key = (rotate(key[0], self.rotary),)
+    dropped = self.dropout > 0 and not deterministic
     if isinstance(mask, tuple):
-      out = join(tuple(attend(q, key, value, mask) for q in query), axis=-3)
-    else:
-      weights = jax.nn.softmax(_logits(query[0], key[0], mask))
+      attended = [attend(q, key, value, mask, self.axes) for q in query]
+      out = join(tuple(attended), axis=-3)
+    elif dropped or blocks.fits_whole(query[0], key[0], self.axes):
+      weights = jax.nn.softmax(_scores(query[0], key[0], mask))
       weights = nn.Dropout(self.dropout)(
         weights.astype(self.dtype), deterministic
       )
       out = jnp.einsum("...hqk,...khd->...qhd", weights, value[0])
+    else:
+      out = attend(query[0], key, value, (mask,), self.axes)
     return nn.DenseGeneral(
       width,
       axis=(-2, -1),
@@ -86,7 +89,7 @@ class MultiHeadAttention(nn.Module):
     )(out)
 
 
-def _logits(
+def _scores(
   query: jax.Array, key: jax.Array, mask: jax.Array | None
 ) -> jax.Array:
   """float32 [..., H, S, K] of query [..., S, H, d] and key [..., K, H, d]."""
@@ -94,18 +97,19 @@ def _logits(
   logits = logits.astype(jnp.float32)
   if mask is None:
     return logits
-  return jnp.where(mask[..., None, :, :], logits, _MASKED)
+  return jnp.where(mask[..., None, :, :], logits, blocks.MASKED)
 
 
 def attend(
   query: jax.Array,
   key: tuple[jax.Array, ...],
   value: tuple[jax.Array, ...],
-  mask: tuple[jax.Array, ...],
+  mask: tuple[jax.Array | None, ...],
+  axes: tuple[str, ...] = (),
 ) -> jax.Array:
   """Softmax attention over keys in parts, whose leading axes broadcast.
 
-  Each part is summed by itself, weighed against its own largest logit, and
+  Each part is summed by itself, weighed against its own largest score, and
   the sums are then weighed against each other (Milakov and Gimelshein, 2018).
 
   Args:
@@ -113,23 +117,42 @@ def attend(
     key: Per part, [..., K, H, d].
     value: Per part, [..., K, H, d].
     mask: Per part, [..., 1 | S, K].
+    axes: As of `MultiHeadAttention`.
 
   Returns:
     [..., S, H, d].
   """
-  largest, totals, sums = [], [], []
-  for k, v, m in zip(key, value, mask, strict=True):
-    logits = _logits(query, k, m)
-    largest.append(jnp.max(logits, axis=-1, keepdims=True))
-    weights = jnp.exp(logits - largest[-1])
-    totals.append(jnp.sum(weights, axis=-1, keepdims=True))
-    sums.append(jnp.einsum("...hqk,...khd->...hqd", weights.astype(v.dtype), v))
+  sums, totals, largest = zip(
+    *(
+      _sums(query, k, v, m, axes)
+      for k, v, m in zip(key, value, mask, strict=True)
+    ),
+    strict=True,
+  )
   top = functools.reduce(jnp.maximum, largest)
   scales = [jnp.exp(part - top) for part in largest]
   total = sum(map(operator.mul, scales, totals), jnp.zeros_like(top))
   shares = [(scale / total).astype(query.dtype) for scale in scales]
   out = sum(map(operator.mul, shares, sums), jnp.zeros((), query.dtype))
   return jnp.swapaxes(out, -3, -2)
+
+
+def _sums(
+  query: jax.Array,
+  key: jax.Array,
+  value: jax.Array,
+  mask: jax.Array | None,
+  axes: tuple[str, ...],
+) -> blocks.Sums:
+  """As `blocks.sums`, however it is computed."""
+  if not blocks.fits_whole(query, key, axes):
+    return blocks.sums(query, key, value, mask, axes)
+  logits = _scores(query, key, mask)
+  largest = jnp.max(logits, axis=-1, keepdims=True)
+  weights = jnp.exp(logits - largest)
+  total = jnp.sum(weights, axis=-1, keepdims=True)
+  sums = jnp.einsum("...hqk,...khd->...hqd", weights.astype(value.dtype), value)
+  return sums, total, largest
 
 
 def join(parts: Sequence, axis: int) -> jax.Array:

@@ -164,7 +164,9 @@ class Fusion(nn.Module):
     )
     mask = tuple(map(key_mask, masks))
     num_queries = parts[-1].shape[1]
-    if deterministic and not self.scan and num_queries != 1:
+    # What is dropped of a frame differs from text to text.
+    dropped = not deterministic and (self.dropout or self.attention_dropout)
+    if num_queries != 1 and not self.scan and not dropped:
       return tokens, mask
     joined = constrain(join(tokens, axis=-2), *PAIR_AXES)
     return self.input_dropout(joined, deterministic), join(mask, axis=-1)

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -228,6 +228,52 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   spec = resolve((*axes, *rest), x.shape, mesh.shape)
   split: jax.Array = jax.lax.with_sharding_constraint(x, spec)
   return split
+
+
+def platform() -> str:
+  """Of the devices of `over`; without it, those that JAX takes by default."""
+  mesh = jax.sharding.get_abstract_mesh()
+  device = None if mesh.empty else mesh.abstract_device
+  return device.platform if device else jax.default_backend()
+
+
+def piece(axes: Sequence[str | None], shape: Sequence[int]) -> tuple[int, ...]:
+  """The shape of what a device has of an array that `constrain` splits."""
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return tuple(shape)
+  spec = resolve(axes, shape[: len(axes)], mesh.shape)
+  return NamedSharding(mesh, spec).shard_shape(tuple(shape))
+
+
+def each_device(
+  function: Callable[..., Any],
+  axes: Sequence[Sequence[str | None]],
+  out_axes: Sequence[str | None],
+  *arrays: jax.Array,
+) -> Any:
+  """Calls `function` on every device's pieces, which need no other's.
+
+  Args:
+    function: Of the arrays' pieces.
+    axes: Of each array, logical names of its first axes.
+    out_axes: Of each array that it returns, with the sizes of the first one's.
+    arrays: As `constrain` would split them.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or mesh.size == 1:
+    return function(*arrays)
+
+  def split(names: Sequence[str | None], x: jax.Array) -> PartitionSpec:
+    return resolve(names, x.shape[: len(names)], mesh.shape)
+
+  mapped = jax.shard_map(
+    function,
+    in_specs=tuple(map(split, axes, arrays)),
+    out_specs=split(out_axes, arrays[0]),
+    check_vma=False,
+  )
+  return mapped(*arrays)
 
 
 def shares(axis: str, *before: tuple[str, int]) -> int:
