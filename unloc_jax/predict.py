@@ -17,6 +17,7 @@ same, by the path.
 
 import argparse
 import glob
+import logging
 import os
 import pathlib
 import sys
@@ -140,8 +141,10 @@ def _run_beam(
   flags: argparse.Namespace, request: Request, asked: Sequence[Job]
 ) -> int:
   """Asks a corpus; returns how many videos could not be asked."""
+  logging.disable(logging.WARNING)  # Of Google's cloud, which nobody asked for.
   from unloc_jax.use import corpus
 
+  logging.disable(logging.NOTSET)
   failures = corpus.ask(
     flags.export, asked, request, flags.format, flags.out, flags.beam
   )
@@ -186,7 +189,12 @@ def _run(
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Finds moments; exits with 1 where a video could not be asked or cut."""
-  flags = _parser().parse_args(argv)
+  given = list(sys.argv[1:] if argv is None else argv)
+  if "--beam" in given[:-1]:
+    # To argparse what begins with a dash is no value.
+    at = given.index("--beam")
+    given[at : at + 2] = [f"--beam={given[at + 1]}"]
+  flags = _parser().parse_args(given)
   try:
     paths = _paths(flags.video)
     request = _request(flags, len(paths))

@@ -10,11 +10,13 @@ import subprocess
 import sys
 
 import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unloc_jax import predict
+from unloc_jax.results.drawing import figures
 from unloc_jax.use import console, formats, naming, requests
 from unloc_jax.use.answers import Moment
 
@@ -117,6 +119,12 @@ def test_one_bad_video_does_not_stop_the_others(ask, videos, tmp_path):
   before = again.stat().st_mtime_ns
   assert ask([videos[0]], *asked) == (0, out, "")
   assert again.stat().st_mtime_ns == before
+  # What is damaged is.
+  again.write_bytes(b"x")
+  code, anew, err = ask([videos[0]], *asked)
+  assert (code, anew) == (0, out)
+  assert "not an encoded video" in err
+  assert again.stat().st_size > 1
 
 
 @pytest.mark.parametrize(
@@ -247,6 +255,15 @@ def test_subtitles_of_many_videos_are_files(ask, videos, tmp_path):
   assert ask(videos[:2], *asked)[0] == 0
   for name in ("video_0.srt", "video_1.srt"):
     assert (tmp_path / "found" / name).read_text().startswith("1\n00:00:")
+
+
+def test_texts_are_drawn_as_they_are(tmp_path, recwarn):
+  seen = figures.Seen(2.0, np.arange(2.0), None)
+  for title in ("cost $_$ and $x^2$", "日本語 \\$", "long $_$ " * 40):
+    none = np.zeros((0, 2))
+    figure = figures.timeline(title, seen, None, none, none[:, 0], np.ones(2))
+    figures.save(figure, tmp_path / "x.png")
+  assert not recwarn.list
 
 
 def test_a_result_that_nobody_reads_is_an_error(monkeypatch):

@@ -82,8 +82,7 @@ def plot(found: Sequence[Found], out: pathlib.Path) -> None:
       best[:, 2],
       answer.relevance,
     )
-    with files.replacing(path) as beside:
-      figure.savefig(beside)
+    figures.save(figure, path)
     print(f"{path}: drawn", file=sys.stderr)
 
 

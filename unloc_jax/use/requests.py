@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import tqdm
 
 from unloc_jax.use import naming
 from unloc_jax.use.answers import Answer, Moment
+from unloc_jax.use.console import fault
 from unloc_jax.use.encoded import SUFFIX, EncodedVideo
 from unloc_jax.use.localizer import Localizer
 
@@ -88,8 +90,12 @@ def _encoded(
     key += localizer.export.encoder_hash
     digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:16]
     kept = folder / f"{naming.cut(naming.stem(path), 200)}-{digest}{SUFFIX}"
-    if kept.exists():
+    try:
       return EncodedVideo.load(str(kept))
+    except FileNotFoundError:
+      pass
+    except ValueError as error:
+      print(f"{fault(error)}; reading the video anew", file=sys.stderr)
   with tqdm.tqdm(
     desc=f"Reading {naming.readable(name.name)}",
     bar_format="{desc}: {n:.0f} s of video",

@@ -1,12 +1,16 @@
 """Figures of one video: what was asked, what is true, what was found."""
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from unloc_jax import files
 
 _TRUTH, _FOUND, _CURVE = "#2a9d8f", "#e76f51", "#264653"
 _THUMBNAILS = 12
@@ -40,8 +44,10 @@ def _figure(
   axes = figure.subplots(
     len(heights), 1, gridspec_kw={"height_ratios": heights}, squeeze=False
   )[:, 0]
-  # Captions are not formulas, whatever dollars they are about.
-  axes[0].set_title(title, loc="left", fontsize=11, wrap=True, parse_math=False)
+  # Captions are no formulas, whatever dollars they are about; without math at
+  # all, what wraps them would still parse it.
+  shown = title.replace("$", r"\$")
+  axes[0].set_title(shown, loc="left", fontsize=11, wrap=True)
   if seen.frames is not None:
     _draw_strip(axes[0], seen)
   below = list(axes[len(strip) :])
@@ -59,6 +65,14 @@ def _draw_strip(axis: Axes, seen: Seen) -> None:
   axis.imshow(strip, aspect="auto", extent=(0, last, 0, 1))
   axis.set_xlim(0, seen.duration)
   axis.set_axis_off()
+
+
+def save(figure: Figure, path: os.PathLike[str], **options: Any) -> None:
+  """Writes a picture, whole or not at all; options as of `savefig`."""
+  with files.replacing(path) as beside, warnings.catch_warnings():
+    # Letters that the font lacks are drawn as boxes; that is seen.
+    warnings.filterwarnings("ignore", "Glyph")
+    figure.savefig(beside, **options)
 
 
 def timeline(

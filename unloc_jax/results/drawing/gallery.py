@@ -8,7 +8,6 @@ import ml_collections
 import numpy as np
 from matplotlib.figure import Figure
 
-from unloc_jax import files
 from unloc_jax.data.splits import Split
 from unloc_jax.metrics import segmentation
 from unloc_jax.results.drawing import figures
@@ -159,5 +158,4 @@ class Gallery:
     """Writes one PNG per video."""
     for name, figure in self._figures.items():
       safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-      with files.replacing(folder / f"timeline_{safe}.png") as beside:
-        figure.savefig(beside, dpi=110)
+      figures.save(figure, folder / f"timeline_{safe}.png", dpi=110)
