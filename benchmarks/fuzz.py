@@ -21,6 +21,7 @@ from typing import Any
 import tqdm
 
 from benchmarks import fuzz_targets
+from benchmarks.fuzz_videos import video_headers
 
 ODD: tuple[Any, ...] = (
   *(None, True, -1, 0, 1.5, 10**400, 1e300, -0.0, float("nan"), float("inf")),
@@ -145,11 +146,14 @@ def try_case(
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs all cases; prints counts and what went wrong."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--what", required=True, choices=fuzz_targets.TARGETS)
+  whats = (*fuzz_targets.TARGETS, "video")
+  parser.add_argument("--what", required=True, choices=whats)
   parser.add_argument("--only", help="one of its files, by name")
   parser.add_argument("--cases", type=int, default=1000, help="of each")
   parser.add_argument("--seed", type=int, default=0)
   flags = parser.parse_args(argv)
+  if flags.what == "video":
+    return int(video_headers(flags.cases, flags.seed) > 0)
   warnings.simplefilter("error")
   failed = False
   for name, target in fuzz_targets.TARGETS[flags.what].items():

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import operator
 import pathlib
 import shutil
 import subprocess
@@ -323,3 +324,22 @@ def test_prediction_does_without_tensorflow(exported_folder, videos, tmp_path):
     check=True,
   )
   assert "video_0" in done.stdout
+
+
+def test_videos_of_every_recorder_are_asked_and_cut(
+  ask, shared, tmp_path, caplog
+):
+  folder = shared / "data" / "faults" / "videos"
+  asked = ("--query", "a red square", "--top_k", 1, "--format", "json")
+  code, out, err = ask([f"{folder}/*"], *asked, "--clips", tmp_path)
+  assert (code, "error" in err) == (0, False)
+  assert len(json.loads(out)) == len(list(tmp_path.glob("*.mp4"))) == 13
+  assert "live_no_duration.webm: it states no duration" in caplog.text
+
+
+def test_a_clip_that_is_not_made_is_told(ask, videos, tmp_path, monkeypatch):
+  monkeypatch.setattr(outputs, "cut_clip", operator.truediv)
+  asked = ("--query", "x", "--top_k", 2, "--clips", tmp_path / "c")
+  code, _, err = ask(videos[:1], *asked)
+  assert code == 1
+  assert len([line for line in err.splitlines() if "is not made" in line]) == 2
