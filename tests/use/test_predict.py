@@ -338,7 +338,7 @@ def test_videos_of_every_recorder_are_asked_and_cut(
 
 
 def test_a_clip_that_is_not_made_is_told(ask, videos, tmp_path, monkeypatch):
-  monkeypatch.setattr(outputs, "cut_clip", operator.truediv)
+  monkeypatch.setattr(predict.outputs, "cut_clip", operator.truediv)
   asked = ("--query", "x", "--top_k", 2, "--clips", tmp_path / "c")
   code, _, err = ask(videos[:1], *asked)
   assert code == 1
