@@ -36,6 +36,7 @@ setuptools.setup(
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
     "pebble>=5.2",
+    "psutil>=7",
     "safetensors>=0.5",
     "scipy",
     "tensorboard>=2.21",  # clu needs it and TensorFlow no longer brings it.

@@ -42,8 +42,9 @@ def measure(args: argparse.Namespace) -> None:
   """Compiles the step, runs it where the devices are there, and prints."""
   import jax
 
+  from unloc_jax.costs import program
   from unloc_jax.parallel import sharding
-  from unloc_jax.plan import costs, step_plan, topology
+  from unloc_jax.plan import step_plan, topology
 
   jax.config.update("jax_enable_compilation_cache", False)
   config = work(args)
@@ -55,7 +56,7 @@ def measure(args: argparse.Namespace) -> None:
   compiled = step_plan.compile_for(lowered, devices)
   seconds = time.perf_counter() - lowered_at
   cpu_seconds = time.process_time() - cpu
-  counted = costs.count(compiled.as_text(), mesh.size)
+  counted = program.count(compiled.as_text(), mesh.size)
   print(
     f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
     f"scan {args.scan}, on {args.topology}, optimization "

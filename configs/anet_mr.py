@@ -1,15 +1,5 @@
 """Moment retrieval on ActivityNet Captions, UnLoc-B and -L.
 
-    python -m data_preprocessing.build --dataset anet_captions \
-      --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
-    python -m unloc_jax.weights --from ViT-B-16.pt --to clip_b16
-    python -m unloc_jax.main --config=configs/anet_mr.py:B \
-      --config.data.path=DATA/anet_captions/1.0.0 \
-      --config.init.weights=clip_b16 --workdir=runs/anet_mr
-
-L starts from ViT-L-14.pt. `:B,init=pretraining` starts from the weights of a
-run of configs/kinetics_pretrain.py.
-
 Expected (published, val_2 = test): R1@0.5 / R1@0.7 / R5@0.5 / R5@0.7
 B 48.0 / 29.7 / 81.5 / 61.4, L 48.3 / 30.2 / 79.2 / 61.3.
 """
@@ -21,7 +11,7 @@ from configs import common
 
 def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   """Sizes B and L."""
-  c, chosen = common.start(argument)
+  c, chosen = common.start(argument, "anet_captions")
   c.train.num_videos = 10_009
   c.eval.splits = ("val", "test")
   # 64 videos meet the captions of all: fused in parts, for memory.

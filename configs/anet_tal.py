@@ -1,24 +1,10 @@
 """Temporal action localization on ActivityNet 1.3, UnLoc-B and -L.
 
-    python -m data_preprocessing.build --dataset anet \
-      --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
-    python -m unloc_jax.weights --from ViT-B-16.pt --to clip_b16
-    python -m unloc_jax.main --config=configs/anet_tal.py:B \
-      --config.data.path=DATA/anet/1.0.0 \
-      --config.init.weights=clip_b16 --workdir=runs/anet_tal
-
-L starts from ViT-L-14.pt and takes class embeddings made once:
-
-    python -m unloc_jax.embed_classes --config=configs/anet_tal.py:L \
-      --config.data.path=DATA/anet/1.0.0 --config.init.weights=clip_l14 \
-      --out=anet_l14.npz
-    ... --config=configs/anet_tal.py:L \
-      --config.text.class_embeddings=anet_l14.npz
+L takes class embeddings that `python -m unloc_jax.embed_classes` made once.
 
 Zero-shot: `:B,split=50-0` trains on the 50% of classes that are seen in the
 first (0) of ten random splits, and tests on the unseen; 75-0 to 75-9 see 75%.
-Report the mean of the ten. `:L,init=pretraining` starts from the weights of a
-run of configs/kinetics_pretrain.py.
+Report the mean of the ten.
 
 Expected (published, val): mAP@0.5 L 59.3; zero-shot 50/50 B 36.9, L 43.2,
 75/25 B 40.2, L 47.4.
@@ -36,7 +22,7 @@ _SPLITS = tuple(f"{seen}-{i}" for seen in (50, 75) for i in range(10))
 
 def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   """Sizes B and L, zero-shot splits."""
-  c, chosen = common.start(argument, split=("", *_SPLITS))
+  c, chosen = common.start(argument, "anet", split=("", *_SPLITS))
   c.task = "temporal_localization"
   common.set_classes(c, class_lists.prompt_templates("action"), chunk=25)
   common.set_augmentation(c)
@@ -53,7 +39,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
     common.set_steps(c, 18)
     return c.lock()
   c.model.image_tower.classifier = "gap"
-  c.model.text_tower.num_layers = 0  # text.class_embeddings instead.
+  common.set_class_embeddings(c, "anet")
   c.data.num_frames = 160
   # In two parts it also fits eight GPUs; same gradient.
   c.train.accumulate = 2

@@ -1,18 +1,7 @@
 """Action segmentation on COIN, UnLoc-L (and -B).
 
-    python -m data_preprocessing.build --dataset coin \
-      --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
-    python -m unloc_jax.weights --from ViT-L-14.pt --to clip_l14
-    python -m unloc_jax.embed_classes --config=configs/coin_as.py:L \
-      --config.data.path=DATA/coin/1.0.0 --config.init.weights=clip_l14 \
-      --out=coin_l14.npz
-    python -m unloc_jax.main --config=configs/coin_as.py:L \
-      --config.data.path=DATA/coin/1.0.0 --config.init.weights=clip_l14 \
-      --config.text.class_embeddings=coin_l14.npz --workdir=runs/coin_as
-
-B starts from ViT-B-16.pt and has a frozen text tower in place of the class
-embeddings; its recipe is not published. `:L,init=pretraining` starts from the
-weights of a run of configs/kinetics_pretrain.py:L,fusion=transformer.
+L takes class embeddings that `python -m unloc_jax.embed_classes` made once. B
+has a frozen text tower in their place; its recipe is not published.
 
 Expected (published, test): L frame mAP 47.7.
 """
@@ -29,7 +18,7 @@ _EPOCH = _TRAIN_VIDEOS // 64
 
 def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   """Sizes B and L."""
-  c, chosen = common.start(argument, size=("L", "B"))
+  c, chosen = common.start(argument, "coin", size=("L", "B"))
   c.task = "action_segmentation"
   common.set_classes(c, class_lists.prompt_templates("step"), chunk=8)
   common.set_augmentation(c)
@@ -48,11 +37,10 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   c.train.length = 55 * _EPOCH
   c.optimizer.warmup = 500
   common.set_steps(c, 6_600)
-  c.data.eval_split = "test"
   c.eval.splits = ("test",)
   c.eval.every = c.checkpoint.every = 5 * _EPOCH
   c.checkpoint.best_metric = "frame mAP"
   if chosen["size"] == "L":
     c.model.image_tower.classifier = "gap"
-    c.model.text_tower.num_layers = 0  # text.class_embeddings instead.
+    common.set_class_embeddings(c, "coin")
   return c.lock()

@@ -26,6 +26,7 @@ def set_size(c: ml_collections.ConfigDict, size: str) -> None:
   fusion.num_heads, fusion.mlp_dim = fusion_heads, 4 * dim
 
 
+_CLIP = {"B": "clip_b16", "L": "clip_l14"}
 # What `init=` of a config's argument takes of the weights: the towers of
 # CLIP, or all that a pretraining run shares with its target.
 _TAKEN = {
@@ -37,18 +38,10 @@ _TAKEN = {
 def parse_argument(
   argument: str, choices: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-  """What follows the colon of --config: `L` or `B,split=50-0`.
+  """What follows the colon of --config, `L` or `B,split=50-0`: all settings.
 
-  Args:
-    argument: Settings `name=value`; a first one without a name is the size.
-      Whatever is left out has its default.
-    choices: Values of each setting, its default first.
-
-  Returns:
-    The value of every setting.
-
-  Raises:
-    ValueError: Something is not among the choices.
+  A first one without a name is the size; what is left out is the first of its
+  `choices`. Raises ValueError where one is not among them.
   """
   chosen = {name: values[0] for name, values in choices.items()}
   for place, part in enumerate(filter(None, argument.split(","))):
@@ -65,13 +58,19 @@ def parse_argument(
   return chosen
 
 
+def built(dataset: str) -> str:
+  """Where data_preprocessing.build --data_dir data puts a dataset."""
+  return f"data/{dataset}/1.0.0"
+
+
 def start(
-  argument: str, **choices: Sequence[str]
+  argument: str, dataset: str, **choices: Sequence[str]
 ) -> tuple[ml_collections.ConfigDict, dict[str, str]]:
   """The unlocked base config of a benchmark, and its parsed argument.
 
-  Every benchmark takes a size and `init=clip` or `init=pretraining`, which
-  says what `init.weights` is; `choices` adds to that.
+  Every benchmark takes a size and starts from CLIP's towers (`init=clip`) or
+  from a run of configs/kinetics_pretrain.py (`init=pretraining`); `choices`
+  adds to that.
   """
   common_choices = {"size": tuple(_SIZES), "init": tuple(_TAKEN)}
   chosen = parse_argument(argument, {**common_choices, **choices})
@@ -82,6 +81,10 @@ def start(
   c.model.scan_layers = True
   c.model.image_tower.remat = "full"
   c.init.take = _TAKEN[chosen["init"]]
+  c.init.weights = f"weights/{_CLIP[chosen['size']]}"
+  if chosen["init"] == "pretraining":
+    c.init.weights = f"runs/kinetics_pretrain-{chosen['size']}/weights"
+  c.data.path = built(dataset)
   return c, chosen
 
 
@@ -105,6 +108,12 @@ def set_classes(
   c.text.prompts = tuple(templates)
   c.model.text_tower.frozen = True
   c.model.fusion.query_chunk = chunk
+
+
+def set_class_embeddings(c: ml_collections.ConfigDict, dataset: str) -> None:
+  """The text tower of L is run once, before training."""
+  c.model.text_tower.num_layers = 0
+  c.text.class_embeddings = f"weights/{dataset}_l14.npz"
 
 
 def set_augmentation(c: ml_collections.ConfigDict) -> None:

@@ -1,17 +1,7 @@
 """Classification pretraining on Kinetics-400, -600 or -700, UnLoc-B and -L.
 
-    python -m data_preprocessing.build --dataset kinetics400 \
-      --annotations ANNOTATIONS --videos VIDEOS --data_dir DATA
-    python -m unloc_jax.weights --from ViT-B-16.pt --to clip_b16
-    python -m unloc_jax.main \
-      --config=configs/kinetics_pretrain.py:B,classes=400 \
-      --config.data.path=DATA/kinetics400/1.0.0 \
-      --config.init.weights=clip_b16 --workdir=runs/kinetics
-    python -m unloc_jax.main --config=configs/anet_tal.py:B,init=pretraining \
-      --config.init.weights=runs/kinetics/weights ...
-
-L starts from ViT-L-14.pt. `fusion=` is the kind of the config this pretrains
-for: simple_pyramid (the default), fpn, or transformer for COIN.
+`fusion=` is the kind of the config this pretrains for: simple_pyramid (the
+default), fpn, or transformer for COIN.
 
 There is no published accuracy: what it is for is the benchmark after it.
 Length, schedule and loss are our choice; the spec of the paper leaves them
@@ -33,10 +23,12 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   """Sizes B and L, three sets of classes, three kinds of fusion."""
   c, chosen = common.start(
     argument,
+    "kinetics400",
     classes=tuple(_TRAIN_VIDEOS),
     fusion=("simple_pyramid", "fpn", "transformer"),
   )
   c.task = "classification"
+  c.data.path = common.built(f"kinetics{chosen['classes']}")
   common.set_classes(c, class_lists.prompt_templates("action"), chunk=25)
   c.data.max_segments = 1
   c.model.fusion.kind = chosen["fusion"]

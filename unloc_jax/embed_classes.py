@@ -9,6 +9,7 @@ embedding is their mean, as evaluation would take it.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -16,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import app, flags
 
 from unloc_jax.config import flags as config_flags
 from unloc_jax.config import schema
@@ -25,8 +25,6 @@ from unloc_jax.data.tokenizer import of_config
 from unloc_jax.files import replacing
 from unloc_jax.models.towers import kinds
 from unloc_jax.weights.folder import load_weights, tower_of
-
-_OUT = flags.DEFINE_string("out", None, "File to write, .npz.")
 
 _ROWS = 128  # Prompts encoded at a time.
 
@@ -86,14 +84,16 @@ def run(config: ml_collections.ConfigDict, out: str) -> str:
   return f"{out}: {len(names)} classes, {count} templates, {embeddings.shape}"
 
 
-def main(_: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
   """Runs; what is wrong is said in one line."""
+  parser = config_flags.Parser(__doc__)
+  parser.add_argument("--out", required=True, help="file to write, .npz")
+  flags, config = config_flags.parse(parser, argv)
   try:
-    print(run(config_flags.config(), str(_OUT.value)))
+    print(run(config, flags.out))
   except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "out"])
-  app.run(main, flags_parser=config_flags.parse)
+  main()

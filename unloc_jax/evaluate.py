@@ -3,15 +3,16 @@
 python -m unloc_jax.evaluate --workdir=RUN --split=test
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 import jax
 import ml_collections
 
+from unloc_jax.config.flags import Parser
 from unloc_jax.metrics import Report
 from unloc_jax.parallel import processes, sharding
+from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import Checkpoints, read_config
 from unloc_jax.training.evaluation import Evaluator, summary
@@ -43,23 +44,20 @@ def evaluate_run(
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Scores a run and prints its figures."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser = Parser(__doc__)
   parser.add_argument("--workdir", required=True, help="run or export")
   parser.add_argument("--split", nargs="+", help="by default the config's")
   parser.add_argument("--data", help="built dataset, where it has moved")
   processes.add_flags(parser)
   flags = parser.parse_args(argv)
-  try:
-    processes.start_from(flags)
-  except ValueError as error:
-    sys.exit(f"error: {' '.join(str(error).split())}")
-  with processes.Watch():
+  with processes.joined(flags):
     _evaluate(flags.workdir, flags.data, flags.split)
 
 
 def _evaluate(
   workdir: str, data: str | None, splits: Sequence[str] | None
 ) -> None:
+  keep_programs()
   try:
     if exports.is_export(workdir):
       config = exports.read(workdir).config
@@ -67,12 +65,12 @@ def _evaluate(
       config = read_config(workdir)
     config.data.path = data or config.data.path
     reports = evaluate_run(config, workdir, splits or config.eval.splits)
-  except (ValueError, FileNotFoundError) as error:
-    sys.exit(f"error: {error}")
+  except (ValueError, OSError) as error:
+    sys.exit(f"error: {' '.join(str(error).split())}")
   if jax.process_index() == 0:
     for name, report in reports.items():
       print(f"{name}: {summary(report)}")
 
 
 if __name__ == "__main__":
-  main()
+  processes.run(main)

@@ -1,65 +1,86 @@
 """Trains and evaluates.
 
-python -m unloc_jax.main --config=configs/anet_mr.py:B --workdir=runs/mr \
-      --config.data.path=DATA_DIR/anet_captions/1.0.0
+    python -m unloc_jax.main --config=configs/anet_mr.py:B
+
+says what it needs: data/DATASET/1.0.0 and weights/TOWER, or other places by
+--config.data.path and --config.init.weights. Needs nothing:
+
+    python -m unloc_jax.main --config=configs/anet_mr.py:B --demo_data
 """
 
-import os
+import importlib
+import re
 import sys
+from collections.abc import Sequence
 
-from absl import app, flags, logging
+import ml_collections
 
 from unloc_jax.config import flags as config_flags
+from unloc_jax.config.laptop import laptop
+from unloc_jax.parallel import processes
+from unloc_jax.plan.missing import missing
 
-_DISTRIBUTED = flags.DEFINE_bool(
-  "distributed",
-  False,
-  "One of several processes; Slurm, Kubernetes and TPU pods tell which.",
-)
-_COORDINATOR = flags.DEFINE_string(
-  "coordinator", None, "Elsewhere: HOST:PORT of process 0."
-)
-_NUM_PROCESSES = flags.DEFINE_integer(
-  "num_processes", None, "Elsewhere: how many processes there are."
-)
-_PROCESS_ID = flags.DEFINE_integer(
-  "process_id", None, "Elsewhere: which of them this is, from 0."
-)
+_DEMO_DATA = "runs/demo_data"
 
 
-def main(_: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
   """Runs `train_and_evaluate`; what is wrong is said in one line."""
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-  from unloc_jax.parallel import processes
+  parser = config_flags.Parser(__doc__)
+  add = parser.add_argument
+  add("--workdir", help="folder of the run (runs/CONFIG): goes on from there")
+  add(
+    "--demo_data",
+    action="store_true",
+    help="a small rendered set, at sizes that a laptop carries",
+  )
+  processes.add_flags(parser)
+  flags, config = config_flags.parse(parser, argv)
+  workdir = flags.workdir
+  if workdir is None:
+    workdir = f"runs/{_path_safe(flags.config, flags.demo_data)}"
+  elif not workdir.strip():
+    parser.error("--workdir is empty; give a folder, or leave it out")
+  if flags.demo_data:
+    config = _with_demo_data(config)
+  elif needs := missing(flags.config, config):
+    sys.exit(f"error: {flags.config} needs more:\n{needs}")
+  with processes.joined(flags):
+    _run(config, workdir)
 
+
+def _path_safe(config: str, is_demo: bool) -> str:
+  """configs/anet_tal.py:B,split=50-0 -> anet_tal-B-split=50-0."""
+  name = re.sub(r"^.*/|\.py(?=:|$)", "", config) + ":demo" * is_demo
+  return re.sub(r"[^\w.=]+", "-", name).strip("-.")
+
+
+def _with_demo_data(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
   try:
-    if _DISTRIBUTED.value:
-      processes.start(
-        _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-      )
-  except ValueError as error:
-    sys.exit(f"error: {' '.join(str(error).split())}")
-  with processes.Watch():
-    _run()
+    # By name: this package needs no builder of datasets.
+    make = importlib.import_module("data_preprocessing.synthetic.demo_data")
+    return laptop(config, str(make.demo_data(config.task, _DEMO_DATA)))
+  except (ImportError, OSError, ValueError) as error:
+    sys.exit(f"error: --demo_data: {error}")
 
 
-def _run() -> None:
+def _run(config: ml_collections.ConfigDict, workdir: str) -> None:
   # Imported here: a process of several is to say soon that it lives.
   from unloc_jax.parallel import preemption
+  from unloc_jax.parallel.compilation_cache import keep_programs
   from unloc_jax.training import console
   from unloc_jax.training.loop import train_and_evaluate
 
   console.configure()
+  keep_programs()
   try:
-    train_and_evaluate(config_flags.config(), str(config_flags.workdir()))
+    train_and_evaluate(config, workdir)
   except preemption.PreemptedError as error:
     print(error)
-  except (ValueError, FileNotFoundError, FloatingPointError) as error:
-    if logging.level_debug():
-      raise
-    sys.exit(f"error: {error}")
+  except (ValueError, OSError, FloatingPointError) as error:
+    sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main, flags_parser=config_flags.parse)
+  processes.run(main)

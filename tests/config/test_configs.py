@@ -99,12 +99,6 @@ def test_schedule_and_rates_fit(name, argument):
     assert every * unit_steps <= total_steps
 
 
-@pytest.mark.parametrize(("name", "argument"), CASES)
-def test_first_split_scored_is_the_one_read(name, argument):
-  config = load(name, argument)
-  assert config.data.eval_split == config.eval.splits[0]
-
-
 @pytest.mark.parametrize("late", [(40, 0.1), (1000, 0.1)])
 def test_a_rate_step_after_the_end_is_refused(late):
   config = load("anet_mr", "L").copy_and_resolve_references()

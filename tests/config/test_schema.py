@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unloc_jax.config import schema, stored
-from unloc_jax.config.check import check, problems
+from unloc_jax.config.check import check, problems, problems_of_run
 from unloc_jax.models import feature_pyramid, transformer
 from unloc_jax.models.towers import kinds
 from unloc_jax.parallel.sharding import MESH_AXES
@@ -173,3 +173,36 @@ def test_a_stored_config_opens(tmp_path):
   path.write_text("[")
   with pytest.raises(ValueError, match="not a config"):
     stored.read(path)
+
+
+# What no key takes, whatever its type.
+NEVER = (None, NAN, float("inf"), [()], ("x", 1, 2), b"x", object())
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_key_by_the_command_is_its_default_or_one_line(name):
+  """Nothing that cannot be comes to a run; what can be does."""
+  for value in NEVER:
+    (found,) = problems(with_value(name, value))[:1]
+    assert found.startswith(f"{name}=")
+    assert KEYS[name].allowed in found
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize("task", schema.FIGURES)
+def test_the_best_checkpoint_is_told_by_a_figure_of_the_task(task):
+  config = schema.base().unlock()
+  config.task = task
+  for figure in schema.FIGURES[task]:
+    config.checkpoint.best_metric = figure
+    assert problems_of_run(config) == []
+  others = {x for names in schema.FIGURES.values() for x in names}
+  for figure in others.difference(schema.FIGURES[task]):
+    config.checkpoint.best_metric = figure
+    (line,) = problems_of_run(config)
+    assert line.startswith(f"checkpoint.best_metric={figure!r} is no figure")
+    assert schema.FIGURES[task][0] in line
+
+
+def test_every_task_has_figures():
+  assert list(schema.FIGURES) == list(tasks.TASKS)

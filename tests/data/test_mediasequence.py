@@ -92,11 +92,10 @@ def test_captions_by_frame_index(tiny, tmp_path):
   config = tiny.settings(
     tmp_path,
     format="mediasequence",
-    eval_split="train",
     mediasequence_frame_rate=tiny.RATE,
     max_queries=4,
   )
-  stream = pipeline.make_eval(config, batch_size=1)
+  stream = pipeline.make_eval(config, batch_size=1, split="train")
   (batch,) = list(stream)
   # Three captions, the last of which has two segments; in half seconds.
   assert batch["query_mask"].sum() == 3

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from unloc_jax.costs.chips import CHIPS, chip_of_kind
 from unloc_jax.plan import topology
-from unloc_jax.plan.chips import CHIPS, chip_of_kind
 
 
 @pytest.mark.parametrize(

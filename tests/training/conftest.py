@@ -7,6 +7,7 @@ import pytest
 
 from tests import tiny_data
 from unloc_jax.config.keys import INF
+from unloc_jax.config.schema import FIGURES
 from unloc_jax.task.tasks import get_task
 
 STEPS = 6
@@ -44,8 +45,7 @@ def task_config(
   of_classes = get_task(task).texts == "classes"
   c = tiny_config(classes if of_classes else captions)
   c.task = task
-  if of_classes:
-    c.checkpoint.best_metric = "mAP"
+  c.checkpoint.best_metric = FIGURES[task][-1]
   if not get_task(task).has_displacement:
     c.pyramid.ranges = ((0, INF),)
     c.model.fusion.kind = "transformer"

@@ -2,64 +2,75 @@
 
     python -m tests.training.kill --out runs/kill --processes 2 --times 20
 
-trains once without disturbance and once with SIGKILL at random moments, every
-other time while a checkpoint is written. Of two processes one is killed, and
-the other must end by itself, or both at once. Now and then all are asked to
-stop by SIGTERM, as schedulers do, and must end well. Prints what happened.
+trains once without disturbance, and once with SIGKILL at random moments, every
+other time while a checkpoint is written, the others from its start on. Of two
+processes one is killed, and the other must end by itself, or both at once. Now
+and then all are asked to stop by SIGTERM, as schedulers do, and must end well.
+A run that came to its end is followed by another one. Prints what happened.
 """
 
 import argparse
+import itertools
+import os
 import pathlib
 import random
+import shutil
 import signal
 import time
 
+# Before JAX is imported, by `runs` and so by what is forked.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 from tests.training.conftest import write_data
-from tests.training.runs import Run, assert_same_run, is_saving, newest
+from tests.training.runs import (
+  Run,
+  assert_same_run,
+  is_saving,
+  newest,
+)
+
+# Seconds from the start of a process in which it is killed at random.
+LIFE = 12.0
 
 
-def torment(run: Run, times: int, draw: random.Random) -> tuple[int, float]:
-  """Starts and kills a run.
+def torment(run: Run, number: int, draw: random.Random) -> tuple[bool, float]:
+  """Starts a run and ends it at a random moment.
 
   Returns:
-    How often it was ended before it came to its end; the longest time, in
-    seconds, that a process outlived another one.
+    Whether it was ended before it came to its end; the time, in seconds, that
+    a process outlived another one.
   """
-  longest = 0.0
-  for number in range(times):
-    before = newest(run.workdir)
-    run.start()
-    alive = run.wait(lambda before=before: newest(run.workdir) > before)
-    if alive and number % 2:
-      alive = run.wait(lambda: is_saving(run.workdir))
-    elif alive:
-      time.sleep(draw.uniform(0, 1))
-    if not alive:
-      run.finish()
-      return number, longest
-    if number % 8 == 4:
-      run.preempt()
-      print(f"stopped after checkpoint {newest(run.workdir)}", flush=True)
-      continue
-    victim = draw.randrange(len(run.running))
-    # A process that hangs is as lost as one that is gone.
-    hangs = number % 8 == 1 and len(run.running) > 1
-    run.running[victim].send_signal(signal.SIGSTOP if hangs else signal.SIGKILL)
-    if len(run.running) > 1 and number % 4 < 2:
-      longest = max(longest, run.wait_others(victim))
-    run.stop()
-    print(f"killed after checkpoint {newest(run.workdir)}", flush=True)
-  return times, longest
+  run.start()
+  if number % 2:
+    alive = run.wait(lambda: is_saving(run.workdir))
+  else:
+    end = time.monotonic() + draw.uniform(0, LIFE)
+    alive = run.wait(lambda: time.monotonic() > end)
+  if not alive:
+    run.finish()
+    return False, 0.0
+  if number % 8 == 5:
+    run.preempt()
+    return True, 0.0
+  outlived, several = 0.0, len(run.running) > 1
+  victim = draw.randrange(len(run.running))
+  # A process that hangs is as lost as one that is gone.
+  hangs = several and number % 8 == 1
+  run.running[victim].send_signal(signal.SIGSTOP if hangs else signal.SIGKILL)
+  if several and number % 4 == 1:
+    outlived = run.wait_others(victim)
+  run.stop()
+  return True, outlived
 
 
 def main() -> None:
-  """Compares the two runs."""
+  """Compares runs that were killed with one that was not."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   add = parser.add_argument
   add("--out", type=pathlib.Path, required=True, help="folder, kept")
   add("--processes", type=int, default=1, choices=(1, 2, 4))
   add("--times", type=int, default=20)
-  add("--steps", type=int, default=200)
+  add("--steps", type=int, default=60)
   add("--seed", type=int, default=0)
   flags = parser.parse_args()
   write_data(flags.out / "data")
@@ -70,19 +81,32 @@ def main() -> None:
       f"--config.train.length={flags.steps}",
       processes=flags.processes,
       devices=8 // flags.processes,
+      forked=True,
     )
     for name in ("whole", "killed")
   )
   if newest(whole.workdir) < flags.steps:
     whole.start()
     whole.finish()
-  deaths, longest = torment(killed, flags.times, random.Random(flags.seed))
-  killed.start()
-  killed.finish()
-  assert_same_run(whole.workdir, killed.workdir)
+  draw, deaths, longest, runs = random.Random(flags.seed), 0, 0.0, 0
+  for number in itertools.count():
+    before = newest(killed.workdir)
+    ended, outlived = torment(killed, number, draw)
+    deaths, longest = deaths + ended, max(longest, outlived)
+    print(f"{deaths}: step {before} to {newest(killed.workdir)}", flush=True)
+    if deaths < flags.times and ended:
+      continue
+    killed.start()
+    killed.finish()
+    assert_same_run(whole.workdir, killed.workdir)
+    runs += 1
+    print(f"run {runs}, ended {deaths} times so far: bit-identical", flush=True)
+    if deaths >= flags.times:
+      break
+    shutil.rmtree(killed.workdir)
   print(
-    f"{flags.processes} process(es), ended {deaths} times: bit-identical; "
-    f"a process outlived another one by at most {longest:.0f} s"
+    f"{flags.processes} process(es), {runs} runs, ended {deaths} times: all "
+    f"bit-identical; one outlived another by at most {longest:.0f} s"
   )
 
 

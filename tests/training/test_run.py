@@ -12,12 +12,20 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import STEPS, tiny_config
-from tests.training.runs import assert_same_run, final_params, logged, losses
+from tests.training.runs import (
+  assert_same_run,
+  final_params,
+  is_saving,
+  logged,
+  losses,
+  newest,
+)
 from unloc_jax import evaluate
 from unloc_jax.metrics import __main__ as metrics_main
 from unloc_jax.parallel import preemption, sharding
 from unloc_jax.training import checkpoints, gradients, loop, state
 from unloc_jax.training.evaluation import Evaluator
+from unloc_jax.training.scoring import ScoringError
 from unloc_jax.weights.folder import load_weights
 from unloc_jax.weights.image_embedder import load_embedder
 
@@ -167,6 +175,59 @@ def test_sigterm_saves_and_the_same_command_goes_on(
   (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir()
   loop.train_and_evaluate(config, str(tmp_path))
   assert_same_run(finished.workdir, tmp_path)
+
+
+def test_what_cannot_be_scored_costs_no_run(
+  captions, finished, tmp_path, monkeypatch
+):
+  """The first scoring fails; another run finds the folder taken."""
+  config, seen, refused = scored_config(captions), [], []
+  run = Evaluator.run
+
+  def fail(*args):
+    seen.append(bool(newest(tmp_path)) or is_saving(tmp_path))
+    if len(seen) > 1:
+      return run(*args)
+    try:
+      loop.train_and_evaluate(config, str(tmp_path))
+    except ValueError as error:
+      refused.append(str(error))
+    raise KeyError("no such class")
+
+  monkeypatch.setattr(Evaluator, "run", fail)
+  with pytest.raises(ScoringError) as error:
+    loop.train_and_evaluate(config, str(tmp_path))
+  assert "step 2 on val: KeyError: 'no such class'" in str(error.value)
+  assert "unloc_jax.evaluate --workdir" in str(error.value)
+  assert seen == [True, True, True]
+  assert f"process {os.getpid()} on" in refused[0]
+  assert_same_run(finished.workdir, tmp_path)
+  assert sorted(logged(tmp_path)["val/R1@0.5"]) == [4, 6]
+
+
+def test_what_was_not_scored_is_scored_when_it_goes_on(
+  captions, finished, tmp_path, monkeypatch
+):
+  """Ended while step 4 is scored; then asked for fewer steps than done."""
+  config, calls = scored_config(captions), []
+  run = Evaluator.run
+
+  def end(*args):
+    calls.append(1)
+    if len(calls) == 2:
+      raise KeyboardInterrupt
+    return run(*args)
+
+  monkeypatch.setattr(Evaluator, "run", end)
+  with pytest.raises(KeyboardInterrupt):
+    loop.train_and_evaluate(config, str(tmp_path))
+  monkeypatch.undo()
+  loop.train_and_evaluate(config, str(tmp_path))
+  assert_same_run(finished.workdir, tmp_path)
+  there, wanted = (
+    logged(x)["val/R1@0.5"] for x in (tmp_path, finished.workdir)
+  )
+  assert there == wanted
 
 
 def test_a_finished_run_is_only_scored_again(finished):

@@ -49,7 +49,7 @@ def test_what_data_leaves_is_fsdp(config, asked, batches, shape):
   config.mesh.data, config.mesh.fsdp, config.mesh.model = asked
   config.train.batch_size, config.eval.batch_size = batches[:2]
   config.train.accumulate = batches[2]
-  sizes = sharding.batches_to_split(config)
+  sizes = batches[0] // batches[2], batches[1]
   assert sharding.mesh_shape(config.mesh, 256, sizes) == shape
 
 

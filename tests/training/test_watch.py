@@ -54,7 +54,7 @@ def service(monkeypatch):
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   monkeypatch.setattr(jax, "process_index", lambda: 1)
   monkeypatch.setattr(distributed.global_state, "client", made)
-  monkeypatch.setattr(processes, "_end", end)
+  monkeypatch.setattr(processes, "end", end)
   return made
 
 

@@ -34,6 +34,18 @@ def _flat(
       yield above + name, value
 
 
+def problems_of_run(config: ml_collections.ConfigDict) -> list[str]:
+  """As `problems`, and whether a run of it can tell its best checkpoint."""
+  name, names = config.checkpoint.best_metric, schema.FIGURES.get(config.task)
+  if not names or name in names:
+    return problems(config)
+  return [
+    *problems(config),
+    f"checkpoint.best_metric={name!r} is no figure of task={config.task!r}; "
+    f"give one of {', '.join(map(repr, names))}",
+  ]
+
+
 def _side_by_side(config: ml_collections.ConfigDict) -> list[str]:
   data, model = config.data, config.model
   image, text = model.image_tower, model.text_tower

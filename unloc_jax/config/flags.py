@@ -1,54 +1,100 @@
-"""The command line of commands that take a config: `--config`, `--workdir`.
+"""The command line of commands that take a config."""
 
-Importing this declares both flags.
-"""
-
+import argparse
+import difflib
+import pathlib
 import re
 import sys
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import ml_collections
-from absl import flags
+from absl import flags as absl_flags
 from ml_collections import config_flags
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file, with its argument after a colon."
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder of the run: checkpoints, logs, results."
-)
+from unloc_jax.config import schema
+from unloc_jax.config.check import problems_of_run
 
 
-def config() -> ml_collections.ConfigDict:
-  """The config of the command line, locked."""
-  found: ml_collections.ConfigDict = _CONFIG.value
-  return found.lock()
+class Parser(argparse.ArgumentParser):
+  """Says what is wrong with a command line in one line."""
+
+  def __init__(self, doc: str | None):
+    raw = argparse.RawDescriptionHelpFormatter
+    super().__init__(description=doc, formatter_class=raw, allow_abbrev=False)
+
+  def error(self, message: str) -> NoReturn:
+    """Ends the command."""
+    sys.exit(f"error: {' '.join(message.split())}")
 
 
-def config_name() -> str:
-  """File and argument of the config, as given."""
-  return str(flags.FLAGS["config"].config_filename)  # type: ignore[attr-defined]
-
-
-def workdir() -> str | None:
-  """The run's folder; None where it was not given."""
-  found: str | None = _WORKDIR.value
-  return found
-
-
-def parse(argv: list[str]) -> list[str]:
-  """Parses the command line; a config or key that is not there is one line."""
+def parse(
+  parser: Parser, argv: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, ml_collections.ConfigDict]:
+  """Flags of a command, `--config` among them, and the config, locked."""
+  parser.add_argument(
+    "--config",
+    metavar="FILE[:ARGUMENT]",
+    help="such as configs/anet_mr.py:L; --config.KEY=VALUE changes a key",
+  )
+  flags, changes = parser.parse_known_args(argv)
+  _check_file(parser, flags.config)
+  known = dict(schema.leaves())
+  for change in changes:
+    name = change.partition("=")[0]
+    key = name.removeprefix("--config.")
+    if key == name and name.startswith("-"):
+      asked = [a.option_strings[-1] for a in parser._actions]
+      parser.error(f"{change}: there is no such flag{nearest(name, asked)}")
+    if key != name and key not in known:
+      parser.error(f"{change}: there is no key {key!r}{nearest(key, known)}")
+  values = absl_flags.FlagValues()
+  line = ["", f"--config={flags.config}", *changes]
+  held = config_flags.DEFINE_config_file(
+    "config", flag_values=values, sys_argv=line
+  )
   try:
-    rest: list[str] = flags.FLAGS(argv)
-    config()  # A file that cannot be loaded is noticed only now.
-  except AttributeError as error:
-    key = str(error).strip("\"'")
-    wrong = [arg for arg in argv if key in re.split(r"[.=\[]", arg)]
-    sys.exit(
-      f"error: {' '.join(wrong) or 'config'}: there is no key {key!r}; "
-      "unloc_jax/config/schema.py lists all of them"
+    rest = values(line)[1:]
+    config: ml_collections.ConfigDict = held.value.lock()
+  except absl_flags.IllegalFlagValueError as error:
+    wrong = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
+    if not wrong:  # Of the file: the last line of a traceback.
+      said = str(error).strip().splitlines()[-1]
+      parser.error(f"--config={flags.config}: {said.partition(': ')[2]}")
+    key, value = wrong.groups()
+    parser.error(f"{key}={value} cannot be; give {known[key].allowed}")
+  except _OF_FILES as error:
+    parser.error(str(error))
+  if rest:
+    parser.error(f"unknown arguments: {' '.join(rest)}")
+  for problem in problems_of_run(config):
+    parser.error(problem)
+  return flags, config
+
+
+# What loading a config that somebody wrote may raise.
+_OF_FILES: tuple[type[Exception], ...] = (
+  *(absl_flags.Error, AttributeError, ImportError, LookupError, NameError),
+  *(OSError, SyntaxError, TypeError, ValueError),
+)
+
+
+def _check_file(parser: Parser, name: str | None) -> None:
+  there = sorted(map(str, pathlib.Path("configs").glob("[!_]*_*.py")))
+  if not name:
+    parser.error(f"give --config=FILE, one of {', '.join(there)}")
+  path = name.partition(":")[0]
+  if not pathlib.Path(path).is_file():
+    parser.error(
+      f"--config={name}: there is no such file{nearest(path, there)}"
     )
-  except (flags.Error, KeyError, OSError, TypeError, ValueError) as error:
-    sys.exit(f"error: {' '.join(str(error).split())}")
-  if len(rest) > 1:
-    sys.exit(f"error: unknown arguments: {' '.join(rest[1:])}")
-  return rest
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+  """What a message of an unknown word ends with: the nearest, all known."""
+  known = list(known)
+  close = difflib.get_close_matches(word, known, 1, 0.8)
+  hint = f"; did you mean {close[0]}?" if close else ""
+  if len(known) > 40:
+    return hint or "; unloc_jax/config/schema.py lists all of them"
+  return f"{hint}; there are {', '.join(known)}" if known else hint

@@ -11,18 +11,11 @@ INF = float("inf")
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-  """One key.
-
-  Attributes:
-    default: Its value where nobody sets it.
-    meaning: In a sentence.
-    allowed: What it may be, in words.
-    fits: Whether a value is allowed.
-  """
+  """One key."""
 
   default: Any
   meaning: str
-  allowed: str
+  allowed: str  # What it may be, in words
   fits: Callable[[Any], bool]
 
 

@@ -43,6 +43,23 @@ FAST_HEADS = (
 _TERM = r"(\d+\.?\d*\s*\*\s*)?(iou|l1|center)"
 
 
+_RECALLS = tuple(f"R{k}@{m}" for k in (1, 5) for m in (0.3, 0.5, 0.7))
+_RECALLS += ("mIoU",)
+# Tasks, and what their scores are called.
+FIGURES: Mapping[str, tuple[str, ...]] = {
+  "moment_retrieval": _RECALLS,
+  "matched_moment_retrieval": _RECALLS,
+  "highlight_retrieval": (
+    *("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP"),
+    *("HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1"),
+  ),
+  "temporal_localization": ("mAP@0.5", "mAP@0.75", "mAP@0.95", "mAP"),
+  "action_segmentation": ("accuracy", "frame mAP"),
+  "frame_tagging": ("F1", "precision", "recall"),
+  "classification": ("top1", "top5"),
+}
+
+
 def _activation() -> Key:
   return choice(
     "quick_gelu",
@@ -100,7 +117,6 @@ _DATA: Section = {
     "TFDS split, slices such as 'train[:10%]' included; of MediaSequence the"
     " part of the file names that tells splits apart.",
   ),
-  "eval_split": text("val", "The same, to look at while training."),
   "mediasequence_frame_rate": _positive(
     10.0, "Frames per second of records that do not state it."
   ),
@@ -381,11 +397,9 @@ _CHECKPOINT: Section = {
   "best_metric": choice(
     "R1@0.5",
     "Figure of eval.splits[0] that says which is best, the higher the better.",
-    *("R1@0.3", "R1@0.7", "R5@0.3", "R5@0.5", "R5@0.7", "mIoU"),
-    *("MR-full-R1@0.5", "MR-full-R1@0.7", "MR-full-mAP"),
-    *("HL-min-VeryGood-mAP", "HL-min-VeryGood-Hit1"),
-    *("mAP@0.5", "mAP@0.75", "mAP@0.95", "mAP"),
-    *("accuracy", "frame mAP", "F1", "precision", "recall", "top1", "top5"),
+    *sorted(
+      {name for names in FIGURES.values() for name in names} - {"R1@0.5"}
+    ),
   ),
 }
 
@@ -419,12 +433,7 @@ SCHEMA: Section = {
   "task": choice(
     "moment_retrieval",
     "What is asked of a video; see unloc_jax.task.tasks.",
-    "matched_moment_retrieval",
-    "highlight_retrieval",
-    "temporal_localization",
-    "action_segmentation",
-    "frame_tagging",
-    "classification",
+    *list(FIGURES)[1:],
   ),
   "seed": whole(0, "Of parameters, shuffling, augmentation and dropout."),
   "streams": names(

@@ -11,8 +11,8 @@ from etils import epath
 from unloc_jax.config import schema
 from unloc_jax.config.keys import Key
 
-# Said elsewhere: the version of an export, and what follows from the task.
-_GONE = ("format", "data.texts")
+# Said elsewhere: the version of an export, and what follows from others.
+_GONE = ("format", "data.texts", "data.eval_split")
 
 
 def read(path: os.PathLike[str] | str) -> ml_collections.ConfigDict:

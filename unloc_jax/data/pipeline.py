@@ -280,9 +280,9 @@ def make_eval(
   every host makes the same number of batches.
 
   Arguments are those of `make_train`; the split may also be a name, by default
-  config.data.eval_split.
+  the first of eval.splits.
   """
-  split = _as_split(config, split or config.data.eval_split)
+  split = _as_split(config, split or config.eval.splits[0])
   mine = list(range(batch_size) if rows is None else map(int, rows))
   places = eval_rows(split)
   batches = -(-len(places) // batch_size)

@@ -54,17 +54,12 @@ _LOGICAL_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
 def mesh_shape(
   mesh: ml_collections.ConfigDict, count: int, batches: Sequence[int] = ()
 ) -> tuple[int, ...]:
-  """Devices per axis of MESH_AXES that `config.mesh` asks for.
+  """Devices per axis of MESH_AXES that `config.mesh` asks for, of `count`.
 
-  Args:
-    mesh: `config.mesh`; one axis may be -1, which takes what is left.
-    count: Devices there are.
-    batches: Videos of the batches it is to split. Where `data` is -1 and
-      would be a multiple of the smallest, it takes no more devices than
-      divide them all, and `fsdp` the others.
-
-  Raises:
-    ValueError: The axes do not multiply to the number of devices.
+  One axis may be -1, which takes what is left. Where that is `data` and would
+  be a multiple of the smallest of the `batches` to split, it takes no more
+  devices than divide them all, and `fsdp` the others. Raises ValueError where
+  the axes do not multiply to the number of devices.
   """
   asked = [mesh[axis] for axis in MESH_AXES]
   shape = list(asked)
@@ -113,13 +108,7 @@ def make_mesh(
 ) -> Mesh:
   """The mesh of `config.mesh`, by default over all devices of all processes.
 
-  Args:
-    mesh: `config.mesh`.
-    devices: Others to lay out, such as those of a pod that is not there.
-    batches: See `mesh_shape`.
-
-  Raises:
-    ValueError: The axes do not multiply to the number of devices.
+  `devices` may be those of a pod that is not there. See `mesh_shape`.
   """
   devices = jax.devices() if devices is None else devices
   shape = mesh_shape(mesh, len(devices), batches)
@@ -133,23 +122,15 @@ def run_mesh(
   config: ml_collections.ConfigDict, devices: Sequence[Any] | None = None
 ) -> Mesh:
   """The mesh of a run, which splits its training and evaluation batches."""
-  return make_mesh(config.mesh, devices, batches_to_split(config))
-
-
-def batches_to_split(config: ml_collections.ConfigDict) -> tuple[int, ...]:
-  """Videos of the batches of a run, as they are computed at a time."""
-  train = config.train
-  at_once = train.batch_size // max(train.accumulate, 1)
-  return max(at_once, 1), config.eval.batch_size
+  at_once = config.train.batch_size // config.train.accumulate
+  batches = max(at_once, 1), config.eval.batch_size
+  return make_mesh(config.mesh, devices, batches)
 
 
 def check_batch(mesh: Mesh, batch_size: int, key: str, num_frames: int) -> None:
-  """Checks that a global batch gives every device something to do.
+  """Raises ValueError where a global batch leaves a device without work.
 
   `data` must divide the videos, `fsdp` what is left of them or their frames.
-
-  Raises:
-    ValueError: It does not; the message says which settings would.
   """
   data, fsdp, model = (mesh.shape[axis] for axis in MESH_AXES)
   if _fits(data, fsdp, batch_size, num_frames):
@@ -174,9 +155,8 @@ def check_batch(mesh: Mesh, batch_size: int, key: str, num_frames: int) -> None:
 
 
 def _fits(data: int, fsdp: int, batch_size: int, num_frames: int) -> bool:
-  if batch_size < 1 or batch_size % data:
-    return False
-  return batch_size // data % fsdp == 0 or num_frames % fsdp == 0
+  left, over = divmod(batch_size, data)
+  return not over and (left % fsdp == 0 or num_frames % fsdp == 0)
 
 
 def partition(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
@@ -215,12 +195,7 @@ def over(mesh: Mesh) -> Iterator[None]:
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
-  """Splits an activation by its logical axes; without `over` it stays as it is.
-
-  Args:
-    x: Any array.
-    axes: Names of its first axes; the others stay whole.
-  """
+  """Splits an array by the logical names of its first axes, within `over`."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return x
@@ -277,21 +252,14 @@ def each_device(
 
 
 def shares(axis: str, *before: tuple[str, int]) -> int:
-  """Most pieces a logical axis can be split into, after the axes `before`.
-
-  Args:
-    axis: Its name.
-    before: Names and sizes of the array's axes before it.
-  """
+  """Most pieces an axis can be split into, after the axes (name, size)."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return 1
-  whole = int(np.prod([mesh.shape[name] for name in MESH_AXES]))
-  names, sizes = [name for name, _ in before], [size for _, size in before]
-  spec = resolve([*names, axis], [*sizes, whole], mesh.shape)
-  taken = spec[-1] or ()
+  names, sizes = zip(*before, (axis, mesh.size), strict=True)
+  taken = resolve(names, sizes, mesh.shape)[-1] or ()
   taken = (taken,) if isinstance(taken, str) else taken
-  return int(np.prod([mesh.shape[name] for name in taken]))
+  return math.prod(mesh.shape[name] for name in taken)
 
 
 def state_shardings(state: Any, mesh: Mesh) -> Any:
@@ -364,10 +332,8 @@ def shard_batch(
 ) -> dict[str, Any]:
   """This process's rows of a batch -> arrays of the global batch.
 
-  Args:
-    batch: Arrays, some by stream, of the rows that `local_rows` lists.
-    mesh: Devices.
-    batch_size: Rows of the global batch; by default those of `batch`.
+  `batch` has the rows that `local_rows` lists of the `batch_size`, by default
+  all of them.
   """
   batch = dict(batch)
   size = len(jax.tree.leaves(batch)[0]) if batch_size is None else batch_size

@@ -17,57 +17,60 @@ drives the loss of one batch to near zero: what learns anything can.
 The exit status is 0 where a plan fits, nothing is wrong, or the loss fell.
 """
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 import ml_collections
-from absl import app, flags
 
 from unloc_jax.config import flags as config_flags
 from unloc_jax.files import write_json
 from unloc_jax.plan import topology
 
-_TOPOLOGY = flags.DEFINE_string(
-  "topology", "local", "Devices to plan for: v5e:16x16, h100:8, ..., local."
-)
-_JSON = flags.DEFINE_string("json", None, "File to write the plan to.")
-_CHECK = flags.DEFINE_bool("check", False, "Check config, data and weights.")
-_OVERFIT = flags.DEFINE_bool("overfit", False, "Overfit one batch.")
-_STEPS = flags.DEFINE_integer("overfit_steps", 300, "Steps of --overfit.")
-_RATE = flags.DEFINE_float("overfit_rate", 1e-3, "AdamW's rate of --overfit.")
 
-
-def main(_: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
   """Runs one of the three; what is wrong is said in one line."""
+  parser = config_flags.Parser(__doc__)
+  add = parser.add_argument
+  add("--topology", default="local", help="devices to plan for (local)")
+  add("--json", metavar="FILE", help="writes the plan")
+  add("--check", action="store_true", help="config, data and weights")
+  add("--workdir", default=".", help="of --check, where checkpoints go")
+  add("--overfit", action="store_true", help="one batch")
+  add("--overfit_steps", type=int, default=300)
+  add("--overfit_rate", type=float, default=1e-3, help="of AdamW (1e-3)")
+  flags, config = config_flags.parse(parser, argv)
   try:
-    topology.check_name(_TOPOLOGY.value)
-    topology.prepare(_TOPOLOGY.value)
-    sys.exit(0 if _run(config_flags.config()) else 1)
-  except (ValueError, FileNotFoundError) as error:
-    sys.exit(f"error: {error}")
+    topology.check_name(flags.topology)
+    topology.prepare(flags.topology)
+    sys.exit(0 if _run(flags, config) else 1)
+  except (ValueError, OSError) as error:
+    sys.exit(f"error: {' '.join(str(error).split())}")
 
 
-def _run(config: ml_collections.ConfigDict) -> bool:
+def _run(flags: argparse.Namespace, config: ml_collections.ConfigDict) -> bool:
   # Imported here: JAX reads the environment that `prepare` sets.
-  if _CHECK.value:
+  from unloc_jax.parallel.compilation_cache import keep_programs
+
+  keep_programs()
+  if flags.check:
     from unloc_jax.plan import check
 
-    workdir = config_flags.workdir() or "."
-    return check.run(config, _TOPOLOGY.value, workdir)
-  if _OVERFIT.value:
+    return check.run(config, flags.topology, flags.workdir)
+  if flags.overfit:
     from unloc_jax.plan import overfit
 
-    return overfit.run(config, _STEPS.value, _RATE.value)
+    return overfit.run(config, flags.overfit_steps, flags.overfit_rate)
   from unloc_jax.plan import printing, step_plan
 
-  devices = topology.open_topology(_TOPOLOGY.value)
-  plan = step_plan.plan_step(config_flags.config_name(), config, devices)
+  devices = topology.open_topology(flags.topology)
+  plan = step_plan.plan_step(flags.config, config, devices)
   for line in printing.lines(plan):
     print(line)
-  if _JSON.value:
-    write_json(_JSON.value, printing.as_json(plan))
+  if flags.json:
+    write_json(flags.json, printing.as_json(plan))
   return plan.fits
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config"])
-  app.run(main, flags_parser=config_flags.parse)
+  main()

@@ -13,7 +13,7 @@ import ml_collections
 import optax
 from jax.sharding import Mesh
 
-from unloc_jax.config.check import check
+from unloc_jax.config.check import problems_of_run
 from unloc_jax.data import shards
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.data.splits import Split, open_split
@@ -52,7 +52,8 @@ class Doctor:
 
   def model(self) -> str:
     """Values of the config that the schema or modules refuse."""
-    check(self.config)
+    for problem in problems_of_run(self.config):
+      raise ValueError(problem)
     parts = Parts.from_config(self.config)
     shapes = param_shapes(parts)
     trained, _ = optim.split_frozen(self.config, shapes)

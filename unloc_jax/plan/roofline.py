@@ -2,30 +2,21 @@
 
 import dataclasses
 
-from unloc_jax.plan.chips import Chip
-from unloc_jax.plan.costs import Costs
+from unloc_jax.costs.chips import Chip
+from unloc_jax.costs.program import Costs
 from unloc_jax.plan.topology import GPUS_PER_HOST
 
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-  """Times of one step if each resource ran at its published peak, seconds.
+  """Seconds of one step if each resource ran at its published peak."""
 
-  Attributes:
-    compute: Of matrix products.
-    memory: Of what is read from and written to main memory.
-    interconnect: Of what is sent to other devices.
-    seconds: Of the slowest of the three, which the others overlap.
-    bound: Its name.
-    mfu: FLOPs the model needs over what the device could do in that time.
-  """
-
-  compute: float
-  memory: float
-  interconnect: float
-  seconds: float
-  bound: str
-  mfu: float
+  compute: float  # Of matrix products
+  memory: float  # Of reading and writing main memory
+  interconnect: float  # Of sending to other devices
+  seconds: float  # Of the slowest of the three, which the others overlap
+  bound: str  # Its name
+  mfu: float  # FLOPs the model needs over those that fit in that time
 
 
 def roofline(

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
+from unloc_jax.costs import program
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.parallel import sharding
-from unloc_jax.plan import costs
 from unloc_jax.plan.roofline import Roofline, roofline
 from unloc_jax.plan.topology import Topology, silent
 from unloc_jax.task.tasks import get_task
@@ -34,39 +34,23 @@ _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 @dataclasses.dataclass(frozen=True)
 class StepPlan:
-  """What is known of a config's train step on a topology.
+  """What is known of a config's train step on a topology."""
 
-  Attributes:
-    config: Name and settings that matter, for a reader.
-    topology: Devices.
-    mesh: Devices per axis.
-    needed: Peak memory of a device, bytes; 0 where the compiler refused and
-      did not say.
-    message: What the compiler said where it refused for lack of memory; what
-      follows is not known then.
-    memory: Bytes of a device, as of `memory_of`.
-    flops_per_device: What a device computes.
-    model_flops: What the model needs of the whole mesh, nothing recomputed.
-    bytes_per_device: What a device reads and writes of its memory.
-    collectives: What devices send each other.
-    trace_seconds: From Python to the compiler's input.
-    compile_seconds: The compiler's.
-    roofline: None where the chip's figures are not known, too.
-  """
-
-  config: dict[str, Any]
+  config: dict[str, Any]  # Name and settings that matter, for a reader
   topology: Topology
-  mesh: dict[str, int]
+  mesh: dict[str, int]  # Devices per axis
+  # Peak memory of a device, bytes; 0 where the compiler refused unsaid
   needed: int
+  # Of the compiler, where memory is short; the rest is not known then
   message: str = ""
   memory: dict[str, int] = dataclasses.field(default_factory=dict)
   flops_per_device: float = 0.0
-  model_flops: float = 0.0
-  bytes_per_device: float = 0.0
-  collectives: tuple[costs.Traffic, ...] = ()
+  model_flops: float = 0.0  # Of the whole mesh, nothing recomputed
+  bytes_per_device: float = 0.0  # Read and written of its memory
+  collectives: tuple[program.Traffic, ...] = ()
   trace_seconds: float = 0.0
   compile_seconds: float = 0.0
-  roofline: Roofline | None = None
+  roofline: Roofline | None = None  # None where the chip is not known, too
 
   @property
   def fits(self) -> bool:
@@ -79,9 +63,8 @@ def plan_step(
 ) -> StepPlan:
   """Plans a locked config's train step; `name` is for the reader.
 
-  Raises:
-    ValueError: The config or the mesh is wrong, or the compiler refuses the
-      step for another reason than memory.
+  Raises ValueError where the config or the mesh is wrong, or the compiler
+  refuses the step for another reason than memory.
   """
   mesh = sharding.run_mesh(config, topology.devices)
   check_sizes(Parts.from_config(config), mesh)
@@ -100,7 +83,7 @@ def plan_step(
     message = f"the compiler refused: {refused}"
     return StepPlan(*about, _used_bytes(said), message)
   compiled_at = time.perf_counter()
-  counted = costs.count(compiled.as_text() or "", mesh.size)
+  counted = program.count(compiled.as_text() or "", mesh.size)
   needed = model_flops(config, mesh, topology)
   memory = memory_of(compiled)
   chip, dtype = topology.chip, config.model.dtype
@@ -209,11 +192,7 @@ def prompt_shape(
 
 
 def num_classes(config: ml_collections.ConfigDict) -> int:
-  """C of a plan: classes that are kept, or of the whole dataset.
-
-  Raises:
-    ValueError: The config does not tell.
-  """
+  """C of a plan: classes that are kept, or of the whole dataset."""
   count = len(config.data.classes) or config.train.num_classes
   if not count:
     raise ValueError(
@@ -245,7 +224,7 @@ def model_flops(
   plain.model.fusion.query_chunk = 0
   plain.train.accumulate = 1
   lowered = lower(plain.lock(), mesh, topology)
-  return costs.count(text_of(lowered), mesh.size).flops
+  return program.count(text_of(lowered), mesh.size).flops
 
 
 def text_of(lowered: jax.stages.Lowered) -> str:

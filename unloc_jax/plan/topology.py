@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from unloc_jax.plan.chips import CHIPS, Chip, chip_of_kind
+from unloc_jax.costs.chips import CHIPS, Chip, chip_of_kind
 
 GPUS_PER_HOST = 8
 
@@ -40,22 +40,14 @@ _QUIET = {
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """Devices to plan for.
-
-  Attributes:
-    platform: "tpu", "cuda", or what JAX runs on.
-    devices: Compile-only devices, or those of this machine.
-    chip: What each is; None where its figures are not known.
-    memory: Capacity of a device, bytes.
-    local: Whether the devices are there.
-  """
+  """Devices to plan for."""
 
   name: str
-  platform: str
-  devices: Sequence[Any]
-  chip: Chip | None
-  memory: int
-  local: bool = False
+  platform: str  # "tpu", "cuda", or what JAX runs on
+  devices: Sequence[Any]  # Compile-only, or those of this machine
+  chip: Chip | None  # None where its figures are not known
+  memory: int  # Capacity of a device, bytes
+  local: bool = False  # Whether the devices are there
 
 
 def check_name(name: str) -> None:
@@ -95,7 +87,6 @@ def _platform(kind: str) -> str:
 
 def prepare(name: str) -> None:
   """Sets the environment for a topology; to be called before JAX is used."""
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   if name != "local":
     # The host only compiles; what accelerators it has are left alone.
     os.environ["JAX_PLATFORMS"] = "cpu"

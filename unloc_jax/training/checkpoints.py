@@ -1,6 +1,9 @@
 """Checkpoints of a run: the latest few and the best, written atomically."""
 
+import contextlib
+import json
 import pathlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -30,13 +33,8 @@ class Checkpoints:
   def __init__(self, workdir: str, config: ml_collections.ConfigDict):
     self._folder = epath.Path(workdir).absolute() / "checkpoints"
     self._has_average = config.optimizer.ema > 0
-    self._metric = metric = config.checkpoint.best_metric
+    self._metric = config.checkpoint.best_metric
     policy = ocp.checkpoint_managers
-    best = policy.BestN(
-      get_metric_fn=lambda metrics: metrics[metric],
-      n=1,
-      keep_checkpoints_without_metrics=False,
-    )
     self._manager = ocp.CheckpointManager(
       self._folder,
       # Without them a new process cannot tell the shapes of what was saved.
@@ -45,13 +43,14 @@ class Checkpoints:
         for name in ("params", "average", "progress")
       },
       options=ocp.CheckpointManagerOptions(
-        best_fn=lambda metrics: metrics[metric],
         preservation_policy=policy.AnyPreservationPolicy(
-          [policy.LatestN(config.checkpoint.keep), best]
+          [policy.LatestN(config.checkpoint.keep), _Best(self)]
         ),
         create=True,
       ),
     )
+    path = pathlib.Path(workdir) / "scores.json"
+    self._scores = _Scores(path, self.latest_step or 0)
 
   @property
   def latest_step(self) -> int | None:
@@ -59,27 +58,38 @@ class Checkpoints:
     step: int | None = self._manager.latest_step()
     return step
 
-  def save(
-    self, state: TrainState, metrics: dict[str, float] | None = None
-  ) -> None:
-    """Starts writing a checkpoint; it counts once it is whole.
+  def save(self, state: TrainState) -> None:
+    """Starts writing a checkpoint, unless its step has one; see `close`."""
+    items = {k: ocp.args.StandardSave(v) for k, v in _items(state).items()}
+    with _told(self._folder):
+      self._manager.save(int(state.step), args=ocp.args.Composite(**items))
 
-    Args:
-      state: Left out where its step has a checkpoint already.
-      metrics: Figures of it; those with `checkpoint.best_metric` compete to be
-        the best.
-    """
-    if metrics is not None and self._metric not in metrics:
+  def scored(self, step: int) -> dict[str, float] | None:
+    """Figures of a step's state; None where it was not scored."""
+    found = self._scores.of(step)
+    if found is None and step in self._manager.all_steps():
+      found = self._manager.metrics(step)  # Of earlier versions.
+    return found
+
+  def keep_scores(self, step: int, figures: dict[str, float]) -> None:
+    """Keeps what a state scored, by which the best checkpoint is found."""
+    if self._metric not in figures:
       logging.warning(
         "checkpoint.best_metric: there is no %s among %s; checkpoint %d "
         "cannot be the best",
-        *(self._metric, ", ".join(metrics), int(state.step)),
+        *(self._metric, ", ".join(figures), step),
       )
-      metrics = None
-    items = {k: ocp.args.StandardSave(v) for k, v in _items(state).items()}
-    self._manager.save(
-      int(state.step), args=ocp.args.Composite(**items), metrics=metrics
-    )
+    self._scores.add(step, figures)
+
+  @property
+  def best_step(self) -> int | None:
+    """Of the whole checkpoints the one that scored best, if any was scored."""
+    values = {
+      step: found[self._metric]
+      for step in self._manager.all_steps()
+      if (found := self.scored(step)) and self._metric in found
+    }
+    return max(values, key=lambda step: (values[step], step), default=None)
 
   def restore(self, like: TrainState) -> TrainState:
     """The latest state, with the shardings of `like` (arrays or shapes).
@@ -104,7 +114,7 @@ class Checkpoints:
     if self._has_average:
       trained, _ = optim.split_frozen(parts.config, wanted["params"])
       wanted["average"] = trained
-    step = self._manager.best_step()
+    step = self.best_step
     items = self._read(self.latest_step if step is None else step, wanted)
     return {**items["params"], **items.get("average", {})}
 
@@ -135,9 +145,60 @@ class Checkpoints:
         )
 
   def close(self) -> None:
-    """Waits until all is written."""
-    self._manager.wait_until_finished()
+    """Waits until all is written; OSError where it cannot be."""
+    with _told(self._folder):
+      self._manager.wait_until_finished()
     self._manager.close()
+
+
+class _Best:
+  """Orbax's form of a rule: the best checkpoint is kept."""
+
+  def __init__(self, checkpoints: Checkpoints):
+    self._checkpoints = checkpoints
+
+  def should_preserve(
+    self, found: Sequence[Any], *, context: Any
+  ) -> list[bool]:
+    del context
+    best = self._checkpoints.best_step
+    return [info.step == best for info in found]
+
+
+class _Scores:
+  """{step: {figure: value}} as a JSON file, which the first process writes.
+
+  Those of steps after the `latest` will come again.
+  """
+
+  def __init__(self, path: pathlib.Path, latest: int):
+    self._path = path
+    try:
+      text = path.read_text() if path.exists() else "{}"
+      values = {int(k): dict(v) for k, v in json.loads(text).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+      raise ValueError(f"{path}: {error}; remove it") from error
+    self._values = {k: v for k, v in values.items() if k <= latest}
+
+  def of(self, step: int) -> dict[str, float] | None:
+    return self._values.get(step)
+
+  def add(self, step: int, figures: dict[str, float]) -> None:
+    self._values[step] = figures
+    if jax.process_index() == 0:
+      files.write_json(self._path, self._values)
+
+
+@contextlib.contextmanager
+def _told(folder: epath.Path) -> Iterator[None]:
+  """Turns whatever writing raises into an OSError of one line."""
+  try:
+    yield
+  except jax.errors.JaxRuntimeError:
+    raise  # Another process is lost.
+  except (OSError, RuntimeError, ValueError) as error:
+    said = " ".join(str(error).split()).rpartition('": ')[2]
+    raise OSError(f"{folder}: a checkpoint was not written: {said}") from error
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
@@ -162,12 +223,8 @@ def _items(state: TrainState) -> dict[str, Any]:
   return items
 
 
-def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
-  """Writes the config beside the checkpoints, from the first process.
-
-  Raises:
-    ValueError: The workdir holds a run of another model or task.
-  """
+def check_config(workdir: str, config: ml_collections.ConfigDict) -> None:
+  """Raises ValueError where a folder holds a run of another model or task."""
   path = pathlib.Path(workdir) / _CONFIG
   if path.exists():
     old = stored.read(path)
@@ -177,11 +234,14 @@ def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
           f"{workdir} holds a run whose config.{key} differs from this one; "
           "choose another workdir or remove it"
         )
-  # The others have checked, so that no process waits for one that ended.
-  if jax.process_index() == 0:
-    if words := tokenizer.read(config):
-      files.write_text(path.parent / tokenizer.TOKENIZER, words)
-    files.write_text(path, config.to_json(indent=2))
+
+
+def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
+  """Writes the config beside the checkpoints."""
+  path = pathlib.Path(workdir) / _CONFIG
+  if words := tokenizer.read(config):
+    files.write_text(path.parent / tokenizer.TOKENIZER, words)
+  files.write_text(path, config.to_json(indent=2))
 
 
 def read_config(workdir: str) -> ml_collections.ConfigDict:

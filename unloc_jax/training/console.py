@@ -2,9 +2,13 @@
 
 import logging as python_logging
 import pathlib
+from typing import Any
 
 import jax
-from absl import logging
+import tqdm
+from absl import flags, logging
+
+from unloc_jax.data.batch_stream import BatchStream
 
 _PACKAGE = str(pathlib.Path(__file__).parent.parent)
 # The parts of CLU that speak for the loop: figures, and progress with ETA.
@@ -20,9 +24,10 @@ _REPEATED = ("steps_per_sec=", "uptime=")
 def _is_ours(record: python_logging.LogRecord) -> bool:
   """Whether a user should see a record; the first process speaks for all."""
   path = pathlib.Path(record.pathname).as_posix()
+  if "/orbax/" in path:
+    return False  # What it raises is told, and what it warns of is meant so.
   if record.levelno >= python_logging.WARNING:
-    # Orbax warns of checkpoints without figures, which are as they should be.
-    return record.levelno >= python_logging.ERROR or "/orbax/" not in path
+    return True
   ours = path.startswith(_PACKAGE) or path.endswith(_SPEAKERS)
   repeated = record.getMessage().partition("] ")[2].startswith(_REPEATED)
   return ours and not repeated and jax.process_index() == 0
@@ -38,8 +43,15 @@ class _Lines(python_logging.Formatter):
     return f"{record.levelname.lower()}: {line}" if warns else line
 
 
+def progress(batches: BatchStream, what: str) -> Any:
+  """The batches, with a bar where somebody is watching."""
+  return tqdm.tqdm(batches, what, batches.length, unit="batch", disable=None)
+
+
 def configure() -> None:
   """Shows this package's messages, and of libraries only warnings."""
+  flags.FLAGS.mark_as_parsed()  # Else absl says that they are not.
+  logging.use_absl_handler()
   logging.set_verbosity(logging.INFO)
   handler = logging.get_absl_handler().python_handler
   handler.addFilter(_is_ours)

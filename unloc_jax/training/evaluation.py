@@ -1,6 +1,7 @@
 """Every example exactly once -> detections -> official figures and files."""
 
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -8,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import tqdm
 from absl import logging
 from jax.sharding import Mesh
 
@@ -20,14 +20,11 @@ from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.results import submissions
 from unloc_jax.results.drawing.gallery import Gallery
-from unloc_jax.task.detections import (
-  DecodeSpec,
-  Detections,
-  detect,
-)
+from unloc_jax.task.detections import DecodeSpec, Detections, detect
 from unloc_jax.task.predictions import Predictions
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.task.tasks import get_task
+from unloc_jax.training import console
 from unloc_jax.training.state import Parts, nest
 
 Params = Mapping[str, jax.Array]
@@ -85,10 +82,7 @@ def prompts_of(
 class Evaluator:
   """Scores states on splits; opened splits and the program are kept.
 
-  Args:
-    parts: Of the run.
-    mesh: Devices.
-    workdir: Results go to WORKDIR/results/SPLIT.
+  Results go to WORKDIR/results/SPLIT.
   """
 
   def __init__(self, parts: Parts, mesh: Mesh, workdir: str):
@@ -106,11 +100,7 @@ class Evaluator:
     self._step = jax.jit(step)
 
   def split(self, name: str) -> splits.Split:
-    """The opened split.
-
-    Raises:
-      ValueError: There is none, or its data is wrong.
-    """
+    """The opened split; ValueError where its data is wrong."""
     if name not in self._splits:
       self._splits[name] = splits.open_split(self._config, name)
     return self._splits[name]
@@ -123,13 +113,8 @@ class Evaluator:
   ) -> Report:
     """Scores parameters on a split; writes the submission file and drawings.
 
-    Args:
-      params: {path: array}.
-      split_name: As of `data.path`.
-      between: Called between batches; may raise to stop.
-
-    Returns:
-      The benchmark's report; `seen` of `expected` examples were scored.
+    `between` is called between batches and may raise to stop. The report says
+    how many examples of those expected were seen.
     """
     split = self.split(split_name)
     submission = submissions.make(split)
@@ -159,14 +144,8 @@ class Evaluator:
     batches = pipeline.make_eval(
       self._config, batch_size=size, split=split, rows=rows
     )
-    progress = tqdm.tqdm(
-      batches,
-      total=batches.length,
-      desc=f"Scoring {split.name}",
-      unit="batch",
-      disable=None,  # Silent where nobody is watching.
-    )
-    for batch in progress:
+    shown = console.progress(batches, f"Scoring {split.name}")
+    for batch in _or_all_end(shown):
       sharded = sharding.shard_batch(batch, self._mesh, size)
       found = self._step(params, sharded, prompts)
       if jax.process_count() > 1:
@@ -174,6 +153,16 @@ class Evaluator:
         batch = sharding.gather(sharded, self._mesh)
         found = sharding.gather(found, self._mesh)
       yield batch, jax.tree.map(np.asarray, found)
+
+
+def _or_all_end(batches: Iterator[Any]) -> Iterator[Any]:
+  """Ends a process that cannot read, for which others would wait."""
+  try:
+    yield from batches
+  except Exception as error:
+    if jax.process_count() == 1:
+      raise
+    sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 def figures(report: Report) -> dict[str, float]:

@@ -1,10 +1,11 @@
 """The training loop, read from top to bottom."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,13 +17,19 @@ from clu import metric_writers, parameter_overview, periodic_actions
 from jax.sharding import Mesh
 
 from unloc_jax import files
-from unloc_jax.config.check import check
+from unloc_jax.config.check import problems_of_run
 from unloc_jax.data import pipeline, splits, tokenizer
 from unloc_jax.metrics.report import Report
 from unloc_jax.parallel import preemption, sharding
-from unloc_jax.training import nonfinite, optim, provenance, token_cache
-from unloc_jax.training.checkpoints import Checkpoints, write_config
-from unloc_jax.training.evaluation import Evaluator, figures, prompts_of
+from unloc_jax.training import lock, nonfinite, optim, provenance, token_cache
+from unloc_jax.training.checkpoints import (
+  Checkpoints,
+  check_config,
+  write_config,
+)
+from unloc_jax.training.evaluation import Evaluator, prompts_of
+from unloc_jax.training.scoring import Scorer
+from unloc_jax.training.speed import Meter
 from unloc_jax.training.state import (
   Parts,
   TrainState,
@@ -39,26 +46,15 @@ from unloc_jax.weights.merging import initial_weights
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What a run is made of, checked before anything is computed.
-
-  Attributes:
-    workdir: Folder of checkpoints, logs and results.
-    parts: Config, task and model.
-    mesh: Devices.
-    split: What is trained on.
-    evaluator: Has opened every split of `eval.splits`.
-    optimizer: Of the parameters that are trained.
-    unit_steps: Steps in one `train.unit`.
-    total_steps: Of the whole run.
-  """
+  """What a run is made of, checked before anything is computed."""
 
   workdir: str
   parts: Parts
   mesh: Mesh
-  split: splits.Split
-  evaluator: Evaluator
+  split: splits.Split  # What is trained on
+  evaluator: Evaluator  # Has opened every split of `eval.splits`
   optimizer: optax.GradientTransformationExtraArgs
-  unit_steps: float
+  unit_steps: float  # Steps in one `train.unit`
   total_steps: int
 
   def is_due(self, step: int, every: float) -> bool:
@@ -76,13 +72,13 @@ class Run:
 
 
 def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
-  """Opens data and folder of a run.
+  """Opens the data of a run; nothing is written.
 
-  Raises:
-    ValueError: The config or the data is wrong, or the folder holds another
-      run; the message says what to change.
+  Raises ValueError where the config or the data is wrong, or the folder holds
+  another run; the message says what to change.
   """
-  check(config)
+  for problem in problems_of_run(config):
+    raise ValueError(problem)
   parts = Parts.from_config(config)
   mesh = sharding.run_mesh(config)
   check_sizes(parts, mesh)
@@ -96,9 +92,6 @@ def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
     evaluator.split(name)  # What is wrong with it is said now, not at the end.
   provenance.check_run(workdir, split.manifest)
   provenance.check_weights(config, split.manifest)
-  write_config(workdir, config)
-  if jax.process_index() == 0:
-    provenance.keep(workdir, split.manifest)
   return Run(
     workdir, parts, mesh, split, evaluator, optimizer, unit_steps, total_steps
   )
@@ -122,45 +115,79 @@ def train_and_evaluate(
     The report of every split of `eval.splits`, by split.
 
   Raises:
-    ValueError: The config, the data or a checkpoint is wrong.
+    ValueError: The config, the data or a checkpoint is wrong, or another run
+      is in the folder.
+    OSError: The folder cannot be written.
     FloatingPointError: Too many steps were not finite.
     PreemptedError: SIGTERM came; the state was saved.
+    ScoringError: The run is whole, but not all could be scored.
   """
   run = open_run(config, workdir)
+  with claim(run):
+    return _train(run)
+
+
+@contextlib.contextmanager
+def claim(run: Run) -> Iterator[None]:
+  """Makes the folder this run's, from the first process; see `open_run`."""
+  check_config(run.workdir, run.parts.config)
+  if jax.process_index() > 0:
+    yield
+    return
+  folder = pathlib.Path(run.workdir)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    held = contextlib.ExitStack()
+    held.enter_context(lock.only_run(run.workdir))
+  except OSError as error:
+    raise OSError(
+      f"{folder}: cannot be written ({error.strerror}); take another --workdir"
+    ) from error
+  with held:
+    write_config(run.workdir, run.parts.config)
+    provenance.keep(run.workdir, run.split.manifest)
+    yield
+
+
+def _train(run: Run) -> dict[str, Report]:
+  config, workdir = run.parts.config, run.workdir
   checkpoints = Checkpoints(workdir, config)
   state = start_state(run, checkpoints)
   log_start(run, state)
   prompts = prompts_of(config, run.split)
-  step_fn = make_step(run, state)
   writer = metric_writers.create_default_writer(
     workdir, just_logging=jax.process_index() > 0
   )
   hooks = make_hooks(run, writer)
   batches = make_batches(run, state)
+  meter = Meter(
+    make_step(run, state), config.train.batch_size, config.model.dtype
+  )
   guard = nonfinite.Guard(workdir, config.train.max_skipped, int(state.skipped))
   stop = preemption.Watch()
-  scores: dict[str, Report] = {}
+  scorer = Scorer(run.evaluator, checkpoints, writer, stop, workdir)
   try:
+    # What a run that was killed did not come to.
+    scorer.score_due(state, run.due_splits(int(state.step)))
     for step in range(int(state.step) + 1, run.total_steps + 1):
       with jax.profiler.StepTraceAnnotation("train", step_num=step):
-        batch = next(batches)
+        batch = meter.waiting(batches)
         sharded = sharding.shard_batch(batch, run.mesh, config.train.batch_size)
-        state, metrics = step_fn(state, sharded, prompts)
+        state, metrics = meter.step(state, sharded, prompts)
       guard.add(step, batch, metrics)
       for hook in hooks:
         hook(step)
       if step % config.log.every_steps == 0 or step in (1, run.total_steps):
         values = {name: float(value) for name, value in metrics.items()}
-        writer.write_scalars(step, values)
+        writer.write_scalars(step, values | meter.figures())
       stop.check(step)
-      scores = score(run, state, run.due_splits(step), writer, stop)
       if run.is_due(step, config.checkpoint.every):
         writer.flush()  # Figures up to here will not be computed again.
-        checkpoints.save(state, *map(figures, scores.values()))
+        checkpoints.save(state)
+      scorer.score_due(state, run.due_splits(step))
     guard.finish()
     write_weights(run, evaluated_params(state))
-    left = [name for name in config.eval.splits if name not in scores]
-    scores |= score(run, state, left, writer, stop)
+    scores = scorer.score(state, config.eval.splits)
   except preemption.PreemptedError:
     checkpoints.save(state)
     raise preemption.PreemptedError(
@@ -169,34 +196,19 @@ def train_and_evaluate(
     ) from None
   finally:
     stop.close()
-    writer.close()
     checkpoints.close()
+    writer.close()
   logging.info("Finished: figures and drawings are in %s/results.", workdir)
+  scorer.check()
   return scores
 
 
 def make_step(run: Run, state: TrainState) -> Any:
-  """The compiled step; kept frame tokens come to it as embeddings."""
+  """The jitted step; kept frame tokens come to it as embeddings."""
   parts, config = run.parts, run.parts.config
   if config.train.cache_frame_tokens:
     parts = Parts.from_config(token_cache.with_streams(config, "embeddings"))
   return compile_train_step(parts, run.optimizer, run.mesh, state)
-
-
-def score(
-  run: Run,
-  state: TrainState,
-  splits: Iterable[str],
-  writer: metric_writers.MetricWriter,
-  stop: preemption.Watch,
-) -> dict[str, Report]:
-  """Evaluates a state on splits and logs the figures; may stop in between."""
-  params, reports = evaluated_params(state), {}
-  for name in splits:
-    reports[name] = run.evaluator.run(params, name, stop.check_between)
-    found = figures(reports[name]).items()
-    writer.write_scalars(int(state.step), {f"{name}/{k}": v for k, v in found})
-  return reports
 
 
 def log_start(run: Run, state: TrainState) -> None:
@@ -222,6 +234,11 @@ def log_start(run: Run, state: TrainState) -> None:
     run.mesh.size,
     dict(run.mesh.shape),
   )
+  if step > run.total_steps:
+    logging.warning(
+      "Step %d is past train.length, %d steps: nothing is trained any more.",
+      *(step, run.total_steps),
+    )
   if len(split.usable) < config.train.num_videos:
     logging.info(
       "The official split has %d videos, so this is not its published setting.",
@@ -257,11 +274,7 @@ def make_batches(run: Run, state: TrainState) -> Iterator[Mapping[str, Any]]:
 def run_length(
   config: ml_collections.ConfigDict, num_videos: int
 ) -> tuple[float, int]:
-  """Steps in one `train.unit`, and steps of the whole run.
-
-  Raises:
-    ValueError: The run has no step.
-  """
+  """Steps in one `train.unit`, and of the whole run; ValueError if none."""
   train, unit_steps = config.train, 1.0
   if train.unit == "epochs":
     unit_steps = float(pipeline.steps_per_epoch(num_videos, train.batch_size))
@@ -284,11 +297,7 @@ def make_optimizer(
 def start_weights(
   config: ml_collections.ConfigDict, state: TrainState
 ) -> TrainState:
-  """Puts the weights of `config.init` into a new state.
-
-  Raises:
-    ValueError: They do not fit; every difference is listed.
-  """
+  """Puts the weights of `config.init`, which must fit, into a new state."""
   if not config.init.weights:
     return state
   params = initial_weights(config, state.params)

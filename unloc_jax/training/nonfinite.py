@@ -18,12 +18,7 @@ class Guard:
   """Stops a run in which more steps were skipped than is allowed.
 
   A step is judged when the next one is on its way, so that the device never
-  waits for the host.
-
-  Args:
-    workdir: A batch goes to WORKDIR/nonfinite/.
-    allowed: `train.max_skipped`.
-    skipped: Steps that were skipped before.
+  waits for the host. The last bad batch goes to WORKDIR/nonfinite/.
   """
 
   def __init__(self, workdir: str, allowed: int, skipped: int):
@@ -36,13 +31,7 @@ class Guard:
   ) -> None:
     """Judges the step before this one, and remembers this one.
 
-    Args:
-      step: Its number.
-      batch: This process's rows of its batch.
-      metrics: What `train_step` returned.
-
-    Raises:
-      FloatingPointError: Too many were skipped; the last batch was saved.
+    Raises FloatingPointError where too many were skipped.
     """
     self.finish()
     self._last = step, batch, metrics

@@ -43,37 +43,28 @@ def base_rates(
 ) -> dict[str, float]:
   """Base rate of every trained parameter: the first pattern it matches.
 
-  Raises:
-    ValueError: A parameter is not covered or a pattern is not used.
+  Raises ValueError where one is not covered, or a pattern is not used.
   """
-  chosen, used = {}, set()
-  for name in names:
-    for pattern, rate in rates:
-      if re.match(pattern, name):
-        chosen[name] = rate
-        used.add(pattern)
-        break
-  uncovered = sorted(set(names) - set(chosen))
+  first = {
+    name: next((x for x in rates if re.match(x[0], name)), None)
+    for name in names
+  }
+  uncovered = sorted(name for name, found in first.items() if not found)
   if uncovered:
     raise ValueError(f"optimizer.rates covers none of: {', '.join(uncovered)}")
-  unused = [pattern for pattern, _ in rates if pattern not in used]
+  chosen = {name: found for name, found in first.items() if found}
+  unused = [pair[0] for pair in rates if pair not in chosen.values()]
   if unused:
     raise ValueError(f"optimizer.rates: no parameter matches {unused}")
-  return chosen
+  return {name: rate for name, (_, rate) in chosen.items()}
 
 
 def schedule(
   optimizer: ml_collections.ConfigDict, total_steps: int, unit_steps: float
 ) -> Schedule:
-  """Factor of the base rates at a step.
+  """Factor of the base rates at a step; `unit_steps` make a `train.unit`.
 
-  Args:
-    optimizer: `config.optimizer`.
-    total_steps: Steps of the run.
-    unit_steps: Steps in one `train.unit`.
-
-  Raises:
-    ValueError: A step of the schedule is after the end.
+  Raises ValueError where a step of the schedule is after the end.
   """
   warmup = round(optimizer.warmup * unit_steps)
   if warmup >= total_steps:
@@ -114,10 +105,8 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
   """Optimizer of the trained parameters, a flat {path: array}.
 
-  Its update also takes `norm`, the global norm of the gradients.
-
-  Raises:
-    ValueError: See `base_rates` and `schedule`.
+  Its update also takes `norm`, the global norm of the gradients. Raises as
+  `base_rates` and `schedule`.
   """
   optimizer = config.optimizer
   rates = base_rates(optimizer.rates, names)

@@ -43,11 +43,7 @@ def check(source: Source, manifest: Manifest | None) -> None:
 
 
 def check_run(workdir: str, manifest: Manifest | None) -> None:
-  """`check` against the dataset a run was started with, if it is known.
-
-  Raises:
-    ValueError: They differ, or WORKDIR/source.json is damaged.
-  """
+  """`check` against the dataset a run was started with, if it is known."""
   values = read(workdir)
   if values is not None:
     check(Source(**values), manifest)
@@ -56,8 +52,7 @@ def check_run(workdir: str, manifest: Manifest | None) -> None:
 def read(workdir: str) -> dict[str, Any] | None:
   """A run's source as a JSON object, None where it was not kept.
 
-  Raises:
-    ValueError: WORKDIR/source.json is damaged.
+  Raises ValueError where WORKDIR/source.json is damaged.
   """
   path = pathlib.Path(workdir) / _FILE
   if not path.exists():
@@ -89,11 +84,7 @@ def keep(workdir: str, manifest: Manifest | None) -> None:
 def check_weights(
   config: ml_collections.ConfigDict, manifest: Manifest | None
 ) -> None:
-  """Checks features against the tower whose projection a run starts from.
-
-  Raises:
-    ValueError: The dataset's features are of another tower.
-  """
+  """Checks features against the tower whose projection a run starts from."""
   taken = re.match(config.init.take, "image_projection/kernel")
   if manifest is None or not manifest.tower_hash or not taken:
     return

@@ -27,34 +27,18 @@ FlatParams = dict[str, jax.Array]
 
 @flax.struct.dataclass
 class TrainState:
-  """Everything a run needs to go on, bit for bit.
+  """Everything a run needs to go on, bit for bit."""
 
-  Attributes:
-    step: int32, steps done.
-    params: {path: float32 array}.
-    opt_state: Of the trained parameters.
-    average: Running average of the trained parameters; None without one.
-    skipped: int32, steps left out because their loss was not finite.
-  """
-
-  step: jax.Array
-  params: FlatParams
-  opt_state: Any
-  average: FlatParams | None
-  skipped: jax.Array
+  step: jax.Array  # int32, steps done
+  params: FlatParams  # {path: float32 array}
+  opt_state: Any  # Of the trained parameters
+  average: FlatParams | None  # Of the trained parameters; None without one
+  skipped: jax.Array  # int32, steps whose loss was not finite
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-  """What a config builds; fixed for a run.
-
-  Attributes:
-    config: The whole config.
-    task: Its task.
-    pyramid: Geometry of the points.
-    model: The module.
-    loss: Kinds and weights of the losses.
-  """
+  """What a config builds; fixed for a run."""
 
   config: ml_collections.ConfigDict
   task: Task
@@ -64,11 +48,7 @@ class Parts:
 
   @classmethod
   def from_config(cls, config: ml_collections.ConfigDict) -> "Parts":
-    """Builds the parts.
-
-    Raises:
-      ValueError: A value of the config is wrong.
-    """
+    """Builds the parts; ValueError where a value of the config is wrong."""
     return cls(
       config=config,
       task=get_task(config.task),
@@ -94,12 +74,8 @@ def init_params(parts: Parts, key: jax.Array) -> FlatParams:
     texts = jnp.ones((1, config.data.max_tokens), jnp.int32)
   else:
     texts = jnp.ones((1, config.model.width), jnp.float32)
-  variables = parts.model.init(
-    {"params": key, "dropout": key},
-    batch["streams"],
-    batch["masks"],
-    texts,
-  )
+  keys = {"params": key, "dropout": key}
+  variables = parts.model.init(keys, batch["streams"], batch["masks"], texts)
   flat = flax.traverse_util.flatten_dict(variables["params"], sep="/")
   # Weakly typed leaves would make the second step compile again.
   return {name: jnp.asarray(p, jnp.float32) for name, p in flat.items()}
@@ -108,9 +84,7 @@ def init_params(parts: Parts, key: jax.Array) -> FlatParams:
 def param_shapes(parts: Parts) -> dict[str, jax.ShapeDtypeStruct]:
   """Shapes of the parameters, without making them."""
   make = functools.partial(init_params, parts)
-  shapes: dict[str, jax.ShapeDtypeStruct] = jax.eval_shape(
-    make, jax.random.key(0)
-  )
+  shapes: dict[str, Any] = jax.eval_shape(make, jax.random.key(0))
   return shapes
 
 

@@ -23,17 +23,10 @@ def train_step(
   parts: Parts,
   optimizer: optax.GradientTransformationExtraArgs,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-  """One step on a global batch.
+  """One step on a global batch: the state after it, and scalars to log.
 
-  Args:
-    state: Before the step.
-    batch: See `unloc_jax.data.batch`.
-    prompts: Class prompts [R, C, ...]; None where videos bring captions.
-    parts: Model, task, geometry, losses.
-    optimizer: Of the trained parameters.
-
-  Returns:
-    The state after it, and losses and gradient norm, scalars.
+  `batch` as of `unloc_jax.data.batch`; `prompts` of classes [R, C, ...], None
+  where videos bring captions.
   """
   key = jax.random.fold_in(jax.random.key(parts.config.seed), state.step)
   trained, frozen = optim.split_frozen(parts.config, state.params)
@@ -77,17 +70,10 @@ def compile_train_step(
   mesh: Mesh,
   state: TrainState,
 ) -> Any:
-  """The jitted `train_step`: buffers of the old state are reused.
+  """The jitted `train_step`: (state, batch, prompts) -> (state, metrics).
 
-  Args:
-    parts: Of the run.
-    optimizer: Of the trained parameters.
-    mesh: Devices.
-    state: Arrays or shapes, with their shardings.
-
-  Returns:
-    Function of (state, batch, prompts). The batch comes split, as
-    `sharding.shard_batch` or, of shapes, `sharding.batch_shardings` does.
+  Buffers of the old state are reused. `state`: arrays or shapes, with their
+  shardings. The batch comes split, as of `sharding.shard_batch`.
   """
 
   def step(
@@ -107,14 +93,10 @@ def compile_train_step(
 
 
 def check_sizes(parts: Parts, mesh: Mesh) -> None:
-  """Checks that a mesh can split the batches of a run.
-
-  Raises:
-    ValueError: It cannot; the message says which settings would do.
-  """
+  """Raises ValueError where a mesh cannot split the batches of a run."""
   config = parts.config
   size, number = config.train.batch_size, config.train.accumulate
-  if number < 1 or size % number:
+  if size % number:
     fitting = [n for n in range(1, size + 1) if size % n == 0]
     nearest = min(fitting, key=lambda n: abs(n - number))
     raise ValueError(

@@ -14,13 +14,13 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-import tqdm
 
 from unloc_jax import files
 from unloc_jax.data import pipeline, shards, splits
 from unloc_jax.data.batch_stream import BatchStream
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
+from unloc_jax.training import console
 from unloc_jax.training.state import FlatParams, Parts, nest
 
 Batch = Mapping[str, Any]
@@ -117,19 +117,12 @@ def _compute(
       nest(tower), "frames", frames, method=UnLoc.encode_stream
     )
   )
-  batches = _every_video(parts, split)
-  progress = tqdm.tqdm(
-    batches,
-    total=batches.length,
-    desc="Frame tokens",
-    unit="batch",
-    disable=None,
-  )
+  batches = console.progress(_every_video(parts, split), "Frame tokens")
   with files.replacing(path) as beside:
     tokens = np.lib.format.open_memmap(
       beside, mode="w+", dtype=np.float32, shape=shape
     )
-    for batch in progress:
+    for batch in batches:
       real = batch["example_mask"]
       found = np.asarray(encode(batch["streams"]["frames"]))
       tokens[batch["example_index"][real]] = found[real]

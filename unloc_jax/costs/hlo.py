@@ -47,23 +47,15 @@ def parse_type(text: str) -> tuple[Array, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-  """One line of a computation.
-
-  Attributes:
-    type: Text of its result's type.
-    operands: Names of instructions; for a parameter or constant nothing.
-    attributes: What follows the operands.
-    argument: Text between the parentheses.
-    is_root: Whether it is the computation's result.
-  """
+  """One line of a computation."""
 
   name: str
-  type: str
+  type: str  # Text of its result's type
   opcode: str
-  operands: tuple[str, ...]
-  attributes: str
-  argument: str
-  is_root: bool
+  operands: tuple[str, ...]  # Names of instructions; of a constant nothing
+  attributes: str  # What follows the operands
+  argument: str  # Text between the parentheses
+  is_root: bool  # Whether it is the computation's result
 
   @property
   def arrays(self) -> tuple[Array, ...]:

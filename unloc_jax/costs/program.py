@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from unloc_jax.plan import hlo
-from unloc_jax.plan.hlo import Array, Instruction, Lines
-from unloc_jax.plan.products import instruction_flops
+from unloc_jax.costs import hlo
+from unloc_jax.costs.hlo import Array, Instruction, Lines
+from unloc_jax.costs.products import instruction_flops
 
 # Collective -> times that a device of a ring of n sends (n - 1) / n of the
 # payload; 0: it sends the payload as it is.
@@ -41,20 +41,13 @@ _MESH_GROUPS = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
-  """Collectives of one kind (of COLLECTIVES) over groups of one size.
-
-  Attributes:
-    group: Devices that take part together.
-    count: How many run.
-    payload: Their whole arrays, bytes.
-    sent: What a device sends for it, bytes.
-  """
+  """Collectives of one kind (of COLLECTIVES) over groups of one size."""
 
   kind: str
-  group: int
-  count: float
-  payload: float
-  sent: float
+  group: int  # Devices that take part together
+  count: float  # How many run
+  payload: float  # Their whole arrays, bytes
+  sent: float  # What a device sends for it, bytes
 
 
 @dataclasses.dataclass(frozen=True)

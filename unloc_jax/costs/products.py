@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from unloc_jax.plan.hlo import Array, Instruction, Lines
+from unloc_jax.costs.hlo import Array, Instruction, Lines
 
 _GEMM = '"gemm_backend_config"'
 _WINDOW = {"stride": "1", "pad": "0_0", "lhs_dilate": "1", "rhs_dilate": "1"}

@@ -7,30 +7,20 @@ _GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """One device.
-
-  Attributes:
-    kind: What `jax.Device.device_kind` begins with.
-    flops_bfloat16: Peak of matrix products in bfloat16, FLOP/s.
-    flops_float32: Peak in what XLA makes by default of float32 matrix
-      products: one bfloat16 pass on a TPU, TF32 on an H100.
-    memory: Capacity, bytes.
-    bandwidth: Of memory, bytes/s.
-    interconnect: What a chip sends to its neighbours, all links, bytes/s.
-    network: What a device sends beyond its host's own interconnect, bytes/s;
-      0 where one interconnect joins all hosts.
-    source: Where the figures are published.
-  """
+  """One device; peaks in FLOP/s and bytes/s."""
 
   name: str
-  kind: str
+  kind: str  # What `jax.Device.device_kind` begins with
   flops_bfloat16: float
+  # Of what XLA makes by default of float32 matrix products: one bfloat16 pass
+  # on a TPU, TF32 on an H100
   flops_float32: float
-  memory: int
-  bandwidth: float
-  interconnect: float
+  memory: int  # Bytes
+  bandwidth: float  # Of memory
+  interconnect: float  # What a chip sends to its neighbours over all links
+  # Beyond its host's own interconnect; 0 where one joins all hosts
   network: float
-  source: str
+  source: str  # Where the figures are published
 
   def peak_flops(self, dtype: str) -> float:
     """Peak of matrix products computed in `model.dtype`, FLOP/s."""

@@ -1,0 +1,1 @@
+"""What a compiled program costs a device, and what devices can do."""

@@ -1,0 +1,106 @@
+"""What a run needs that is not there yet, and the commands that make it."""
+
+import pathlib
+import re
+
+import ml_collections
+
+_ANET = "http://activity-net.org/download.html"
+# Dataset -> where its annotations and its videos are.
+_SOURCES = {
+  "anet_captions": (
+    "https://cs.stanford.edu/people/ranjaykrishna/densevid/captions.zip",
+    _ANET,
+  ),
+  "anet": (_ANET, _ANET),
+  "charades_sta": (
+    "https://github.com/jiyanggao/TALL",
+    "https://prior.allenai.org/projects/charades",
+  ),
+  "qvhighlights": (
+    "https://github.com/jayleicn/moment_detr/tree/main/data",
+    "https://nlp.cs.unc.edu/data/jielei/qvh/qvhilights_videos.tar.gz",
+  ),
+  "coin": (
+    "https://github.com/coin-dataset/annotations",
+    "https://coin-dataset.github.io",
+  ),
+} | {
+  f"kinetics{n}": 2 * ("https://github.com/cvdfoundation/kinetics-dataset",)
+  for n in (400, 600, 700)
+}
+_CLIP = "https://openaipublic.azureedge.net/clip/models"
+_TOWERS = {
+  "clip_b16": (
+    f"{_CLIP}/5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
+    "/ViT-B-16.pt"
+  ),
+  "clip_l14": (
+    f"{_CLIP}/b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
+    "/ViT-L-14.pt"
+  ),
+}
+
+
+def missing(name: str, config: ml_collections.ConfigDict) -> str:
+  """One message of all that is missing, and how to get it; "" if nothing is.
+
+  `name` is that of the config, as given.
+  """
+  wanted = {
+    "init.weights": (config.init.weights, _weights),
+    "text.class_embeddings": (config.text.class_embeddings, _embeddings),
+  }
+  parts = [] if _is_there(config.data.path) else [_data(config.data.path)]
+  for key, (path, how) in wanted.items():
+    if path and not _is_there(path):
+      parts.append(f"{key}: {path} is not there\n{how(path, name, config)}")
+  if parts:
+    parts.append("nothing to download, at sizes of a laptop: add --demo_data")
+  return "\n".join(parts)
+
+
+def _is_there(path: str) -> bool:
+  return bool(path) and ("://" in path or pathlib.Path(path).exists())
+
+
+def _data(path: str) -> str:
+  dataset = pathlib.Path(path).parent.name if path else ""
+  folder = pathlib.Path(path).parent.parent if dataset else "data"
+  said = f"data.path: {path} is not there" if path else "data.path is empty"
+  if dataset in _SOURCES:
+    annotations, videos = _SOURCES[dataset]
+    said += f"; annotations: {annotations} videos: {videos}"
+  return (
+    f"{said}\n  python -m data_preprocessing.build --dataset "
+    f"{dataset or 'DATASET'} --annotations ANNOTATIONS --videos VIDEOS "
+    f"--data_dir {folder}"
+  )
+
+
+def _weights(path: str, name: str, config: ml_collections.ConfigDict) -> str:
+  url = _TOWERS.get(pathlib.Path(path).name)
+  pretrained = re.fullmatch(r"(runs/kinetics_pretrain-([BL]))/weights", path)
+  if pretrained:
+    workdir, size = pretrained.groups()
+    fusion = config.model.fusion.kind
+    return (
+      "  python -m unloc_jax.main --config=configs/kinetics_pretrain.py:"
+      f"{size},fusion={fusion} --workdir={workdir}"
+    )
+  if url is None:
+    return "  python -m unloc_jax.weights --from FILE --to " + path
+  return (
+    f"  curl -LO {url}\n"
+    f"  python -m unloc_jax.weights --from {url.rpartition('/')[2]} --to {path}"
+    "\n  or start from random weights: --config.init.weights="
+  )
+
+
+def _embeddings(path: str, name: str, config: ml_collections.ConfigDict) -> str:
+  weights = config.init.weights
+  return (
+    f"  python -m unloc_jax.embed_classes --config={name} "
+    f"--config.data.path={config.data.path} --config.init.weights={weights} "
+    f"--out={path}"
+  )
