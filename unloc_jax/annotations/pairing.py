@@ -158,9 +158,10 @@ def _windows(
       what += ": a number is beyond what a float holds"
     problems.report(place, name, what, "row skipped")
     return None
-  array = np.pad(array, ((0, 0), (0, 1)))[:, :columns]
-  numbers = is_time(array[:, :2]) & np.isfinite(array[:, columns - 1 :])
-  finite = numbers.all(axis=1)
+  array = array[:, :columns]
+  if array.shape[1] < columns:
+    array = np.concatenate([array, np.zeros((len(array), 1))], axis=1)
+  finite = is_time(array[:, :2]).all(axis=1) & np.isfinite(array[:, -1])
   usable: np.ndarray = finite & (array[:, 1] >= array[:, 0])
   for index in np.flatnonzero(~usable):
     what = "not a finite number"

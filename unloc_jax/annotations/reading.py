@@ -137,27 +137,30 @@ def read_text(path: Path) -> str:
   return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _parse(text: str, repeated: list[str] | None) -> tuple[Any, str, int]:
-  """Returns a JSON value; or what is wrong with it, and in which line.
+class _FirstKept(list[str]):
+  """Makes objects of which the first of equal keys counts; lists the others.
 
-  Half an emoji, which no encoding can hold, is taken out. Keys given twice with
-  different values are noted if there is a list for them.
+  Those with the same value are no fault.
   """
 
-  def first_kept(pairs: list[tuple[str, Any]]) -> Row:
+  def __call__(self, pairs: list[tuple[str, Any]]) -> Row:
     made: Row = dict(pairs)
     if len(made) < len(pairs):
       made = {}
       for key, value in pairs:
-        if made.setdefault(key, value) != value and repeated is not None:
-          repeated.append(key)
+        if made.setdefault(key, value) != value:
+          self.append(key)
     return made
 
+
+def _parse(text: str, make: _FirstKept | None) -> tuple[Any, str, int]:
+  """Returns a JSON value; or what is wrong with it, and in which line.
+
+  Half an emoji, which no encoding can hold, is taken out.
+  """
   try:
-    with _no_collection():
-      hook = None if repeated is None else first_kept
-      value = json.loads(text, object_pairs_hook=hook)
-      return _mended(value) if _ESCAPED.search(text) else value, "", 0
+    value = json.loads(text, object_pairs_hook=make)
+    return _mended(value) if _ESCAPED.search(text) else value, "", 0
   except json.JSONDecodeError as error:
     before = text[: error.pos].rstrip()
     what = error.msg
@@ -180,22 +183,6 @@ def _mended(value: Any) -> Any:
   return value
 
 
-def read_json(
-  path: Path, text: str | None = None, *, predicted: bool = False
-) -> Document:
-  """Reads one JSON value; its `text` may be known.
-
-  Submissions (`predicted`) may be very large: keys given twice are not looked
-  for. Raises AnnotationError: it cannot be read; says the line.
-  """
-  text = read_text(path) if text is None else text
-  repeated: list[str] = []
-  value, what, line = _parse(text, None if predicted else repeated)
-  if what:
-    raise fault(f"{path}:{line}", what, f"{ADVICE}, or fetch it again")
-  return Document(str(path), text, value, repeated)
-
-
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
   """Pauses the cycle collector, which takes as long as reading much JSON."""
@@ -206,6 +193,23 @@ def _no_collection() -> Iterator[None]:
   finally:
     if running:
       gc.enable()
+
+
+@_no_collection()
+def read_json(
+  path: Path, text: str | None = None, *, predicted: bool = False
+) -> Document:
+  """Reads one JSON value; its `text` may be known.
+
+  Submissions (`predicted`) may be very large: keys given twice are not looked
+  for. Raises AnnotationError: it cannot be read; says the line.
+  """
+  text = read_text(path) if text is None else text
+  repeated = _FirstKept()
+  value, what, line = _parse(text, None if predicted else repeated)
+  if what:
+    raise fault(f"{path}:{line}", what, f"{ADVICE}, or fetch it again")
+  return Document(str(path), text, value, repeated)
 
 
 @_no_collection()
@@ -236,10 +240,14 @@ def _values(
   # Not splitlines(): a caption may hold U+2028, which JSON leaves unescaped.
   for number, line in enumerate(text.split("\n"), 1):
     if line.strip():
-      place, repeated = Place(str(path), number), list[str]()
-      value, what, _ = _parse(line, repeated)
-      if repeated:
-        what = f"{repeated[0]!r} twice in one object"
+      place = Place(str(path), number)
+      value, what, _ = _parse(line, None)
+      # Most rows have as many keys as they have marks of one.
+      if isinstance(value, dict) and line.count('":') != len(value):
+        repeated = _FirstKept()
+        value, what, _ = _parse(line, repeated)
+        if repeated:
+          what = f"{repeated[0]!r} twice in one object"
       if what:
         problems.report(place, "line", what, "line skipped")
       else:

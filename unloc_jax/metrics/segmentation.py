@@ -5,7 +5,7 @@ frames, averaged over videos and in percent, as usual on GTEA, 50 Salads and
 Breakfast. Axes: T frames of a video, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,11 +119,11 @@ def _runs_scored(
 
 def _frame_precision(
   videos: Sequence[FrameClasses], truth: np.ndarray
-) -> np.ndarray | None:
-  """AP [C] in percent, NaN for classes without frames; None without scores."""
+) -> np.ndarray:
+  """AP [C] in percent, NaN for classes without frames; [0] without scores."""
   scores = [video.scores for video in videos if video.scores is not None]
   if len(scores) < len(videos):
-    return None
+    return np.zeros(0)
   if len({each.shape[1] for each in scores}) > 1:
     what = "`scores` of videos differ in their number of classes"
     raise fault("predictions", what, "give one column for each class")
@@ -144,19 +144,23 @@ def _frame_precision(
 def _class_table(
   predicted: np.ndarray,
   truth: np.ndarray,
-  names: Sequence[str] | None,
-  precision: np.ndarray | None,
+  names: Mapping[int, str],
+  precision: np.ndarray,
 ) -> Table:
   """Frames, share found and share right of every class, in percent."""
-  known = dict(enumerate(names or ()))
-  scores = dict(enumerate(() if precision is None else precision.tolist()))
+  scores = dict(enumerate(precision.tolist()))
   rows: list[list[Any]] = []
   for label in np.unique(np.concatenate([truth, predicted])).tolist():
     real, given = truth == label, predicted == label
     found = analysis.mean(100.0 * given[real])
     right = analysis.mean(100.0 * real[given])
-    name = known.get(label, str(label))
-    row = [name, int(real.sum()), int(given.sum()), found, right]
+    row = [
+      names.get(label, str(label)),
+      int(real.sum()),
+      int(given.sum()),
+      found,
+      right,
+    ]
     rows.append(row + ([scores.get(label)] if scores else []))
   headers = ["class", "frames", "predicted", "recall", "precision"]
   return headers + (["AP"] if scores else []), rows
@@ -206,9 +210,9 @@ def evaluate(
   truth = np.concatenate([video.truth for video in videos])
   predicted = np.concatenate([video.predicted for video in videos])
   precision = _frame_precision(videos, truth)
-  lacking = np.flatnonzero(np.isnan([] if precision is None else precision))
-  known = dict(enumerate(classes or ()))
-  bare = left_out(known.get(i, str(i)) for i in lacking.tolist())
+  lacking = np.flatnonzero(np.isnan(precision)).tolist()
+  names = dict(enumerate(classes or ()))
+  bare = left_out(names.get(i, str(i)) for i in lacking)
   by_video, without = _runs_scored(videos, BACKGROUND)
   metrics = {
     **_frames_scored(predicted, truth, precision),
@@ -230,18 +234,16 @@ def evaluate(
     seen=len(videos),
     expected=len(videos) if expected is None else expected,
     notes=(*notes, *bare),
-    tables={"class": _class_table(predicted, truth, classes, precision)},
+    tables={"class": _class_table(predicted, truth, names, precision)},
     intervals=_accuracy_interval(right, frames, resamples, seed),
   )
 
 
 def _frames_scored(
-  predicted: np.ndarray, truth: np.ndarray, precision: np.ndarray | None
+  predicted: np.ndarray, truth: np.ndarray, precision: np.ndarray
 ) -> dict[str, Any]:
   """Figures of all frames together."""
   hit, real = predicted == truth, truth != BACKGROUND
-  if precision is None:
-    precision = np.zeros(0)
   actions = np.arange(len(precision)) != BACKGROUND
   return {
     "acc_frames": float(100.0 * hit.mean()),
