@@ -33,8 +33,9 @@ class Display:
       )
     width, height = self._size
     try:
+      # Handing a small frame to threads takes longer than scaling it.
       scaled = self._scaler.reformat(
-        frame, width=width, height=height, format="rgb24"
+        frame, width=width, height=height, format="rgb24", threads=1
       )
       return _upright(scaled.to_ndarray(), frame)
     except (av.FFmpegError, ValueError, MemoryError) as error:
