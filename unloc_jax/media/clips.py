@@ -182,7 +182,6 @@ def _copy(
   held: av.VideoFrame | None = None
   at, is_shown = 0, False
   for appears, frame in _frames(clock, streams, first, last):
-    beat()
     if isinstance(frame, av.AudioFrame):
       if first <= appears < last:
         clip.hear(frame, place(appears))
@@ -210,6 +209,7 @@ def _frames(
   video, over, is_begun = streams[0], False, False
   held: list[Any] = []
   for packet in clock.packets(streams):
+    beat()
     time = clock.time(packet, packet.stream.index)
     # Until a frame has been decoded, the clock is not set.
     lead = clock.ticks.of_seconds(_LEAD_SECONDS)

@@ -16,6 +16,7 @@ from unloc_jax.media.container import opened, video_stream
 from unloc_jax.media.display import Display
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.integrity import Integrity
+from unloc_jax.media.pool import beat
 
 # Nothing a benchmark holds is longer; broken files claim to be.
 _MAX_SECONDS = 24 * 3600
@@ -108,7 +109,8 @@ class FrameStream:
       stream.thread_type = "AUTO"
       clock = Clock(container, stream)
       integrity = Integrity(container, stream, clock.ticks, whole)
-      self._check_length(integrity.promised, clock)
+      if integrity.promised and not clock.may_leap:
+        _check_time(integrity.promised, clock, integrity, self._max_seconds)
       yield from self._positions(
         _timed(stream, clock, integrity, self._max_seconds, threads != 1),
         Display(stream, self._short_side),
@@ -121,16 +123,6 @@ class FrameStream:
       integrity.verdict(clock, self._max_damaged)
     self.damaged = clock.ticks.seconds(integrity.damaged)
     self.remarks = _remarks(clock, integrity)
-
-  def _check_length(self, promised: int | None, clock: Clock) -> None:
-    """Raises VideoError where no time need be spent on reading."""
-    seconds = clock.ticks.seconds(promised or 0)
-    # Of joined transport streams the declared length means nothing.
-    if seconds > self._max_seconds and not clock.may_leap:
-      raise VideoError(
-        Reason.TOO_LONG,
-        f"{seconds:.0f} s, {float(self._max_seconds):g} s is the most",
-      )
 
   def _positions(
     self, frames: Times, display: Display, clock: Clock, at_least: int | None
@@ -178,6 +170,7 @@ def _timed(
   In the order shown. Raises _DamageError at damage where `is_threaded`.
   """
   for packet in clock.packets():
+    beat()  # Also while what was seen before is read again.
     integrity.packet(packet)
     if packet.stream.index != stream.index:
       continue
@@ -201,19 +194,21 @@ def _timed(
 def _check_time(
   time: int, clock: Clock, integrity: Integrity, max_seconds: Fraction
 ) -> None:
-  """Raises VideoError where a frame is shown too late to be believed."""
+  """Raises VideoError where a film is too long, or goes on past its end."""
   ticks, length = clock.ticks, integrity.promised
-  told = f"a frame is shown at {ticks.seconds(time):.0f} s"
+  told = f"{ticks.seconds(time):.0f} s"
   if time > ticks.of_seconds(max_seconds):
     raise VideoError(
       Reason.TOO_LONG, f"{told}, {float(max_seconds):g} s is the most"
     )
-  # Writers count up to the last frame decoded, which is not the last shown.
+  # Writers count up to the last frame decoded, which is not the last shown. Of
+  # joined films the declared length means nothing.
   if length is None or clock.may_leap:
     return
   if time > max(2 * length, length + ticks.of_seconds(60)):
     raise VideoError(
-      Reason.UNDECODABLE, f"{told}, past its end at {ticks.seconds(length):.0f}"
+      Reason.UNDECODABLE,
+      f"a frame is due at {told}, past its end at {ticks.seconds(length):.0f}",
     )
 
 
