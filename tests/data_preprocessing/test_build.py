@@ -153,7 +153,7 @@ def test_killed_and_started_again(source, built, tmp_path):
   assert 3 < len(done) < 20
   # What is found is believed: this build does not decode it again.
   kept = json.loads(done[0].read_text())
-  done[0].write_text(json.dumps({**kept, "damaged": 12.5}))
+  done[0].write_text(json.dumps({**kept, "damaged": 12.5, "remark": "odd"}))
   # What a kill leaves at other moments, or with other settings.
   done[1].with_suffix(".zip").rename(done[1].with_name(".ab12.part.zip"))
   done[1].unlink()
@@ -166,6 +166,8 @@ def test_killed_and_started_again(source, built, tmp_path):
   report = json.loads((home / "1.0.0" / "report.json").read_text())
   (damaged,) = report["splits"]["train"]["damaged"]
   assert damaged == {"video_id": kept["video_id"], "seconds": 12.5}
+  (remark,) = report["splits"]["train"]["remarks"]
+  assert remark == {"video_id": kept["video_id"], "remark": "odd"}
 
 
 BAD_DECODER = """
