@@ -50,6 +50,8 @@ class TfdsSource:
 
   def stored(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """See Source."""
+    if not self._features:
+      return {}  # Kept tokens: TensorFlow refuses to look for nothing.
     return tf.io.parse_single_example(serialized, self._features)
 
   def video(self, record: shards.Record, data: bytes | None = None) -> Video:
