@@ -34,7 +34,7 @@ def read(path: str) -> np.ndarray:
       Reason.FEATURES, f"{extension}: not one of {', '.join(EXTENSIONS)}"
     )
   try:
-    return _matrix(_chosen(_arrays(path, extension)))
+    return _chosen(_arrays(path, extension))
   except VideoError:
     raise
   except Exception as error:
@@ -72,17 +72,27 @@ def _matrix(found: np.ndarray) -> np.ndarray:
 
 
 def _chosen(arrays: dict[str, np.ndarray]) -> np.ndarray:
-  """Returns the one array, or the one of a usual name."""
-  names = [name for name in _PREFERRED if name in arrays]
+  """Returns the one array, that of a usual name, or matrices side by side.
+
+  Side by side stand, in order of name, matrices of decimals if they are of as
+  many positions: several scores of the same moments.
+  """
+  names = [name for name in _PREFERRED if name in arrays][:1]
   if len(arrays) == 1:
     names = list(arrays)
   if not names:
+    names = sorted(
+      name
+      for name, each in arrays.items()
+      if each.ndim == 2 and each.dtype.kind == "f"
+    )
+  if not names or len({len(arrays[name]) for name in names}) > 1:
     raise VideoError(
       Reason.FEATURES,
-      f"holds {', '.join(sorted(arrays)) or 'nothing'}; one"
-      f" array, or one named {_PREFERRED[0]}, is needed",
+      f"holds {', '.join(sorted(arrays)) or 'nothing'}; one array, one named"
+      f" {_PREFERRED[0]}, or matrices of as many rows are needed",
     )
-  return arrays[names[0]]
+  return np.concatenate([_matrix(arrays[name]) for name in names], axis=1)
 
 
 def _hdf5(content: io.BytesIO) -> dict[str, np.ndarray]:

@@ -292,3 +292,44 @@ def test_embeddings_of_sampled_frames():
   np.testing.assert_array_equal(found[:3], table[[0, 2, 4]])
   assert not found[3:].any()
   assert out["masks"]["embeddings"].tolist() == [True] * 3 + [False] * 2
+
+
+@given(seed=st.integers(0, 200), shown=st.integers(8, 20))
+@settings(max_examples=30)
+def test_a_window_shows_the_same_moments(seed, shown):
+  """A frame is inside a segment after the move as it was before."""
+  given_ = {
+    "seed": tf.constant([seed, 1]),
+    "frame_index": tf.minimum(tf.range(20), shown - 1),
+    "frame_mask": tf.range(20) < shown,
+    "segments": tf.constant([[2.0, 5.0], [4.6, shown - 1.5]]),
+    "segment_query": tf.constant([0, 1]),
+  }
+  moved = ops.take_window(0.4, 0.5)(given_)
+  mask, index = moved["frame_mask"].numpy(), moved["frame_index"].numpy()
+  assert 1 <= mask.sum() <= 20
+  assert np.all(np.diff(index[mask]) >= 0)
+  owners = moved["segment_query"].numpy().tolist()
+  for query, (start, end) in enumerate(given_["segments"].numpy()):
+    before = (index >= start) & (index <= end)
+    after = np.zeros(20, bool)
+    if query in owners:
+      low, high = moved["segments"].numpy()[owners.index(query)]
+      after = (np.arange(20) >= low - 1e-4) & (np.arange(20) <= high + 1e-4)
+    # A position stands for what is half a frame around it, slowed down.
+    assert np.sum((before != after)[mask]) <= 4
+
+
+def test_the_whole_video_at_its_speed_is_no_change():
+  given_ = {
+    "seed": tf.constant([3, 1]),
+    "frame_index": tf.range(6),
+    "frame_mask": tf.range(6) < 6,
+    "segments": tf.constant([[1.0, 2.5]]),
+    "segment_query": tf.constant([0]),
+  }
+  moved = ops.take_window(1.0, 0.0)(given_)
+  for name in ("frame_index", "frame_mask", "segments", "segment_query"):
+    np.testing.assert_allclose(
+      tf.cast(moved[name], tf.float32), tf.cast(given_[name], tf.float32)
+    )

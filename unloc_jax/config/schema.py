@@ -101,6 +101,12 @@ _AUGMENT: Section = {
   "grey": _share(0.0, "Probability of dropping colour."),
   "rand_layers": whole(0, "RandAugment: operations in a row."),
   "rand_magnitude": real(10, "RandAugment: their strength.", 0, 10),
+  "shortest_window": _share(
+    1.0, "Training sees a random stretch of a video, at least this share of it."
+  ),
+  "stretch": real(
+    0.0, "The stretch is played up to exp(this) times slower or faster.", 0.0
+  ),
   "segment_jitter": real(0.0, "Share of a segment that its ends move by.", 0.0),
 }
 
@@ -128,7 +134,9 @@ _DATA: Section = {
     " per 1/rate seconds, the first T of them, the rest padding.",
     "rate",
   ),
-  "rate": _positive(1.0, "Frames per second of sampling='rate'."),
+  "rate": real(
+    1.0, "Frames per second of sampling='rate'; 0: all that are stored.", 0.0
+  ),
   "image_size": whole(224, "Side of the square crop, pixels.", 1),
   "short_side": whole(224, "Of frames before the crop, pixels.", 1),
   "classes": names((), "Classes kept, in this order; () keeps all."),
@@ -234,6 +242,17 @@ _TEXT_TOWER: Section = {
   "remat": _remat(),
 }
 
+_STEM: Section = {
+  "num_layers": whole(0, "Convolutions along time over embeddings; 0: none."),
+  "width": whole(64, "Channels.", 1),
+  "kernel": whole(9, "Positions that a convolution sees.", 1),
+  "dropout": _below_1(0.0, "Of what a convolution adds."),
+  "noise": real(0.0, "Training: noise on normalised embeddings.", 0.0),
+  "channel_dropout": _below_1(
+    0.0, "Training: probability that a channel of a video is hidden."
+  ),
+}
+
 _FUSION: Section = {
   "kind": choice(
     "simple_pyramid",
@@ -282,6 +301,7 @@ _MODEL: Section = {
   "dtype": choice("float32", "Of computation, not parameters.", "bfloat16"),
   "scan_layers": flag(False, "One traced body for all layers of a stack."),
   "image_tower": _IMAGE_TOWER,
+  "stem": _STEM,
   "text_tower": _TEXT_TOWER,
   "fusion": _FUSION,
   "head": _HEAD,

@@ -19,6 +19,7 @@ Op = Callable[[Record], Record]
 _DRAWS = (
   *("queries", "jitter", "scale", "top", "left", "flip"),
   *("colour", "colour_on", "grey", "augment"),
+  *("share", "first", "stretch"),
 )
 
 
@@ -42,6 +43,44 @@ def chain(ops: Sequence[Op]) -> Op:
     for op in ops:
       record = op(record)
     return record
+
+  return apply
+
+
+def take_window(shortest: float, stretch: float) -> Op:
+  """Shows a random stretch of the sampled positions, slower or faster.
+
+  Segments outside the stretch are left out, the others cut at its ends.
+
+  Args:
+    shortest: Share of the video that is seen at least.
+    stretch: Largest logarithm of the change of speed.
+  """
+
+  def apply(record: Record) -> Record:
+    index, length = record["frame_index"], tf.size(record["frame_index"])
+    total = tf.reduce_sum(tf.cast(record["frame_mask"], tf.float32))
+    seen = tf.maximum(
+      tf.round(uniform(record, "share", (), shortest) * total), 1
+    )
+    first = tf.round(uniform(record, "first") * (total - seen))
+    speed = tf.exp(uniform(record, "stretch", (), -stretch, stretch))
+    shown = tf.minimum(
+      tf.maximum(tf.round(seen * speed), 1), tf.cast(length, tf.float32)
+    )
+    scale = shown / seen  # Positions are the middles of what they stand for.
+    places = (tf.range(length, dtype=tf.float32) + 0.5) / scale - 0.5 + first
+    places = tf.clip_by_value(tf.round(places), 0, total - 1)
+    segments = (record["segments"] - first + 0.5) * scale - 0.5
+    segments = tf.clip_by_value(segments, 0.0, shown - 1)
+    kept = segments[:, 0] < segments[:, 1]
+    return {
+      **record,
+      "frame_index": tf.gather(index, tf.cast(places, tf.int32)),
+      "frame_mask": tf.range(length) < tf.cast(shown, tf.int32),
+      "segments": tf.boolean_mask(segments, kept),
+      "segment_query": tf.boolean_mask(record["segment_query"], kept),
+    }
 
   return apply
 

@@ -120,6 +120,9 @@ def _processing(split: Split, training: bool) -> ops.Op:
     steps.append(ops.choose_queries(c.max_queries, random=training))
     tokenize = tokenizer.of_config(split.config)
     steps.append(ops.tokenize(tokenize, c.max_queries, c.max_tokens))
+  shortest, stretch = c.augment.shortest_window, c.augment.stretch
+  if training and (shortest < 1 or stretch > 0):
+    steps.append(ops.take_window(shortest, stretch))
   if training and c.augment.segment_jitter > 0:
     steps.append(ops.jitter_segments(c.augment.segment_jitter))
   steps.append(ops.pad_segments(c.max_segments))

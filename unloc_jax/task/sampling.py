@@ -59,7 +59,8 @@ class Sampling:
       index = np.arange(self.num_frames, dtype=np.int64) * (count - 1)
       index //= max(self.num_frames - 1, 1)
       return index.astype(np.int32), np.ones(self.num_frames, bool)
-    times = np.arange(self.num_frames, dtype=np.float32) / np.float32(self.rate)
+    rate = np.float32(self.rate or frame_rate)
+    times = np.arange(self.num_frames, dtype=np.float32) / rate
     index = np.floor(times * np.float32(frame_rate) + _ROUNDING)
     index = index.astype(np.int32)
     return np.minimum(index, np.int32(count - 1)), index < count
@@ -69,7 +70,7 @@ class Sampling:
   ) -> np.ndarray:
     """Seconds, float32 of any shape -> positions, the same shape."""
     if self.kind == "rate":
-      return seconds * np.float32(self.rate)
+      return seconds * np.float32(self.rate or frame_rate)
     scale = np.float32(self.num_frames - 1) / np.float32(max(count - 1, 1))
     return seconds * (np.float32(frame_rate) * scale)
 
@@ -87,7 +88,7 @@ class Sampling:
     """
     count, frame_rate = jnp.asarray(count), jnp.asarray(frame_rate)
     if self.kind == "rate":
-      return jnp.where(count > 1, 1 / self.rate, jnp.zeros_like(frame_rate))
+      return jnp.where(count > 1, 1 / (self.rate or frame_rate), 0.0)
     return (count - 1) / frame_rate / max(self.num_frames - 1, 1)
 
 

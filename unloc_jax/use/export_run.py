@@ -170,7 +170,8 @@ def _trained_seconds(
 ) -> float:
   """Length of what the model has seen at a time, seconds."""
   if config.data.sampling == "rate":
-    return float(config.data.num_frames / config.data.rate)
+    rate = config.data.rate or _source(config, split).frame_rate
+    return float(config.data.num_frames / rate)
   # The longest of those it was scored on, too: what evaluation sees whole,
   # prediction sees whole.
   scored = (splits.open_split(config, name) for name in config.eval.splits)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from unloc_jax.models.towers import kinds
+from unloc_jax.models.towers.temporal import TemporalStem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,13 @@ def _frames(config: ml_collections.ConfigDict) -> Encoder:
 
 
 def _embeddings(config: ml_collections.ConfigDict) -> Encoder:
-  del config
-  return Encoder("embeddings", "image", None)
+  stem = config.model.stem
+  if not stem.num_layers:
+    return Encoder("embeddings", "image", None)
+  make = functools.partial(
+    TemporalStem, **stem.to_dict(), dtype=jnp.dtype(config.model.dtype)
+  )
+  return Encoder("embeddings", "image", make)
 
 
 ENCODERS: dict[str, Callable[[ml_collections.ConfigDict], Encoder]] = {

@@ -1,0 +1,102 @@
+"""Trains and tests on every fold of a dataset, and scores all of it together.
+
+    python -m benchmarks.folds --config configs/salads_as.py \
+      --data DATA/50salads/1.0.0 --workdir runs/salads_as [--folds fold_1]
+
+Splits are the folds: each is tested on after training on the others. Finished
+folds are not trained again. What the config says of splits, paths and widths
+gives way to the dataset's manifest.
+"""
+
+import argparse
+import importlib.util
+import json
+import pathlib
+import sys
+
+import ml_collections
+import numpy as np
+
+from unloc_jax import files
+from unloc_jax.data.manifest import Manifest, read_manifest
+from unloc_jax.metrics import __main__ as metrics
+from unloc_jax.training import console
+from unloc_jax.training.loop import train_and_evaluate
+
+
+def of_fold(
+  config: pathlib.Path, data: str, manifest: Manifest, fold: str, seed: int
+) -> ml_collections.ConfigDict:
+  """The config of a file, trained on all splits but one."""
+  spec = importlib.util.spec_from_file_location(config.stem, config)
+  if spec is None or spec.loader is None or not config.exists():
+    raise ValueError(f"--config {config}: no such file of Python")
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  c = module.get_config().unlock()
+  c.seed, c.data.path = seed, data
+  c.data.embedding_width = manifest.embedding_width or c.data.embedding_width
+  c.data.train_split = "+".join(s for s in manifest.splits if s != fold)
+  c.data.eval_split, c.eval.splits = fold, (fold,)
+  return c.lock()
+
+
+def score(results: list[pathlib.Path], out: pathlib.Path) -> None:
+  """Scores what was found in all folds, as one set of videos."""
+  if (results[0] / "predictions.npz").exists():
+    arrays: dict[str, np.ndarray] = {}
+    for folder in results:
+      with np.load(folder / "predictions.npz") as found:
+        arrays |= dict(found)
+    with files.replacing(out / "predictions.npz") as beside:
+      np.savez(beside.open("wb"), **arrays)  # type: ignore[arg-type]
+    paths = ["predictions.npz"] * 2
+    benchmark = "segmentation"
+  else:
+    paths = ["predictions.json", "ground_truth.json"]
+    for name, key in zip(paths, ("results", "database"), strict=True):
+      whole = json.loads((results[0] / name).read_text())
+      for folder in results[1:]:
+        whole[key] |= json.loads((folder / name).read_text())[key]
+      files.write_json(out / name, whole)
+    benchmark = "anet_tal"
+  predictions, truth = (str(out / name) for name in paths)
+  metrics.main(
+    [
+      *("--benchmark", benchmark, "--predictions", predictions),
+      *("--ground_truth", truth, "--json", str(out / "metrics.json")),
+    ]
+  )
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs the command; returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--config", required=True, type=pathlib.Path)
+  parser.add_argument("--data", required=True, help="a built dataset")
+  parser.add_argument("--workdir", required=True, type=pathlib.Path)
+  parser.add_argument("--folds", nargs="*", help="some splits; by default all")
+  parser.add_argument("--seed", type=int, default=0)
+  args = parser.parse_args(argv)
+  console.configure()
+  try:
+    manifest = read_manifest(args.data)
+    folds = args.folds or sorted(manifest.splits)
+    results = []
+    for fold in folds:
+      if fold not in manifest.splits:
+        raise ValueError(f"--folds {fold}: not of {sorted(manifest.splits)}")
+      workdir = args.workdir / fold
+      results.append(workdir / "results" / fold)
+      if not (results[-1] / "metrics.json").exists():
+        c = of_fold(args.config, args.data, manifest, fold, args.seed)
+        train_and_evaluate(c, str(workdir))
+    score(results, args.workdir)
+  except (ValueError, FileNotFoundError) as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 1
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())
