@@ -46,6 +46,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/python -m benchmarks.report --check
 	$(BIN)/python -m pytest -n 2
 
 # Installs once; again only when what is to be installed has changed.
