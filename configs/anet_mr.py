@@ -19,8 +19,8 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   if chosen["size"] == "B":
     c.model.image_tower.frozen = True
     return c.lock()
-  c.model.image_tower.classifier = "gap"
-  c.data.max_tokens = 16
+  common.set_mean(c)
+  common.set_text_length(c, 16)
   c.model.text_tower.frozen = True
   c.model.fusion.kind = "fpn"
   c.model.fusion.query_chunk = 4

@@ -38,8 +38,8 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
     c.optimizer.warmup = 2.5
     common.set_steps(c, 18)
     return c.lock()
-  c.model.image_tower.classifier = "gap"
-  common.set_class_embeddings(c, "anet")
+  common.set_mean(c)
+  common.set_class_embeddings(c, "anet", chosen["towers"])
   c.data.num_frames = 160
   # In two parts it also fits eight GPUs; same gradient.
   c.train.accumulate = 2

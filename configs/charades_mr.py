@@ -13,7 +13,7 @@ from configs import common
 def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   """Sizes B and L."""
   c, chosen = common.start(argument, "charades_sta")
-  c.data.max_tokens = 16
+  common.set_text_length(c, 16)
   # There is no validation split.
   c.eval.splits = ("test",)
   c.model.text_tower.frozen = True

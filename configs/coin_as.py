@@ -41,6 +41,6 @@ def get_config(argument: str = "L") -> ml_collections.ConfigDict:
   c.eval.every = c.checkpoint.every = 5 * _EPOCH
   c.checkpoint.best_metric = "frame mAP"
   if chosen["size"] == "L":
-    c.model.image_tower.classifier = "gap"
-    common.set_class_embeddings(c, "coin")
+    common.set_mean(c)
+    common.set_class_embeddings(c, "coin", chosen["towers"])
   return c.lock()

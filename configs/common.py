@@ -1,29 +1,106 @@
-"""What several configs set: sizes, schedules, class prompts, augmentation."""
+"""What several configs set: towers, schedules, class prompts, augmentation.
 
+Published towers go by the name that follows the colon of --config, as in
+configs/anet_mr.py:siglip2_b16. "B" and "L" are the paper's, CLIP's B/16 and
+L/14; another takes the recipe of one of them. docs/weights.md says where their
+weights are.
+"""
+
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ml_collections
 
 from unloc_jax.config.schema import base
 
-_SIZES = {
-  # patch, width, layers, heads, text width, text heads, D, fusion heads
-  "B": (16, 768, 12, 12, 512, 8, 512, 8),
-  "L": (14, 1024, 24, 16, 768, 12, 768, 12),
+
+@dataclasses.dataclass(frozen=True)
+class Towers:
+  """What a config changes for a pair of towers."""
+
+  recipe: str  # "B" or "L".
+  image: Mapping[str, Any]  # Of model.image_tower.
+  text: Mapping[str, Any]  # Of model.text_tower.
+  width: int  # D, of both projections and of fusion.
+  image_size: int = 224
+
+
+def _sizes(width: int, layers: int, heads: int, **more: Any) -> dict[str, Any]:
+  sizes = {"width": width, "num_layers": layers, "num_heads": heads}
+  return {**sizes, **more}
+
+
+def _siglip2(recipe: str, side: int, patch: int, *sizes: int) -> Towers:
+  """Both towers have the same sizes: width, blocks, heads, hidden width."""
+  width, layers, heads, *hidden = sizes
+  both = {"kind": "siglip2", "activation": "gelu_tanh"}
+  both |= {"mlp_dim": hidden[0]} if hidden else {}
+  image = _sizes(width, layers, heads, patch=patch, **both)
+  text = _sizes(width, layers, heads, vocab_size=256_000, max_tokens=64, **both)
+  return Towers(recipe, {**image, "classifier": "attention"}, text, width, side)
+
+
+_GELU = {"activation": "gelu"}
+_B16 = _sizes(768, 12, 12, patch=16)
+_L14 = _sizes(1024, 24, 16, patch=14)
+_B_TEXT, _L_TEXT = _sizes(512, 12, 8), _sizes(768, 12, 12)
+# Of OpenCLIP's largest and of Perception Encoder.
+_TEXT_1024 = _sizes(1024, 24, 16, **_GELU)
+_PE = {"kind": "pe", "classifier": "attention", **_GELU}
+_PE_TEXT = {**_TEXT_1024, "max_tokens": 32}
+
+TOWERS = {
+  "B": Towers("B", _B16, _B_TEXT, 512),
+  "L": Towers("L", _L14, _L_TEXT, 768),
+  "clip_b32": Towers("B", {**_B16, "patch": 32}, _B_TEXT, 512),
+  "clip_l14_336": Towers("L", _L14, _L_TEXT, 768, 336),
+  "openclip_b32": Towers(
+    "B", {**_B16, "patch": 32, **_GELU}, {**_B_TEXT, **_GELU}, 512
+  ),
+  "openclip_b16": Towers("B", {**_B16, **_GELU}, {**_B_TEXT, **_GELU}, 512),
+  "openclip_l14": Towers("L", {**_L14, **_GELU}, {**_L_TEXT, **_GELU}, 768),
+  "openclip_h14": Towers(
+    "L", _sizes(1280, 32, 16, patch=14, **_GELU), _TEXT_1024, 1024
+  ),
+  "openclip_g14": Towers(
+    "L",
+    _sizes(1408, 40, 16, patch=14, mlp_dim=6144, **_GELU),
+    _TEXT_1024,
+    1024,
+  ),
+  "siglip2_b16": _siglip2("B", 224, 16, 768, 12, 12),
+  "siglip2_b16_384": _siglip2("B", 384, 16, 768, 12, 12),
+  "siglip2_l16_256": _siglip2("L", 256, 16, 1024, 24, 16),
+  "siglip2_so400m14": _siglip2("L", 224, 14, 1152, 27, 16, 4304),
+  "siglip2_so400m14_384": _siglip2("L", 384, 14, 1152, 27, 16, 4304),
+  "pe_b16": Towers("B", {**_B16, **_PE}, _PE_TEXT, 1024),
+  "pe_l14_336": Towers("L", {**_L14, **_PE}, _PE_TEXT, 1024, 336),
 }
 
 
-def set_size(c: ml_collections.ConfigDict, size: str) -> None:
-  """Sets the towers and fusion to UnLoc-B (CLIP B/16) or -L (CLIP L/14)."""
-  patch, width, layers, heads, text_width, text_heads, dim, fusion_heads = (
-    _SIZES[size]
-  )
-  image, text, fusion = c.model.image_tower, c.model.text_tower, c.model.fusion
-  image.patch, image.width = patch, width
-  image.num_layers, image.num_heads = layers, heads
-  text.width, text.num_heads = text_width, text_heads
-  c.model.width = dim
-  fusion.num_heads, fusion.mlp_dim = fusion_heads, 4 * dim
+def set_towers(c: ml_collections.ConfigDict, name: str) -> None:
+  """Sets towers, fusion width and pixels to those of a name of TOWERS."""
+  towers = TOWERS[name]
+  c.model.image_tower.update(towers.image)
+  c.model.text_tower.update(towers.text)
+  c.model.width = towers.width
+  c.model.fusion.num_heads = towers.width // 64
+  c.model.fusion.mlp_dim = 4 * towers.width
+  c.data.image_size = c.data.short_side = towers.image_size
+  set_text_length(c, c.data.max_tokens)
+
+
+def set_text_length(c: ml_collections.ConfigDict, length: int) -> None:
+  """Texts are of `length` tokens, but of all that SigLIP 2's tower has."""
+  text = c.model.text_tower
+  c.data.max_tokens = text.max_tokens if text.kind == "siglip2" else length
+
+
+def set_mean(c: ml_collections.ConfigDict) -> None:
+  """Frame tokens are means, where a tower would take its class embedding's."""
+  if c.model.image_tower.classifier == "token":
+    c.model.image_tower.classifier = "gap"
 
 
 _CLIP = {"B": "clip_b16", "L": "clip_l14"}
@@ -68,22 +145,26 @@ def start(
 ) -> tuple[ml_collections.ConfigDict, dict[str, str]]:
   """The unlocked base config of a benchmark, and its parsed argument.
 
-  Every benchmark takes a size and starts from CLIP's towers (`init=clip`) or
-  from a run of configs/kinetics_pretrain.py (`init=pretraining`); `choices`
-  adds to that.
+  Every benchmark takes towers (a name of TOWERS) and starts from their weights
+  (`init=clip`) or from a run of configs/kinetics_pretrain.py
+  (`init=pretraining`); `choices` adds to that. In what is returned "towers" is
+  that name and "size" the recipe, B or L.
   """
-  common_choices = {"size": tuple(_SIZES), "init": tuple(_TAKEN)}
-  chosen = parse_argument(argument, {**common_choices, **choices})
+  sizes = dict.fromkeys((*choices.get("size", ()), *TOWERS))
+  common_choices = {**choices, "size": tuple(sizes), "init": tuple(_TAKEN)}
+  chosen = parse_argument(argument, common_choices)
   c = base().unlock()
-  set_size(c, chosen["size"])
+  name = chosen["towers"] = chosen["size"]
+  set_towers(c, name)
+  chosen["size"] = TOWERS[name].recipe
   # Neither changes values: one compiled body for all layers, which does not
   # keep what the backward pass can compute again.
   c.model.scan_layers = True
   c.model.image_tower.remat = "full"
   c.init.take = _TAKEN[chosen["init"]]
-  c.init.weights = f"weights/{_CLIP[chosen['size']]}"
+  c.init.weights = f"weights/{_CLIP.get(name, name)}"
   if chosen["init"] == "pretraining":
-    c.init.weights = f"runs/kinetics_pretrain-{chosen['size']}/weights"
+    c.init.weights = f"runs/kinetics_pretrain-{name}/weights"
   c.data.path = built(dataset)
   return c, chosen
 
@@ -104,22 +185,25 @@ def set_classes(
     templates: With one {} for the class name.
     chunk: Classes fused at a time, all at once need too much memory.
   """
-  c.data.max_tokens = 16
+  set_text_length(c, 16)
   c.text.prompts = tuple(templates)
   c.model.text_tower.frozen = True
   c.model.fusion.query_chunk = chunk
 
 
-def set_class_embeddings(c: ml_collections.ConfigDict, dataset: str) -> None:
-  """The text tower of L is run once, before training."""
+def set_class_embeddings(
+  c: ml_collections.ConfigDict, dataset: str, name: str
+) -> None:
+  """The text tower of TOWERS[name] is run once, before training."""
   c.model.text_tower.num_layers = 0
-  c.text.class_embeddings = f"weights/{dataset}_l14.npz"
+  made = f"weights/{dataset}_{'l14' if name == 'L' else name}.npz"
+  c.text.class_embeddings = made
 
 
 def set_augmentation(c: ml_collections.ConfigDict) -> None:
   """Pixels of action benchmarks: classes do not say left, right or red."""
   # The short side of the smallest scale, 0.9, is still above the crop.
-  c.data.short_side = 256
+  c.data.short_side = c.data.image_size * 8 // 7
   c.data.augment.flip = 0.5
   c.data.augment.scale = (0.9, 1.33)
   c.data.augment.colour = 0.8

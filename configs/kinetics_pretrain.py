@@ -38,7 +38,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.train.num_classes = int(chosen["classes"])
   c.checkpoint.best_metric = "top1"
   if chosen["size"] == "L":
-    c.model.image_tower.classifier = "gap"
+    common.set_mean(c)
     c.data.num_frames = 160
     # In two parts it also fits eight GPUs; same gradient.
     c.train.accumulate = 2

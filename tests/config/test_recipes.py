@@ -6,10 +6,13 @@ import re
 import pytest
 from config_cases import load, shapes_of
 
+from configs.common import TOWERS
 from unloc_jax.annotations import class_lists
+from unloc_jax.config.check import problems
 from unloc_jax.config.keys import INF
 from unloc_jax.training import optim
 from unloc_jax.training.loop import run_length
+from unloc_jax.weights.conversion import shapes
 
 RANGES = {
   "V4": ((0, 4), (4, 8), (8, 16), (16, INF)),
@@ -166,6 +169,43 @@ def test_towers(size, patch, width, layers, heads, text, text_heads, dim):
   assert (model.text_tower.num_heads, model.width) == (text_heads, dim)
   assert model.fusion.num_heads == {512: 8, 768: 12}[dim]
   assert model.fusion.mlp_dim == 4 * dim
+
+
+# Of the towers as their makers build them, less what scales similarities.
+TOWER_COUNTS = {
+  "B": 149_620_736,
+  "L": 427_616_512,
+  "clip_b32": 151_277_312,
+  "clip_l14_336": 427_944_192,
+  "openclip_b32": 151_277_312,
+  "openclip_b16": 149_620_736,
+  "openclip_l14": 427_616_512,
+  "openclip_h14": 986_109_440,
+  "openclip_g14": 1_366_678_272,
+  "siglip2_b16": 375_187_968,
+  "siglip2_l16_256": 881_526_784,
+  "siglip2_so400m14_384": 1_136_008_496,
+  "pe_b16": 447_659_520,
+  "pe_l14_336": 671_137_792,
+}
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_published_towers_fit_every_benchmark(name):
+  for benchmark in {name for name, _ in COUNTS}:
+    config = load(benchmark, name)
+    assert config.data.short_side >= config.data.image_size
+    assert not problems(config)
+    tower = config.model.image_tower
+    if tower.kind != "clip":  # A pooled head is kept.
+      assert tower.classifier == "attention"
+  made = TOWERS[name]
+  image = {**made.image, "image_size": made.image_size}
+  sizes = {"image": image, "text": made.text, "width": made.width}
+  count = sum(math.prod(shape.shape) for shape in shapes(sizes).values())
+  if made.image.get("kind") == "siglip2":
+    count -= 2 * made.width**2  # It has no projections; ours change nothing.
+  assert count == TOWER_COUNTS.get(name, count)
 
 
 COUNTS = {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.weights.towers import randomised, tensors_of
 from unloc_jax.models.towers.clip import ImageTower, TextTower, end_tokens
 from unloc_jax.weights.__main__ import convert, main
 from unloc_jax.weights.folder import load_weights, stack
@@ -275,6 +276,32 @@ def test_towers_as_transformers(torch, transformers, name, activation):
   close(ours[0], image.numpy())
   close(ours[1][real], words[real])
   np.testing.assert_allclose(ours[2], ends, atol=1e-4)
+
+
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_towers_as_open_clip(torch, quick_gelu):
+  """Heads and MLPs of the forms that H/14 and g/14 have, in odd sizes."""
+  open_clip = pytest.importorskip("open_clip")
+  vision = {"image_size": 21, "patch_size": 7, "width": 48, "layers": 2}
+  vision |= {"head_width": 24, "mlp_ratio": 4.3637}
+  text = {"context_length": 11, "vocab_size": 60, "width": 24}
+  text |= {"heads": 3, "layers": 2}
+  model = open_clip.CLIP(
+    20,
+    open_clip.CLIPVisionCfg(**vision),
+    open_clip.CLIPTextCfg(**text),
+    quick_gelu=quick_gelu,
+  )
+  model = randomised(torch, model)
+  config = {"vision_cfg": vision, "text_cfg": text, "quick_gelu": quick_gelu}
+  made = convert(bare_names(tensors_of(model)), {"model_cfg": config})
+  frames, ids = inputs({"image_size": 21, "vocab": 60, "length": 11})
+  with torch.no_grad():
+    image = model.encode_image(torch.from_numpy(frames)).numpy()
+    words = model.encode_text(torch.from_numpy(ids).long()).numpy()
+  ours = run_ours(made, frames, ids)
+  np.testing.assert_allclose(ours[0], image, atol=1e-4)
+  np.testing.assert_allclose(ours[2], words, atol=1e-4)
 
 
 def as_ours(tensors):

@@ -126,11 +126,12 @@ def _check_size(
   config: ml_collections.ConfigDict, manifest: manifests.Manifest
 ) -> None:
   """Frames that are stored smaller than the model sees them are refused."""
-  stored, wanted = manifest.short_side, config.data.image_size
-  if "frames" in config.streams and 0 < stored < wanted:
+  stored, data = manifest.short_side, config.data
+  if "frames" in config.streams and 0 < stored < data.image_size:
     raise ValueError(
-      f"{config.data.path}: its frames have a short side of {stored} pixels, "
-      f"but data.image_size={wanted}; build it with --short_side={wanted}"
+      f"{data.path}: its frames have a short side of {stored} pixels, but "
+      f"data.image_size={data.image_size}; build it with "
+      f"--short_side={data.short_side}"
     )
 
 

@@ -30,7 +30,22 @@ _SOURCES = {
   for n in (400, 600, 700)
 }
 _CLIP = "https://openaipublic.azureedge.net/clip/models"
+# Weights -> their file, or the repository of the Hub that holds them.
 _TOWERS = {
+  "clip_b32": "openai/clip-vit-base-patch32",
+  "clip_l14_336": "openai/clip-vit-large-patch14-336",
+  "openclip_b32": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+  "openclip_b16": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+  "openclip_l14": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+  "openclip_h14": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+  "openclip_g14": "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
+  "siglip2_b16": "google/siglip2-base-patch16-224",
+  "siglip2_b16_384": "google/siglip2-base-patch16-384",
+  "siglip2_l16_256": "google/siglip2-large-patch16-256",
+  "siglip2_so400m14": "google/siglip2-so400m-patch14-224",
+  "siglip2_so400m14_384": "google/siglip2-so400m-patch14-384",
+  "pe_b16": "facebook/PE-Core-B16-224",
+  "pe_l14_336": "facebook/PE-Core-L14-336",
   "clip_b16": (
     f"{_CLIP}/5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
     "/ViT-B-16.pt"
@@ -79,8 +94,8 @@ def _data(path: str) -> str:
 
 
 def _weights(path: str, name: str, config: ml_collections.ConfigDict) -> str:
-  url = _TOWERS.get(pathlib.Path(path).name)
-  pretrained = re.fullmatch(r"(runs/kinetics_pretrain-([BL]))/weights", path)
+  source = _TOWERS.get(pathlib.Path(path).name, "FILE")
+  pretrained = re.fullmatch(r"(runs/kinetics_pretrain-(\w+))/weights", path)
   if pretrained:
     workdir, size = pretrained.groups()
     fusion = config.model.fusion.kind
@@ -88,13 +103,12 @@ def _weights(path: str, name: str, config: ml_collections.ConfigDict) -> str:
       "  python -m unloc_jax.main --config=configs/kinetics_pretrain.py:"
       f"{size},fusion={fusion} --workdir={workdir}"
     )
-  if url is None:
-    return "  python -m unloc_jax.weights --from FILE --to " + path
-  return (
-    f"  curl -LO {url}\n"
-    f"  python -m unloc_jax.weights --from {url.rpartition('/')[2]} --to {path}"
-    "\n  or start from random weights: --config.init.weights="
-  )
+  loading = f"  curl -LO {source}\n" if "://" in source else ""
+  file = source.rpartition("/")[2] if loading else source
+  said = f"{loading}  python -m unloc_jax.weights --from {file} --to {path}"
+  if source == "FILE":
+    return said
+  return f"{said}\n  or start from random weights: --config.init.weights="
 
 
 def _embeddings(path: str, name: str, config: ml_collections.ConfigDict) -> str:
