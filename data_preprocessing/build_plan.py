@@ -121,6 +121,7 @@ def make(
     raise BuildError(str(error)) from error
   jobs: dict[str, list[VideoJob]] = {}
   absent: dict[str, list[Outcome]] = {}
+  read_by: dict[tuple[str, str], str] = {}  # Split and file -> the first video
   for video in annotations.videos:
     found = jobs.setdefault(video.split, [])
     left_out = absent.setdefault(video.split, [])
@@ -133,10 +134,13 @@ def make(
       try:
         job = index.find(video)
         found.append(job)
-        if others := index.others(job):
-          annotations.notes(video.split).notes.append(
-            f"{video.video_id}: {job.name} is built, not {', '.join(others)}"
-          )
+        remarks = annotations.notes(video.split).notes
+        if others := ", ".join(index.others(job)):
+          remarks.append(f"{video.video_id}: {job.name} is built, not {others}")
+        first = read_by.setdefault((video.split, job.path), video.video_id)
+        if first != video.video_id:
+          line = f"{video.video_id}: {job.name} is read for {first} too"
+          remarks.append(line)
         continue
       except VideoError as error:
         name, reason = video.path or "", str(error.reason)

@@ -78,7 +78,12 @@ class VideoIndex:
 
   def others(self, job: VideoJob) -> list[str]:
     """Returns the other files that could have been meant, the next first."""
-    return [] if job.annotation.path else self._found(job.annotation)[1:]
+    video = job.annotation
+    if video.path or (
+      "/" in video.video_id and _is_at(job.name, video.video_id)
+    ):
+      return []
+    return self._found(video)[1:]
 
   def _found(self, video: VideoAnnotation) -> list[str]:
     """Returns the files that have one of a video's names, the likeliest first.
@@ -93,12 +98,22 @@ class VideoIndex:
       if files := self._named.get(name):
         names = [file for *_, file in sorted(files)]
         if len(names) > 1:
-          names.sort(key=lambda n: not _is_file(os.path.join(self._folder, n)))
+          names.sort(
+            key=lambda name: (
+              not _is_file(os.path.join(self._folder, name)),
+              not _is_at(name, video.video_id),
+            )
+          )
         return names
     raise VideoError(
       Reason.MISSING,
       f"no file named {' or '.join(tried)} with the extension of a video",
     )
+
+
+def _is_at(name: str, video_id: str) -> bool:
+  """Whether a file lies where an id that is a path says, endings apart."""
+  return posixpath.splitext(name)[0] == posixpath.splitext(video_id)[0]
 
 
 def _is_file(path: str) -> bool:

@@ -28,10 +28,12 @@ def replacing(path: os.PathLike[str] | str) -> Iterator[epath.Path]:
     beside.replace(target)
   except BaseException as error:
     beside.unlink(missing_ok=True)
-    if isinstance(error, OSError) and error.filename in (None, str(beside)):
-      # Else nobody is told which file. PyAV's errors cannot be changed.
+    # Else nobody is told which file. Of an error that is a text alone, a name
+    # would take the text's place; PyAV's cannot be changed.
+    if isinstance(error, OSError) and error.errno is not None:
       with contextlib.suppress(AttributeError):
-        error.filename = str(target)
+        if error.filename in (None, str(beside)):
+          error.filename = str(target)
     raise
 
 

@@ -109,6 +109,35 @@ def test_videos_of_one_name_are_remarked(tmp_path):
   ]
 
 
+def test_features_are_found_where_their_videos_lie(tmp_path):
+  """And a file that serves two videos is remarked."""
+  for name in ("one/cam.npy", "two/cam.npy", "only.npy"):
+    path = tmp_path / "in" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.ones((20, 4), np.float32))
+  segments = [{"start": 0, "end": 1, "text": "a"}]
+  ids = ("one/cam.mp4", "two/cam.mp4", "x/only.mp4", "y/only.mp4")
+  custom.write_lines(
+    tmp_path / "train.jsonl", [{"video": i, "segments": segments} for i in ids]
+  )
+  annotations = BENCHMARKS["custom"].read(tmp_path / "train.jsonl")
+  plan = build_plan.make(
+    BENCHMARKS["custom"],
+    annotations,
+    build_plan.Settings("custom", "features"),
+    str(tmp_path / "in"),
+    str(tmp_path),
+  )
+  names = {j.annotation.video_id: j.name for j in plan.jobs["train"]}
+  assert list(names.values()) == [
+    *("one/cam.npy", "two/cam.npy"),
+    *("only.npy", "only.npy"),
+  ]
+  assert annotations.notes("train").notes == [
+    "y/only.mp4: only.npy is read for x/only.mp4 too"
+  ]
+
+
 def test_links_that_loop_are_followed_once(tmp_path):
   folder = tmp_path / "in" / "deep"
   folder.mkdir(parents=True)
