@@ -42,7 +42,7 @@ def measure(args: argparse.Namespace) -> None:
   """Compiles the step, runs it where the devices are there, and prints."""
   import jax
 
-  from unloc_jax.costs import program
+  from unloc_jax.costs import counting
   from unloc_jax.parallel import sharding
   from unloc_jax.plan import step_plan, topology
 
@@ -56,7 +56,7 @@ def measure(args: argparse.Namespace) -> None:
   compiled = step_plan.compile_for(lowered, devices)
   seconds = time.perf_counter() - lowered_at
   cpu_seconds = time.process_time() - cpu
-  counted = program.count(compiled.as_text(), mesh.size)
+  counted = counting.count(compiled.as_text(), mesh.size)
   print(
     f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
     f"scan {args.scan}, on {args.topology}, optimization "

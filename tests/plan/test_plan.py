@@ -9,7 +9,7 @@ import sys
 import jax
 import pytest
 
-from unloc_jax.costs import program
+from unloc_jax.costs import counting
 from unloc_jax.costs.chips import CHIPS
 from unloc_jax.plan import printing, roofline, step_plan
 from unloc_jax.plan.topology import open_topology
@@ -99,11 +99,11 @@ def test_a_compiler_out_of_memory(config, monkeypatch, text):
 
 def test_the_slowest_resource_bounds_a_step():
   chip = CHIPS["h100"]
-  within = program.Traffic("all-reduce", 8, 1, 1.0, 450e9)
-  beyond = program.Traffic("all-reduce", 16, 1, 1.0, 450e9)
+  within = counting.Traffic("all-reduce", 8, 1, 1.0, 450e9)
+  beyond = counting.Traffic("all-reduce", 16, 1, 1.0, 450e9)
 
   def best(*traffic):
-    work = program.Costs(chip.flops_bfloat16, chip.bandwidth / 2, traffic)
+    work = counting.Costs(chip.flops_bfloat16, chip.bandwidth / 2, traffic)
     return roofline.roofline(work, work.flops / 2, chip, "bfloat16")
 
   found = best()

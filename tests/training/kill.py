@@ -29,12 +29,11 @@ from tests.training.runs import (
   newest,
 )
 
-# Seconds from the start of a process in which it is killed at random.
-LIFE = 12.0
 
-
-def torment(run: Run, number: int, draw: random.Random) -> tuple[bool, float]:
-  """Starts a run and ends it at a random moment.
+def torment(
+  run: Run, number: int, draw: random.Random, life: float
+) -> tuple[bool, float]:
+  """Starts a run and ends it at a random moment of the first `life` seconds.
 
   Returns:
     Whether it was ended before it came to its end; the time, in seconds, that
@@ -44,7 +43,7 @@ def torment(run: Run, number: int, draw: random.Random) -> tuple[bool, float]:
   if number % 2:
     alive = run.wait(lambda: is_saving(run.workdir))
   else:
-    end = time.monotonic() + draw.uniform(0, LIFE)
+    end = time.monotonic() + draw.uniform(0, life)
     alive = run.wait(lambda: time.monotonic() > end)
   if not alive:
     run.finish()
@@ -85,13 +84,17 @@ def main() -> None:
     )
     for name in ("whole", "killed")
   )
-  if newest(whole.workdir) < flags.steps:
-    whole.start()
-    whole.finish()
+  for folder in (whole.workdir, killed.workdir):
+    shutil.rmtree(folder, ignore_errors=True)
+  began = time.monotonic()
+  whole.start()
+  whole.finish()
+  life = time.monotonic() - began
+  print(f"undisturbed: {life:.0f} s", flush=True)
   draw, deaths, longest, runs = random.Random(flags.seed), 0, 0.0, 0
   for number in itertools.count():
     before = newest(killed.workdir)
-    ended, outlived = torment(killed, number, draw)
+    ended, outlived = torment(killed, number, draw, life)
     deaths, longest = deaths + ended, max(longest, outlived)
     print(f"{deaths}: step {before} to {newest(killed.workdir)}", flush=True)
     if deaths < flags.times and ended:

@@ -3,7 +3,7 @@
 import dataclasses
 
 from unloc_jax.costs.chips import Chip
-from unloc_jax.costs.program import Costs
+from unloc_jax.costs.counting import Costs
 from unloc_jax.plan.topology import GPUS_PER_HOST
 
 

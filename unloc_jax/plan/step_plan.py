@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
-from unloc_jax.costs import program
+from unloc_jax.costs import counting
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.parallel import sharding
 from unloc_jax.plan.roofline import Roofline, roofline
@@ -47,7 +47,7 @@ class StepPlan:
   flops_per_device: float = 0.0
   model_flops: float = 0.0  # Of the whole mesh, nothing recomputed
   bytes_per_device: float = 0.0  # Read and written of its memory
-  collectives: tuple[program.Traffic, ...] = ()
+  collectives: tuple[counting.Traffic, ...] = ()
   trace_seconds: float = 0.0
   compile_seconds: float = 0.0
   roofline: Roofline | None = None  # None where the chip is not known, too
@@ -83,7 +83,7 @@ def plan_step(
     message = f"the compiler refused: {refused}"
     return StepPlan(*about, _used_bytes(said), message)
   compiled_at = time.perf_counter()
-  counted = program.count(compiled.as_text() or "", mesh.size)
+  counted = counting.count(compiled.as_text() or "", mesh.size)
   needed = model_flops(config, mesh, topology)
   memory = memory_of(compiled)
   chip, dtype = topology.chip, config.model.dtype
@@ -224,7 +224,7 @@ def model_flops(
   plain.model.fusion.query_chunk = 0
   plain.train.accumulate = 1
   lowered = lower(plain.lock(), mesh, topology)
-  return program.count(text_of(lowered), mesh.size).flops
+  return counting.count(text_of(lowered), mesh.size).flops
 
 
 def text_of(lowered: jax.stages.Lowered) -> str:

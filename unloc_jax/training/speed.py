@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unloc_jax.costs import program
+from unloc_jax.costs import counting
 from unloc_jax.costs.chips import chip_of_kind
 
 _SIDE = 1024
@@ -44,7 +44,7 @@ class Meter:
 
   def _count(self) -> None:
     text = self._compiled.as_text() or ""
-    self._flops = program.count(text, jax.device_count()).flops
+    self._flops = counting.count(text, jax.device_count()).flops
 
   def waiting(self, batches: Iterator[Any]) -> Any:
     """The next batch; the time until it is there counts as waiting."""
