@@ -34,7 +34,7 @@ def _sizes(width: int, layers: int, heads: int, **more: Any) -> dict[str, Any]:
 def _siglip2(recipe: str, side: int, patch: int, *sizes: int) -> Towers:
   """Both towers have the same sizes: width, blocks, heads, hidden width."""
   width, layers, heads, *hidden = sizes
-  both = {"kind": "siglip2", "activation": "gelu_tanh"}
+  both: dict[str, Any] = {"kind": "siglip2", "activation": "gelu_tanh"}
   both |= {"mlp_dim": hidden[0]} if hidden else {}
   image = _sizes(width, layers, heads, patch=patch, **both)
   text = _sizes(width, layers, heads, vocab_size=256_000, max_tokens=64, **both)

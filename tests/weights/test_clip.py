@@ -355,6 +355,7 @@ def test_all_differences_are_listed():
   [
     ({"vision_config": {"hidden_act": "relu"}}, "have relu; known: quick_gelu"),
     ({"vision_config": {"num_attention_heads": 7}}, "no 7 heads"),
+    ({"preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}, "normalised by mean"),
   ],
 )
 def test_configs_that_are_not_ours_are_refused(config, message):

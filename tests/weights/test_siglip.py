@@ -12,9 +12,10 @@ from tests.weights.towers import randomised, run_tower, tensors_of
 from unloc_jax.config.schema import base
 from unloc_jax.data.tokenizer import of_config
 from unloc_jax.models.build import build_model
+from unloc_jax.training import provenance
 from unloc_jax.training.state import Parts, param_shapes
 from unloc_jax.weights.__main__ import convert, main
-from unloc_jax.weights.folder import load_weights
+from unloc_jax.weights.folder import load_weights, save_weights
 from unloc_jax.weights.foreign_files import bare_names
 from unloc_jax.weights.image_embedder import load_embedder
 from unloc_jax.weights.merging import initial_weights
@@ -222,6 +223,16 @@ def test_features_are_made_of_pixels_between_minus_1_and_1(weights):
     load_weights(weights), "image", frames[:, None] / np.float32(127.5) - 1
   )
   np.testing.assert_allclose(tower.embed(frames), expected[:, 0], atol=1e-5)
+
+
+def test_a_run_tells_the_pixels_that_patches_do_not(weights, tmp_path):
+  config = small_config(weights)
+  config.data.short_side = 22
+  about = provenance.of_run(config, str(tmp_path))
+  save_weights(str(tmp_path / "run"), load_weights(weights).params, about)
+  made, own = load_embedder(str(tmp_path / "run")), load_embedder(weights)
+  assert (made.image_size, made.resized_side) == (20, 22)
+  assert made.tower_hash == own.tower_hash
 
 
 def test_texts_are_of_lower_case_and_end(weights):

@@ -69,7 +69,10 @@ def of_run(config: ml_collections.ConfigDict, workdir: str) -> dict[str, Any]:
   return {
     "task": config.task,
     "model": config.model.to_dict(),
-    "data": {"short_side": config.data.short_side},
+    "data": {
+      "short_side": config.data.short_side,
+      "image_size": config.data.image_size,
+    },
     "source": read(workdir),
   }
 

@@ -24,9 +24,9 @@ from unloc_jax.weights.folder import Weights, save_weights, tower_of
 
 # Another tower: a file with a table of names and a FORMAT, and a line here.
 FORMATS: tuple[Format, ...] = (
+  clip.FORMAT,
   siglip.FORMAT,
   perception.FORMAT,
-  clip.FORMAT,
   bert.FORMAT,
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unloc_jax.models.towers.clip import PIXELS
 from unloc_jax.weights.conversion import (
   Format,
   Table,
@@ -87,8 +88,10 @@ def _is_hugging_face(tensors: Tensors) -> bool:
 
 
 def _recognises(tensors: Tensors) -> bool:
-  return _is_hugging_face(tensors) or any(
-    name.startswith("visual/") for name in tensors
+  # With a pooled head it is Perception Encoder's.
+  return _is_hugging_face(tensors) or (
+    any(name.startswith("visual/") for name in tensors)
+    and "visual/attn_pool/probe" not in tensors
   )
 
 
@@ -112,6 +115,12 @@ def convert(
   """
   if any(name.startswith("visual/layer1/") for name in tensors):
     raise ValueError("it is a CLIP ResNet; UnLoc's towers are CLIP's ViTs")
+  stated = config.get("preprocess_cfg", {})
+  if any(tuple(stated.get(k, v)) != v for k, v in PIXELS._asdict().items()):
+    raise ValueError(
+      f"its pixels are normalised by mean {stated.get('mean')} and std "
+      f"{stated.get('std')}, not as CLIP's; take another model"
+    )
   if any(name.startswith("visual/trunk/") for name in tensors):
     raise ValueError(
       "its image tower has timm's names; take the same model from its makers "
@@ -132,8 +141,9 @@ def convert(
   about: dict[str, Any] = {"clip": sizes}
   if not (_said(config, "text").activation or named or _is_openai(tensors)):
     about["assumed"] = (
-      "quick GELU, as in OpenAI's models; nothing beside the file says so, and "
-      "most of OpenCLIP's have GELU: then give --activation gelu"
+      "activation quick_gelu, as in OpenAI's models; nothing beside the file "
+      "states it, and most of OpenCLIP's have exact GELU: then give "
+      "--activation gelu"
     )
   return Weights(params, about)
 

@@ -135,10 +135,10 @@ def load_embedder(checkpoint: str) -> TowerEmbedder:
   """
   folder = _weights_folder(pathlib.Path(checkpoint))
   loaded = load_weights(str(folder))
-  section = tower_of(loaded.config, "image")
-  if section is None:
+  sizes = tower_of(loaded.config, "image")
+  if sizes is None:
     raise ValueError(f"{checkpoint}: does not say which towers it holds")
-  if not section["num_layers"]:
+  if not sizes["num_layers"]:
     raise ValueError(
       f"{checkpoint}: holds no image tower, for it was trained on features; "
       "give the checkpoint that made them"
@@ -153,15 +153,17 @@ def load_embedder(checkpoint: str) -> TowerEmbedder:
   if _CLASS in params:
     params[_CLASS] = _one_class(params[_CLASS], checkpoint)
   count = len(params[_GRID]) - (_CLASS in params)
-  side = loaded.config.get("towers", {}).get("image", {}).get("image_size")
-  side = side or math.isqrt(count) * section["patch"]
-  resized = int(loaded.config.get("data", {}).get("short_side", side))
+  # Where it does not divide by the patch, positions do not tell it.
+  data = loaded.config.get("data", {})
+  seen = loaded.config.get("towers", {}).get("image", data)
+  side = int(seen.get("image_size", math.isqrt(count) * sizes["patch"]))
+  resized = int(data.get("short_side", side))
   source = source_of(str(folder))
   if source.get("extract") == "frames":
     stored = int(source["short_side"])
   else:
     stored = max(_STORED_SIDE, side)
-  return TowerEmbedder(section, params, side, resized, stored)
+  return TowerEmbedder(sizes, params, side, resized, stored)
 
 
 def features_of(folder: str) -> dict[str, Any]:
