@@ -48,6 +48,25 @@ def test_broken_scores_are_one_line(tmp_path, content):
   assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a* ?", "50%d ü", "#{a}:b"])
+def test_a_folder_of_any_name_is_read_back(tmp_path, name):
+  write_old(tmp_path / name / "checkpoints", {2: 60.0})
+  there = Checkpoints(str(tmp_path / name), base())
+  found = there._read(2, {"params": {"x": np.ones(2)}})
+  assert found["params"]["x"].tolist() == [0, 0]
+  there.close()
+
+
+@pytest.mark.parametrize("name", ["[x]", "a\\b", "gs://bucket/x"])
+def test_a_folder_that_could_not_be_read_back_is_refused(
+  config, tmp_path, name, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(ValueError, match="cannot be read back"):
+    loop.train_and_evaluate(config.lock(), name)
+  assert list(tmp_path.iterdir()) == []
+
+
 class FullDisk:
   """A checkpoint manager whose disk is full."""
 

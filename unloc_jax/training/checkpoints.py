@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -221,6 +222,20 @@ def _items(state: TrainState) -> dict[str, Any]:
   if state.average is not None:
     items["average"] = state.average
   return items
+
+
+def check_name(workdir: str) -> None:
+  """Raises ValueError where checkpoints could not be read back from a folder.
+
+  Orbax looks for them by a pattern that these letters are part of.
+  """
+  path = workdir if "://" in workdir else os.path.abspath(workdir)
+  for sign in ("[", "\\", "://"):
+    if sign in path:
+      raise ValueError(
+        f"--workdir {path}: checkpoints cannot be read back from a folder with "
+        f"{sign} in its path; choose another"
+      )
 
 
 def check_config(workdir: str, config: ml_collections.ConfigDict) -> None:

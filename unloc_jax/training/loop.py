@@ -25,6 +25,7 @@ from unloc_jax.training import lock, nonfinite, optim, provenance, token_cache
 from unloc_jax.training.checkpoints import (
   Checkpoints,
   check_config,
+  check_name,
   write_config,
 )
 from unloc_jax.training.evaluation import Evaluator, prompts_of
@@ -79,6 +80,7 @@ def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
   """
   for problem in problems_of_run(config):
     raise ValueError(problem)
+  check_name(workdir)
   parts = Parts.from_config(config)
   mesh = sharding.run_mesh(config)
   check_sizes(parts, mesh)
