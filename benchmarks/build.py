@@ -62,7 +62,8 @@ def run(flags: list[str], kill_at: int = 0) -> tuple[float, int, int]:
   done = pathlib.Path(out) / "custom" / "1.0.0.partial"
   command = [sys.executable, "-m", "data_preprocessing.build", *flags]
   start, largest, total = time.perf_counter(), 0, 0
-  with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as one:
+  quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+  with subprocess.Popen(command, cwd=ROOT, **quiet) as one:
     while one.poll() is None:
       time.sleep(0.1)
       sizes = [0]
@@ -90,15 +91,17 @@ def main() -> None:
     write_videos(folder, count, args.seconds)
     common = [f"--videos={folder}", f"--workers={args.workers}"]
     common += [f"--beam={args.beam}", "--dataset=custom"]
-    one = [f"--annotations={folder}/one.jsonl", f"--data_dir={folder}/one"]
-    every = [f"--annotations={folder}/train.jsonl", f"--data_dir={folder}/out"]
+    one, every = (
+      [*common, f"--annotations={folder}/{n}.jsonl", f"--data_dir={folder}/{n}"]
+      for n in ("one", "train")
+    )
     strict = "--max-missing=0"
-    start, *_ = run([*common, *one, strict])
-    half, *_ = run([*common, *every], kill_at=count // 2)
-    rest, *decoding_took = run([*common, *every, strict])
-    again, *_ = run([*common, *every, strict])
-    whole, *writing_took = run([*common, *every])
-    size = sum(p.stat().st_size for p in folder.glob("out/custom/1.0.0/*"))
+    start, *_ = run([*one, strict])
+    half, *_ = run(every, kill_at=count // 2)
+    rest, *decoding_took = run([*every, strict])
+    again, *_ = run([*every, strict])
+    whole, *writing_took = run(every)
+    size = sum(p.stat().st_size for p in folder.glob("train/custom/1.0.0/*"))
   decoding = (half + rest - 2 * start) / count
   finding = max(0.0, again - start) / count
   writing = max(1e-6, whole - again) / count

@@ -16,10 +16,7 @@ import io
 import json
 import pathlib
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -28,6 +25,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
+from benchmarks import build
 from benchmarks.input import speed
 from data_preprocessing import cache
 from data_preprocessing.lookup import VideoJob
@@ -52,14 +50,10 @@ def bare(paths: Sequence[pathlib.Path]) -> int:
         time_s = Fraction(frame.pts or 0) * frame.time_base
         if time_s < due:
           continue
-        image = scaler.reformat(
-          frame,
-          width=round(frame.width * shrink),
-          height=round(frame.height * shrink),
-          format="rgb24",
-        ).to_ndarray()
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=QUALITY)
+        size = (round(frame.width * shrink), round(frame.height * shrink))
+        scaled = scaler.reformat(frame, *size, format="rgb24", threads=1)
+        image = Image.fromarray(scaled.to_ndarray())
+        image.save(io.BytesIO(), "JPEG", quality=QUALITY)
         due += step
         count += 1
   return count
@@ -90,23 +84,10 @@ def command(paths: Sequence[pathlib.Path], workers: int) -> float:
     whole = [{"start": 0, "end": 1, "text": "a"}]
     lines = [{"video": str(p.resolve()), "segments": whole} for p in paths]
     notes.write_text("\n".join(map(json.dumps, lines)))
-    start = time.perf_counter()
-    flags = [
-      "--dataset=custom",
-      f"--annotations={notes}",
-      f"--videos={folder}",
-      f"--data_dir={folder}/out",
-      f"--workers={workers}",
-      "--allow_absolute_paths",
-    ]
-    subprocess.run(
-      [sys.executable, "-m", "data_preprocessing.build", *flags],
-      check=True,
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.DEVNULL,
-      cwd=pathlib.Path(__file__).parents[1],
-    )
-    return time.perf_counter() - start
+    given = {"annotations": notes, "videos": folder, "data_dir": folder}
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    flags += ["--dataset=custom", f"--workers={workers}"]
+    return build.run([*flags, "--allow_absolute_paths"])[0]
 
 
 def main() -> None:

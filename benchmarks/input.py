@@ -46,13 +46,12 @@ OPTIONS = {
 def photograph(rng: np.random.Generator, height: int, width: int) -> bytes:
   """A JPEG with about the bytes per pixel of a video frame."""
   coarse = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
-  image = Image.fromarray(coarse).resize(
-    (width, height), Image.Resampling.BICUBIC
-  )
-  noise = rng.normal(0, 4, (height, width, 1))
-  pixels = np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
+  bicubic = Image.Resampling.BICUBIC
+  image = Image.fromarray(coarse).resize((width, height), bicubic)
+  noisy = np.asarray(image) + rng.normal(0, 4, (height, width, 1))
   buffer = io.BytesIO()
-  Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
+  pixels = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+  pixels.save(buffer, "JPEG", quality=90)
   return buffer.getvalue()
 
 
@@ -113,10 +112,9 @@ def bare(stored: list[list[bytes]], num_frames: int, threads: int) -> int:
   """Decodes the frames a pass over the split samples; returns how many."""
 
   def decode(images: list[bytes]) -> int:
-    last = len(images) - 1
-    wanted = [i * last // (num_frames - 1) for i in range(num_frames)]
-    for i in wanted:
-      Image.open(io.BytesIO(images[i])).load()
+    for i in range(num_frames):
+      image = images[i * (len(images) - 1) // (num_frames - 1)]
+      Image.open(io.BytesIO(image)).load()
     return num_frames
 
   with concurrent.futures.ThreadPoolExecutor(threads) as pool:
@@ -160,10 +158,11 @@ def main() -> None:
       config, batch_size=flags.batch, seed=0, split=split
     )
     loop, path = [], []
+    decode = functools.partial(bare, stored, flags.num_frames, flags.threads)
     for _ in range(flags.repeats):
       # What was made ahead must neither slow the one nor speed the other.
       time.sleep(_REST)
-      loop.append(speed(lambda: bare(stored, flags.num_frames, flags.threads)))
+      loop.append(speed(decode))
       for _ in range(config.data.prefetch + 2):
         next(stream)
       path.append(speed(functools.partial(batches, stream)))

@@ -112,15 +112,15 @@ def timed(
   run: Callable[[int], object], repeats: int, resamples: int
 ) -> list[float]:
   """Shortest wall and processor seconds without draws, then with them."""
+  clocks = time.perf_counter, time.process_time
   figures: list[float] = []
   for draws in (0, resamples):
     taken = []
     for _ in range(repeats):
-      start = time.perf_counter(), time.process_time()
+      start = [clock() for clock in clocks]
       run(draws)
-      now = time.perf_counter(), time.process_time()
-      taken.append((now[0] - start[0], now[1] - start[1]))
-    figures.extend(min(column) for column in zip(*taken, strict=True))
+      taken.append([c() - s for c, s in zip(clocks, start, strict=True)])
+    figures.extend(np.min(taken, axis=0).tolist())
   return figures
 
 
@@ -176,15 +176,11 @@ def time_detection(folder: pathlib.Path, repeats: int) -> list[list[object]]:
 
 def machine() -> str:
   """Returns processor, cores and load of this machine."""
-  name = platform.processor() or platform.machine()
   info = pathlib.Path("/proc/cpuinfo")
-  if info.is_file():
-    for line in info.read_text().splitlines():
-      if line.startswith("model name"):
-        name = line.split(":", 1)[1].strip()
-        break
-  load = os.getloadavg()[0]
-  return f"{name}, {os.cpu_count()} cores, load {load:.1f}"
+  lines = info.read_text().splitlines() if info.is_file() else []
+  models = [line for line in lines if line.startswith("model name")]
+  name = models[0].split(":", 1)[1].strip() if models else platform.machine()
+  return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
 
 
 def main() -> None:
@@ -198,14 +194,8 @@ def main() -> None:
     folder = pathlib.Path(name)
     rows = time_moments(folder, args.repeats)
     rows += time_detection(folder, args.repeats)
-  headers = [
-    "file to figures",
-    "seconds",
-    "of processor",
-    "with intervals",
-    "of processor",
-    "target",
-  ]
+  headers = ["file to figures", "seconds", "of processor"]
+  headers += ["with intervals", "of processor", "target"]
   print(table.render(headers, rows))
 
 
