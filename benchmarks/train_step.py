@@ -12,10 +12,14 @@ layers scanned and their products kept. For a topology: 16 videos over 16
 devices, recomputed backward, only compiled.
 
 Nothing is taken from a compilation cache. FLOPs are those of matrix products,
-counted in the compiled program with loops as often as they run.
+counted in the compiled program with loops as often as they run. What a step is
+held against is measured in the same process: matrix products of the step's
+own sizes, each for as long as its share of the step's FLOPs, in float32 and in
+bfloat16, and copies of an array that no cache holds.
 """
 
 import argparse
+import collections
 import os
 import resource
 import statistics
@@ -63,7 +67,9 @@ def measure(args: argparse.Namespace) -> None:
     f"{os.environ.get('JAX_OPTIMIZATION_LEVEL', 'default')}"
   )
   if devices.local and args.steps:
-    print(f"  train step: {run(compiled, config, mesh, args.steps):.4g} s")
+    seconds_a_step = run(compiled, config, mesh, args.steps)
+    print(f"  train step: {seconds_a_step:.4g} s")
+    compare(seconds_a_step, counted, products(compiled.as_text()))
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   print(
     f"  a device: {counted.flops / 1e9:.4g} GFLOP a step, memory "
@@ -73,6 +79,68 @@ def measure(args: argparse.Namespace) -> None:
     f"{lowered_at - started:.1f} s of tracing; the process held "
     f"{peak / 1e9:.2f} GB at most; load {os.getloadavg()[0]:.1f}"
   )
+
+
+def products(text: str, most: int = 12) -> dict[tuple[int, int, int], float]:
+  """FLOPs by (rows, contracted, columns) of products, those with the most."""
+  from unloc_jax.costs import counting
+
+  found: collections.Counter[tuple[int, int, int]] = collections.Counter()
+  for sizes, flops in counting.products(text):
+    found[sizes] += flops
+  return dict(found.most_common(most))
+
+
+def compare(
+  seconds: float, counted: Any, sizes: dict[tuple[int, int, int], float]
+) -> None:
+  """Prints a step as a share of what this machine can do now."""
+  total = sum(sizes.values())
+  for dtype in ("float32", "bfloat16"):
+    needed = sum(
+      flops / product_rate(*size, dtype) for size, flops in sizes.items()
+    )
+    rate = total / needed
+    share = counted.flops / rate / seconds
+    print(
+      f"  its matrix products alone, {dtype}: {rate / 1e9:.4g} GFLOP/s, "
+      f"{counted.flops / rate:.4g} s, {share:.0%} of the step"
+    )
+  rate = copy_rate()
+  print(
+    f"  its traffic alone: {rate / 1e9:.4g} GB/s, {counted.bytes / rate:.4g} s"
+  )
+
+
+def product_rate(rows: int, inner: int, columns: int, dtype: str) -> float:
+  """FLOP/s of one matrix product, the best of 3."""
+  import jax
+  import jax.numpy as jnp
+
+  left = jnp.ones((rows, inner), dtype)
+  right = jnp.ones((inner, columns), dtype)
+  return 2.0 * rows * inner * columns / best(jax.jit(jnp.matmul), left, right)
+
+
+def copy_rate() -> float:
+  """Bytes a second that a copy of 1 GB reads and writes."""
+  import jax
+  import jax.numpy as jnp
+
+  x = jnp.ones(2**28, jnp.float32)
+  return 2.0 * x.nbytes / best(jax.jit(lambda x: x + 1), x)
+
+
+def best(function: Any, *arguments: Any) -> float:
+  """Seconds of a call, the best of 3 after one to warm up."""
+  import jax
+
+  times = []
+  for _ in range(4):
+    started = time.perf_counter()
+    jax.block_until_ready(function(*arguments))
+    times.append(time.perf_counter() - started)
+  return min(times[1:])
 
 
 def run(compiled: Any, config: Any, mesh: Any, steps: int) -> float:

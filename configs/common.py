@@ -160,6 +160,7 @@ def start(
   # Neither changes values: one compiled body for all layers, which does not
   # keep what the backward pass can compute again.
   c.model.scan_layers = True
+  c.model.dtype = "auto"
   c.model.image_tower.remat = "full"
   c.init.take = _TAKEN[chosen["init"]]
   c.init.weights = f"weights/{_CLIP.get(name, name)}"

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import tpu as pltpu
 
-from unloc_jax.models import blocks
+from unloc_jax.models import blocks, kernels
 from unloc_jax.models.attention import MultiHeadAttention, attend
 from unloc_jax.parallel import sharding
 
@@ -117,6 +118,49 @@ def test_dropped_weights_need_the_whole_matrix(monkeypatch):
   dropped = attention(24, dropout=0.5, deterministic=False)[1]
   use(monkeypatch, 2**20, whole=1)
   close(dropped, attention(24, dropout=0.5, deterministic=False)[1])
+
+
+@pytest.mark.parametrize("kernel", ["gpu", "tpu"])
+def test_kernels_of_libraries_change_nothing(kernel):
+  """cuDNN's place is taken by XLA; the TPU's kernel is interpreted."""
+  keys = jax.random.split(KEY, 3)
+  parts = [jax.random.normal(k, (1, 2, 130, H, D)) for k in keys]
+  mask = jnp.arange(130) < jnp.array([100, 130])[None, :, None, None]
+  run = kernels.KERNELS[kernel]
+  if kernel == "gpu":
+    run = functools.partial(jax.nn.dot_product_attention, scale=1.0)
+
+  def total(query, key, value, run):
+    if run is None:
+      out = attend(query, (key,), (value,), (mask,))
+    else:
+      out = kernels.attend(run, query, key, value, mask)
+    return jnp.sum(jnp.sin(out)), out
+
+  grad = jax.jit(
+    jax.grad(total, (0, 1, 2), has_aux=True), static_argnames="run"
+  )
+  with pltpu.force_tpu_interpret_mode():
+    ours = grad(*parts, run=run)
+  close(ours, grad(*parts, run=None), atol=1e-5, rtol=1e-5)
+
+
+def chosen(length, mask=None, dtype=jnp.bfloat16):
+  x = jax.ShapeDtypeStruct((4, length, H, D), dtype)
+  return kernels.choose(x, x, mask, ())
+
+
+def test_kernels_are_chosen_by_platform_and_size(monkeypatch):
+  assert chosen(577) == "whole"
+  monkeypatch.setattr(sharding, "platform", lambda: "tpu")
+  lengths = (129, 513, 2049)
+  assert [chosen(n) for n in lengths] == ["whole", "tpu", "tpu"]
+  assert chosen(513, jnp.ones((513, 513), bool)) == "whole"
+  assert chosen(2**14, dtype=jnp.float32) == "blocks"
+  monkeypatch.setattr(sharding, "platform", lambda: "cuda")
+  assert chosen(513) == "whole"  # No cuDNN is here, as where plans are made.
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert [chosen(n) for n in (64, 129)] == ["whole", "gpu"]
 
 
 def test_a_mesh_splits_sequences_and_heads(monkeypatch):

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from unloc_jax.models.attention import attend
@@ -62,7 +63,7 @@ def close(a, b, atol=1e-5):
 PAIRS = jnp.array([[4, -1, 0], [2, 2, 3]])
 
 
-def value_and_gradient(module, pairs):
+def value_and_gradient(module, pairs, params=None):
   @jax.jit
   def run(params):
     out = module.apply({"params": params}, *inputs(), pairs)
@@ -73,7 +74,8 @@ def value_and_gradient(module, pairs):
     value = jnp.sum(jnp.sin(out.relevance)) + jnp.sum(jnp.cos(displacement))
     return value, (out.relevance, displacement)
 
-  return jax.value_and_grad(run, has_aux=True)(variables()["params"])
+  params = variables()["params"] if params is None else params
+  return jax.value_and_grad(run, has_aux=True)(params)
 
 
 @pytest.mark.parametrize("pairs", [None, PAIRS], ids=["all", "pairs"])
@@ -114,6 +116,45 @@ def test_texts_that_share_frames_are_as_alone(kind):
   for query in range(len(ids)):
     alone = run(params, frames, mask, ids[query : query + 1])
     close(shared.relevance[:, query], alone.relevance[:, 0])
+
+
+@pytest.mark.parametrize("remat", ["none", "dots"])
+def test_scanned_layers_share_frames_too(remat):
+  """Values and gradients, also in chunks of texts."""
+  plain = value_and_gradient(model(), PAIRS)
+  options = {"scan": True, "remat": remat}
+  module = model(fusion=Fusion("simple_pyramid", 2, 2, 2, 2 * D, **options))
+  params = variables()["params"]
+  encoder = stack_layers(params["fusion"]["encoder"])
+  stacked = {**params, "fusion": {**params["fusion"], "encoder": encoder}}
+  for chunk in (0, 2):
+    scanned = value_and_gradient(
+      module.clone(query_chunk=chunk), PAIRS, stacked
+    )
+    close(plain[0], scanned[0], atol=1e-4)
+    ours = scanned[1]["fusion"]["encoder"]
+    close(plain[1]["fusion"]["encoder"], unstack_layers(ours), atol=1e-4)
+
+
+def test_bfloat16_stays_close():
+  """Outputs and parameters are float32; values and gradients are near."""
+  half = {"dtype": jnp.bfloat16}
+  head = {"num_layers": 1, "shared_across_levels": True, "bias": 0.5, **half}
+  module = model(
+    fusion=Fusion("simple_pyramid", 2, 2, 2, 2 * D, **half),
+    relevance_head=RelevanceHead(**head),
+    displacement_head=DisplacementHead(**head),
+    **half,
+  )
+  (_, exact), gradient = value_and_gradient(model(), None)
+  (_, ours), other = value_and_gradient(module, None)
+  close(exact, ours, atol=0.1)
+  norm = lambda tree: float(optax.global_norm(tree))  # noqa: E731
+  away = jax.tree.map(lambda x, y: x - y, gradient, other)
+  assert {leaf.dtype for leaf in jax.tree.leaves((ours, other))} == {
+    jnp.dtype("float32")
+  }
+  assert 0 < norm(away) < 0.05 * norm(gradient)
 
 
 def test_a_part_with_no_valid_key_has_no_weight():

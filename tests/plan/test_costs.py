@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from unloc_jax.costs import counting, hlo, products
+from unloc_jax.models import kernels
 from unloc_jax.models.transformer import Transformer
 from unloc_jax.plan import step_plan
 
@@ -212,3 +213,17 @@ def test_types():
   assert (three.dims, three.nbytes) == ((7,), 7)
   assert (one.dims, one.nbytes, one.on_chip) == ((3, 5), 30, True)
   assert (two.dims, two.nbytes, two.on_chip) == ((3,), 2, False)
+
+
+def test_a_kernel_of_attention_is_counted():
+  """The TPU's, lowered here: 2 products forward, 3 and 4 backward."""
+  x = jax.ShapeDtypeStruct((2, 513, 3, 64), jnp.bfloat16)
+
+  def run(*parts):
+    out = kernels.attend(kernels.KERNELS["tpu"], *parts, None)
+    return jnp.sum(out.astype(jnp.float32))
+
+  traced = jax.jit(jax.grad(run, (0, 1, 2))).trace(x, x, x)
+  text = step_plan.text_of(traced.lower(lowering_platforms=("tpu",)))
+  scores = 2 * 3 * 640 * 640
+  assert counting.count(text, 1).flops == 2 * (2 + 3 + 4) * scores * 72

@@ -298,7 +298,12 @@ _MODEL: Section = {
   "text_part": choice(
     "eos", "Fused: what stands for the text, or all L tokens.", "all"
   ),
-  "dtype": choice("float32", "Of computation, not parameters.", "bfloat16"),
+  "dtype": choice(
+    "float32",
+    "Of towers, fusion and heads; softmax, LayerNorms, losses, parameters and"
+    " optimizer are float32. 'auto': bfloat16 on GPU and TPU, float32 on CPU.",
+    *("bfloat16", "auto"),
+  ),
   "scan_layers": flag(False, "One traced body for all layers of a stack."),
   "image_tower": _IMAGE_TOWER,
   "stem": _STEM,

@@ -80,6 +80,19 @@ def count(text: str, num_devices: int) -> Costs:
   return Costs(flops, nbytes, tuple(traffic))
 
 
+def products(text: str) -> Iterator[tuple[tuple[int, int, int], float]]:
+  """(rows, contracted, columns) and FLOPs of the matrix products that run."""
+  module = hlo.parse(text)
+  for line, lines, times, _ in _executed(module, module.entry):
+    if line.opcode == "dot":
+      left, right = (lines[name].arrays[0].size for name in line.operands)
+      flops, out = instruction_flops(line, lines), line.arrays[0].size
+      inner = round(flops / 2 / out)
+      batch = round(left * right / (out * inner**2))
+      each = batch * inner
+      yield (left // each, inner, right // each), times * flops
+
+
 class _Run(NamedTuple):
   """An instruction, those of its computation, runs, and fusion it is in."""
 

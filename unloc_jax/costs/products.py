@@ -29,10 +29,32 @@ def instruction_flops(line: Instruction, lines: Lines) -> float:
     numbers = config["gemm_backend_config"]["dot_dimension_numbers"]
     axes = numbers["lhs_contracting_dimensions"]
   else:
-    return 0.0
+    return _attention_flops(line, lines)
   left = lines[line.operands[0]].arrays[0]
   over = math.prod(left.dims[int(axis)] for axis in axes)
   return 2.0 * line.arrays[0].size * over
+
+
+# Of kernels of whole attention: products of the size of the score matrix, and
+# the axis of positions of queries and keys, of four.
+_ATTENTION = (
+  (r"tpu_custom_call.*flash_mha_bwd_dq", 3, 2),
+  (r"tpu_custom_call.*flash_mha_bwd_dkv", 4, 2),
+  (r"tpu_custom_call", 2, 2),
+  (r"__cudnn\$fmha\w*Backward", 5, 1),
+  (r"__cudnn\$fmha", 2, 1),
+)
+
+
+def _attention_flops(line: Instruction, lines: Lines) -> float:
+  """FLOPs of a library's attention kernel, 0 of other instructions."""
+  if line.opcode != "custom-call":
+    return 0.0
+  for pattern, products, axis in _ATTENTION:
+    if re.search(pattern, line.attributes):
+      query, key = (lines[name].arrays[0] for name in line.operands[:2])
+      return 2.0 * products * query.size * key.dims[axis]
+  return 0.0
 
 
 def convolution_flops(

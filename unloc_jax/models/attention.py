@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from unloc_jax.models import blocks
+from unloc_jax.models import blocks, kernels
 from unloc_jax.models.rotary import Grid, rotate
 from unloc_jax.parallel.sharding import constrain
 
@@ -68,18 +68,11 @@ class MultiHeadAttention(nn.Module):
     if self.rotary is not None:
       query = (rotate(query[0], self.rotary),)
       key = (rotate(key[0], self.rotary),)
-    dropped = self.dropout > 0 and not deterministic
     if isinstance(mask, tuple):
       attended = [attend(q, key, value, mask, self.axes) for q in query]
       out = join(tuple(attended), axis=-3)
-    elif dropped or blocks.fits_whole(query[0], key[0], self.axes):
-      weights = jax.nn.softmax(_scores(query[0], key[0], mask))
-      weights = nn.Dropout(self.dropout)(
-        weights.astype(self.dtype), deterministic
-      )
-      out = jnp.einsum("...hqk,...khd->...qhd", weights, value[0])
     else:
-      out = attend(query[0], key, value, (mask,), self.axes)
+      out = self._of_one(query[0], key[0], value[0], mask, deterministic)
     return nn.DenseGeneral(
       width,
       axis=(-2, -1),
@@ -87,6 +80,26 @@ class MultiHeadAttention(nn.Module):
       dtype=self.dtype,
       name="out",
     )(out)
+
+  def _of_one(
+    self,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array | None,
+    deterministic: bool,
+  ) -> jax.Array:
+    """Attention of one sequence [..., S, H, d]; weights are dropped whole."""
+    dropped = self.dropout > 0 and not deterministic
+    kind = kernels.choose(query, key, mask, self.axes)
+    if dropped or kind == "whole":
+      weights = jax.nn.softmax(_scores(query, key, mask)).astype(self.dtype)
+      weights = nn.Dropout(self.dropout)(weights, deterministic)
+      return jnp.einsum("...hqk,...khd->...qhd", weights, value)
+    if kind == "blocks":
+      return attend(query, (key,), (value,), (mask,), self.axes)
+    kernel = kernels.KERNELS[kind]
+    return kernels.attend(kernel, query, key, value, mask, self.axes)
 
 
 def _scores(

@@ -5,8 +5,11 @@ for the gradient (Rabe and Staats, 2021; Dao et al., 2022), so that memory is
 linear in the number of keys and, on a CPU, a block stays in the cache.
 """
 
+import contextlib
+import contextvars
 import functools
 import math
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +29,24 @@ _BLOCK, _LARGE_BLOCK = 2**18, 2**26
 _WHOLE = 16
 
 
+_plain = contextvars.ContextVar("plain", default=False)
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+  """Within it, attention that is traced is written plainly, to be counted."""
+  token = _plain.set(True)
+  try:
+    yield
+  finally:
+    _plain.reset(token)
+
+
+def is_plain() -> bool:
+  """Whether `plain` is in effect."""
+  return _plain.get()
+
+
 def _block() -> int:
   return _BLOCK if sharding.platform() == "cpu" else _LARGE_BLOCK
 
@@ -34,7 +55,7 @@ def fits_whole(query: Array, key: Array, axes: tuple[str, ...]) -> bool:
   """Whether attention holds its whole score matrix; arguments as of `sums`."""
   lead = jnp.broadcast_shapes(query.shape[:-3], key.shape[:-3])
   sizes = (*lead, query.shape[-2], query.shape[-3], key.shape[-3])
-  if not all(isinstance(n, int) for n in sizes):
+  if is_plain() or not all(isinstance(n, int) for n in sizes):
     return True  # An export leaves them open: they are not known to be large.
   of_device = sharding.piece((*axes, "heads"), sizes)
   return math.prod(of_device) <= _WHOLE * _block()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import ml_collections
 
 from unloc_jax.config.check import check
@@ -10,7 +9,7 @@ from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.towers import kinds
 from unloc_jax.models.towers.clip import TextTower
-from unloc_jax.models.towers.streams import build_encoders
+from unloc_jax.models.towers.streams import build_encoders, compute_dtype
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task.pyramid import PyramidSpec
 from unloc_jax.task.tasks import get_task
@@ -33,7 +32,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
   """
   check(config)
   model, task = config.model, get_task(config.task)
-  dtype = jnp.dtype(model.dtype)
+  dtype = compute_dtype(config)
   shared = {"scan": model.scan_layers, "dtype": dtype}
   encoders = build_encoders(config)
   head = {

@@ -165,8 +165,10 @@ class Fusion(nn.Module):
     mask = tuple(map(key_mask, masks))
     num_queries = parts[-1].shape[1]
     # What is dropped of a frame differs from text to text.
-    dropped = not deterministic and (self.dropout or self.attention_dropout)
-    if num_queries != 1 and not self.scan and not dropped:
+    dropped = self.dropout or self.attention_dropout
+    random = dropped or (self.scan and self.stochastic_depth)
+    alone = random and not deterministic
+    if num_queries != 1 and not alone and not self.is_initializing():
       return tokens, mask
     joined = constrain(join(tokens, axis=-2), *PAIR_AXES)
     return self.input_dropout(joined, deterministic), join(mask, axis=-1)

@@ -172,6 +172,7 @@ class Transformer(Options, kw_only=True):
       for name in Options.__annotations__
       if name not in ("name", "parent")  # Flax's own.
     }
+    self._block = functools.partial(block, **options)
     if self.scan:
       scanned = nn.scan(
         block,
@@ -188,7 +189,7 @@ class Transformer(Options, kw_only=True):
       self.layers = scanned(**options, name="layers")
     else:
       self.blocks = [
-        block(**options, name=f"layer_{i}") for i in range(self.num_layers)
+        self._block(name=f"layer_{i}") for i in range(self.num_layers)
       ]
 
   def _drop_path(self, layer: int) -> float | None:
@@ -208,7 +209,34 @@ class Transformer(Options, kw_only=True):
     if self.stochastic_depth:
       layers = range(self.num_layers)
       rates = jnp.array([self._drop_path(layer) or 0.0 for layer in layers])
+    if isinstance(x, tuple):
+      return self._scan_after_first(x, mask, deterministic)
     tokens, _ = self.layers(x, rates, mask, deterministic)
+    return tokens
+
+  def _scan_after_first(
+    self, x: Sequence, mask: Any, deterministic: bool
+  ) -> jax.Array:
+    """Scanned blocks over parts: the first by itself, as its output is whole.
+
+    Nothing may be random.
+    """
+    stacked = self.layers.variables["params"]
+    block = self._block(parent=None)
+
+    def run(tokens: Sequence, mask: Any, layer: jax.Array | int) -> jax.Array:
+      params = jax.tree.map(lambda leaf: leaf[layer], stacked)
+      out, _ = block.apply(
+        {"params": params}, tokens, None, mask, deterministic
+      )
+      return out
+
+    tokens, whole = run(x, mask, 0), join(mask, axis=-1)
+    tokens, _ = jax.lax.scan(
+      lambda tokens, layer: (run(tokens, whole, layer), None),
+      tokens,
+      jnp.arange(1, self.num_layers),
+    )
     return tokens
 
   def run_block(

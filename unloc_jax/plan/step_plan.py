@@ -14,6 +14,8 @@ from jax.sharding import Mesh
 
 from unloc_jax.costs import counting
 from unloc_jax.data.batch import batch_spec
+from unloc_jax.models import blocks
+from unloc_jax.models.towers.streams import compute_dtype
 from unloc_jax.parallel import sharding
 from unloc_jax.plan.roofline import Roofline, roofline
 from unloc_jax.plan.topology import Topology, silent
@@ -66,6 +68,7 @@ def plan_step(
   Raises ValueError where the config or the mesh is wrong, or the compiler
   refuses the step for another reason than memory.
   """
+  config = _for_devices(config, topology)
   mesh = sharding.run_mesh(config, topology.devices)
   check_sizes(Parts.from_config(config), mesh)
   about = _settings(name, config), topology, dict(mesh.shape)
@@ -103,6 +106,18 @@ def plan_step(
   )
 
 
+def _for_devices(
+  config: ml_collections.ConfigDict, topology: Topology
+) -> ml_collections.ConfigDict:
+  """The config with the dtype that it has on those devices."""
+  config = config.copy_and_resolve_references().unlock()
+  if topology.local:
+    config.model.dtype = compute_dtype(config).name
+  elif config.model.dtype == "auto":
+    config.model.dtype = "bfloat16"
+  return config.lock()
+
+
 def _settings(name: str, config: ml_collections.ConfigDict) -> dict[str, Any]:
   """What of a config decides its memory and time."""
   model = config.model
@@ -131,6 +146,7 @@ def lower(
   config: ml_collections.ConfigDict, mesh: Mesh, topology: Topology
 ) -> jax.stages.Lowered:
   """The step that training jits, for devices that may not be there."""
+  config = _for_devices(config, topology)
   parts = Parts.from_config(config)
   unit_steps, total_steps = run_length(config, config.train.num_videos)
   optimizer = make_optimizer(parts, total_steps, unit_steps)
@@ -223,7 +239,8 @@ def model_flops(
     plain.model[part].remat = "none"
   plain.model.fusion.query_chunk = 0
   plain.train.accumulate = 1
-  lowered = lower(plain.lock(), mesh, topology)
+  with blocks.plain():
+    lowered = lower(plain.lock(), mesh, topology)
   return counting.count(text_of(lowered), mesh.size).flops
 
 

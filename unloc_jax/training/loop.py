@@ -20,6 +20,7 @@ from unloc_jax import files
 from unloc_jax.config.check import problems_of_run
 from unloc_jax.data import pipeline, splits, tokenizer
 from unloc_jax.metrics.report import Report
+from unloc_jax.models.towers.streams import compute_dtype
 from unloc_jax.parallel import preemption, sharding
 from unloc_jax.training import lock, nonfinite, optim, provenance, token_cache
 from unloc_jax.training.checkpoints import (
@@ -163,7 +164,7 @@ def _train(run: Run) -> dict[str, Report]:
   hooks = make_hooks(run, writer)
   batches = make_batches(run, state)
   meter = Meter(
-    make_step(run, state), config.train.batch_size, config.model.dtype
+    make_step(run, state), config.train.batch_size, compute_dtype(config).name
   )
   guard = nonfinite.Guard(workdir, config.train.max_skipped, int(state.skipped))
   stop = preemption.Watch()

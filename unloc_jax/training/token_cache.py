@@ -18,6 +18,7 @@ import numpy as np
 from unloc_jax import files
 from unloc_jax.data import pipeline, shards, splits
 from unloc_jax.data.batch_stream import BatchStream
+from unloc_jax.models.towers.streams import compute_dtype
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.training import console
@@ -93,7 +94,7 @@ def _fingerprint(
     digest.update(shards.stored_checksum(record))
   for section in (config.data, config.model.image_tower):
     digest.update(section.to_json(sort_keys=True).encode())
-  digest.update(config.model.dtype.encode())
+  digest.update(compute_dtype(config).name.encode())
   for name in sorted(tower):
     digest.update(name.encode())
     digest.update(np.ascontiguousarray(tower[name]).tobytes())

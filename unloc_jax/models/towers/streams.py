@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from unloc_jax.models.towers import kinds
 from unloc_jax.models.towers.temporal import TemporalStem
@@ -36,6 +38,14 @@ class Encoder:
   frozen: bool = False
 
 
+def compute_dtype(config: ml_collections.ConfigDict) -> np.dtype:
+  """`config.model.dtype` for the devices that JAX takes."""
+  name = config.model.dtype
+  if name == "auto":
+    name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+  return jnp.dtype(name)
+
+
 def _frames(config: ml_collections.ConfigDict) -> Encoder:
   tower = config.model.image_tower
   if not tower.num_layers:
@@ -45,7 +55,7 @@ def _frames(config: ml_collections.ConfigDict) -> Encoder:
     )
   shared: dict[str, Any] = {
     "scan": config.model.scan_layers,
-    "dtype": jnp.dtype(config.model.dtype),
+    "dtype": compute_dtype(config),
   }
   make = functools.partial(kinds.image_tower, tower, **shared)
   return Encoder("frames", "image", make, tower.frozen)
@@ -56,7 +66,7 @@ def _embeddings(config: ml_collections.ConfigDict) -> Encoder:
   if not stem.num_layers:
     return Encoder("embeddings", "image", None)
   make = functools.partial(
-    TemporalStem, **stem.to_dict(), dtype=jnp.dtype(config.model.dtype)
+    TemporalStem, **stem.to_dict(), dtype=compute_dtype(config)
   )
   return Encoder("embeddings", "image", make)
 
