@@ -6,6 +6,8 @@ python -m unloc_jax.predict --export=DIR --video "*.mp4" \
 
 --labels=FILE    one label a line: where any of them happens (detection)
 --segment        with --labels: cut videos into stretches of one label
+--weights=DIR    in place of --export: towers that nobody trained for this, a
+                 baseline; what python -m unloc_jax.weights converted
 --out=FILE       one file for all videos; --out=DIR/, ending in /, a file for
                  each, and so for subtitles and --beam, however it ends
 --plot=OUT.png   timelines; --clips=DIR cuts the moments out
@@ -30,10 +32,10 @@ from unloc_jax.media import listing
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import formats, outputs
 from unloc_jax.use.console import fault, one_line, show
-from unloc_jax.use.localizer import Localizer
 from unloc_jax.use.outputs import check_place
 from unloc_jax.use.questions import checked_text, checked_texts
 from unloc_jax.use.requests import Job, Request, ask_video, jobs
+from unloc_jax.use.untrained import load
 
 _LABELS_BYTES = 1 << 20
 
@@ -45,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   add, path = parser.add_argument, pathlib.Path
-  add("--export", required=True, help="folder of the exported model")
+  model = parser.add_mutually_exclusive_group(required=True)
+  model.add_argument("--export", help="folder of the exported model")
+  model.add_argument("--weights", metavar="DIR", help="folder of towers")
   add("--video", required=True, nargs="+", help="files or patterns")
   add("--query", action="append", default=[], help="a sentence; repeatable")
   add("--labels", metavar="FILE", help="labels to detect, one a line")
@@ -137,6 +141,13 @@ def _is_folder(flags: argparse.Namespace) -> bool:
   return flags.out is not None and (is_one_each or flags.out.endswith("/"))
 
 
+def _model(flags: argparse.Namespace) -> tuple[str, str]:
+  """The model that is asked, as `load` takes it."""
+  if flags.weights is None:
+    return "export", flags.export
+  return "weights", flags.weights
+
+
 def _run_beam(
   flags: argparse.Namespace, request: Request, asked: Sequence[Job]
 ) -> int:
@@ -146,7 +157,7 @@ def _run_beam(
 
   logging.disable(logging.NOTSET)
   failures = corpus.ask(
-    flags.export, asked, request, flags.format, flags.out, flags.beam
+    _model(flags), asked, request, flags.format, flags.out, flags.beam
   )
   for line in failures:
     print(f"error: {line}", file=sys.stderr)
@@ -159,7 +170,7 @@ def _run(
   flags: argparse.Namespace, request: Request, asked: Sequence[Job]
 ) -> int:
   """Asks videos; returns how many could not be asked, or moments not cut."""
-  localizer = Localizer.from_export(flags.export)
+  localizer = load(*_model(flags))
   request.check(localizer)
   as_text, found, failed = formats.FORMATS[flags.format], [], 0
   # None: silent where nobody is watching.

@@ -16,6 +16,8 @@ from unloc_jax.training import loop
 from unloc_jax.training.checkpoints import Checkpoints, write_config
 from unloc_jax.training.state import Parts, TrainState, init_state
 from unloc_jax.use.export_run import export_run
+from unloc_jax.weights import conversion
+from unloc_jax.weights.folder import save_weights
 
 SIZES = ((64, 32), (50, 80), (32, 60), (46, 34))
 SECONDS = (3.3, 5.0, 1.2, 8.0)
@@ -153,3 +155,23 @@ def localizer(exported_folder) -> Localizer:
 def encoded(localizer, videos) -> list:
   """All videos, encoded."""
   return [localizer.encode_video(path) for path in videos]
+
+
+@pytest.fixture(scope="session")
+def towers(tmp_path_factory) -> pathlib.Path:
+  """Random towers as the command of weights writes a pair of CLIP's."""
+  folder = tmp_path_factory.mktemp("towers") / "clip"
+  image = {"patch": 8, "width": 16, "num_layers": 1, "num_heads": 2}
+  text = {"vocab_size": 49408, "max_tokens": 8, "width": 12, "num_layers": 1}
+  sizes = {
+    "image": {**image, "image_size": 32},
+    "text": {**text, "num_heads": 2},
+    "width": 10,
+  }
+  draw = np.random.default_rng(0)
+  params = {
+    name: draw.normal(0, 0.5, leaf.shape).astype(np.float32)
+    for name, leaf in conversion.shapes(sizes).items()
+  }
+  save_weights(str(folder), params, {"towers": sizes})
+  return folder

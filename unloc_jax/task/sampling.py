@@ -105,3 +105,13 @@ def to_seconds(
   shape = (-1,) + (1,) * (segments.ndim - 1)
   seconds = segments * seconds_per_position.reshape(shape)
   return jnp.clip(seconds, 0.0, duration.reshape(shape))
+
+
+def frame_edges(times: np.ndarray, duration: float) -> np.ndarray:
+  """Seconds [N + 1] between which each of N frames at `times` stands.
+
+  That is what is nearer to it than to its neighbours, in a video of `duration`
+  seconds.
+  """
+  inner = (times[1:] + times[:-1]) / 2
+  return np.minimum(np.concatenate([[0.0], inner, [duration]]), duration)

@@ -8,6 +8,7 @@ import numpy as np
 
 from unloc_jax.metrics import segmentation
 from unloc_jax.task.frame_classes import BACKGROUND, frame_classes
+from unloc_jax.task.sampling import frame_edges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,7 @@ def spans(
   `frame_classes`.
   """
   kinds, places = segmentation.runs(frame_classes(logits.T, switch_cost))
-  # A frame stands for what is nearer to it than to its neighbours.
-  edges = np.concatenate([[0.0], (times[1:] + times[:-1]) / 2, [duration]])
+  edges = frame_edges(times, duration)
   scores = 1.0 / (1.0 + np.exp(-logits))
   return [
     Moment(

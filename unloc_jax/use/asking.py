@@ -83,18 +83,33 @@ class Asker:
     top_k: int,
   ) -> Iterator[Answer]:
     """Answers of Q queries from segments [W, Q', P, 2], scores [W, Q', P]."""
-    times, curves = _blended(video, scores[:, : len(queries)])
+    seen = _blended(video, scores[:, : len(queries)])
     # Texts that only fill up must not take places of an NMS over all classes.
     asked = np.arange(scores.shape[1]) < len(queries)
     scores = _as_one_window(scores * asked[:, None])
+    segments = _as_one_window(segments)
+    return self._best(video, queries, segments, scores, seen, top_k)
+
+  def _best(
+    self,
+    video: EncodedVideo,
+    queries: Sequence[str],
+    segments: np.ndarray,
+    scores: np.ndarray,
+    seen: tuple[np.ndarray, np.ndarray],
+    top_k: int,
+  ) -> Iterator[Answer]:
+    """Answers of Q queries from segments [1, Q', P, 2], scores [1, Q', P].
+
+    What was seen is the seconds of frames [N], and relevance [Q, N].
+    """
+    times, curves = seen
     options = self._options
     if not options.class_agnostic:
       most = options.max_detections
       enough = next((size for size in _TOP_SIZES if size >= top_k), most)
       options = dataclasses.replace(options, max_detections=min(enough, most))
-    found = self._suppress(
-      options, _as_one_window(segments), scores, scores[..., :1]
-    )
+    found = self._suppress(options, segments, scores, scores[..., :1])
     kept = np.asarray(found.scores)[0]
     rows = np.concatenate([found.segments[0], kept[..., None]], axis=-1)
     for q, (query, curve) in enumerate(zip(queries, curves, strict=True)):

@@ -13,7 +13,7 @@ import functools
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -57,12 +57,14 @@ class Localizer:
   model's folder says, `labels` the classes it was trained on, () for captions.
   """
 
+  asker: ClassVar[type[Asker]] = Asker
+
   def __init__(self, export: exports.Export, limits: Limits = DEFAULT_LIMITS):
     parts = Parts.from_config(export.config)
     self.export = export
     self.labels = export.labels
     self._params = jax.device_put(export.params(parts))
-    self._asker = Asker(parts, self._params)
+    self._asker = self.asker(parts, self._params)
     self._encode = jax.jit(functools.partial(_encode, parts))
     self._decoder = Decoder(export.source, limits)
     weakref.finalize(self, self._decoder.close)
