@@ -39,7 +39,9 @@ def evaluate_run(
   else:
     provenance.check_run(workdir, manifest)
     params = Checkpoints(workdir, config).restore_params(parts, mesh)
-  return {name: evaluator.run(params, name) for name in splits}
+  reports = {name: evaluator.run(params, name) for name in splits}
+  evaluator.write_page()
+  return reports
 
 
 def main(argv: Sequence[str] | None = None) -> None:

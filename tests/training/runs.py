@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from tensorflow.python.summary import summary_iterator
 
 from unloc_jax import main
 from unloc_jax.parallel import processes
+from unloc_jax.results.drawing.curves import logged
 from unloc_jax.weights.folder import load_weights
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -200,20 +200,6 @@ def newest(workdir: pathlib.Path) -> int:
 def is_saving(workdir: pathlib.Path) -> bool:
   """Whether a checkpoint is being written."""
   return any(workdir.glob("checkpoints/*.orbax-checkpoint-tmp*"))
-
-
-def logged(workdir: pathlib.Path) -> dict[str, dict[int, float]]:
-  """{name: {step: value}} of a run's event files; the latest counts."""
-  values: dict[str, dict[int, float]] = {}
-  for path in sorted(workdir.glob("events.out.tfevents.*")):
-    for event in summary_iterator.summary_iterator(str(path)):
-      for value in event.summary.value:
-        number = np.frombuffer(value.tensor.tensor_content, np.float32)
-        if number.size == 0:
-          number = np.asarray(value.tensor.float_val, np.float32)
-        if number.size == 1:
-          values.setdefault(value.tag, {})[event.step] = float(number[0])
-  return values
 
 
 def losses(workdir: pathlib.Path) -> dict[str, dict[int, float]]:

@@ -47,6 +47,10 @@ def test_videos_are_scored_drawn_and_submitted(task, classes, tmp_path):
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG")
     assert len(content) > 5000
+  page = (tmp_path / "results" / "index.html").read_text()
+  asks_moments = task == "temporal_localization"
+  assert ('alt="Recall by duration of the moment"' in page) == asks_moments
+  assert ('alt="Confusion of classes"' in page) != asks_moments
 
   if scored is None:
     rows = json.loads((folder / "predictions.json").read_text())

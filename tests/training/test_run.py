@@ -1,5 +1,6 @@
 """Whole runs: figures, files, checkpoints, going on, stopping."""
 
+import base64
 import json
 import os
 import shutil
@@ -16,13 +17,13 @@ from tests.training.runs import (
   assert_same_run,
   final_params,
   is_saving,
-  logged,
   losses,
   newest,
 )
 from unloc_jax import evaluate
 from unloc_jax.metrics import __main__ as metrics_main
 from unloc_jax.parallel import preemption, sharding
+from unloc_jax.results.drawing.curves import logged
 from unloc_jax.training import checkpoints, gradients, loop, state
 from unloc_jax.training.evaluation import Evaluator
 from unloc_jax.training.scoring import ScoringError
@@ -92,6 +93,18 @@ def test_timelines_are_drawn_and_nothing_half_written_is_left(finished):
   assert len(drawn) == 3
   assert all(path.stat().st_size > 5000 for path in drawn)
   assert not list(finished.workdir.rglob("*.part*"))
+
+
+def test_the_page_shows_the_run_up_to_its_end(finished):
+  text = (finished.workdir / "results" / "index.html").read_text()
+  report = finished.reports["val"]
+  assert f"<td>{report.headline['mIoU']:.2f}</td>" in text
+  assert f"<td>{report.intervals['mIoU'].high:.2f}</td>" in text
+  drawn = finished.workdir / "results" / "val" / "timeline_best_1.png"
+  assert base64.b64encode(drawn.read_bytes()).decode() in text
+  for title in ("loss", "learning rate", "figures of val, %"):
+    assert f'alt="{title}"' in text
+  assert sorted(logged(finished.workdir)["rate"]) == list(range(1, STEPS + 1))
 
 
 def test_the_best_checkpoint_is_evaluated_by_command(finished, capsys):

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,14 +13,11 @@ import urllib.parse
 
 import pytest
 
+from tests import browser
+
 httpx = pytest.importorskip("httpx", reason="the page needs the extra [demo]")
 pytest.importorskip("gradio", reason="the page needs the extra [demo]")
 
-# Of a headless browser that calls nobody.
-_FLAGS = (
-  "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-  "--disable-background-networking --disable-component-update --disable-sync"
-)
 _SENTENCES = "a red square\nit <b>moves</b> to the left"
 _PATIENCE = 240.0
 
@@ -157,17 +153,7 @@ def test_no_other_video_can_be_asked(served, exported_folder, videos):
 
 @pytest.mark.heavy
 def test_the_page_in_a_browser(served, videos):
-  api = pytest.importorskip(
-    "playwright.sync_api", reason="driving the page needs Playwright"
-  )
-  chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-  if chromium is None:
-    pytest.skip("driving the page needs Chromium, which is not installed")
-  with api.sync_playwright() as playwright:
-    browser = playwright.chromium.launch(
-      executable_path=chromium, args=_FLAGS.split()
-    )
-    page = browser.new_page()
+  with browser.opened() as page:
     page.set_default_timeout(1000 * _PATIENCE)
     page.goto(served)
     page.locator("input[type=file]").first.set_input_files(str(videos[3]))
@@ -184,7 +170,6 @@ def test_the_page_in_a_browser(served, videos):
       page.locator("a[href*='.srt']").first.click()
     text = pathlib.Path(download.value.path()).read_text()
     assert text.startswith("1\n00:00:")
-    browser.close()
 
 
 def _seeks(page) -> None:

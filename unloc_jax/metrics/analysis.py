@@ -118,5 +118,7 @@ def intervals(report: Report, resamples: int, seed: int) -> dict[str, Interval]:
   """Confidence intervals of the headline, {} without draws."""
   if not resamples:
     return {}
-  found = {**bootstrap(report.values, resamples, seed), **report.intervals}
+  known = report.intervals
+  columns = {k: v for k, v in report.values.items() if k not in known}
+  found = {**bootstrap(columns, resamples, seed), **known}
   return {name: found[name] for name in report.headline if name in found}

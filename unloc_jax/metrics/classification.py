@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unloc_jax.metrics import analysis
-from unloc_jax.metrics.report import Report
+from unloc_jax.metrics.report import Confusion, Report
 
 KS = (1, 5)
 
@@ -45,4 +45,8 @@ def evaluate(
     seen=len(scores) - lost,
     expected=len(scores) if expected is None else expected,
     notes=(*misses, *notes),
+    confidence=np.where(usable, scores.max(axis=1), 0.0),
+    confusion=Confusion(
+      dict(enumerate(classes)), labels[usable], order[usable, 0]
+    ),
   )

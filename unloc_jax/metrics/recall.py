@@ -70,7 +70,7 @@ def evaluate(
 def of_queries(
   queries: Sequence[QueryMoments], expected: int | None
 ) -> dict[str, Any]:
-  """Tags, counts and misses: what reports on queries have in common."""
+  """Tags, confidence, counts, misses: what reports on queries share."""
   if not queries:
     what, do = "no query that has a moment", "score a split that has them"
     raise fault("ground truth", what, do)
@@ -96,8 +96,10 @@ def of_queries(
   if misses:
     notes.append(f"{len(misses)} of {len(queries)} queries without predictions")
     notes += summarize(misses)
+  best = [predicted(query)[:, 2].max(initial=0.0) for query in queries]
   return {
     "tags": tags,
+    "confidence": np.array(best, float),
     "seen": seen,
     "expected": len(queries) if expected is None else expected,
     "notes": tuple(notes),

@@ -1,6 +1,7 @@
 """What every evaluator returns."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,15 @@ class Interval:
   value: float
   low: float
   high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Confusion:
+  """What was taken for what, of N frames or videos."""
+
+  names: Mapping[int, str]  # Of classes, as far as known
+  truth: np.ndarray  # int [N]
+  predicted: np.ndarray  # int [N]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,5 +48,8 @@ class Report:
   notes: tuple[str, ...] = ()
   # Further analysis, printable: title -> (headers, rows)
   tables: dict[str, Table] = dataclasses.field(default_factory=dict)
-  # Confidence intervals which are not of a mean over examples
+  # Confidence intervals which are not of a mean over examples, or known
   intervals: dict[str, Interval] = dataclasses.field(default_factory=dict)
+  # Per-example score [N] of the best prediction, 0 without any
+  confidence: np.ndarray | None = None
+  confusion: Confusion | None = None  # Of a class per frame or video

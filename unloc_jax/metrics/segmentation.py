@@ -13,7 +13,7 @@ import numpy as np
 from unloc_jax.annotations.arrays import FrameClasses
 from unloc_jax.annotations.reading import fault, left_out
 from unloc_jax.metrics import analysis
-from unloc_jax.metrics.report import Interval, Report, Table
+from unloc_jax.metrics.report import Confusion, Interval, Report, Table
 from unloc_jax.task.frame_classes import BACKGROUND
 
 OVERLAPS = (0.1, 0.25, 0.5)
@@ -236,6 +236,7 @@ def evaluate(
     notes=(*notes, *bare),
     tables={"class": _class_table(predicted, truth, names, precision)},
     intervals=_accuracy_interval(right, frames, resamples, seed),
+    confusion=Confusion(names, truth, predicted),
   )
 
 

@@ -35,7 +35,7 @@ def text(
   """
   found = analysis.intervals(report, resamples, seed)
   tables = [
-    table.render(*_headline(report, published or {}, found), title=title),
+    table.render(*headline(report.headline, found, published), title=title),
     *(
       table.render(*_fitted(*each), title=name)
       for name, each in breakdowns(report).items()
@@ -46,15 +46,16 @@ def text(
   return "\n\n".join([*tables, "\n".join(lines)])
 
 
-def _headline(
-  report: Report,
-  others: Mapping[str, Mapping[str, float]],
-  found: dict[str, Interval],
+def headline(
+  figures: Mapping[str, float | None],
+  found: Mapping[str, Interval],
+  published: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Table:
   """One row a figure: value, interval, what others report."""
+  others = published or {}
   headers = ["", "%", "95% low", "95% high", *others]
   rows: list[list[Any]] = []
-  for name, value in report.headline.items():
+  for name, value in figures.items():
     low = high = None
     if name in found:
       low, high = found[name].low, found[name].high

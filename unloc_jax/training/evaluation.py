@@ -1,5 +1,6 @@
 """Every example exactly once -> detections -> official figures and files."""
 
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,11 @@ from jax.sharding import Mesh
 from unloc_jax import files
 from unloc_jax.data import pipeline, splits
 from unloc_jax.data.class_texts import class_texts
-from unloc_jax.metrics import Report, show
+from unloc_jax.metrics import Report, analysis, show
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.results import submissions
+from unloc_jax.results.drawing import page
 from unloc_jax.results.drawing.gallery import Gallery
 from unloc_jax.task.detections import DecodeSpec, Detections, detect
 from unloc_jax.task.predictions import Predictions
@@ -82,13 +84,13 @@ def prompts_of(
 class Evaluator:
   """Scores states on splits; opened splits and the program are kept.
 
-  Results go to WORKDIR/results/SPLIT.
+  Results go to WORKDIR/results/SPLIT, a page of all to results/index.html.
   """
 
   def __init__(self, parts: Parts, mesh: Mesh, workdir: str):
     self._parts, self._mesh = parts, mesh
     self._config = eval_config(parts.config)
-    self._results = pathlib.Path(workdir) / "results"
+    self._workdir = pathlib.Path(workdir)
     self._splits: dict[str, splits.Split] = {}
 
     def step(
@@ -125,14 +127,21 @@ class Evaluator:
       gallery.add(batch, found)
     report = submission.score()
     if jax.process_index() == 0:
-      folder = self._results / split_name
+      known = analysis.intervals(report, analysis.RESAMPLES, seed=0)
+      report = dataclasses.replace(report, intervals=known)
+      folder = self._workdir / "results" / split_name
       folder.mkdir(parents=True, exist_ok=True)
       submission.write(folder)
-      gallery.write(folder)
+      page.write_part(folder, report, gallery.write(folder))
       files.write_json(folder / "metrics.json", report.metrics)
       files.write_text(folder / "report.txt", show.text(report) + "\n")
       logging.info("%s: %s; see %s", split_name, summary(report), folder)
     return report
+
+  def write_page(self) -> None:
+    """Writes the page, with all that was scored and logged until now."""
+    if jax.process_index() == 0:
+      page.write(self._workdir, self._parts.config)
 
   def _detections(
     self, params: Params, split: splits.Split

@@ -66,6 +66,12 @@ class Run:
     steps = every * self.unit_steps
     return math.floor(step / steps) > math.floor((step - 1) / steps)
 
+  def rate(self, step: int) -> float:
+    """The largest learning rate of a step."""
+    optimizer = self.parts.config.optimizer
+    factor = optim.schedule(optimizer, self.total_steps, self.unit_steps)
+    return max(rate for _, rate in optimizer.rates) * float(factor(step - 1))
+
   def due_splits(self, step: int) -> tuple[str, ...]:
     """Splits to score after a step: the first, where it is time."""
     config = self.parts.config
@@ -182,6 +188,7 @@ def _train(run: Run) -> dict[str, Report]:
         hook(step)
       if step % config.log.every_steps == 0 or step in (1, run.total_steps):
         values = {name: float(value) for name, value in metrics.items()}
+        values["rate"] = run.rate(step)
         writer.write_scalars(step, values | meter.figures())
       stop.check(step)
       if run.is_due(step, config.checkpoint.every):

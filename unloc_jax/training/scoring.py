@@ -1,6 +1,7 @@
 """Scoring within a run: what goes wrong there never costs the run."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 from absl import logging
 from clu import metric_writers
@@ -50,26 +51,30 @@ class Scorer:
       if (step, name) in self._done:
         found[name] = self._done[step, name]
         continue
-      try:
-        report = self._evaluator.run(
+      with self._survived(f"step {step} on {name}"):
+        found[name] = self._evaluator.run(
           evaluated_params(state), name, self._stop.check_between
         )
-      except preemption.PreemptedError:
-        raise
-      except Exception as error:
-        self._failures.append(
-          f"step {step} on {name}: {type(error).__name__}: "
-          f"{' '.join(str(error).split())}"
-        )
-        logging.error(
-          "Scoring failed, training goes on: %s", self._failures[-1]
-        )
-        continue
-      self._done = {(step, name): report}
-      found[name] = report
-      values = {f"{name}/{k}": v for k, v in figures(report).items()}
-      self._writer.write_scalars(step, values)
+      if name in found:
+        self._done = {(step, name): found[name]}
+        values = {f"{name}/{k}": v for k, v in figures(found[name]).items()}
+        self._writer.write_scalars(step, values)
+    self._writer.flush()  # The page shows them.
+    with self._survived(f"step {step}: the page"):
+      self._evaluator.write_page()
     return found
+
+  @contextlib.contextmanager
+  def _survived(self, what: str) -> Iterator[None]:
+    """Notes what goes wrong, unless the run is to stop."""
+    try:
+      yield
+    except preemption.PreemptedError:
+      raise
+    except Exception as error:
+      said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+      self._failures.append(f"{what}: {said}")
+      logging.error("Scoring failed, training goes on: %s", self._failures[-1])
 
   def check(self) -> None:
     """Raises ScoringError where something went wrong."""

@@ -1,9 +1,10 @@
 """Figures of one video: what was asked, what is true, what was found."""
 
-import os
+import io
+import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -67,12 +68,19 @@ def _draw_strip(axis: Axes, seen: Seen) -> None:
   axis.set_axis_off()
 
 
-def save(figure: Figure, path: os.PathLike[str], **options: Any) -> None:
-  """Writes a picture, whole or not at all; options as of `savefig`."""
-  with files.replacing(path) as beside, warnings.catch_warnings():
+def rendered(figure: Figure, kind: str = "png", dpi: float = 100.0) -> bytes:
+  """A picture as a file's content; `kind` as of `savefig`."""
+  content = io.BytesIO()
+  with warnings.catch_warnings():
     # Letters that the font lacks are drawn as boxes; that is seen.
     warnings.filterwarnings("ignore", "Glyph")
-    figure.savefig(beside, **options)
+    figure.savefig(content, format=kind, dpi=dpi)
+  return content.getvalue()
+
+
+def save(figure: Figure, path: pathlib.Path) -> None:
+  """Writes a picture of the kind that its name ends in."""
+  files.write_bytes(path, rendered(figure, path.suffix[1:].lower()))
 
 
 def timeline(

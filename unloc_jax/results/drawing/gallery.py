@@ -1,5 +1,6 @@
-"""Draws some videos of a split while it is scored."""
+"""Draws the best and the worst examples of a split while it is scored."""
 
+import bisect
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,8 +9,9 @@ import ml_collections
 import numpy as np
 from matplotlib.figure import Figure
 
+from unloc_jax import files
 from unloc_jax.data.splits import Split
-from unloc_jax.metrics import segmentation
+from unloc_jax.metrics import overlap, segmentation
 from unloc_jax.results.drawing import figures
 from unloc_jax.results.drawing.figures import Event, Seen
 from unloc_jax.results.submissions.base import caption_rows, video_rows
@@ -25,20 +27,23 @@ Batch = Mapping[str, Any]
 
 
 class Gallery:
-  """Draws evenly spread videos of a split: of captions, the first asked."""
+  """Draws `eval.num_drawn` examples: half scored best, half worst.
+
+  The score of a caption is the tIoU of its first moment, of a localized or
+  segmented video its `agreement`, of a classified one that of its true class.
+  Of equal failures the surest come first.
+  """
 
   def __init__(self, config: ml_collections.ConfigDict, split: Split):
     task = get_task(config.task)
     self._sampling = Sampling.from_config(config)
     self._split = split
-    count = min(config.eval.num_drawn, len(split.table))
-    if task.targets == "tags":
-      count = 0  # Too many are true of a frame to be drawn.
-    spread = np.linspace(0, len(split.table) - 1, count).round().astype(int)
-    self._wanted = set(spread.tolist())
-    self._figures: dict[str, Figure] = {}
+    # Too many tags are true of a frame to be drawn.
+    self._count = 0 if task.targets == "tags" else config.eval.num_drawn
+    # The worst, then the best: ((score, -how sure), figure), by these.
+    self._kept: list[tuple[tuple[float, float], Figure]] = []
     self._asks_captions = task.texts == "captions"
-    drawings: dict[str, Callable[..., Figure]] = {
+    drawings: dict[str, Callable[..., None]] = {
       "per_query": self._localized,
       "per_frame": self._segmented,
       "per_video": self._classified,
@@ -46,29 +51,40 @@ class Gallery:
     self._draw_classes = drawings[task.decode]
 
   def add(self, batch: Batch, found: Detections) -> None:
-    """Draws those of the batch that are wanted."""
+    """Draws those of the batch that are among the best or worst so far."""
+    if not self._count:
+      return
     if self._asks_captions:
       for b, q, index, query in caption_rows(batch):
-        if index in self._wanted:
-          self._wanted.discard(index)
-          name = f"{self._split.table[index].video_id}_{query}"
-          self._figures[name] = self._asked(batch, found, b, q, index, query)
+        self._asked(batch, found, b, q, index, query)
       return
     for b, index in video_rows(batch):
-      if index in self._wanted:
-        name = self._split.table[index].video_id
-        self._figures[name] = self._draw_classes(batch, found, b, index)
+      self._draw_classes(batch, found, b, index)
+
+  def offer(
+    self, score: float, sure: float, draw: Callable[[], Figure]
+  ) -> None:
+    """Draws an example where it is among the worst or the best so far."""
+    half, rank = -(-self._count // 2), (float(score), -float(sure))
+    at = bisect.bisect(self._kept, rank, key=lambda each: each[0])
+    if len(self._kept) < self._count:
+      self._kept.insert(at, (rank, draw()))
+    elif at != half:
+      self._kept.insert(at, (rank, draw()))
+      del self._kept[half]
 
   def _seen(self, batch: Batch, b: int, index: int) -> tuple[np.ndarray, Seen]:
     """Indices of the sampled frames of a row, and what was seen of it."""
     shown = np.flatnonzero(batch["frame_mask"][b])
-    seconds = self._sampling.seconds_per_position(
-      batch["frame_count"][b], batch["frame_rate"][b]
-    )
     frames = batch.get("streams", {}).get("frames")
     frames = None if frames is None else frames[b][shown]
     duration = self._split.table[index].duration
-    return shown, Seen(duration, shown * float(seconds), frames)
+    return shown, Seen(duration, shown * self._step(batch, b), frames)
+
+  def _step(self, batch: Batch, b: int) -> float:
+    """Seconds between the sampled frames of a row."""
+    counts, rates = batch["frame_count"][b], batch["frame_rate"][b]
+    return float(self._sampling.seconds_per_position(counts, rates))
 
   def _asked(
     self,
@@ -78,19 +94,23 @@ class Gallery:
     q: int,
     index: int,
     query: int,
-  ) -> Figure:
+  ) -> None:
     video = self._split.table[index]
-    best = np.flatnonzero(found.scores[b, q] > 0)[:_BEST]
-    shown, seen = self._seen(batch, b, index)
+    truth = self._split.table.segments_of(index, query)
+    if not len(truth):
+      return
     assert found.segments is not None
-    return figures.timeline(
-      f"“{video.texts[query]}”  —  {video.video_id}",
-      seen,
-      self._split.table.segments_of(index, query),
-      found.segments[b, q][best],
-      found.scores[b, q][best],
-      found.curve[b, q][shown],
-    )
+    best = np.flatnonzero(found.scores[b, q] > 0)[:_BEST]
+    segments, scores = found.segments[b, q][best], found.scores[b, q][best]
+    met = overlap.intersection_over_union(segments[:1, None], truth[None])
+
+    def draw() -> Figure:
+      shown, seen = self._seen(batch, b, index)
+      title = f"“{video.texts[query]}”  —  {video.video_id}"
+      curve = found.curve[b, q][shown]
+      return figures.timeline(title, seen, truth, segments, scores, curve)
+
+    self.offer(met.max(initial=0.0), scores.max(initial=0.0), draw)
 
   def _truth(self, index: int) -> list[Event]:
     """True events of a video, of the classes asked for."""
@@ -101,24 +121,28 @@ class Gallery:
 
   def _events(
     self,
-    shown: np.ndarray,
-    seen: Seen,
+    batch: Batch,
+    b: int,
     index: int,
-    found: Sequence[Event],
+    events: Sequence[Event],
     curves: np.ndarray,
-  ) -> Figure:
-    named = zip(self._split.classes, curves, strict=True)
-    return figures.events(
-      self._split.table[index].video_id,
-      seen,
-      self._truth(index),
-      found,
-      {name: curve[shown] for name, curve in named},
-    )
+  ) -> None:
+    truth, name = self._truth(index), self._split.table[index].video_id
+    if not truth and not events:
+      return
+
+    def draw() -> Figure:
+      shown, seen = self._seen(batch, b, index)
+      named = zip(self._split.classes, curves, strict=True)
+      relevance = {each: curve[shown] for each, curve in named}
+      return figures.events(name, seen, truth, events, relevance)
+
+    sure = float(np.mean([event.score for event in events] or [0.0]))
+    self.offer(agreement(truth, events), sure, draw)
 
   def _localized(
     self, batch: Batch, found: Detections, b: int, index: int
-  ) -> Figure:
+  ) -> None:
     """As many of the best detections as there are true events."""
     count = max(1, len(self._truth(index)))
     best = (values[:count] for values in listed(found, b))
@@ -126,36 +150,64 @@ class Gallery:
       Event(self._split.classes[label], float(start), float(end), float(score))
       for label, (start, end), score in zip(*best, strict=True)
     ]
-    shown, seen = self._seen(batch, b, index)
-    return self._events(shown, seen, index, events, found.curve[b])
+    self._events(batch, b, index, events, found.curve[b])
 
   def _segmented(
     self, batch: Batch, found: Detections, b: int, index: int
-  ) -> Figure:
-    shown, seen = self._seen(batch, b, index)
+  ) -> None:
+    shown, step = np.flatnonzero(batch["frame_mask"][b]), self._step(batch, b)
     cost = self._split.config.decode.switch_cost
     classes = frame_classes(found.scores[b].T[shown], cost)
     labels, places = segmentation.runs(classes)
-    step = float(seen.times[1] - seen.times[0]) if len(shown) > 1 else 0.0
     events = [
       Event(self._split.classes[label - 1], start * step, end * step)
       for label, (start, end) in zip(labels, places, strict=True)
       if label != BACKGROUND
     ]
-    return self._events(shown, seen, index, events, found.curve[b])
+    self._events(batch, b, index, events, found.curve[b])
 
   def _classified(
     self, batch: Batch, found: Detections, b: int, index: int
-  ) -> Figure:
+  ) -> None:
     video, scores = self._split.table[index], found.scores[b]
-    best = np.argsort(-scores, kind="stable")[:_RANKED]
-    names = [self._split.classes[label] for label in best]
-    true = [name in video.texts for name in names]
-    _, seen = self._seen(batch, b, index)
-    return figures.ranking(video.video_id, seen, names, scores[best], true)
+    true = np.isin(self._split.classes, video.texts)
 
-  def write(self, folder: pathlib.Path) -> None:
-    """Writes one PNG per video."""
-    for name, figure in self._figures.items():
-      safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-      figures.save(figure, folder / f"timeline_{safe}.png", dpi=110)
+    def draw() -> Figure:
+      best = np.argsort(-scores, kind="stable")[:_RANKED]
+      names = [self._split.classes[label] for label in best]
+      _, seen = self._seen(batch, b, index)
+      drawn = (names, scores[best], true[best].tolist())
+      return figures.ranking(video.video_id, seen, *drawn)
+
+    score = scores.max(where=true, initial=0.0)
+    self.offer(score, scores.max(), draw)
+
+  def write(self, folder: pathlib.Path) -> dict[str, list[tuple[str, bytes]]]:
+    """Writes one PNG an example: {"best" or "worst": [(score, PNG)]}."""
+    half = -(-len(self._kept) // 2)
+    written: dict[str, list[tuple[str, bytes]]] = {"best": [], "worst": []}
+    for kind, some in (
+      ("best", reversed(self._kept[half:])),
+      ("worst", self._kept[:half]),
+    ):
+      for number, ((score, _), figure) in enumerate(some, start=1):
+        png = figures.rendered(figure)
+        files.write_bytes(folder / f"timeline_{kind}_{number}.png", png)
+        written[kind].append((f"{score:.2f}", png))
+    return written
+
+
+def agreement(truth: Sequence[Event], found: Sequence[Event]) -> float:
+  """Mean tIoU, 0 to 1, to the best event of the class opposite.
+
+  What is missed and what is found in vain count as 0.
+  """
+  best = []
+  for some, others in ((truth, found), (found, truth)):
+    for event in some:
+      same = [each[1:3] for each in others if each.label == event.label]
+      segments = np.array(same, float).reshape(-1, 2)
+      one = np.array(event[1:3], float)
+      met = overlap.intersection_over_union(one, segments)
+      best.append(met.max(initial=0.0))
+  return float(np.mean(best))
