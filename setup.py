@@ -52,6 +52,7 @@ setuptools.setup(
     "k8s": [_JAX.replace("jax", "jax[k8s]", 1)],
     "tpu": [_JAX.replace("jax", "jax[tpu]", 1)],
     "data": [
+      "ai-edge-litert>=2.1",
       "apache-beam>=2.77",
       "av>=17",
       "h5py",

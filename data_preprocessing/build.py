@@ -34,6 +34,8 @@ _WHAT = {
   "jpeg_quality": "1 to 95 (%(default)s)",
   "normalisation": "done to imported features (%(default)s)",
   "tower_hash": "names the maker of imported features",
+  "sound": "extractor of the sound to store beside, or with --extract sound"
+  " alone: 'log_mel', or a folder with YAMNet (docs/sound.md)",
   "max_damaged": "share of a video that may be undecodable (%(default)s)",
 }
 _SWITCHES = {
@@ -53,7 +55,11 @@ def parser() -> argparse.ArgumentParser:
   add = flags.add_argument_group("what is built").add_argument
   for name, text in _REQUIRED.items():
     add(f"--{name}", required=True, help=text)
-  add("--extract", default="frames", choices=(schema.FRAMES, schema.FEATURES))
+  add(
+    "--extract",
+    default="frames",
+    choices=(schema.FRAMES, schema.FEATURES, schema.SOUND),
+  )
   for name, text in _WHAT.items():
     default = getattr(Settings, name)
     add(f"--{name}", type=type(default), default=default, help=text)
@@ -94,6 +100,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
   """Returns the checked settings. Raises BuildError."""
   if args.checkpoint and args.extract != schema.FEATURES:
     raise BuildError("--checkpoint: makes features; add --extract features")
+  if args.sound and args.extract == schema.FEATURES and not args.checkpoint:
+    raise BuildError("--sound: needs videos, not files of features")
+  if args.extract == schema.SOUND and not args.sound:
+    raise BuildError("--extract sound: give --sound log_mel, or a folder")
   if args.workers < 1:
     raise BuildError(f"--workers {args.workers}: at least 1")
   rate, short_side = args.frame_rate, args.short_side

@@ -5,7 +5,14 @@ import hashlib
 
 from etils import epath
 
-from data_preprocessing import cache, feature_files, features, lookup, schema
+from data_preprocessing import (
+  cache,
+  feature_files,
+  features,
+  hearing,
+  lookup,
+  schema,
+)
 from data_preprocessing.examples import NO_QUERY, Outcome
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
@@ -62,16 +69,17 @@ class Plan:
   def source(self) -> manifests.Source:
     """What the stored videos will be."""
     settings = self.settings
-    frames = settings.extract == schema.FRAMES
     return manifests.Source(
       dataset=settings.dataset,
       extract=settings.extract,
       frame_rate=settings.frame_rate,
       short_side=settings.short_side * settings.decodes,
       jpeg_quality=settings.jpeg_quality * settings.decodes,
-      embedding_width=None if frames else settings.embedding_width,
+      embedding_width=settings.embedding_width or None,
       tower_hash=settings.tower_hash or None,
       normalisation=settings.normalisation,
+      sound_width=settings.sound_width or None,
+      sound_hash=settings.sound_hash or None,
     )
 
   @property
@@ -113,8 +121,10 @@ def make(
   allow_absolute_paths: bool = False,
 ) -> Plan:
   """Finds the file of every video, or of its features, in folder `videos`."""
-  importing = not settings.decodes
+  importing = settings.extract == schema.FEATURES and not settings.decodes
   kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
+  if settings.extract == schema.SOUND:
+    kinds = (*hearing.EXTENSIONS, *kinds)
   try:
     index = lookup.VideoIndex(videos, kinds, allow_absolute_paths)
   except FileNotFoundError as error:
@@ -154,5 +164,7 @@ def make(
   for split in jobs:
     if len(split) > _LONGEST_SPLIT:
       raise BuildError(f"split {split}: longer than {_LONGEST_SPLIT} letters")
+  if settings.sound:
+    settings = hearing.completed(settings)
   final = epath.Path(data_dir) / settings.dataset / schema.VERSION
   return Plan(benchmark, annotations, settings, jobs, absent, final)

@@ -56,7 +56,11 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     self._runner = runner
     self._limit = limit
     settings = plan.settings
-    self._schema = settings.extract, settings.embedding_width or None
+    self._schema = (
+      settings.extract,
+      settings.embedding_width or None,
+      settings.sound_width or None,
+    )
     super().__init__(data_dir=str(plan.final.parent.parent))
 
   def _info(self) -> tfds.core.DatasetInfo:

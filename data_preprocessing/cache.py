@@ -1,7 +1,7 @@
 """The folder where examples wait for their shards: a file and a line a video.
 
 `ab/abcd....json` says what became of a video. `ab/abcd....zip` holds its
-example: `example.json`, and frames as `0000000.jpg`, ... or `embeddings.npy`.
+example: `example.json`, frames as `0000000.jpg`, ..., and arrays as `NAME.npy`.
 The name is a hash of all that the content depends on, and a file is there
 whole or not at all: whatever is found was made by this build, or one like it.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from data_preprocessing import examples, features, schema
+from data_preprocessing import examples, features, hearing, schema
 from data_preprocessing.examples import Draft, Outcome
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
@@ -28,7 +28,7 @@ from unloc_jax import files
 from unloc_jax.annotations.records import VideoAnnotation
 
 _EXAMPLE = "example.json"
-_EMBEDDINGS = "embeddings.npy"
+_ARRAYS = ("embeddings", *hearing.ARRAYS)
 # Workers share out lists of videos: so many, and no longer than this.
 _LISTS = 1024
 _MOST_IN_A_LIST = 64
@@ -49,7 +49,9 @@ def _plain(value: Any) -> Any:
     return [value.annotation, value.name, value.size]
   fields = dataclasses.asdict(value)
   if isinstance(value, Settings):
-    del fields["checkpoint"]
+    del fields["checkpoint"], fields["sound"]
+    if not fields["sound_hash"]:
+      del fields["sound_hash"], fields["sound_width"]
     # There were other formats, and hashes of finished datasets name theirs.
     fields["tfrecord"] = "example"
   return fields
@@ -118,16 +120,28 @@ def make(
 
 
 def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
-  """Writes the frames or embeddings of a video."""
+  """Writes the frames or embeddings of a video, and its sound."""
+
+  def keep(name: str, array: np.ndarray) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+      np.save(file, array)
+
   if settings.extract == schema.FRAMES:
 
     def add(jpeg: bytes) -> None:
       archive.writestr(f"{len(archive.filelist):07d}.jpg", jpeg)
 
-    return examples.frames_example(job, settings, add)
-  draft, embeddings = features.features_example(job, settings)
-  with archive.open(_EMBEDDINGS, "w", force_zip64=True) as file:
-    np.save(file, embeddings)
+    draft = examples.frames_example(job, settings, add)
+  elif settings.extract == schema.FEATURES:
+    draft, embeddings = features.features_example(job, settings)
+    keep("embeddings", embeddings)
+  if settings.extract == schema.SOUND:
+    draft, heard = hearing.sound_example(job, settings)
+  elif settings.sound:
+    heard = hearing.beside(job, settings, draft[1].frames)
+  if settings.sound:
+    for name, array in zip(hearing.ARRAYS, heard, strict=True):
+      keep(name, array)
   return draft
 
 
@@ -136,10 +150,12 @@ def read(path: str) -> dict[str, Any]:
   with epath.Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
     content = {name: archive.read(name) for name in archive.namelist()}
   example: dict[str, Any] = json.loads(content.pop(_EXAMPLE))
-  if _EMBEDDINGS in content:
-    array = np.load(io.BytesIO(content[_EMBEDDINGS]), allow_pickle=False)
-    return {**example, "embeddings": array}
-  return {**example, "frames": [io.BytesIO(j) for j in content.values()]}
+  for name in _ARRAYS:
+    if stored := content.pop(f"{name}.npy", None):
+      example[name] = np.load(io.BytesIO(stored), allow_pickle=False)
+  if content or not example.keys() & set(_ARRAYS):
+    example["frames"] = [io.BytesIO(jpeg) for jpeg in content.values()]
+  return example
 
 
 @contextlib.contextmanager

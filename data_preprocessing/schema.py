@@ -7,10 +7,19 @@ import numpy as np
 VERSION = "1.0.0"
 FRAMES = "frames"
 FEATURES = "features"
+SOUND = "sound"
 
 
-def features(extract: str, embedding_width: int | None = None) -> Any:
-  """Returns the TFDS features of an example of frames, or of D channels."""
+def features(
+  extract: str,
+  embedding_width: int | None = None,
+  sound_width: int | None = None,
+) -> Any:
+  """Returns the TFDS features of an example.
+
+  It holds frames, embeddings of D channels, or neither, and, where it has a
+  width, sound.
+  """
   # Processes that decode import this module, and never TensorFlow.
   from tensorflow_datasets import features as tfds
 
@@ -21,13 +30,17 @@ def features(extract: str, embedding_width: int | None = None) -> Any:
     return tfds.Tensor(shape=shape, dtype=np.float64, encoding=exact)
 
   texts = tfds.Sequence(tfds.Text())
-  content: dict[str, Any]
+  content: dict[str, Any] = {}
   if extract == FRAMES:
     image = tfds.Image(shape=(None, None, 3), encoding_format="jpeg")
     content = {"frames": tfds.Sequence(image)}
-  else:
+  elif extract == FEATURES:
     tensor = tfds.Tensor(shape=(None, embedding_width), dtype=np.float32)
     content = {"embeddings": tensor}
+  if sound_width:
+    rows = tfds.Tensor(shape=(None, sound_width), dtype=np.float32)
+    heard = tfds.Tensor(shape=(None,), dtype=np.bool_)
+    content |= {"sound": rows, "sound_heard": heard}
   return tfds.FeaturesDict(
     {
       "video_id": tfds.Text(),

@@ -14,7 +14,7 @@ class Settings:
   """How videos are turned into examples."""
 
   dataset: str  # Name of the benchmark
-  extract: str = schema.FRAMES  # FRAMES or FEATURES
+  extract: str = schema.FRAMES  # FRAMES, FEATURES or SOUND alone
   frame_rate: float = 10.0  # Stored positions per second
   # Of stored frames, in pixels; smaller videos are not enlarged, 0 keeps every
   # size
@@ -26,6 +26,9 @@ class Settings:
   checkpoint: str = ""
   tower_hash: str = ""  # Which tower made the features; "" for frames
   embedding_width: int = 0  # Channels of the features; 0 for frames
+  sound: str = ""  # Extractor of the sound; "" stores none
+  sound_width: int = 0  # Channels of a row of sound; 0 for none
+  sound_hash: str = ""  # Which extractor made it; "" for none
 
   @property
   def decodes(self) -> bool:

@@ -46,14 +46,17 @@ def deal(made: Mapping[epath.Path, Outcome]) -> list[list[epath.Path]]:
 
 
 def write(
-  shard: tuple[str, str], extract: str, embedding_width: int | None
+  shard: tuple[str, str],
+  extract: str,
+  embedding_width: int | None,
+  sound_width: int | None,
 ) -> None:
   """Writes a shard, reading its examples one by one. Raises BuildError.
 
   The shard is a file to write, and one that lists where its examples wait.
   """
   path, names = shard
-  features = schema.features(extract, embedding_width)
+  features = schema.features(extract, embedding_width, sound_width)
   serializer = example_serializer.ExampleSerializer(
     features.get_serialized_info()
   )

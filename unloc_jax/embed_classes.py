@@ -10,23 +10,14 @@ embedding is their mean, as evaluation would take it.
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-import flax.traverse_util
-import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from unloc_jax.config import flags as config_flags
-from unloc_jax.config import schema
 from unloc_jax.data.manifest import read_manifest
-from unloc_jax.data.tokenizer import of_config
 from unloc_jax.files import replacing
-from unloc_jax.models.towers import kinds
-from unloc_jax.weights.folder import load_weights, tower_of
-
-_ROWS = 128  # Prompts encoded at a time.
+from unloc_jax.weights.text_embedder import TextEmbedder
 
 
 def embed(
@@ -37,27 +28,8 @@ def embed(
   They are the mean over templates with a {} for the name, read to `length`
   tokens. Raises ValueError where the folder of weights holds no text tower.
   """
-  loaded = load_weights(folder)
-  section = tower_of(loaded.config, "text")
-  if not section or not section["num_layers"]:
-    raise ValueError("init.weights: the folder holds no text tower")
-  tower = kinds.text_tower({**section, "remat": "none"})
-  params = flax.traverse_util.unflatten_dict(loaded.params, sep="/")
-
-  @jax.jit
-  def encode(ids: jax.Array) -> jax.Array:
-    tokens: Any = tower.apply({"params": params["text_tower"]}, ids, True)
-    kernel = jnp.asarray(params["text_projection"]["kernel"])
-    return tower.pool(tokens, ids) @ kernel
-
   texts = [template.format(name) for name in names for template in templates]
-  config = schema.base().unlock()
-  config.init.weights, config.data.max_tokens = folder, length
-  config.model.text_tower.update(section)
-  ids = np.asarray(of_config(config)(texts))
-  whole = np.pad(ids, ((0, -len(ids) % _ROWS), (0, 0)), mode="edge")
-  parts = whole.reshape(-1, _ROWS, length)
-  found = np.concatenate([encode(jnp.asarray(p)) for p in parts])[: len(ids)]
+  found = TextEmbedder(folder, length)(texts)
   of_names = found.reshape(len(names), len(templates), -1)
   return np.asarray(of_names.mean(axis=1))
 

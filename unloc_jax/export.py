@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     metavar="SECONDS",
     help="windows of longer videos (the longest video's)",
   )
+  add("--half", action="store_true", help="weights in float16")
   add("--stablehlo", action="store_true", help="add programs")
   add("--saved_model", action="store_true", help="for TF")
   try:

@@ -53,6 +53,13 @@ def _parser() -> argparse.ArgumentParser:
   add("--video", required=True, nargs="+", help="files or patterns")
   add("--query", action="append", default=[], help="a sentence; repeatable")
   add("--labels", metavar="FILE", help="labels to detect, one a line")
+  add(
+    "--text_weights",
+    metavar="DIR",
+    default="",
+    help="text tower, for sentences that the model does not know by heart"
+    " (weights/minilm)",
+  )
   add("--segment", action="store_true", help="stretches of labels")
   add("--top_k", type=int, default=5, help="moments of a query (5)")
   add("--format", choices=list(formats.FORMATS), default="table")
@@ -141,10 +148,10 @@ def _is_folder(flags: argparse.Namespace) -> bool:
   return flags.out is not None and (is_one_each or flags.out.endswith("/"))
 
 
-def _model(flags: argparse.Namespace) -> tuple[str, str]:
+def _model(flags: argparse.Namespace) -> tuple[str, ...]:
   """The model that is asked, as `load` takes it."""
   if flags.weights is None:
-    return "export", flags.export
+    return "export", flags.export, flags.text_weights
   return "weights", flags.weights
 
 

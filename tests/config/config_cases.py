@@ -25,6 +25,7 @@ ARGUMENTS = {
     "B,classes=600,fusion=fpn",
     "L,fusion=transformer",
   ),
+  "sounds": ("", "log_mel"),
   "synthetic_towers": ("",),
   "synthetic_mr": ("",),
   "synthetic_tal": ("", "split=zero-shot"),

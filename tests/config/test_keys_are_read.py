@@ -20,6 +20,7 @@ _ALIASES = {
   "augment": {"augment"},
   "image_tower": {"tower"},
   "text_tower": {"tower"},
+  "sound_tower": {"tower"},
 }
 
 

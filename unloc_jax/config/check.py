@@ -79,4 +79,15 @@ def _side_by_side(config: ml_collections.ConfigDict) -> list[str]:
       f"reads its padding too; give model.text_tower.max_tokens, "
       f"{text.max_tokens}"
     )
+  if config.text.sentence_width and text.num_layers:
+    found.append(
+      f"text.sentence_width={config.text.sentence_width} takes the place of a "
+      "text tower; set model.text_tower.num_layers to 0"
+    )
+  names, late = model.match.names, model.fusion.kind in ("late", "none")
+  if names and (late or names >= config.text.sentence_width):
+    found.append(
+      f"model.match.names={names} needs sentences that are wider, "
+      "text.sentence_width, and a fusion.kind that fuses them"
+    )
   return found

@@ -127,6 +127,12 @@ _DATA: Section = {
     10.0, "Frames per second of records that do not state it."
   ),
   "embedding_width": whole(512, "Width D_in of the stream 'embeddings'.", 1),
+  "sound_width": whole(
+    969,
+    "Width of the stream 'sound': 969 of YAMNet with the names of its classes,"
+    " or 6400 / rate of log-mel.",
+    1,
+  ),
   "num_frames": whole(128, "Frames T fed per video.", 1),
   "sampling": choice(
     "linspace",
@@ -177,6 +183,14 @@ _TEXT: Section = {
     "",
     "tokenizer.json of a text tower that is not CLIP's; '' = the one beside"
     " init.weights.",
+  ),
+  "sentences": text(
+    "", "Embeddings of sentences, .npz, in place of a text tower."
+  ),
+  "sentence_width": whole(
+    0,
+    "Of such a sentence: cosines with the names of C classes, and its"
+    " embedding; 0 = texts are token ids.",
   ),
 }
 
@@ -253,6 +267,22 @@ _STEM: Section = {
   ),
 }
 
+_SOUND_TOWER: Section = {
+  "width": whole(128, "Channels.", 1),
+  "num_layers": whole(0, "Convolutions over log-mel; 0 = rows of YAMNet."),
+  "frozen": flag(False, "No gradient, no optimizer state."),
+}
+
+_MATCH: Section = {
+  "names": whole(
+    0,
+    "C, named classes: rows of sound begin with their scores, sentences with"
+    " cosines. What is heard of the classes near to a sentence is said to"
+    " fusion; 0 = none.",
+  ),
+  "num_scales": whole(4, "From its nearest names to many.", 1),
+}
+
 _FUSION: Section = {
   "kind": choice(
     "simple_pyramid",
@@ -308,6 +338,8 @@ _MODEL: Section = {
   "image_tower": _IMAGE_TOWER,
   "stem": _STEM,
   "text_tower": _TEXT_TOWER,
+  "sound_tower": _SOUND_TOWER,
+  "match": _MATCH,
   "fusion": _FUSION,
   "head": _HEAD,
 }
@@ -463,8 +495,8 @@ SCHEMA: Section = {
   "seed": whole(0, "Of parameters, shuffling, augmentation and dropout."),
   "streams": names(
     ("frames",),
-    "What a video is to the model, by name: 'frames' (JPEG) or 'embeddings';"
-    " points of the pyramid sit on the first.",
+    "What a video is to the model, by name: 'frames' (JPEG), 'embeddings',"
+    " 'sound'; points of the pyramid sit on the first.",
   ),
   "data": _DATA,
   "text": _TEXT,

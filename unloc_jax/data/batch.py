@@ -7,9 +7,12 @@ segments.
   streams        {name: array}            what a video is to the model:
     frames         uint8   [B, T, H, W, 3]  cropped; normalised on the device
     embeddings     float32 [B, T, D_in]     in place of frames
+    sound          float32 [B, T, D_sound]  rows at the same positions
   masks          {name: bool [B, N]}      False where a stream has no token
   frame_mask     bool    [B, T]           False where a position has no frame
-  text_ids       int32   [B, Qv, L]       captions only: a video's own texts
+  text_ids       int32   [B, Qv, L]       captions only: a video's own texts;
+                                          or float32 [B, Qv, E'], sentences as
+                                          embeddings
   query_mask     bool    [B, Qv]          captions only
   query_offset   int32   [B]              captions only: index, among the
                                           video's queries, of the row's first
@@ -49,7 +52,11 @@ def row_spec(config: ml_collections.ConfigDict) -> dict[str, Any]:
   spec: dict[str, Any] = streams.row_spec(config)
   spec["frame_mask"] = shape((data.num_frames,), np.bool_)
   if get_task(config.task).texts == "captions":
-    spec["text_ids"] = shape((data.max_queries, data.max_tokens), np.int32)
+    width = config.text.sentence_width
+    spec["text_ids"] = shape(
+      (data.max_queries, width or data.max_tokens),
+      np.float32 if width else np.int32,
+    )
     spec["query_mask"] = shape((data.max_queries,), np.bool_)
     spec["query_offset"] = shape((), np.int32)
   spec["segments"] = shape((data.max_segments, 2), np.float32)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import ml_collections
 import numpy as np
 
-from unloc_jax.data import tokenizer
+from unloc_jax.data import sentences
 from unloc_jax.task import prompts
 
 
@@ -15,8 +15,8 @@ def class_texts(
   """Prompts of all classes.
 
   Returns:
-    int32 ids [R, C, L] of R templates, or float32 [1, C, D], the precomputed
-    embeddings of `text.class_embeddings`.
+    int32 ids [R, C, L] of R templates, or float32 [R, C, E'], where the model
+    takes sentences, or float32 [1, C, D] of `text.class_embeddings`.
 
   Raises:
     ValueError: The templates or the embeddings do not fit.
@@ -24,13 +24,13 @@ def class_texts(
   text = config.text
   if text.class_embeddings:
     return _embeddings(text.class_embeddings, classes, config.model.width)[None]
-  if not config.model.text_tower.num_layers:
+  if not (config.model.text_tower.num_layers or text.sentence_width):
     raise ValueError(
       "text.class_embeddings: the model has no text tower; give the file that "
       "python -m unloc_jax.embed_classes makes"
     )
-  tokenize = tokenizer.of_config(config)
-  return np.stack(list(map(tokenize, prompts.fill(text.prompts, classes))))
+  filled = prompts.fill(text.prompts, classes)
+  return np.stack(list(map(sentences.reader(config), filled)))
 
 
 def _embeddings(path: str, classes: Sequence[str], width: int) -> np.ndarray:

@@ -26,7 +26,7 @@ class Source:
   """What stored videos are, so that others can be made like them."""
 
   dataset: str  # Name of the benchmark
-  extract: str  # "frames" (JPEG) or "features" (embeddings)
+  extract: str  # "frames" (JPEG), "features" or "sound" alone
   frame_rate: float  # Stored positions per second
   # Shorter side of stored frames, in pixels, unless the video is smaller; 0
   # for features that were imported and for uncut size
@@ -35,6 +35,9 @@ class Source:
   normalisation: str  # What was done to the pixels or features
   embedding_width: int | None  # Channels D of a feature; None for frames
   tower_hash: str | None  # Which tower made the features; None for frames
+  _: dataclasses.KW_ONLY
+  sound_width: int | None = None  # Channels of a row of sound; None for none
+  sound_hash: str | None = None  # Which extractor made it; None for none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +79,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
       raise ValueError(f"format {raw['format']}, this code reads {FORMAT}")
     if not isinstance(raw.setdefault("source", {}), dict):
       raise ValueError("source is no object")
+    # Earlier builders did not write these.
+    raw = {"source": {}, "sound_width": None, "sound_hash": None, **raw}
     fields = {f.name: raw[f.name] for f in dataclasses.fields(Manifest)}
     fields["classes"] = tuple(fields["classes"])
     fields["splits"] = {

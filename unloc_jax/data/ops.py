@@ -140,17 +140,18 @@ def tokenize(
   tokenizer: Callable[[Sequence[str]], np.ndarray],
   max_queries: int,
   max_tokens: int,
+  dtype: Any = np.int32,
 ) -> Op:
-  """Texts [Q] to text_ids int32 [Qv, L] and query_mask bool [Qv]."""
+  """Texts [Q] to text_ids [Qv, L], of a dtype, and query_mask bool [Qv]."""
 
   def rows(texts: np.ndarray) -> np.ndarray:
-    ids = np.zeros([max_queries, max_tokens], np.int32)
+    ids = np.zeros([max_queries, max_tokens], dtype)
     if len(texts):
       ids[: len(texts)] = tokenizer([t.decode("utf-8") for t in texts])
     return ids
 
   def apply(record: Record) -> Record:
-    ids = tf.numpy_function(rows, [record["texts"]], tf.int32, stateful=False)
+    ids = tf.numpy_function(rows, [record["texts"]], dtype, stateful=False)
     return {
       **record,
       "text_ids": tf.ensure_shape(ids, [max_queries, max_tokens]),

@@ -68,6 +68,35 @@ def _take_embeddings(config: Config, training: bool) -> "Op":
   return apply
 
 
+def _sound_features(config: Config) -> Mapping[str, Any]:
+  import tensorflow as tf
+
+  del config
+  many = tf.io.FixedLenSequenceFeature
+  return {
+    "sound": many([], tf.float32, True),
+    "sound_heard": many([], tf.int64, True),
+  }
+
+
+def _take_sound(config: Config, training: bool) -> "Op":
+  """Rows of sound at the sampled positions, zeros where nothing is heard."""
+  import tensorflow as tf
+
+  del training
+  width = config.data.sound_width
+
+  def apply(record: "Record") -> "Record":
+    index = record["frame_index"]
+    heard = tf.cast(tf.gather(record["sound_heard"], index), tf.bool)
+    heard &= record["frame_mask"]
+    rows = tf.gather(tf.reshape(record["sound"], [-1, width]), index)
+    rows *= tf.cast(heard, rows.dtype)[:, None]
+    return {**record, "sound": rows, "sound_heard": heard}
+
+  return apply
+
+
 STREAMS: dict[str, Stream] = {
   "frames": Stream(
     features=lambda config: _pixels().features(),
@@ -94,6 +123,17 @@ STREAMS: dict[str, Stream] = {
       "extract": "features",
       "embedding_width": config.data.embedding_width,
     },
+  ),
+  "sound": Stream(
+    features=_sound_features,
+    row=lambda config: (
+      (config.data.num_frames, config.data.sound_width),
+      np.float32,
+    ),
+    num_tokens=lambda config: int(config.data.num_frames),
+    make=_take_sound,
+    mask=lambda record: record["sound_heard"],
+    manifest=lambda config: {"sound_width": config.data.sound_width},
   ),
 }
 

@@ -28,7 +28,7 @@ _WAITING = 1000
 _TRIED = 20
 # Fine enough for the times of pictures at every usual frame rate.
 _PER_SECOND = 90_000
-_SOUND_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
+SOUND_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def cut_clip(
@@ -123,8 +123,8 @@ class _Clip:
     self._lasts: dict[int, int] = {}  # Time of a picture -> its duration.
     self._sound: Any = None
     if sound is not None:
-      known = sound.rate in _SOUND_RATES
-      self._rate = sound.rate if known else _SOUND_RATES[-1]
+      known = sound.rate in SOUND_RATES
+      self._rate = sound.rate if known else SOUND_RATES[-1]
       self._layout = "mono" if sound.channels == 1 else "stereo"
       self._sound = target.add_stream(
         "aac", rate=self._rate, layout=self._layout

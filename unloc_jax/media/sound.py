@@ -198,7 +198,7 @@ def _runs(
   """
   resampler, due = _Resampler(), Fraction(0)
   origin: Fraction | None = None
-  for frame in _frames(container, track):
+  for frame in frames_of(container, track):
     length = Fraction(frame.samples, frame.sample_rate)
     begins = due
     if frame.pts is not None and frame.time_base:
@@ -216,7 +216,7 @@ def _runs(
   yield from resampler.end()
 
 
-def _frames(
+def frames_of(
   container: av.container.InputContainer, track: av.AudioStream
 ) -> Iterator[av.AudioFrame]:
   """Frames of a track, past any damage."""

@@ -7,6 +7,7 @@ import ml_collections
 from unloc_jax.config.check import check
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.match import Match
 from unloc_jax.models.towers import kinds
 from unloc_jax.models.towers.clip import TextTower
 from unloc_jax.models.towers.streams import build_encoders, compute_dtype
@@ -41,6 +42,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
     **shared,
   }
   displacement = DisplacementHead(bias=model.head.displacement_bias, **head)
+  match = Match(model.width, dtype=dtype, **model.match.to_dict())
   fusion = model.fusion.to_dict()
   similarity, chunk = fusion.pop("similarity"), fusion.pop("query_chunk")
   return UnLoc(
@@ -61,6 +63,8 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
     text_part=model.text_part,
     readout=task.readout,
     query_chunk=chunk,
+    sentence_width=config.text.sentence_width,
+    match=match if match.names else None,
     dtype=dtype,
   )
 

@@ -115,7 +115,8 @@ class Fusion(nn.Module):
     """Fuses every video with its texts.
 
     Args:
-      video: Tokens [B, S, D]: T of frames, then those of other streams.
+      video: Tokens [B, S, D], or [B, Q, S, D] where they depend on the text: T
+        of frames, then those of other streams.
       video_mask: bool [B, S].
       text: Text part [B | 1, Q, L', D]; 1 = every video has the same texts.
       text_mask: bool [B | 1, Q, L'].
@@ -128,7 +129,8 @@ class Fusion(nn.Module):
     """
     if self.kind == "none":
       return [video[:, None, :num_frames]], text
-    parts, masks = [video[:, None]], [video_mask[:, None]]
+    parts = [video if video.ndim == 4 else video[:, None]]
+    masks = [video_mask[:, None]]
     if self.kind not in TEXTLESS:
       parts, masks = [*parts, text], [*masks, text_mask]
     tokens, mask = self._sequences(parts, masks, deterministic)
@@ -142,7 +144,7 @@ class Fusion(nn.Module):
       levels = [fused] if self.kind == "transformer" else self.pyramid(fused)
     if self.kind in TEXTLESS:
       return levels, text
-    return levels, rest[..., video.shape[1] - num_frames :, :]
+    return levels, rest[..., video.shape[-2] - num_frames :, :]
 
   def _sequences(
     self,

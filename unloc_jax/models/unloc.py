@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from unloc_jax.models.attention import Dtype, join
 from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
+from unloc_jax.models.match import Match
 from unloc_jax.models.towers.clip import TextTower
 from unloc_jax.models.towers.streams import Encoder
 from unloc_jax.parallel.sharding import constrain, shares
@@ -52,6 +53,10 @@ class UnLoc(nn.Module):
     similarity: "cosine" or "dot" (over the square root of D), how points and
       texts are compared where fusion leaves the text out.
     num_frames: T, tokens of the first stream; 0 where it is the only one.
+    sentence_width: E', of sentences that `text_projection` maps to D; 0 where
+      embeddings of texts are of width D as they are.
+    match: Compares rows of streams with sentences, if anything does; their E'
+      channels then follow the D of a token.
   """
 
   encoders: tuple[Encoder, ...]
@@ -66,6 +71,8 @@ class UnLoc(nn.Module):
   query_chunk: int = 0
   similarity: str = "cosine"
   num_frames: int = 0
+  sentence_width: int = 0
+  match: Match | None = None
   dtype: Dtype = jnp.float32
 
   def setup(self) -> None:
@@ -82,7 +89,7 @@ class UnLoc(nn.Module):
         nn.initializers.normal(0.02),
         (len(self.encoders) + 1, self.width),
       )
-    if self.text_tower is not None:
+    if self.text_tower is not None or self.sentence_width:
       self.text_projection = project()
     if self.fusion.kind in TEXTLESS:
       log_scale = math.log(1 / 0.07) if self.similarity == "cosine" else 0.0
@@ -118,8 +125,19 @@ class UnLoc(nn.Module):
       rows = streams[encoder.stream]
       tokens = self.encode_stream(encoder.stream, rows, deterministic)
       tokens = getattr(self, f"{encoder.sense}_projection")(tokens)
-      parts.append(constrain(self._of_kind(tokens, kind), "batch"))
+      tokens = self._of_kind(tokens, kind)
+      if self.match is not None:
+        tokens = self._with_evidence(tokens, rows, encoder.is_named)
+      parts.append(constrain(tokens, "batch"))
     return join(tuple(parts), axis=-2)
+
+  def _with_evidence(
+    self, tokens: jax.Array, rows: jax.Array, is_named: bool = True
+  ) -> jax.Array:
+    """Tokens [..., D] -> [..., D + E'], behind them what `match` compares."""
+    shape = (*tokens.shape[:-1], self.sentence_width)
+    rows = rows[..., : shape[-1]] if is_named else jnp.zeros(shape, self.dtype)
+    return jnp.concatenate([tokens, rows.astype(self.dtype)], axis=-1)
 
   def video_mask(self, masks: Mapping[str, jax.Array]) -> jax.Array:
     """Masks of named streams bool [B, N] -> that of their tokens [B, S]."""
@@ -142,7 +160,7 @@ class UnLoc(nn.Module):
     return self.text_projection(tokens)
 
   def encode_text(self, texts: jax.Array, deterministic: bool = True) -> Texts:
-    """Token ids int [..., L], or embeddings float [..., D] -> Texts."""
+    """Token ids int [..., L], or embeddings float [..., D | E'] -> Texts."""
     if jnp.issubdtype(texts.dtype, jnp.integer):
       assert self.text_tower is not None, "the model has no text tower"
       tokens = self.encode_text_tokens(texts, deterministic)
@@ -151,6 +169,11 @@ class UnLoc(nn.Module):
       tokens = self.text_tower.pool(tokens, texts)
     else:
       tokens = texts.astype(self.dtype)
+      if self.match is not None:
+        said = self.text_projection(tokens[..., self.match.names :])
+        tokens = self._with_evidence(said, tokens)
+      elif self.sentence_width:
+        tokens = self.text_projection(tokens)
     tokens = tokens[..., None, :]
     return Texts(tokens, jnp.ones(tokens.shape[:-1], bool))
 
@@ -213,13 +236,18 @@ class UnLoc(nn.Module):
     deterministic: bool,
   ) -> tuple[jax.Array, list[jax.Array]]:
     """Relevance logits [B, Q, P] and the levels they were read from."""
+    if self.match is not None:
+      said, heard = texts.tokens[..., 0, self.width :], video[..., self.width :]
+      agreement = self.match(heard, video_mask, said)
+      video = video[:, None, :, : self.width] + agreement
+      texts = Texts(texts.tokens[..., : self.width], texts.mask)
     levels, fused_text = self.fusion(
       video,
       video_mask,
       self._of_kind(texts.tokens, -1),
       texts.mask,
       deterministic,
-      self.num_frames or video.shape[1],
+      self.num_frames or video.shape[-2],
     )
     if self.fusion.kind in TEXTLESS:
       return self._compare(levels, texts), levels

@@ -65,6 +65,7 @@ def missing(name: str, config: ml_collections.ConfigDict) -> str:
   wanted = {
     "init.weights": (config.init.weights, _weights),
     "text.class_embeddings": (config.text.class_embeddings, _embeddings),
+    "text.sentences": (config.text.sentences, _sentences),
   }
   parts = [] if _is_there(config.data.path) else [_data(config.data.path)]
   for key, (path, how) in wanted.items():
@@ -90,6 +91,14 @@ def _data(path: str) -> str:
     f"{said}\n  python -m data_preprocessing.build --dataset "
     f"{dataset or 'DATASET'} --annotations ANNOTATIONS --videos VIDEOS "
     f"--data_dir {folder}"
+  )
+
+
+def _sentences(path: str, name: str, config: ml_collections.ConfigDict) -> str:
+  del name, config
+  return (
+    "  python -m data_preprocessing.sounds.extractor --yamnet YAMNET "
+    f"--text_weights weights/minilm --out {pathlib.Path(path).parent}"
   )
 
 

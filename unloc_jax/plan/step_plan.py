@@ -202,7 +202,8 @@ def prompt_shape(
     return None
   count = num_classes(config)
   if not config.model.text_tower.num_layers:
-    return jax.ShapeDtypeStruct((1, count, config.model.width), jnp.float32)
+    width = config.text.sentence_width or config.model.width
+    return jax.ShapeDtypeStruct((1, count, width), jnp.float32)
   shape = (len(config.text.prompts), count, config.data.max_tokens)
   return jax.ShapeDtypeStruct(shape, jnp.int32)
 

@@ -26,6 +26,8 @@ _SHARED = (
   "normalisation",
   "embedding_width",
   "tower_hash",
+  "sound_width",
+  "sound_hash",
 )
 
 

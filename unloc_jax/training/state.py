@@ -73,7 +73,8 @@ def init_params(parts: Parts, key: jax.Array) -> FlatParams:
   if config.model.text_tower.num_layers:
     texts = jnp.ones((1, config.data.max_tokens), jnp.int32)
   else:
-    texts = jnp.ones((1, config.model.width), jnp.float32)
+    width = config.text.sentence_width or config.model.width
+    texts = jnp.ones((1, width), jnp.float32)
   keys = {"params": key, "dropout": key}
   variables = parts.model.init(keys, batch["streams"], batch["masks"], texts)
   flat = flax.traverse_util.flatten_dict(variables["params"], sep="/")

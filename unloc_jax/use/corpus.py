@@ -26,7 +26,7 @@ _load = functools.cache(load)
 
 
 def ask(
-  model: tuple[str, str],
+  model: tuple[str, ...],
   jobs: Sequence[Job],
   request: Request,
   form: str,
@@ -56,7 +56,7 @@ def ask(
 
 
 def _ask(
-  line: str, model: tuple[str, str], request: Request, form: str, out: str
+  line: str, model: tuple[str, ...], request: Request, form: str, out: str
 ) -> list[str]:
   """Writes a result file, or returns why the video could not be asked."""
   job = Job(*json.loads(line))

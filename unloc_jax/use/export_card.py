@@ -13,6 +13,18 @@ _TASKS = {
 }
 _MOMENTS = "finds the moments of a video that a sentence describes"
 
+_SEEN = """\
+| frames | {source.frame_rate:g} a second, short side {source.short_side} \
+pixels, JPEG quality {source.jpeg_quality} |
+| seen at a time | {data.num_frames} frames of {data.image_size} x \
+{data.image_size} pixels ({data.sampling}) |
+| normalisation | {source.normalisation} |
+| features | {features} |"""
+_HEARD = """\
+| sound | {source.frame_rate:g} rows a second, of {source.sound_width} \
+channels by extractor {source.sound_hash} |
+| heard at a time | {data.num_frames} rows ({data.sampling}) |"""
+
 _CARD = """\
 # {title} on {source.dataset}
 
@@ -37,13 +49,8 @@ for moment in localizer.localize(video, ["a person waves"], top_k=3):
 
 | | |
 |---|---|
-| frames | {source.frame_rate:g} a second, short side {source.short_side} \
-pixels, JPEG quality {source.jpeg_quality} |
-| seen at a time | {data.num_frames} frames of {data.image_size} x \
-{data.image_size} pixels ({data.sampling}) |
+{expected}
 | window | {window_seconds:g} s |
-| normalisation | {source.normalisation} |
-| features | {features} |
 {labels}
 ## Limits
 
@@ -57,16 +64,22 @@ def text(export: Export, params: Mapping[str, Any]) -> str:
   config, labels = export.config, ", ".join(export.labels)
   if labels:
     labels = f"\n## Labels ({len(export.labels)})\n\n{labels}\n"
+  kinds = [_SEEN] * (export.source.extract != "sound")
+  kinds += [_HEARD] * bool(export.source.sound_width)
+  expected = "\n".join(kinds).format(
+    source=export.source,
+    data=config.data,
+    features=export.source.tower_hash or "none: the model sees frames",
+  )
   return _CARD.format(
+    expected=expected,
     title=config.task.replace("_", " ").capitalize(),
     does=_TASKS.get(config.task, _MOMENTS),
     count=sum(value.size for value in params.values()),
     fusion=config.model.fusion.kind,
     figures=_figures(export.metrics),
     source=export.source,
-    data=config.data,
     window_seconds=export.window_seconds,
-    features=export.source.tower_hash or "none: the model sees frames",
     labels=labels,
   )
 

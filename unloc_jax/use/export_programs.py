@@ -46,10 +46,11 @@ def make(export: Export) -> dict[str, Program]:
   config.model.scan_layers = False
   config.model.fusion.query_chunk = 0
   parts = Parts.from_config(config)
-  if parts.task.decode != "per_query":
+  takes = "sentences" if config.text.sentence_width else parts.task.name
+  if parts.task.decode != "per_query" or takes == "sentences":
     raise ValueError(
-      f"the model's task is {parts.task.name}; programs are made of models "
-      "that find moments, leave out --stablehlo and --saved_model"
+      f"the model's task is {takes}; programs are made of models that find "
+      "moments of token ids, leave out --stablehlo and --saved_model"
     )
   params = load_weights(str(export.folder)).params
   encoders = tuple(f"{encoder.sense}_" for encoder in parts.model.encoders)

@@ -22,8 +22,9 @@ import ml_collections
 import numpy as np
 
 from unloc_jax import files
-from unloc_jax.data import splits, tokenizer
+from unloc_jax.data import sentences, splits, tokenizer
 from unloc_jax.data.manifest import Source
+from unloc_jax.media import extractors
 from unloc_jax.models.towers.streams import build_encoders
 from unloc_jax.parallel import sharding
 from unloc_jax.training import provenance
@@ -34,6 +35,7 @@ from unloc_jax.use.questions import checked_path, checked_seconds
 from unloc_jax.weights.folder import EXPORT, save_weights
 
 # What decides which frames of a video the image tower is shown, and how.
+_NOTICE = "NOTICE"
 _SEEN = ("num_frames", "sampling", "rate", "image_size", "short_side")
 
 
@@ -43,6 +45,7 @@ def export_run(
   *,
   data: str = "",
   window_seconds: float = 0.0,
+  half: bool = False,
   stablehlo: bool = False,
   saved_model: bool = False,
 ) -> exports.Export:
@@ -54,6 +57,7 @@ def export_run(
     data: Built dataset, where it is no longer at `config.data.path`.
     window_seconds: Length of the windows that longer videos are seen in; 0 is
       that of the longest video of the training or evaluation splits.
+    half: Keep weights in float16.
     stablehlo: Add programs for JAX alone.
     saved_model: Add a TensorFlow SavedModel.
 
@@ -75,10 +79,13 @@ def export_run(
   with tempfile.TemporaryDirectory(".partial", dir=folder.parent) as holder:
     beside = pathlib.Path(holder, folder.name)
     words = tokenizer.read(config)
-    save_weights(str(beside), params, json.loads(config.to_json()), words)
+    values = json.loads(config.to_json())
+    save_weights(str(beside), params, values, words, half)
     if config.text.class_embeddings:
       kept = beside / exports.CLASS_EMBEDDINGS
       shutil.copy(config.text.class_embeddings, kept)
+    if config.text.sentence_width:
+      _copy_extractor(config, beside)
     files.write_json(beside / EXPORT, about)
     made = exports.read(str(beside))
     files.write_text(beside / "README.md", export_card.text(made, params))
@@ -90,6 +97,18 @@ def export_run(
         export_programs.write_saved_model(beside / "saved_model", programs)
     beside.rename(folder)
   return exports.read(str(folder))
+
+
+def _copy_extractor(
+  config: ml_collections.ConfigDict, folder: pathlib.Path
+) -> None:
+  """Copies sentences, and what lies beside them: YAMNet, its licence."""
+  given = pathlib.Path(config.text.sentences)
+  shutil.copy(given, folder / extractors.SENTENCES)
+  if "sound" in config.streams and config.model.match.names:
+    for name in (extractors.YAMNET, _NOTICE):
+      if (given.parent / name).exists():
+        shutil.copy(given.parent / name, folder / name)
 
 
 def _params(workdir: str, parts: Parts) -> dict[str, np.ndarray]:
@@ -142,11 +161,21 @@ def _about(
     "format": exports.FORMAT,
     "task": config.task,
     **seen,
-    "labels": list(split.classes),
+    "labels": _labels(config, split),
     "prompts": list(config.text.prompts),
     "metrics": metrics,
     "encoder_hash": digest.hexdigest()[:32],
   }
+
+
+def _labels(
+  config: ml_collections.ConfigDict, split: splits.Split
+) -> list[str]:
+  """Classes, or what a model that knows sentences by heart was to find."""
+  if split.classes or not config.text.sentence_width:
+    return list(split.classes)
+  width = config.text.sentence_width
+  return list(sentences.read(config.text.sentences, width).labels)
 
 
 def _source(config: ml_collections.ConfigDict, split: splits.Split) -> Source:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from unloc_jax.config import check, stored
 from unloc_jax.data.manifest import Source
 from unloc_jax.data.tokenizer import TOKENIZER
+from unloc_jax.media import extractors
 from unloc_jax.parallel import sharding
 from unloc_jax.training.state import FlatParams, Parts, param_shapes
 from unloc_jax.use.questions import checked_seconds, checked_texts
@@ -61,6 +62,23 @@ class Export:
       raise ValueError(f"{place}: {error.__cause__}; {_AGAIN}") from error
     return merge_weights(wanted, given, "")
 
+  def extractor(self) -> extractors.Extractor | None:
+    """What makes rows of sound; None where the model hears none.
+
+    Raises ValueError where it is not the one that the model was trained with.
+    """
+    if "sound" not in self.config.streams:
+      return None
+    is_yamnet = (self.folder / extractors.YAMNET).exists()
+    place = str(self.folder) if is_yamnet else extractors.LOG_MEL
+    found = extractors.open_extractor(place, self.source.frame_rate)
+    if found.digest != self.source.sound_hash:
+      raise ValueError(
+        f"{self.folder}: holds extractor of sound {found.digest}, but the model"
+        f" was trained with {self.source.sound_hash}; {_AGAIN}"
+      )
+    return found
+
 
 def is_export(folder: str) -> bool:
   """Whether a folder holds an export rather than a run."""
@@ -90,10 +108,12 @@ def read(folder: str) -> Export:
   config = _config(path.parent)
   names = [field.name for field in dataclasses.fields(Source)]
   with _told(path):
+    # Earlier exports do not say that they hear nothing.
+    source = {"sound_width": None, "sound_hash": None, **values["source"]}
     return Export(
       folder=path.parent,
       config=config,
-      source=Source(**{name: values["source"][name] for name in names}),
+      source=Source(**{name: source[name] for name in names}),
       window_seconds=checked_seconds(
         values["window_seconds"], "window_seconds"
       ),
@@ -131,6 +151,9 @@ def _config(folder: pathlib.Path) -> ml_collections.ConfigDict:
   if config.text.class_embeddings:
     config.text.class_embeddings = str(folder / CLASS_EMBEDDINGS)
     kept.append(CLASS_EMBEDDINGS)
+  if config.text.sentence_width:
+    config.text.sentences = str(folder / extractors.SENTENCES)
+    kept.append(extractors.SENTENCES)
   for name in kept:
     if not (folder / name).is_file():
       raise FileNotFoundError(f"{folder / name} is missing; {_AGAIN}")

@@ -9,6 +9,7 @@ A video is encoded once and asked many times. What is found is what
 evaluation finds: frames, model and decoding are the same code.
 """
 
+import contextlib
 import functools
 import os
 import weakref
@@ -59,7 +60,12 @@ class Localizer:
 
   asker: ClassVar[type[Asker]] = Asker
 
-  def __init__(self, export: exports.Export, limits: Limits = DEFAULT_LIMITS):
+  def __init__(
+    self,
+    export: exports.Export,
+    limits: Limits = DEFAULT_LIMITS,
+    text_weights: str = "",
+  ):
     parts = Parts.from_config(export.config)
     self.export = export
     self.labels = export.labels
@@ -67,18 +73,27 @@ class Localizer:
     self._asker = self.asker(parts, self._params)
     self._encode = jax.jit(functools.partial(_encode, parts))
     self._decoder = Decoder(export.source, limits)
+    self._extractor = export.extractor()
+    self._read = questions.reader(export.config, text_weights)
     weakref.finalize(self, self._decoder.close)
 
   @classmethod
   def from_export(
-    cls, folder: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS
+    cls,
+    folder: str | os.PathLike[str],
+    limits: Limits = DEFAULT_LIMITS,
+    text_weights: str = "",
   ) -> "Localizer":
     """Loads what `python -m unloc_jax.export` wrote.
+
+    A model that knows sentences by heart reads other ones with the encoder in
+    the folder `text_weights`, by default weights/minilm.
 
     Raises FileNotFoundError where the folder holds no export, ValueError where
     it is broken or of a newer version.
     """
-    return cls(exports.read(checked_path(folder, "folder")), limits)
+    found = exports.read(checked_path(folder, "folder"))
+    return cls(found, limits, text_weights)
 
   def encode_video(
     self,
@@ -93,14 +108,27 @@ class Localizer:
     path = checked_path(path, "path")
     if progress is not None and not callable(progress):
       raise ValueError(f"progress: {progress!r:.80} cannot be called")
-    if self.export.source.extract != "frames":
+    source, config = self.export.source, self.export.config
+    if source.extract == "features":
       raise ValueError(
         f"{path}: this model takes features, not videos; make them with its "
         "tower and use encode_features"
       )
-    with self._decoder.frames(path) as (images, duration):
-      others = readers.open_streams(path, self.export.config)
-      clips = windows.clips(self.export, images, duration, others)
+    others = readers.open_streams(path, config)
+    with contextlib.ExitStack() as opened:
+      frames: Iterable[Any] = ()
+      duration, is_sound = 0.0, source.extract == "sound"
+      if not is_sound:
+        frames, duration = opened.enter_context(self._decoder.frames(path))
+      if self._extractor is not None:
+        # Pictures without sound are asked all the same.
+        with contextlib.suppress(*() if is_sound else (ValueError,)):
+          sound = self._decoder.sound(path, self._extractor)
+          heard = opened.enter_context(sound)
+          others["sound"] = readers.of_sound(heard, config, source.frame_rate)
+          if is_sound:
+            frames, duration = range(len(heard.mask)), heard.duration
+      clips = windows.clips(self.export, frames, duration, others)
       return self._encoded(naming.stem(path), clips, progress)
 
   def encode_features(
@@ -201,7 +229,7 @@ class Localizer:
     if not asked:
       raise ValueError("sentences: there is none; give at least one")
     top_k = checked_count(top_k, "top_k")
-    texts = questions.captions(self.export.config, asked)
+    texts = questions.captions(self.export.config, asked, self._read)
     return self._asker.moments(video, asked, texts, top_k)
 
   def localize(
@@ -273,7 +301,7 @@ class Localizer:
     """The labels that are asked of a video, and their prompts."""
     self._check(video)
     chosen = self.known_labels(labels)
-    return chosen, questions.labels(self.export.config, chosen)
+    return chosen, questions.labels(self.export.config, chosen, self._read)
 
   def _check(self, video: EncodedVideo) -> None:
     if not isinstance(video, EncodedVideo):

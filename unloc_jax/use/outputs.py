@@ -11,6 +11,7 @@ import tqdm
 from unloc_jax import files
 from unloc_jax.media.clips import cut_clip
 from unloc_jax.media.pool import Pool, PoolError
+from unloc_jax.media.sound_clips import ENDING, cut_sound, is_sound
 from unloc_jax.use import naming
 from unloc_jax.use.console import fault, one_line
 from unloc_jax.use.frames import DEFAULT_LIMITS
@@ -89,6 +90,7 @@ def plot(found: Sequence[Found], out: pathlib.Path) -> None:
 def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
   """Cuts all moments out of their videos; returns how many could not be."""
   wanted = [(item, moment) for item in found for moment in item.moments]
+  only_sound = {item.path for item, _ in wanted if is_sound(item.path)}
   stems = []
   for number, (item, moment) in enumerate(wanted, start=1):
     video = naming.cut(item.video_id, _CLIP_VIDEO)
@@ -100,11 +102,13 @@ def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
   for (item, moment), name in zip(
     bar, naming.file_names(stems, "mp4"), strict=True
   ):
-    path = folder / name
+    path, cut_part = folder / name, cut_clip
+    if item.path in only_sound:
+      path, cut_part = path.with_suffix(f".{ENDING}"), cut_sound
     try:
       asked = item.path, path, moment.start, moment.end
       stall = DEFAULT_LIMITS.stall_seconds
-      processes.run(cut_clip, *asked, stall_seconds=stall)
+      processes.run(cut_part, *asked, stall_seconds=stall)
       print(f"{path}: cut", file=sys.stderr)
     except (ValueError, OSError, PoolError) as error:
       print(f"error: {path} is not made: {fault(error)}", file=sys.stderr)

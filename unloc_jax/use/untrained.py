@@ -219,8 +219,11 @@ class Untrained(Localizer):
     return cls(_PairExport.of(pair), limits)
 
 
-def load(kind: str, folder: str) -> Localizer:
-  """The model of a folder: an "export", or "weights" of a pair of towers."""
+def load(kind: str, folder: str, text_weights: str = "") -> Localizer:
+  """The model of a folder: an "export", or "weights" of a pair of towers.
+
+  An export's `text_weights` are as of `Localizer.from_export`.
+  """
   if kind == "export":
-    return Localizer.from_export(folder)
+    return Localizer.from_export(folder, text_weights=text_weights)
   return Untrained.from_weights(folder)

@@ -39,8 +39,8 @@ def clips(
   """What the model is shown of a video of `duration` seconds.
 
   Frames are at the model's rate: in JPEG, or, where it takes features, float32
-  [D]. Those of one window are held at a time. Of the other streams, one that
-  is not among `others` is masked.
+  [D]; where it only hears, numbers. Those of one window are held at a time. Of
+  the other streams, one that is not among `others` is masked.
   """
   config, rate = export.config, export.source.frame_rate
   sampling = Sampling.from_config(config)
@@ -50,17 +50,17 @@ def clips(
     start, count = first / rate, len(held)
     end = duration if is_last else (first + count) / rate
     index, mask = sampling.frames(count, rate)
+    streams, masks = dict(none["streams"]), dict(none["masks"])
+    name = config.streams[0]
     if export.source.extract == "features":
-      inputs = np.stack(held)[index] * mask[:, None]
-    else:
+      streams[name] = np.stack(held)[index] * mask[:, None]
+    elif export.source.extract == "frames":
       needed, place = np.unique(index, return_inverse=True)
       shown = [Image.open(io.BytesIO(held[i])).convert("RGB") for i in needed]
       pixels = np.stack([np.asarray(image) for image in shown])
       size, side = config.data.image_size, config.data.short_side
-      inputs = resizing.centre(pixels, size, side)[place]
-    streams, masks = dict(none["streams"]), dict(none["masks"])
-    name = config.streams[0]
-    streams[name], masks[name] = inputs, mask
+      streams[name] = resizing.centre(pixels, size, side)[place]
+    masks[name] = mask
     for name, read in others.items():
       streams[name], masks[name] = read(start, end - start)
     yield Clip(streams, masks, mask, start, end - start, count)

@@ -41,6 +41,7 @@ def save_weights(
   params: Mapping[str, Any],
   config: Mapping[str, Any],
   tokenizer: str = "",
+  half: bool = False,
 ) -> None:
   """Writes flat parameters, stacked layers taken apart, whole or not at all.
 
@@ -49,12 +50,13 @@ def save_weights(
     params: By name.
     config: What config.json says.
     tokenizer: Text of the tokenizer.json; "" for CLIP's own.
+    half: Write float16, else float32.
   """
   path = pathlib.Path(folder)
   if path.exists():
     raise FileExistsError(f"{path} exists; choose another or remove it")
   arrays = {
-    name: np.asarray(value, np.float32, order="C")
+    name: np.asarray(value, np.float16 if half else np.float32, order="C")
     for name, value in unstack(params).items()
   }
   beside = path.with_name(path.name + ".tmp")

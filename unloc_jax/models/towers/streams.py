@@ -17,6 +17,7 @@ import ml_collections
 import numpy as np
 
 from unloc_jax.models.towers import kinds
+from unloc_jax.models.towers.sound import LogMelTower, ScoreTower
 from unloc_jax.models.towers.temporal import TemporalStem
 
 
@@ -30,12 +31,15 @@ class Encoder:
     make: Makes the tower, a module of (rows [B, ...], deterministic) -> tokens
       [B, N, width]; None where rows are such tokens.
     frozen: Detach the tower's output.
+    is_named: Rows begin with scores of named classes and the mean embedding of
+      their names; see `unloc_jax.models.match`.
   """
 
   stream: str
   sense: str
   make: Callable[[], nn.Module] | None
   frozen: bool = False
+  is_named: bool = False
 
 
 def compute_dtype(config: ml_collections.ConfigDict) -> np.dtype:
@@ -71,9 +75,23 @@ def _embeddings(config: ml_collections.ConfigDict) -> Encoder:
   return Encoder("embeddings", "image", make)
 
 
+def _sound(config: ml_collections.ConfigDict) -> Encoder:
+  tower, names = config.model.sound_tower, config.model.match.names
+  dtype = jnp.dtype(config.model.dtype)
+
+  def make() -> nn.Module:
+    if tower.num_layers:
+      return LogMelTower(tower.width, tower.num_layers, dtype)
+    return ScoreTower(tower.width, names, dtype)
+
+  is_named = bool(names) and not tower.num_layers
+  return Encoder("sound", "sound", make, tower.frozen, is_named)
+
+
 ENCODERS: dict[str, Callable[[ml_collections.ConfigDict], Encoder]] = {
   "frames": _frames,
   "embeddings": _embeddings,
+  "sound": _sound,
 }
 
 

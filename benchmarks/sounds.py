@@ -1,0 +1,147 @@
+"""Sound localization on mixtures of ESC-10, beside YAMNet with thresholds.
+
+    python -m benchmarks.sounds --workdir runs/sounds --export exports/sounds \
+      --raw RAW
+
+Moments: what evaluation of the run found of the splits `noise` and `water`, by
+name and by sentence, and by class. Detection: the export is asked for the ten
+names on RAW/detect; YAMNet's own scores of them, taken from the same positions,
+are cut at thresholds: every stretch above one is a detection.
+"""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from benchmarks.synthetic.tables import Table, render
+from unloc_jax import Localizer
+from unloc_jax.annotations import pairing
+from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
+from unloc_jax.annotations.reading import Problems
+from unloc_jax.data import sentences
+from unloc_jax.metrics import detection, recall
+from unloc_jax.use.encoded import EncodedVideo
+
+_THRESHOLDS = (0.3, 0.5, 0.7)
+# YAMNet's classes that mean one of ESC-10's.
+_YAMNET = {
+  "dog bark": ("Dog", "Bark", "Bow-wow", "Yip"),
+  "rain": ("Rain", "Rain on surface", "Raindrop"),
+  "sea waves": ("Ocean", "Waves, surf"),
+  "baby cry": ("Baby cry, infant cry", "Crying, sobbing"),
+  "clock tick": ("Tick", "Tick-tock", "Clock"),
+  "person sneeze": ("Sneeze",),
+  "helicopter": ("Helicopter",),
+  "chainsaw": ("Chainsaw",),
+  "rooster": ("Crowing, cock-a-doodle-doo", "Chicken, rooster"),
+  "fire crackling": ("Fire", "Crackle"),
+}
+_CUTS = (0.05, 0.1, 0.2, 0.4)
+
+
+def moments(folder: pathlib.Path) -> Table:
+  """R1 of one split: all queries, by kind of query, by class."""
+  given = folder / "predictions.jsonl", folder / "ground_truth.jsonl"
+  queries, _ = pairing.read(*given, Problems())
+  report = recall.evaluate(queries)
+  hits = [report.values[f"R1@{m:g}"] > 0 for m in _THRESHOLDS]
+  groups = [("all queries", np.ones(len(queries), bool))]
+  for tag in ("kinds", "classes", "kind", "class"):
+    column = np.array([query.tags.get(tag, "") for query in queries])
+    groups += [(str(x), column == x) for x in np.unique(column) if x]
+  headers = ["", "queries", *(f"R1@{m:g}" for m in _THRESHOLDS)]
+  return Table.of_groups(folder.name, headers, groups, hits)
+
+
+def _stretches(loud: np.ndarray) -> Iterator[tuple[int, int]]:
+  """First and last (exclusive) place of every run of True."""
+  edges = np.flatnonzero(np.diff(np.pad(loud, 1).astype(int)))
+  yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+def cut_scores(
+  scores: np.ndarray, names: Sequence[str], step: float
+) -> dict[str, list[tuple[float, float, float]]]:
+  """What scores [T, 521] find of each label: start, end, score."""
+  found: dict[str, list[tuple[float, float, float]]] = {}
+  for label, wanted in _YAMNET.items():
+    said = scores[:, [names.index(name) for name in wanted]].max(axis=1)
+    found[label] = [
+      ((a - 0.5) * step, (b - 0.5) * step, float(said[a:b].mean()))
+      for cut in _CUTS
+      for a, b in _stretches(said > cut)
+    ]
+  return found
+
+
+def detections(localizer: Localizer, raw: pathlib.Path, most: int) -> Table:
+  """MAP of the model and of thresholds on up to `most` mixtures."""
+  config = localizer.export.config
+  read = sentences.read(config.text.sentences, config.text.sentence_width)
+  with np.load(read.path) as file:
+    names = list(map(str, file["names"]))
+  truth_rows, found = [], {"model": {}, "YAMNet with thresholds": {}}
+  for line in (raw / "detect.jsonl").read_text().splitlines()[:most]:
+    video = json.loads(line)
+    path = video["video"]
+    truth_rows += [
+      (path, s["class"], s["start"], s["end"])
+      for s in video["segments"]
+      if s["kind"] == "name"
+    ]
+    encoded: EncodedVideo = localizer.encode_video(raw / path)
+    scores = encoded.tokens[0, :, config.model.width :][:, : len(names)]
+    step = float(encoded.steps[0])
+    found["YAMNet with thresholds"][path] = cut_scores(scores, names, step)
+    answers: dict[str, list[tuple[float, float, float]]] = {}
+    for m in localizer.detect(encoded, list(_YAMNET)):
+      answers.setdefault(m.query, []).append((m.start, m.end, m.score))
+    found["model"][path] = answers
+  truth = TrueSegments.of({row[0] for row in truth_rows}, truth_rows)
+  headers = ["", "segments", *(f"mAP@{m:g}" for m in _THRESHOLDS)]
+  rows = []
+  for name, of_videos in found.items():
+    tables = {
+      video: np.array(
+        [
+          (truth.labels.index(label), *each)
+          for label, listed in answers.items()
+          if label in truth.labels
+          for each in listed
+        ]
+      ).reshape(-1, 4)
+      for video, answers in of_videos.items()
+    }
+    report = detection.evaluate(
+      FoundSegments.of(truth, tables),
+      truth,
+      thresholds=_THRESHOLDS,
+      resamples=0,
+    )
+    precision = [report.headline[f"mAP@{m:g}"] for m in _THRESHOLDS]
+    rows.append([name, len(truth_rows), *precision])
+  return Table(f"detect, {len(truth.videos)} mixtures", headers, rows)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """Prints the tables."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  add = parser.add_argument
+  add("--workdir", type=pathlib.Path, help="run whose moments are shown")
+  add("--export", help="model that detects")
+  add("--raw", type=pathlib.Path, help="folder of mixtures")
+  add("--most", type=int, default=30, help="mixtures detected in (30)")
+  flags = parser.parse_args(argv)
+  if flags.workdir:
+    for split in ("noise", "water"):
+      print(render([moments(flags.workdir / "results" / split)]), end="\n\n")
+  if flags.export and flags.raw:
+    localizer = Localizer.from_export(flags.export)
+    print(render([detections(localizer, flags.raw, flags.most)]))
+
+
+if __name__ == "__main__":
+  main()

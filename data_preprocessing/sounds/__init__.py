@@ -1,0 +1,1 @@
+"""Mixtures of short recordings over noise, exactly annotated."""

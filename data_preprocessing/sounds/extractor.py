@@ -1,0 +1,76 @@
+r"""YAMNet and a sentence encoder -> the folder of an extractor of sound.
+
+python -m data_preprocessing.sounds.extractor --yamnet YAMNET \
+      --text_weights weights/minilm --out EXTRACTOR
+
+YAMNET holds yamnet.tflite and yamnet_class_map.csv. EXTRACTOR also holds the
+embeddings of the names of its classes, and of the wordings that a model
+trained on mixtures then knows by heart.
+"""
+
+import argparse
+import csv
+import pathlib
+import shutil
+import sys
+from collections.abc import Sequence
+
+from data_preprocessing.sounds import wordings
+from unloc_jax import files
+from unloc_jax.data import sentences
+from unloc_jax.media import extractors
+from unloc_jax.weights.text_embedder import TextEmbedder
+
+_CLASS_MAP = "yamnet_class_map.csv"
+_TOKENS = 64
+_NOTICE = """\
+yamnet.tflite: YAMNet of the TensorFlow Models (M. Plakal, D. Ellis), trained on
+AudioSet; Apache License 2.0.
+sentences.npz: embeddings of texts by all-MiniLM-L6-v2 of sentence-transformers;
+Apache License 2.0. Names of classes are AudioSet's (Google, CC BY 4.0).
+Models trained on mixtures of ESC-10 have heard recordings of freesound.org that
+K. J. Piczak collected (2015), CC BY 3.0; none of them is here.
+"""
+
+
+def make(yamnet: pathlib.Path, text_weights: str, out: pathlib.Path) -> None:
+  """Writes the folder; ValueError or OSError where something is missing."""
+  with (yamnet / _CLASS_MAP).open(encoding="utf-8") as file:
+    names = [row["display_name"] for row in csv.DictReader(file)]
+  if len(names) != extractors.CLASSES:
+    raise ValueError(
+      f"{yamnet / _CLASS_MAP}: {len(names)} classes, not {extractors.CLASSES}"
+    )
+  encode = TextEmbedder(text_weights, _TOKENS)
+  labels = wordings.LABELS
+  texts = [text for label in labels for text in wordings.every(label)]
+  out.mkdir(parents=True, exist_ok=True)
+  path = str(out / extractors.SENTENCES)
+  sentences.write(path, names, texts, labels, encode)
+  files.write_text(out / "NOTICE", _NOTICE)
+  shutil.copyfile(yamnet / extractors.YAMNET, out / extractors.YAMNET)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Makes the folder; returns the exit status."""
+  parser = argparse.ArgumentParser(
+    prog="python -m data_preprocessing.sounds.extractor",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  add = parser.add_argument
+  add("--yamnet", required=True, type=pathlib.Path, help="folder of YAMNet")
+  add("--text_weights", required=True, help="folder of the sentence encoder")
+  add("--out", required=True, type=pathlib.Path, help="folder to write")
+  args = parser.parse_args(argv)
+  try:
+    make(args.yamnet, args.text_weights, args.out)
+  except (ValueError, OSError, KeyError) as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir()))}")
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())
