@@ -1,5 +1,6 @@
 """The page of a run: what it holds, and that it needs nothing else."""
 
+import functools
 import html.parser
 import io
 import re
@@ -19,6 +20,7 @@ from unloc_jax.metrics.report import Interval
 from unloc_jax.results.drawing import curves, figures, page
 from unloc_jax.results.drawing.figures import Event
 from unloc_jax.results.drawing.gallery import Gallery, agreement
+from unloc_jax.training.scoring import Scorer, ScoringError
 
 EVIL = "<script>alert(1)</script>"
 
@@ -185,7 +187,7 @@ def test_the_best_and_the_worst_are_kept(tmp_path):
     gallery = Gallery(config, None)
     scores = np.arange(count) / 20
     for score in np.random.default_rng(0).permutation(scores):
-      gallery.offer(score, 0.5, lambda: Figure(figsize=(1, 1)))
+      gallery.offer(score, 0.5, lambda: lambda: Figure(figsize=(1, 1)))
     drawn = gallery.write(tmp_path)
     few = min(count, 5)
     worst, best = scores[: (few + 1) // 2], scores[::-1][: few // 2]
@@ -199,7 +201,28 @@ def test_the_best_and_the_worst_are_kept(tmp_path):
 def test_of_failures_the_surest_come_first(tmp_path):
   gallery = Gallery(schema.base(), None)
   for sure in (0.1, 0.9, 0.5, 0.7):
-    gallery.offer(0.0, sure, lambda wide=1 + sure: Figure(figsize=(wide, 1)))
+    drawing = functools.partial(Figure, figsize=(1 + sure, 1))
+    gallery.offer(0.0, sure, lambda drawing=drawing: drawing)
   worst = gallery.write(tmp_path)["worst"]
   widths = [Image.open(io.BytesIO(png)).width for _, png in worst]
   assert widths == [190, 170]
+
+
+def test_a_page_that_cannot_be_written_costs_no_run(tmp_path):
+  def write_page():
+    raise OSError("No space left on device")
+
+  evaluator = types.SimpleNamespace(
+    run=lambda *_: moments(), write_page=write_page
+  )
+  state = types.SimpleNamespace(step=3, params={}, average=None)
+  stop = types.SimpleNamespace(check_between=None)
+  written = {}
+  writer = types.SimpleNamespace(
+    write_scalars=lambda _, values: written.update(values), flush=lambda: None
+  )
+  scorer = Scorer(evaluator, None, writer, stop, str(tmp_path))
+  assert list(scorer.score(state, ["val"])) == ["val"]
+  assert "val/mIoU" in written
+  with pytest.raises(ScoringError, match="the page: OSError: No space left"):
+    scorer.check()

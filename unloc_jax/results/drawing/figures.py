@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from unloc_jax import files
 
 _TRUTH, _FOUND, _CURVE = "#2a9d8f", "#e76f51", "#264653"
-_THUMBNAILS = 12
+THUMBNAILS = 12
 
 
 class Event(NamedTuple):
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 
   duration: float  # Seconds
   times: np.ndarray  # [T], seconds of the sampled frames
-  frames: np.ndarray | None  # uint8 [T, H, W, 3] or None
+  frames: np.ndarray | None  # uint8 [THUMBNAILS, H, W, 3], evenly spread
 
 
 def _figure(
@@ -61,8 +61,7 @@ def _draw_strip(axis: Axes, seen: Seen) -> None:
   """A row of frames over the time they were sampled from."""
   assert seen.frames is not None
   last = float(seen.times[-1]) or seen.duration
-  places = np.linspace(0, len(seen.frames) - 1, _THUMBNAILS).round().astype(int)
-  strip = np.concatenate(list(seen.frames[places]), axis=1)
+  strip = np.concatenate(list(seen.frames), axis=1)
   axis.imshow(strip, aspect="auto", extent=(0, last, 0, 1))
   axis.set_xlim(0, seen.duration)
   axis.set_axis_off()

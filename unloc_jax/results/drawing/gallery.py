@@ -1,6 +1,7 @@
 """Draws the best and the worst examples of a split while it is scored."""
 
 import bisect
+import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ _BEST = 3  # Moments shown of a query.
 _RANKED = 5  # Classes shown of a classified video.
 
 Batch = Mapping[str, Any]
+Drawing = Callable[[], Figure]  # Holds what it draws, and no more
 
 
 class Gallery:
@@ -40,8 +42,8 @@ class Gallery:
     self._split = split
     # Too many tags are true of a frame to be drawn.
     self._count = 0 if task.targets == "tags" else config.eval.num_drawn
-    # The worst, then the best: ((score, -how sure), figure), by these.
-    self._kept: list[tuple[tuple[float, float], Figure]] = []
+    # The worst, then the best: ((score, -how sure), drawing), by these.
+    self._kept: list[tuple[tuple[float, float], Drawing]] = []
     self._asks_captions = task.texts == "captions"
     drawings: dict[str, Callable[..., None]] = {
       "per_query": self._localized,
@@ -62,22 +64,24 @@ class Gallery:
       self._draw_classes(batch, found, b, index)
 
   def offer(
-    self, score: float, sure: float, draw: Callable[[], Figure]
+    self, score: float, sure: float, prepare: Callable[[], Drawing]
   ) -> None:
-    """Draws an example where it is among the worst or the best so far."""
+    """Keeps an example where it is among the worst or the best so far."""
     half, rank = -(-self._count // 2), (float(score), -float(sure))
     at = bisect.bisect(self._kept, rank, key=lambda each: each[0])
-    if len(self._kept) < self._count:
-      self._kept.insert(at, (rank, draw()))
-    elif at != half:
-      self._kept.insert(at, (rank, draw()))
-      del self._kept[half]
+    is_full = len(self._kept) == self._count
+    if not (is_full and at == half):
+      self._kept.insert(at, (rank, prepare()))
+      # It is neither among the worst nor among the best any more.
+      del self._kept[half : half + is_full]
 
   def _seen(self, batch: Batch, b: int, index: int) -> tuple[np.ndarray, Seen]:
     """Indices of the sampled frames of a row, and what was seen of it."""
     shown = np.flatnonzero(batch["frame_mask"][b])
     frames = batch.get("streams", {}).get("frames")
-    frames = None if frames is None else frames[b][shown]
+    if frames is not None:
+      places = np.linspace(0, len(shown) - 1, figures.THUMBNAILS)
+      frames = frames[b][shown[places.round().astype(int)]]
     duration = self._split.table[index].duration
     return shown, Seen(duration, shown * self._step(batch, b), frames)
 
@@ -104,13 +108,14 @@ class Gallery:
     segments, scores = found.segments[b, q][best], found.scores[b, q][best]
     met = overlap.intersection_over_union(segments[:1, None], truth[None])
 
-    def draw() -> Figure:
+    def prepare() -> Drawing:
       shown, seen = self._seen(batch, b, index)
       title = f"“{video.texts[query]}”  —  {video.video_id}"
       curve = found.curve[b, q][shown]
-      return figures.timeline(title, seen, truth, segments, scores, curve)
+      drawn = (title, seen, truth, segments, scores, curve)
+      return functools.partial(figures.timeline, *drawn)
 
-    self.offer(met.max(initial=0.0), scores.max(initial=0.0), draw)
+    self.offer(met.max(initial=0.0), scores.max(initial=0.0), prepare)
 
   def _truth(self, index: int) -> list[Event]:
     """True events of a video, of the classes asked for."""
@@ -131,14 +136,15 @@ class Gallery:
     if not truth and not events:
       return
 
-    def draw() -> Figure:
+    def prepare() -> Drawing:
       shown, seen = self._seen(batch, b, index)
       named = zip(self._split.classes, curves, strict=True)
       relevance = {each: curve[shown] for each, curve in named}
-      return figures.events(name, seen, truth, events, relevance)
+      drawn = (name, seen, truth, events, relevance)
+      return functools.partial(figures.events, *drawn)
 
     sure = float(np.mean([event.score for event in events] or [0.0]))
-    self.offer(agreement(truth, events), sure, draw)
+    self.offer(agreement(truth, events), sure, prepare)
 
   def _localized(
     self, batch: Batch, found: Detections, b: int, index: int
@@ -172,15 +178,15 @@ class Gallery:
     video, scores = self._split.table[index], found.scores[b]
     true = np.isin(self._split.classes, video.texts)
 
-    def draw() -> Figure:
+    def prepare() -> Drawing:
       best = np.argsort(-scores, kind="stable")[:_RANKED]
       names = [self._split.classes[label] for label in best]
       _, seen = self._seen(batch, b, index)
       drawn = (names, scores[best], true[best].tolist())
-      return figures.ranking(video.video_id, seen, *drawn)
+      return functools.partial(figures.ranking, video.video_id, seen, *drawn)
 
     score = scores.max(where=true, initial=0.0)
-    self.offer(score, scores.max(), draw)
+    self.offer(score, scores.max(), prepare)
 
   def write(self, folder: pathlib.Path) -> dict[str, list[tuple[str, bytes]]]:
     """Writes one PNG an example: {"best" or "worst": [(score, PNG)]}."""
@@ -190,8 +196,8 @@ class Gallery:
       ("best", reversed(self._kept[half:])),
       ("worst", self._kept[:half]),
     ):
-      for number, ((score, _), figure) in enumerate(some, start=1):
-        png = figures.rendered(figure)
+      for number, ((score, _), draw) in enumerate(some, start=1):
+        png = figures.rendered(draw())
         files.write_bytes(folder / f"timeline_{kind}_{number}.png", png)
         written[kind].append((f"{score:.2f}", png))
     return written

@@ -25,7 +25,8 @@ _PART = "part.html"
 _STYLE = """
 body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 70em }
 td, th { border-bottom: 1px solid #ddd; padding: .2em .8em; text-align: right }
-td:first-child, th:first-child { text-align: left; overflow-wrap: anywhere }
+td { overflow-wrap: anywhere }
+td:first-child, th:first-child { text-align: left; white-space: nowrap }
 figure { display: inline-block; margin: 0 1em 1em 0 }
 img { max-width: 100% }
 """
