@@ -25,6 +25,8 @@ ARGUMENTS = {
     "B,classes=600,fusion=fpn",
     "L,fusion=transformer",
   ),
+  "salads_as": ("fold=1",),
+  "salads_tal": ("fold=2",),
   "sounds": ("", "log_mel"),
   "synthetic_towers": ("",),
   "synthetic_mr": ("",),
