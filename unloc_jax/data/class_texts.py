@@ -35,14 +35,15 @@ def class_texts(
 
 def _embeddings(path: str, classes: Sequence[str], width: int) -> np.ndarray:
   """Precomputed embeddings of classes, float32 [C, D], found by name."""
-  with np.load(path, allow_pickle=False) as file:
-    if {"names", "embeddings"} - set(file.files):
-      raise ValueError(
-        f"text.class_embeddings: {path} lacks names or embeddings; make it "
-        "with python -m unloc_jax.embed_classes"
-      )
-    rows = {str(name): row for row, name in enumerate(file["names"])}
-    embeddings = file["embeddings"]
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      rows = {str(name): row for row, name in enumerate(file["names"])}
+      embeddings = file["embeddings"]
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(
+      f"text.class_embeddings: {path} cannot be read ({error}); make it with "
+      "python -m unloc_jax.embed_classes"
+    ) from error
   if embeddings.shape != (len(rows), width):
     raise ValueError(
       f"text.class_embeddings: {path} has shape {embeddings.shape}, not "
