@@ -6,9 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.synthetic import moments
+from tests import tiny_data
 from tests.films import film  # noqa: F401
-from tests.use.conftest import TEXTS
-from unloc_jax import predict
+from tests.training.conftest import write_data
+from tests.use.conftest import SECONDS, TEXTS
+from unloc_jax import evaluate, predict
 from unloc_jax.use import questions
 from unloc_jax.use.encoded import EncodedVideo
 from unloc_jax.use.untrained import POOL, Untrained
@@ -18,7 +21,8 @@ from unloc_jax.weights.folder import load_weights, save_weights
 @pytest.fixture(autouse=True)
 def _cache_stays(monkeypatch):
   # The test session has a cache of programs of its own.
-  monkeypatch.setattr(predict, "keep_programs", lambda: None)
+  for command in (predict, evaluate):
+    monkeypatch.setattr(command, "keep_programs", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +101,87 @@ def test_what_is_no_pair_ends_in_a_line(ask, towers, videos, tmp_path):
   sizes = {k: v for k, v in loaded.config["towers"].items() if k != "text"}
   save_weights(str(tmp_path / "image"), image, {"towers": sizes})
   for folder, words in (
-    (tmp_path / "image", "holds no text tower"),
+    (tmp_path / "image", "holds no pair"),
     (tmp_path / "nothing", "is not a folder of weights"),
   ):
     flags = ("--video", videos[0], "--query", "x")
     code, _, _ = ask(*flags, weights=folder)
     assert str(code).startswith("error: ")
     assert words in str(code)
+
+
+def _evaluate(towers, path, workdir, *changes):
+  evaluate.main(
+    [
+      "--training_free",
+      f"--weights={towers}",
+      f"--workdir={workdir}",
+      f"--data={path}",
+      "--split=val",
+      *(f"--config{change}" for change in changes),
+      "--config.eval.batch_size=8",
+    ]
+  )
+
+
+def test_evaluate_scores_towers_as_it_scores_a_run(
+  towers, dataset, tmp_path, capsys
+):
+  config = "=configs/anet_mr.py"
+  changes = (config, ".data.num_frames=8", ".eval.num_drawn=1")
+  _evaluate(towers, dataset, tmp_path / "mr", *changes)
+  assert "val: R1@0.3" in (said := capsys.readouterr().out)
+  assert "(8 of 8 examples)" in said
+  folder = tmp_path / "mr" / "results" / "val"
+  lines = (folder / "predictions.jsonl").read_text().splitlines()
+  lengths = dict(zip((f"video_{i}" for i in range(4)), SECONDS, strict=True))
+  for row in map(json.loads, lines):
+    found = np.array(row["pred_relevant_windows"])
+    assert (np.diff(found[:, 2]) <= 0).all()
+    assert (found[:, :2] >= 0).all()
+    assert (found[:, 0] < found[:, 1]).all()
+    assert found[:, 1].max() <= lengths[row["vid"]] + 1e-4
+  assert list(folder.glob("timeline_*.png"))
+  table = moments.compare(folder)
+  assert table.rows
+
+
+@pytest.mark.parametrize(
+  ("config", "figure"),
+  [
+    ("anet_tal", "mAP@0.5"),
+    ("coin_as", "accuracy"),
+    ("synthetic_cls", "top1"),
+  ],
+)
+def test_class_tasks_are_scored(config, figure, towers, tmp_path, capsys):
+  path = write_data(tmp_path)[1]
+  _evaluate(towers, path, tmp_path / "x", f"=configs/{config}.py")
+  said = capsys.readouterr().out
+  assert f"{figure} " in said
+  assert "(4 of 4 examples)" in said
+
+
+def test_features_of_the_image_tower_are_scored(towers, tmp_path, capsys):
+  videos = [tiny_data.embedded_video(i) for i in range(3)]
+  draw = np.random.default_rng(0)
+  for video in videos:
+    shape = len(video["embeddings"]), 16
+    video["embeddings"] = draw.standard_normal(shape).astype(np.float32)
+  path = tiny_data.write(tmp_path / "data", {"val": videos}, width=16)
+  changes = ("=configs/anet_mr.py", ".streams=('embeddings',)")
+  _evaluate(towers, path, tmp_path / "x", *changes)
+  assert "(6 of 6 examples)" in capsys.readouterr().out
+
+
+def test_what_cannot_be_scored_ends_in_a_line(towers, dataset, run, tmp_path):
+  config = "=configs/anet_mr.py"
+  for weights, workdir, words in (
+    (tmp_path, tmp_path / "a", "is not a folder of weights"),
+    (towers, run, "holds a run"),
+  ):
+    with pytest.raises(SystemExit, match=words) as caught:
+      _evaluate(weights, dataset, workdir, config)
+    assert "\n" not in str(caught.value)
+  with pytest.raises(SystemExit, match="--training_free"):
+    evaluate.main([f"--workdir={run}", f"--weights={towers}"])

@@ -11,37 +11,32 @@ import scipy.ndimage
 _LEVELS = np.arange(1, 20) / 20
 # Standard deviation of the Gaussian that smooths over time.
 _SMOOTH_SECONDS = 0.5
-_MOST = 128  # Segments P that are kept of a text, the best.
+MOST = 128  # Segments P of a text.
 
 
 def calibrated(
-  similarity: np.ndarray, pool: np.ndarray, step: float
+  asked: np.ndarray, generic: np.ndarray, step: float
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Smoothed similarities as z-scores over a pool of other texts.
+  """Similarities of Q texts as z-scores over a pool: they and G generic ones.
 
-  What makes a frame similar to any text is subtracted. A constant added to
-  both changes nothing.
+  They are smoothed, and what makes a frame similar to any text is subtracted:
+  a constant added to all changes nothing.
 
   Args:
-    similarity: [Q, T], of any scale.
-    pool: [R, T], of the same frames and R other texts.
+    asked: [Q, T], of any scale.
+    generic: [G, T], G at least 1.
     step: Seconds between two frames; 0 where there is one.
 
   Returns:
-    The two, calibrated.
+    The z-scores of both.
   """
-  sigma = _SMOOTH_SECONDS / step if step else 0.0
-  curves, rest = (
-    scipy.ndimage.gaussian_filter1d(
-      np.asarray(rows, np.float64), sigma, axis=1, mode="nearest"
-    )
-    if sigma
-    else np.asarray(rows, np.float64)
-    for rows in (similarity, pool)
-  )
-  centre = rest.mean(axis=0)
-  scale = max(float((rest - centre).std()), 1e-9)
-  return (curves - centre) / scale, (rest - centre) / scale
+  pool = np.concatenate([asked, generic]).astype(np.float64)
+  if step:
+    sigma = _SMOOTH_SECONDS / step
+    pool = scipy.ndimage.gaussian_filter1d(pool, sigma, mode="nearest")
+  pool -= pool.mean(axis=0)
+  pool /= max(float(pool.std()), 1e-9)
+  return pool[: len(asked)], pool[len(asked) :]
 
 
 def segments(
@@ -58,12 +53,12 @@ def segments(
     first: the logistic of a segment's mean above that of as much on either
     side. The whole video has 0.5; where the score is 0 there is none.
   """
-  found = np.zeros((len(curves), _MOST, 2), np.float32)
-  scores = np.zeros((len(curves), _MOST), np.float32)
+  found = np.zeros((len(curves), MOST, 2), np.float32)
+  scores = np.zeros((len(curves), MOST), np.float32)
   for q, curve in enumerate(curves):
     places = _places(curve)
     contrast = _contrast(curve, places)
-    best = np.argsort(-contrast, kind="stable")[:_MOST]
+    best = np.argsort(-contrast, kind="stable")[:MOST]
     found[q, : len(best)] = edges[places[best]]
     scores[q, : len(best)] = logistic(contrast[best])
   return found, scores

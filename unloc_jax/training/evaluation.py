@@ -1,6 +1,7 @@
 """Every example exactly once -> detections -> official figures and files."""
 
 import dataclasses
+import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -143,12 +144,17 @@ class Evaluator:
     if jax.process_index() == 0:
       page.write(self._workdir, self._parts.config)
 
+  def _step_of(self, split: splits.Split) -> Callable[..., Detections]:
+    """What makes detections of (parameters, sharded batch) of a split."""
+    prompts = prompts_of(self._config, split)
+    return functools.partial(self._step, prompts=prompts)
+
   def _detections(
     self, params: Params, split: splits.Split
   ) -> Iterator[tuple[dict[str, np.ndarray], Detections]]:
     """Batches and what was found in them, whole on every process."""
     size = self._config.eval.batch_size
-    prompts = prompts_of(self._config, split)
+    step = self._step_of(split)
     rows = sharding.local_rows(self._mesh, size)
     batches = pipeline.make_eval(
       self._config, batch_size=size, split=split, rows=rows
@@ -156,7 +162,7 @@ class Evaluator:
     shown = console.progress(batches, f"Scoring {split.name}")
     for batch in _or_all_end(shown):
       sharded = sharding.shard_batch(batch, self._mesh, size)
-      found = self._step(params, sharded, prompts)
+      found = step(params, sharded)
       if jax.process_count() > 1:
         sharded.pop("streams")
         batch = sharding.gather(sharded, self._mesh)

@@ -6,13 +6,11 @@ Frames are seen at a rate, and a text's similarity with them is calibrated
 against other texts and cut where it stands out: see `unloc_jax.task.peaks`.
 """
 
-import dataclasses
 import hashlib
-import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import ml_collections
 import numpy as np
@@ -41,123 +39,62 @@ POOL = (
   *("a video", "a photo", "a picture of something", "a person", "an object"),
   *("a place", "nothing happens", "something else", "the background"),
 )
-# Frames a second, and frames of a window.
+# Frames a second, and of a window.
 _RATE, _FRAMES = 2.0, 16
-# Compares every frame with every text, and learns nothing else.
-_TASK = "frame_tagging"
+_IMAGE, _TEXT = "image_projection/kernel", "text_projection/kernel"
 
 
-@dataclasses.dataclass(frozen=True)
-class Pair:
-  """An image and a text tower with projections into the same space.
+def configured(
+  config: ml_collections.ConfigDict, folder: str
+) -> tuple[ml_collections.ConfigDict, TowerEmbedder]:
+  """A config whose model is the towers of a folder of weights.
 
-  Attributes:
-    folder: Of the weights.
-    params: By name, layers apart.
-    towers: Sections `image_tower` and `text_tower` of `config.model`.
-    similarity: As `config.model.fusion.similarity`.
-    embedder: The image tower's, which knows its pixels.
+  Its data are sized as they want. Returns also the image tower, which knows
+  its pixels. Raises ValueError where the folder holds no pair.
   """
-
-  folder: str
-  params: Mapping[str, np.ndarray]
-  towers: Mapping[str, Mapping[str, Any]]
-  similarity: str
-  embedder: TowerEmbedder
-
-  @classmethod
-  def read(cls, folder: str) -> "Pair":
-    """Reads a folder of weights; ValueError where it holds no pair."""
-    embedder, loaded = load_embedder(folder), load_weights(folder)
-    text = tower_of(loaded.config, "text")
-    if not text or "text_projection/kernel" not in loaded.params:
-      raise ValueError(
-        f"{folder}: holds no text tower; give a pair of image and text tower"
-      )
-    fusion = loaded.config.get("model", {}).get("fusion", {})
-    is_compared = fusion.get("kind") == "none"
-    towers = {"image_tower": embedder.sizes, "text_tower": text}
-    return cls(
-      folder,
-      # Of published pairs; z-scores have no scale.
-      {"log_scale": np.zeros(()), "relevance_bias": np.zeros(())}
-      | loaded.params,
-      {k: {**v, "frozen": False, "remat": "none"} for k, v in towers.items()},
-      fusion["similarity"] if is_compared else "cosine",
-      embedder,
+  frames, loaded = load_embedder(folder), load_weights(folder)
+  text = tower_of(loaded.config, "text")
+  if not text or {_IMAGE, _TEXT} - set(loaded.params):
+    raise ValueError(
+      f"{folder}: holds no pair of image and text tower; give CLIP's or alike"
     )
-
-  def configured(
-    self, config: ml_collections.ConfigDict
-  ) -> ml_collections.ConfigDict:
-    """A config whose model is this pair, its data sized accordingly."""
-    c = config.copy_and_resolve_references().unlock()
-    c.streams, c.init.weights = tuple(c.streams[:1]), self.folder
-    c.init.take = ""
-    c.text.class_embeddings = c.text.tokenizer = ""
-    c.pyramid.ranges = ((0, INF),)
-    c.data.image_size = self.embedder.image_size
-    c.data.short_side = self.embedder.resized_side
-    c.data.embedding_width = self.embedder.width
-    c.data.max_tokens = self.towers["text_tower"]["max_tokens"]
-    model = c.model
-    model.width = self.params["text_projection/kernel"].shape[1]
-    model.dtype, model.text_part, model.scan_layers = "float32", "eos", False
-    model.stem.num_layers, model.head.num_layers = 0, 0
-    model.fusion.kind, model.fusion.similarity = "none", self.similarity
-    for name, section in self.towers.items():
-      model[name].update(section)
-    model.image_tower.per_frame_class = False
-    return c.lock()
-
-  def compared(self, config: ml_collections.ConfigDict) -> Parts:
-    """The model of a config as of `configured`: similarities, any task."""
-    c = config.copy_and_resolve_references().unlock()
-    c.task = _TASK
-    return Parts.from_config(c.lock())
-
-  def placed(self, parts: Parts, mesh: Mesh | None = None) -> FlatParams:
-    """Parameters of `compared`; ValueError where they do not fit."""
-    shapes = param_shapes(parts)
-    wanted = shapes if mesh is None else sharding.placed(shapes, mesh)
-    return merge_weights(wanted, self.params, "")
+  c = config.copy_and_resolve_references().unlock()
+  c.streams, c.init.weights, c.init.take = c.streams[:1], folder, ""
+  c.text.class_embeddings = c.text.tokenizer = ""
+  c.pyramid.ranges = ((0, INF),)
+  c.data.image_size, c.data.short_side = frames.image_size, frames.resized_side
+  c.data.embedding_width, c.data.max_tokens = frames.width, text["max_tokens"]
+  c.model.width = loaded.params[_TEXT].shape[1]
+  c.model.text_part, c.model.dtype, c.model.stem.num_layers = (
+    "eos",
+    "float32",
+    0,
+  )
+  c.model.image_tower.update(frames.sizes)
+  c.model.text_tower.update(text)
+  c.model.image_tower.per_frame_class = False
+  # Our own pretraining says how; published pairs are compared by cosine.
+  said = loaded.config.get("model", {}).get("fusion", {})
+  similarity = said["similarity"] if said.get("kind") == "none" else "cosine"
+  c.model.fusion.kind, c.model.fusion.similarity = "none", similarity
+  return c.lock(), frames
 
 
-@dataclasses.dataclass(frozen=True)
-class _PairExport(exports.Export):
-  """What an export would say of a pair."""
+def placed(parts: Parts, mesh: Mesh | None = None) -> FlatParams:
+  """Parameters of a config as of `configured`, as of `Export.params`."""
+  shapes = param_shapes(parts)
+  wanted = shapes if mesh is None else sharding.placed(shapes, mesh)
+  # Published pairs may lack them; z-scores have no scale.
+  given = {"log_scale": np.zeros(()), "relevance_bias": np.zeros(())}
+  given |= load_weights(parts.config.init.weights).params
+  return merge_weights(wanted, given, "")
 
-  pair: Pair
 
-  @classmethod
-  def of(cls, pair: Pair) -> "_PairExport":
-    c = schema.base().copy_and_resolve_references().unlock()
-    c.data.sampling, c.data.rate, c.data.num_frames = "rate", 0.0, _FRAMES
-    recipe = [pair.embedder.tower_hash, pair.embedder.resized_side, _RATE]
-    digest = hashlib.sha256(json.dumps(recipe).encode())
-    digest.update(pair.params["image_projection/kernel"].tobytes())
-    return cls(
-      folder=pathlib.Path(pair.folder),
-      config=pair.compared(pair.configured(c)).config,
-      source=Source(
-        dataset="none",
-        extract="frames",
-        frame_rate=_RATE,
-        short_side=pair.embedder.short_side,
-        jpeg_quality=95,
-        normalisation="none",
-        embedding_width=None,
-        tower_hash=None,
-      ),
-      window_seconds=_FRAMES / _RATE,
-      labels=(),
-      metrics={},
-      encoder_hash=digest.hexdigest()[:32],
-      pair=pair,
-    )
+class _Export(exports.Export):
+  """What an export of two towers would say."""
 
   def params(self, parts: Parts, mesh: Mesh | None = None) -> FlatParams:
-    return self.pair.placed(parts, mesh)
+    return placed(parts, mesh)
 
 
 class PoolAsker(Asker):
@@ -194,12 +131,11 @@ class PoolAsker(Asker):
   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Seconds [N], z-scores of texts [Q, N] and of POOL [G, N]."""
     pool = np.repeat(self._pool, len(texts), axis=0)
-    asked = np.concatenate([texts, pool], axis=1)
-    times, said = super().logits(video, asked)
+    both = np.concatenate([texts, pool], axis=1)
+    times, said = super().logits(video, both)
     step = float(times[1] - times[0]) if len(times) > 1 else 0.0
-    curves, _ = peaks.calibrated(said, said, step)
-    count = texts.shape[1]
-    return times, curves[:count], curves[count:]
+    asked, generic = np.split(said, [texts.shape[1]])
+    return times, *peaks.calibrated(asked, generic, step)
 
 
 class Untrained(Localizer):
@@ -215,8 +151,23 @@ class Untrained(Localizer):
 
     Raises ValueError where it is no pair of image and text tower.
     """
-    pair = Pair.read(checked_path(folder, "folder"))
-    return cls(_PairExport.of(pair), limits)
+    folder = checked_path(folder, "folder")
+    c = schema.base().copy_and_resolve_references().unlock()
+    c.task = "frame_tagging"  # Every frame is compared with every text.
+    c.data.sampling, c.data.rate, c.data.num_frames = "rate", 0.0, _FRAMES
+    config, frames = configured(c, folder)
+    source = Source(
+      *("none", "frames", _RATE, frames.short_side, 95, "none", None, None)
+    )
+    window = _FRAMES / _RATE
+    # Changes whenever the tokens of a video would.
+    seen = f"{frames.tower_hash} {frames.normalisation} {source} {window}"
+    digest = hashlib.sha256(seen.encode())
+    digest.update(load_weights(folder).params[_IMAGE].tobytes())
+    token_hash = digest.hexdigest()[:32]
+    path = pathlib.Path(folder)
+    export = _Export(path, config, source, window, (), {}, token_hash)
+    return cls(export, limits)
 
 
 def load(kind: str, folder: str, text_weights: str = "") -> Localizer:
