@@ -5,24 +5,26 @@
 
 Moments: what evaluation of the run found of the splits `noise` and `water`, by
 name and by sentence, and by class. Detection: the export is asked for the ten
-names on RAW/detect; YAMNet's own scores of them, taken from the same positions,
-are cut at thresholds: every stretch above one is a detection.
+names on RAW/detect; YAMNet's own scores of them, at the same positions, are cut
+at a threshold: every stretch above it is a detection.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from benchmarks.synthetic.tables import Table, render
 from unloc_jax import Localizer
 from unloc_jax.annotations import pairing
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
 from unloc_jax.annotations.reading import Problems
-from unloc_jax.data import sentences
 from unloc_jax.metrics import detection, recall
+from unloc_jax.use import exports
 from unloc_jax.use.encoded import EncodedVideo
 
 _THRESHOLDS = (0.3, 0.5, 0.7)
@@ -39,7 +41,10 @@ _YAMNET = {
   "rooster": ("Crowing, cock-a-doodle-doo", "Chicken, rooster"),
   "fire crackling": ("Fire", "Crackle"),
 }
-_CUTS = (0.05, 0.1, 0.2, 0.4)
+_CUTS = (0.03, 0.05, 0.1, 0.2, 0.4)
+
+Moment = tuple[float, float, float]  # Start, end, score
+Answers = dict[str, list[Moment]]  # By label
 
 
 def moments(folder: pathlib.Path) -> Table:
@@ -63,67 +68,87 @@ def _stretches(loud: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def cut_scores(
-  scores: np.ndarray, names: Sequence[str], step: float
-) -> dict[str, list[tuple[float, float, float]]]:
-  """What scores [T, 521] find of each label: start, end, score."""
-  found: dict[str, list[tuple[float, float, float]]] = {}
+  scores: np.ndarray, names: Sequence[str], cut: float, step: float
+) -> Answers:
+  """Stretches of scores [T, 521] above a threshold, scored by their mean.
+
+  Pauses of up to a second are bridged.
+  """
+  found: Answers = {}
   for label, wanted in _YAMNET.items():
     said = scores[:, [names.index(name) for name in wanted]].max(axis=1)
+    loud = ndimage.binary_closing(said > cut, np.ones(round(1 / step) + 1))
     found[label] = [
       ((a - 0.5) * step, (b - 0.5) * step, float(said[a:b].mean()))
-      for cut in _CUTS
-      for a, b in _stretches(said > cut)
+      for a, b in _stretches(loud)
     ]
   return found
 
 
-def detections(localizer: Localizer, raw: pathlib.Path, most: int) -> Table:
+def _asked(localizer: Localizer, video: EncodedVideo) -> Answers:
+  answers: Answers = {}
+  for m in localizer.detect(video, list(_YAMNET)):
+    answers.setdefault(m.query, []).append((m.start, m.end, m.score))
+  return answers
+
+
+def detections(folder: str, raw: pathlib.Path, most: int) -> Table:
   """MAP of the model and of thresholds on up to `most` mixtures."""
-  config = localizer.export.config
-  read = sentences.read(config.text.sentences, config.text.sentence_width)
-  with np.load(read.path) as file:
+  export = exports.read(folder)
+  config = export.config.copy_and_resolve_references().unlock()
+  config.decode.class_agnostic = True
+  localizer = Localizer(export)
+  agnostic = Localizer(dataclasses.replace(export, config=config.lock()))
+  with np.load(config.text.sentences) as file:
     names = list(map(str, file["names"]))
-  truth_rows, found = [], {"model": {}, "YAMNet with thresholds": {}}
+  rows: list[tuple[str, str, float, float]] = []
+  found: dict[str, dict[str, Answers]] = {
+    "model": {},
+    "model, NMS over all names": {},
+    **{f"YAMNet above {cut:g}": {} for cut in _CUTS},
+  }
   for line in (raw / "detect.jsonl").read_text().splitlines()[:most]:
     video = json.loads(line)
     path = video["video"]
-    truth_rows += [
+    rows += [
       (path, s["class"], s["start"], s["end"])
       for s in video["segments"]
       if s["kind"] == "name"
     ]
-    encoded: EncodedVideo = localizer.encode_video(raw / path)
+    encoded = localizer.encode_video(raw / path)
     scores = encoded.tokens[0, :, config.model.width :][:, : len(names)]
-    step = float(encoded.steps[0])
-    found["YAMNet with thresholds"][path] = cut_scores(scores, names, step)
-    answers: dict[str, list[tuple[float, float, float]]] = {}
-    for m in localizer.detect(encoded, list(_YAMNET)):
-      answers.setdefault(m.query, []).append((m.start, m.end, m.score))
-    found["model"][path] = answers
-  truth = TrueSegments.of({row[0] for row in truth_rows}, truth_rows)
-  headers = ["", "segments", *(f"mAP@{m:g}" for m in _THRESHOLDS)]
-  rows = []
-  for name, of_videos in found.items():
-    tables = {
-      video: np.array(
-        [
-          (truth.labels.index(label), *each)
-          for label, listed in answers.items()
-          if label in truth.labels
-          for each in listed
-        ]
-      ).reshape(-1, 4)
-      for video, answers in of_videos.items()
-    }
-    report = detection.evaluate(
-      FoundSegments.of(truth, tables),
-      truth,
-      thresholds=_THRESHOLDS,
-      resamples=0,
+    said = (
+      _asked(localizer, encoded),
+      _asked(agnostic, encoded),
+      *(
+        cut_scores(scores, names, cut, float(encoded.steps[0])) for cut in _CUTS
+      ),
     )
-    precision = [report.headline[f"mAP@{m:g}"] for m in _THRESHOLDS]
-    rows.append([name, len(truth_rows), *precision])
-  return Table(f"detect, {len(truth.videos)} mixtures", headers, rows)
+    for name, answers in zip(found, said, strict=True):
+      found[name][path] = answers
+  truth = TrueSegments.of({row[0] for row in rows}, rows)
+  headers = ["", "segments", *(f"mAP@{m:g}" for m in _THRESHOLDS)]
+  table = [[name, len(rows), *_precision(truth, found[name])] for name in found]
+  return Table(f"detect, {len(truth.videos)} mixtures", headers, table)
+
+
+def _precision(
+  truth: TrueSegments, found: Mapping[str, Answers]
+) -> list[float]:
+  """MAP at each of the thresholds, percent."""
+  tables = {}
+  for video, answers in found.items():
+    rows = [
+      (truth.labels.index(label), *moment)
+      for label, listed in answers.items()
+      if label in truth.labels
+      for moment in listed
+    ]
+    tables[video] = np.array(rows).reshape(-1, 4)
+  detected = FoundSegments.of(truth, tables)
+  options = {"thresholds": _THRESHOLDS, "resamples": 0}
+  report = detection.evaluate(detected, truth, **options)
+  return [report.headline[f"mAP@{m:g}"] for m in _THRESHOLDS]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -139,8 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for split in ("noise", "water"):
       print(render([moments(flags.workdir / "results" / split)]), end="\n\n")
   if flags.export and flags.raw:
-    localizer = Localizer.from_export(flags.export)
-    print(render([detections(localizer, flags.raw, flags.most)]))
+    print(render([detections(flags.export, flags.raw, flags.most)]))
 
 
 if __name__ == "__main__":

