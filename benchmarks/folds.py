@@ -1,7 +1,8 @@
 """Trains and tests on every fold of a dataset, and scores all of it together.
 
     python -m benchmarks.folds --config configs/salads_as.py \
-      --data DATA/50salads/1.0.0 --workdir runs/salads_as [--folds fold_1]
+      --data DATA/50salads/1.0.0 --workdir runs/salads_as [--folds fold_1] \
+      [--record salads_as]
 
 Splits are the folds: each is tested on after training on the others. Finished
 folds are not trained again. What the config says of splits, paths and widths
@@ -17,11 +18,18 @@ import sys
 import ml_collections
 import numpy as np
 
+from benchmarks import record
 from unloc_jax import files
 from unloc_jax.data.manifest import Manifest, read_manifest
 from unloc_jax.metrics import __main__ as metrics
 from unloc_jax.training import console
 from unloc_jax.training.loop import train_and_evaluate
+
+_SEGMENT_FIGURES = ("edit", "f1@10", "f1@25", "f1@50")
+# What the figures depend on.
+_MEASURES = tuple(
+  f"unloc_jax/{room}" for room in ("task", "models", "data", "metrics")
+)
 
 
 def of_fold(
@@ -69,6 +77,25 @@ def score(results: list[pathlib.Path], out: pathlib.Path) -> None:
   )
 
 
+def keep(args: argparse.Namespace, folds: list[str]) -> None:
+  """Writes the figures to benchmarks/results."""
+  found = json.loads((args.workdir / "metrics.json").read_text())
+  if "acc_frames" in found:
+    figures = {"accuracy": found["acc_frames"]}
+    figures |= {name: found["bg0"][name] for name in _SEGMENT_FIGURES}
+  else:
+    values = zip(found["tiou"], found["mAP"], strict=True)
+    figures = {f"mAP@{tiou:g}": 100 * value for tiou, value in values}
+  record.write(
+    args.record,
+    f"python -m benchmarks.folds --config {args.config} --record {args.record}",
+    [*_MEASURES, str(args.config)],
+    ["folds", *figures],
+    [[len(folds), *(f"{value:.1f}" for value in figures.values())]],
+    seeds=[args.seed],
+  )
+
+
 def main(argv: list[str] | None = None) -> int:
   """Runs the command; returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -77,6 +104,7 @@ def main(argv: list[str] | None = None) -> int:
   parser.add_argument("--workdir", required=True, type=pathlib.Path)
   parser.add_argument("--folds", nargs="*", help="some splits; by default all")
   parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--record", help="keep the figures under this name")
   args = parser.parse_args(argv)
   console.configure()
   try:
@@ -92,6 +120,8 @@ def main(argv: list[str] | None = None) -> int:
         c = of_fold(args.config, args.data, manifest, fold, args.seed)
         train_and_evaluate(c, str(workdir))
     score(results, args.workdir)
+    if args.record:
+      keep(args, folds)
   except (ValueError, FileNotFoundError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 1
