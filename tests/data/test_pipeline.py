@@ -26,7 +26,7 @@ def join(parts: list[dict]) -> dict:
 
 
 AUGMENTED = {
-  "image_size": 24,
+  "image_size": 16,
   "augment": {
     "flip": 0.5,
     "scale": (0.9, 1.33),
@@ -131,7 +131,7 @@ def test_one_worker_or_many_make_the_same(tiny, captions):
   one, many = (
     take(
       pipeline.make_train(
-        tiny.settings(captions, num_workers=n, image_size=24, augment=augment),
+        tiny.settings(captions, num_workers=n, image_size=16, augment=augment),
         batch_size=4,
         seed=5,
       ),
