@@ -22,6 +22,7 @@ from benchmarks import record
 from unloc_jax import files
 from unloc_jax.data.manifest import Manifest, read_manifest
 from unloc_jax.metrics import __main__ as metrics
+from unloc_jax.parallel import preemption
 from unloc_jax.training import console
 from unloc_jax.training.loop import train_and_evaluate
 
@@ -122,6 +123,8 @@ def main(argv: list[str] | None = None) -> int:
     score(results, args.workdir)
     if args.record:
       keep(args, folds)
+  except preemption.PreemptedError as stopped:
+    print(stopped)
   except (ValueError, FileNotFoundError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 1
