@@ -46,7 +46,7 @@ def of_fold(
   c.seed, c.data.path = seed, data
   c.data.embedding_width = manifest.embedding_width or c.data.embedding_width
   c.data.train_split = "+".join(s for s in manifest.splits if s != fold)
-  c.data.eval_split, c.eval.splits = fold, (fold,)
+  c.eval.splits = (fold,)
   return c.lock()
 
 

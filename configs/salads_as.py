@@ -32,13 +32,13 @@ def set_folds(c: ml_collections.ConfigDict, argument: str) -> None:
   fold = common.parse_argument(argument, {"fold": _FOLDS})["fold"]
   others = [f"fold_{each}" for each in _FOLDS if each != fold]
   c.data.train_split = "+".join(others)
-  c.data.eval_split = f"fold_{fold}"
   c.eval.splits = (f"fold_{fold}",)
 
 
 def set_features(c: ml_collections.ConfigDict) -> None:
   """A small model of features, texts compared with the points."""
   c.streams = ("embeddings",)
+  c.data.path = "data/50salads/1.0.0"
   c.data.embedding_width = 28
   c.data.sampling, c.data.rate = "rate", 0.0
   c.data.num_frames = 576

@@ -69,11 +69,12 @@ def test_what_is_missing_is_said_with_the_commands(
   dataset = pathlib.Path(config.data.path).parent.name
   text = missing(given, config)
   assert f"build --dataset {dataset} --annotations" in text
-  assert text.count("://") >= 3
-  assert "python -m unloc_jax.weights --from ViT-" in text
-  assert ("embed_classes" in text) == (not config.model.text_tower.num_layers)
+  pretrained = bool(config.init.weights)
+  assert text.count("://") >= 2 + pretrained
+  assert ("python -m unloc_jax.weights --from ViT-" in text) == pretrained
+  assert ("embed_classes" in text) == bool(config.text.class_embeddings)
   assert "--demo_data" in text
-  for path in (config.data.path, config.init.weights):
+  for path in filter(None, (config.data.path, config.init.weights)):
     pathlib.Path(path).mkdir(parents=True)
   text = missing(given, config)
   assert "data.path" not in text.partition("--config.")[0]

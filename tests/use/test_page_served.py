@@ -97,7 +97,8 @@ def test_broken_uploads_are_told_and_the_server_lives(served, videos, shared):
     "notes.txt": whole,
   }
   for path in sorted((shared / "data" / "malformed").iterdir()):
-    broken[path.name] = path.read_bytes()
+    if "no_duration" not in path.name:  # A live recording, read to its end.
+      broken[path.name] = path.read_bytes()
   for name, content in broken.items():
     (path,) = upload(served, name, content).json()
     started = time.monotonic()

@@ -25,6 +25,10 @@ _SOURCES = {
     "https://github.com/coin-dataset/annotations",
     "https://coin-dataset.github.io",
   ),
+  "50salads": (
+    "https://github.com/colincsl/TemporalConvolutionalNetworks",
+    "https://cvip.computing.dundee.ac.uk/datasets/foodpreparation/50salads/",
+  ),
 } | {
   f"kinetics{n}": 2 * ("https://github.com/cvdfoundation/kinetics-dataset",)
   for n in (400, 600, 700)
