@@ -69,11 +69,33 @@ def convert(
     ValueError: It is no SigLIP, or tensors are missing, too many or of wrong
       shapes; all are listed.
   """
+  params, unknown = renamed(clip.apart(tensors), _TABLE)
+  probe = f"{_POOL}/probe"
+  params[probe] = needed(params, probe, 3, what="SigLIP").reshape(-1)
+  sizes = _sizes(params, config, named)
+  for part, width in (
+    ("image", sizes["image"]["width"]),
+    ("text", sizes["width"]),
+  ):
+    params[f"{part}_projection/kernel"] = np.eye(width, dtype=np.float32)
+  params = fitted(params, unknown, shapes(sizes), "SigLIP")
+  for theirs, ours in (
+    ("logit_scale", "log_scale"),
+    ("logit_bias", "relevance_bias"),
+  ):
+    if theirs in tensors:
+      params[ours] = np.asarray(tensors[theirs], np.float32).reshape(())
+  return Weights(params, {"towers": sizes})
+
+
+def _sizes(
+  params: Mapping[str, np.ndarray], config: Mapping[str, Any], named: str
+) -> dict[str, Any]:
+  """Sizes of the towers, read off shapes, and what config.json says."""
   said = {
     part: config.get(name, {})
     for part, name in (("image", "vision_config"), ("text", "text_config"))
   }
-  params, unknown = renamed(clip.apart(tensors), _TABLE)
   get = functools.partial(needed, params, what="SigLIP")
   kernel = get("image_tower/patch_embedding/kernel", 0)
   positions = get("image_tower/position_embedding", 2)
@@ -83,8 +105,6 @@ def convert(
   rows = math.isqrt(len(positions))
   # 384 pixels have 27 patches of 14.
   image_size = said["image"].get("image_size", rows * side)
-  probe = f"{_POOL}/probe"
-  params[probe] = get(probe, 3).reshape(-1)
   sizes: dict[str, Any] = {
     "image": {
       "kind": "siglip2",
@@ -110,17 +130,7 @@ def convert(
       "activation": activation(used, named, "gelu_tanh"),
       "num_heads": heads(width, count),
     }
-  sizes["width"] = ends
-  for part, width in (("image", kernel.shape[-1]), ("text", ends)):
-    params[f"{part}_projection/kernel"] = np.eye(width, dtype=np.float32)
-  params = fitted(params, unknown, shapes(sizes), "SigLIP")
-  for theirs, ours in (
-    ("logit_scale", "log_scale"),
-    ("logit_bias", "relevance_bias"),
-  ):
-    if theirs in tensors:
-      params[ours] = np.asarray(tensors[theirs], np.float32).reshape(())
-  return Weights(params, {"towers": sizes})
+  return {**sizes, "width": ends}
 
 
 def _heads(width: int) -> int:
