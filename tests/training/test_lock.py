@@ -118,3 +118,19 @@ def test_of_many_at_once_one_goes_on(tmp_path):
     thread.join()
   assert len(ran) == 1
   assert len(refused) == 7
+
+
+def test_one_that_comes_late_leaves_who_came_before(tmp_path):
+  path = tmp_path / "running.json"
+  path.write_text("a newcomer")
+  lock._clear(path, "one that was gone")
+  assert path.read_text() == "a newcomer"
+
+
+def test_a_turn_left_by_one_that_was_killed_is_taken(tmp_path):
+  path = tmp_path / "running.json"
+  path.write_text('{"machine": "other"}')
+  (tmp_path / ".running.turn").touch()
+  with lock.only_run(str(tmp_path)):
+    assert str(os.getpid()) in path.read_text()
+  assert not list(tmp_path.iterdir())

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import pathlib
-import secrets
 import socket
 import threading
 import time
@@ -66,11 +65,30 @@ def _take(path: pathlib.Path, mine: str) -> None:
         f"been running here since {about.get('since')}; end it, or choose "
         "another --workdir"
       )
-    # Of several that come here one takes it away.
-    stale = path.with_name(f".{secrets.token_hex(6)}.part")
+    _clear(path, theirs)
+
+
+def _clear(path: pathlib.Path, theirs: str) -> None:
+  """Removes what a run that is gone left, and never what came after it.
+
+  Of several that find it gone, one may have taken the folder since; so they
+  look again one at a time, each holding a file that nobody else has made.
+  """
+  turn = path.with_name(".running.turn")
+  try:
+    turn.open("x").close()
+  except FileExistsError:
+    time.sleep(BEAT / 30)
     with contextlib.suppress(FileNotFoundError):
-      path.rename(stale)
-      stale.unlink()
+      # It is held for as long as a look takes; left by one that was killed.
+      if time.time() - turn.stat().st_mtime > PATIENCE:
+        turn.unlink()
+    return
+  try:
+    if _read(path) == theirs:
+      path.unlink(missing_ok=True)
+  finally:
+    turn.unlink(missing_ok=True)
 
 
 def _read(path: pathlib.Path) -> str:
