@@ -41,7 +41,10 @@ def torment(
   """
   run.start()
   if number % 2:
-    alive = run.wait(lambda: is_saving(run.workdir))
+    # Once it trains: what a killed one was writing has been cleared away.
+    alive = run.wait(
+      lambda: "loss/total" in run.said(0) and is_saving(run.workdir)
+    )
   else:
     end = time.monotonic() + draw.uniform(0, life)
     alive = run.wait(lambda: time.monotonic() > end)

@@ -76,6 +76,7 @@ class Run:
       flags = (*together, f"--process_id={number}") if self._count > 1 else ()
       if self._forked:
         log = self.logs / f"{number}.txt"
+        log.write_text("")
         self.running.append(Forked((*self._flags, *flags), environment, log))
         continue
       with (self.logs / f"{number}.txt").open("w") as log:
@@ -198,7 +199,7 @@ def newest(workdir: pathlib.Path) -> int:
 
 
 def is_saving(workdir: pathlib.Path) -> bool:
-  """Whether a checkpoint is being written."""
+  """Whether a checkpoint is being written, or a run died while it was."""
   return any(workdir.glob("checkpoints/*.orbax-checkpoint-tmp*"))
 
 
