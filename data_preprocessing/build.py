@@ -19,6 +19,7 @@ from data_preprocessing import command, features, places, schema
 from data_preprocessing import report as reports
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations import BENCHMARKS, benchmark
+from unloc_jax.config.parser import Parser
 
 _REQUIRED = {
   "dataset": f"one of {', '.join(BENCHMARKS)}",
@@ -44,13 +45,11 @@ _SWITCHES = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
   """Returns the command line."""
-  flags = argparse.ArgumentParser(
-    prog="python -m data_preprocessing.build",
-    description="Builds sharded TFRecord from videos and annotations.",
-    # Beam's options are not to be taken for ours.
-    allow_abbrev=False,
+  flags = Parser(
+    "Builds sharded TFRecord from videos and annotations.",
+    "data_preprocessing.build",
   )
   add = flags.add_argument_group("what is built").add_argument
   for name, text in _REQUIRED.items():

@@ -7,7 +7,6 @@ others. Prints counts and histograms, and writes an HTML page on which a person
 sees whether segments and frames line up.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -18,6 +17,7 @@ import numpy as np
 
 from data_preprocessing import command, contact_sheet
 from unloc_jax import files
+from unloc_jax.config.parser import Parser
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import shards, sources, tfds_source
@@ -177,17 +177,20 @@ def inspect(
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns the exit code."""
-  flags = argparse.ArgumentParser(
-    prog="python -m data_preprocessing.inspect",
-    description="Counts, histograms and a contact sheet of a dataset.",
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  flags = Parser(
+    "Counts, histograms and a contact sheet of a dataset.",
+    "data_preprocessing.inspect",
   )
   for name, default, text in (
     ("folder", None, "DATA_DIR/NAME/VERSION, or one of MediaSequence files"),
-    ("--html", pathlib.Path("inspect.html"), "page to write"),
-    ("--videos", 12, "videos of each split on it"),
-    ("--frames", 16, "frames of each video"),
-    ("--frame_rate", 10.0, "of MediaSequence records that do not say theirs"),
+    ("--html", pathlib.Path("inspect.html"), "page to write (%(default)s)"),
+    ("--videos", 12, "videos of each split on it (%(default)s)"),
+    ("--frames", 16, "frames of each video (%(default)s)"),
+    (
+      "--frame_rate",
+      10.0,
+      "of MediaSequence that says none (%(default)s)",
+    ),
   ):
     kind = type(default) if default is not None else pathlib.Path
     flags.add_argument(name, type=kind, default=default, help=text)

@@ -5,10 +5,10 @@
 Needs the extra [demo]. Served on 127.0.0.1 unless told otherwise.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
+from unloc_jax.config.parser import Parser
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import page
 from unloc_jax.use.console import fault
@@ -17,9 +17,7 @@ from unloc_jax.use.questions import checked_count, checked_seconds
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Serves the page until interrupted."""
-  parser = argparse.ArgumentParser(
-    prog="python -m unloc_jax.demo", description=__doc__.split("\n")[0]
-  )
+  parser = Parser(__doc__, "unloc_jax.demo")
   add = parser.add_argument
   add("--export", required=True, help="folder of the exported model")
   add("--examples", help="folder of videos to pick from")

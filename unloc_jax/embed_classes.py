@@ -15,6 +15,7 @@ import ml_collections
 import numpy as np
 
 from unloc_jax.config import flags as config_flags
+from unloc_jax.config.parser import Parser
 from unloc_jax.data.manifest import read_manifest
 from unloc_jax.files import replacing
 from unloc_jax.weights.text_embedder import TextEmbedder
@@ -58,7 +59,7 @@ def run(config: ml_collections.ConfigDict, out: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Runs; what is wrong is said in one line."""
-  parser = config_flags.Parser(__doc__)
+  parser = Parser(__doc__)
   parser.add_argument("--out", required=True, help="file to write, .npz")
   flags, config = config_flags.parse(parser, argv)
   try:

@@ -17,6 +17,7 @@ import jax
 import ml_collections
 
 from unloc_jax.config import flags as config_flags
+from unloc_jax.config.parser import Parser
 from unloc_jax.metrics import Report
 from unloc_jax.parallel import processes, sharding
 from unloc_jax.parallel.compilation_cache import keep_programs
@@ -53,7 +54,7 @@ def evaluate_run(
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Scores a run and prints its figures."""
-  parser = config_flags.Parser(__doc__)
+  parser = Parser(__doc__)
   add = parser.add_argument
   add("--workdir", required=True, help="run or export")
   add("--split", nargs="+", help="by default the config's")

@@ -3,19 +3,17 @@
 python -m unloc_jax.export --workdir=RUN --out=DIR
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
+from unloc_jax.config.parser import Parser
 from unloc_jax.use.console import fault, show
 from unloc_jax.use.export_run import export_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Exports a run."""
-  parser = argparse.ArgumentParser(
-    prog="python -m unloc_jax.export", description=__doc__.split("\n")[0]
-  )
+  parser = Parser(__doc__, "unloc_jax.export")
   add = parser.add_argument
   add("--workdir", required=True, help="folder of the run")
   add("--out", required=True, help="folder to make")

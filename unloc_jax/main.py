@@ -17,6 +17,7 @@ import ml_collections
 
 from unloc_jax.config import flags as config_flags
 from unloc_jax.config.laptop import laptop
+from unloc_jax.config.parser import Parser
 from unloc_jax.parallel import processes
 from unloc_jax.plan.missing import missing
 
@@ -25,7 +26,7 @@ _DEMO_DATA = "runs/demo_data"
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Runs `train_and_evaluate`; what is wrong is said in one line."""
-  parser = config_flags.Parser(__doc__)
+  parser = Parser(__doc__)
   add = parser.add_argument
   add("--workdir", help="folder of the run (runs/CONFIG): goes on from there")
   add(

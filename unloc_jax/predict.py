@@ -28,6 +28,7 @@ from collections.abc import Sequence
 import tqdm
 
 from unloc_jax.annotations.reading import read_text
+from unloc_jax.config.parser import Parser
 from unloc_jax.media import listing
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import formats, outputs
@@ -40,12 +41,8 @@ from unloc_jax.use.untrained import load
 _LABELS_BYTES = 1 << 20
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="python -m unloc_jax.predict",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+def _parser() -> Parser:
+  parser = Parser(__doc__, "unloc_jax.predict")
   add, path = parser.add_argument, pathlib.Path
   model = parser.add_mutually_exclusive_group(required=True)
   model.add_argument("--export", help="folder of the exported model")

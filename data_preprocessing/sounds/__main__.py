@@ -11,7 +11,6 @@ at most; `detect` is over faint pink noise, up to 8 sounds one after another.
 Whatever is a background is not asked for.
 """
 
-import argparse
 import json
 import pathlib
 import sys
@@ -23,6 +22,7 @@ import tqdm
 
 from data_preprocessing.sounds import mixing, recordings, wordings
 from unloc_jax import files
+from unloc_jax.config.parser import Parser
 from unloc_jax.media.sound import RATE
 
 _TEST = (5,)
@@ -144,11 +144,7 @@ def build(
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Builds the mixtures; returns the exit status."""
-  parser = argparse.ArgumentParser(
-    prog="python -m data_preprocessing.sounds",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = Parser(__doc__, "data_preprocessing.sounds")
   add = parser.add_argument
   add("--esc10", required=True, help="folder of CLASS/FOLD-NAME.ogg")
   add("--out", required=True, type=pathlib.Path, help="folder to write")

@@ -8,7 +8,6 @@ embeddings of the names of its classes, and of the wordings that a model
 trained on mixtures then knows by heart.
 """
 
-import argparse
 import csv
 import pathlib
 import shutil
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 
 from data_preprocessing.sounds import wordings
 from unloc_jax import files
+from unloc_jax.config.parser import Parser
 from unloc_jax.data import sentences
 from unloc_jax.media import extractors
 from unloc_jax.weights.text_embedder import TextEmbedder
@@ -53,11 +53,7 @@ def make(yamnet: pathlib.Path, text_weights: str, out: pathlib.Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Makes the folder; returns the exit status."""
-  parser = argparse.ArgumentParser(
-    prog="python -m data_preprocessing.sounds.extractor",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = Parser(__doc__, "data_preprocessing.sounds.extractor")
   add = parser.add_argument
   add("--yamnet", required=True, type=pathlib.Path, help="folder of YAMNet")
   add("--text_weights", required=True, help="folder of the sentence encoder")

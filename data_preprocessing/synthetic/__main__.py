@@ -1,6 +1,5 @@
 """Command: python -m data_preprocessing.synthetic --out DIR."""
 
-import argparse
 import dataclasses
 import os
 import sys
@@ -8,22 +7,27 @@ from collections.abc import Sequence
 
 from data_preprocessing import command
 from data_preprocessing.synthetic.build import Plan, build
+from unloc_jax.config.parser import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Builds the benchmark; returns the exit status."""
-  parser = argparse.ArgumentParser(
-    prog="python -m data_preprocessing.synthetic",
-    description="Renders the embedded benchmark to real files.",
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  parser = Parser(
+    "Renders the embedded benchmark to real files.",
+    "data_preprocessing.synthetic",
   )
   add = parser.add_argument
   add("--out", required=True, help="folder to write")
-  add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+  add(
+    "--workers",
+    type=int,
+    default=os.cpu_count() or 1,
+    help="processes (%(default)s)",
+  )
   for field in dataclasses.fields(Plan):
     kind = int if isinstance(field.default, int) else float
     flag = "--" + field.name.replace("_", "-")
-    add(flag, type=kind, default=field.default, help=" ")
+    add(flag, type=kind, default=field.default, help="(%(default)s)")
   values = vars(parser.parse_args(argv))
   out, workers = values.pop("out"), values.pop("workers")
 

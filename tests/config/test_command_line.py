@@ -1,5 +1,6 @@
 """The command of a config: what it takes, and what it says is missing."""
 
+import importlib
 import pathlib
 import types
 
@@ -54,6 +55,17 @@ def test_what_is_wrong_is_one_line(argument, words):
   assert "\n" not in line
   for word in words:
     assert word in line
+
+
+@pytest.mark.parametrize("name", ["predict", "export", "demo", "metrics"])
+def test_so_does_every_other_command(name, capsys):
+  command = importlib.import_module(f"unloc_jax.{name}")
+  if name == "metrics":
+    command = importlib.import_module("unloc_jax.metrics.__main__")
+  with pytest.raises(SystemExit) as stopped:
+    command.main(["--confg=1"])
+  assert str(stopped.value).startswith("error: the following arguments")
+  assert not capsys.readouterr().err
 
 
 def test_a_config_is_named():

@@ -71,6 +71,7 @@ def main() -> None:
   add = parser.add_argument
   add("--out", type=pathlib.Path, required=True, help="folder, kept")
   add("--processes", type=int, default=1, choices=(1, 2, 4))
+  add("--devices", type=int, default=8, help="of all processes together")
   add("--times", type=int, default=20)
   add("--steps", type=int, default=60)
   add("--seed", type=int, default=0)
@@ -82,7 +83,7 @@ def main() -> None:
       flags.out / str(flags.processes) / name,
       f"--config.train.length={flags.steps}",
       processes=flags.processes,
-      devices=8 // flags.processes,
+      devices=flags.devices // flags.processes,
       forked=True,
     )
     for name in ("whole", "killed")

@@ -4,10 +4,13 @@ Axes: G true segments, D or M predicted ones, T frames, N clips, C classes.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from unloc_jax.annotations import reading
 
 _LONGEST = 1e12  # Seconds; lengths of what is longer lose their end.
 
@@ -15,6 +18,18 @@ _LONGEST = 1e12  # Seconds; lengths of what is longer lose their end.
 def is_time(seconds: np.ndarray) -> np.ndarray:
   """Says which numbers can be a time in a video."""
   return np.abs(seconds) < _LONGEST  # False for NaN.
+
+
+def numbers(value: Any) -> np.ndarray:
+  """A list, or a list of lists, of what `reading.number` takes.
+
+  Raises what `reading.WRONG` lists for anything else.
+  """
+  array = np.asarray(value, float)
+  held = list(value if array.ndim < 2 else itertools.chain.from_iterable(value))
+  if not {int, float}.issuperset(map(type, held)):
+    array = np.reshape(list(map(reading.number, held)), array.shape)
+  return array
 
 
 @dataclasses.dataclass(frozen=True)

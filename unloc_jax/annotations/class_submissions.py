@@ -110,7 +110,7 @@ def _scores(path: reading.Path, problems: Problems) -> Scores:
     what = "video given twice" if video in scores else ""
     try:
       pairs = value.items() if isinstance(value, dict) else enumerate(value)
-      row = {name_of(name): float(each) for name, each in pairs}
+      row = {name_of(name): reading.number(each) for name, each in pairs}
       if not np.isfinite(list(row.values())).all() or isinstance(value, str):
         raise ValueError
     except WRONG:

@@ -20,6 +20,7 @@ from unloc_jax.annotations.reading import (
   Problems,
   fault,
   name_of,
+  number,
 )
 
 _LABELS = ("label", "label_id", "class", "category")
@@ -151,13 +152,13 @@ def _checked(
   it, "" for nothing.
   """
   try:
-    start, end = (float(each) for each in entry["segment"])
+    start, end = map(number, entry["segment"])
     name = name_of(reading.first(entry, keys))
     if not name:
       raise ValueError
     numbers = [start, end]
     if scores:
-      numbers.append(float(reading.first(entry, scores)))
+      numbers.append(number(reading.first(entry, scores)))
   except WRONG:
     needs = "`label`, `score` and" if scores else "`label` and"
     return "", [], f"needs {needs} `segment` [start, end]"
@@ -221,7 +222,7 @@ def _block(
   try:
     block = np.array(
       [
-        (labels[str(e[key])], *map(float, e["segment"]), float(e["score"]))
+        (labels[str(e[key])], *map(number, e["segment"]), number(e["score"]))
         for e in entries
       ],
       float,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from unloc_jax.annotations.reading import fault
+from unloc_jax.annotations.reading import WRONG, fault, number
 from unloc_jax.annotations.records import (
   Query,
   Segment,
@@ -147,13 +147,11 @@ def _deep(value: Any, most: int) -> bool:
 
 def as_seconds(value: Any) -> float | None:
   """Returns a finite number of seconds, or None."""
-  if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
-    return None  # Python reads 1_0 as 10.
   try:
-    number = float(value)
-  except (TypeError, ValueError, OverflowError):
+    seconds = number(value)
+  except WRONG:
     return None
-  return number if math.isfinite(number) else None
+  return seconds if math.isfinite(seconds) else None
 
 
 def as_window(window: Any) -> tuple[float, float] | None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.arrays import FrameClasses
+from unloc_jax.annotations.arrays import FrameClasses, numbers
 from unloc_jax.annotations.detection import read_database, step_of
 from unloc_jax.annotations.drafts import as_seconds, as_window
 from unloc_jax.annotations.reading import HELP, WRONG, Place, Problems, fault
@@ -259,7 +259,7 @@ def _row(place: Place, row: reading.Row, name: str) -> _Side | str:
   labels = row.get("labels")
   if not isinstance(labels, list) or not name:
     return "a row needs `vid` and `labels`, one for each frame"
-  if not all(isinstance(label, int | str) for label in labels):
+  if not all(type(label) in (int, str) for label in labels):
     return "`labels` are neither numbers nor names"
   side = _Side(labels, place)
   if "frame_rate" in row:
@@ -267,7 +267,7 @@ def _row(place: Place, row: reading.Row, name: str) -> _Side | str:
     if (side.rate or 0) <= 0:
       return f"`frame_rate` {row['frame_rate']!r} is no rate of frames"
   try:
-    side.scores = np.asarray(row["scores"], float) if "scores" in row else None
+    side.scores = numbers(row["scores"]) if "scores" in row else None
   except WRONG:
     return "`scores` are not numbers"
   return side

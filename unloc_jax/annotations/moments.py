@@ -34,6 +34,7 @@ from unloc_jax.annotations.reading import (
   Problems,
   fault,
   name_of,
+  number,
 )
 from unloc_jax.annotations.records import AnnotationSet
 
@@ -199,10 +200,10 @@ def _json_rows(
 def _charades_rows(path: str, text: str, problems: Problems) -> list[QueryRow]:
   rows = []
   seen: collections.Counter[str] = collections.Counter()
-  for number, line in enumerate(text.split("\n"), 1):
+  for row, line in enumerate(text.split("\n"), 1):
     if not line.strip():
       continue
-    place, match = Place(path, number), _CHARADES.match(line)
+    place, match = Place(path, row), _CHARADES.match(line)
     if match is None:
       what = "not 'VID start end##sentence'"
       problems.report(place, line.split()[0], what, "line skipped")
@@ -251,7 +252,7 @@ def _captions(
     rate = as_seconds(entry["fps"]) or 0.0
     if rate <= 0:
       raise ZeroDivisionError
-    windows = [[float(each) / rate for each in window] for window in windows]
+    windows = [[number(each) / rate for each in window] for window in windows]
     frames = as_seconds(entry.get("num_frames"))
     if duration is None and frames is not None:
       duration = frames / rate
@@ -289,8 +290,8 @@ def _result_rows(document: Document, problems: Problems) -> list[QueryRow]:
     for entry in entries if isinstance(entries, list) else [entries]:
       try:
         sentence = reading.first(entry, _SENTENCES).strip()
-        window = [float(each) for each in reading.first(entry, _SEGMENTS)]
-        score = [float(entry[key]) for key in _SCORES if key in entry][:1]
+        window = list(map(number, reading.first(entry, _SEGMENTS)))
+        score = [number(entry[key]) for key in _SCORES if key in entry][:1]
       except (*WRONG, AttributeError):
         what = "a result needs `sentence`, `timestamp` and `score`"
         problems.report(document.place(video), video, what, "result skipped")

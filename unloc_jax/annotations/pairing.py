@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from unloc_jax.annotations import moments, reading
-from unloc_jax.annotations.arrays import QueryMoments, in_order, is_time
+from unloc_jax.annotations.arrays import (
+  QueryMoments,
+  in_order,
+  is_time,
+  numbers,
+)
 from unloc_jax.annotations.moments import PREDICTED, TRUE, QueryRow
 from unloc_jax.annotations.reading import WRONG, Place, Problems, fault
 
@@ -145,7 +150,7 @@ def _windows(
     all, which has been reported.
   """
   try:
-    array = np.asarray(value, float)
+    array = numbers(value)
     if array.size == 0 and isinstance(value, list):
       return np.zeros((0, columns))
     if array.ndim != 2 or array.shape[1] not in (2, 3):
@@ -180,7 +185,7 @@ def _saliency(
   if _SALIENCY in row.rest:
     what = f"`{_SALIENCY}` is no list of finite numbers"
     try:
-      scores = np.asarray(row.rest[_SALIENCY], float)
+      scores = numbers(row.rest[_SALIENCY])
       if scores.ndim == 1 and len(scores) and np.isfinite(scores).all():
         return scores
     except WRONG:
@@ -208,7 +213,7 @@ def highlights(
     scores = np.zeros((count if count < _MOST_CLIPS else -1, ANNOTATORS))
     clips = np.asarray(annotation["relevant_clip_ids"], int)
     if clips.size:
-      given = np.asarray(annotation["saliency_scores"], float)
+      given = numbers(annotation["saliency_scores"])
       if not np.isfinite(given).all() or clips.min() < 0:
         return None
       scores[clips] = given.reshape(len(clips), ANNOTATORS)

@@ -341,6 +341,16 @@ def name_of(value: Any) -> str:
   return " ".join(str(value).split())
 
 
+def number(value: Any) -> float:
+  """A number or a numeral as float; raises one of `WRONG` for what is neither.
+
+  True is no number, and 1_0, which Python reads as 10, no numeral.
+  """
+  if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+    raise TypeError
+  return float(value)
+
+
 def first(entry: Row, keys: Sequence[str]) -> Any:
   """Returns the value under the first key that the entry has."""
   return entry[next((key for key in keys if key in entry), keys[0])]

@@ -4,9 +4,7 @@ import argparse
 import difflib
 import pathlib
 import re
-import sys
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
 
 import ml_collections
 from absl import flags as absl_flags
@@ -14,18 +12,7 @@ from ml_collections import config_flags
 
 from unloc_jax.config import schema
 from unloc_jax.config.check import problems_of_run
-
-
-class Parser(argparse.ArgumentParser):
-  """Says what is wrong with a command line in one line."""
-
-  def __init__(self, doc: str | None):
-    raw = argparse.RawDescriptionHelpFormatter
-    super().__init__(description=doc, formatter_class=raw, allow_abbrev=False)
-
-  def error(self, message: str) -> NoReturn:
-    """Ends the command."""
-    sys.exit(f"error: {' '.join(message.split())}")
+from unloc_jax.config.parser import Parser
 
 
 def parse(

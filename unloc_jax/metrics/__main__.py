@@ -45,6 +45,7 @@ from unloc_jax.annotations import (
   reading,
 )
 from unloc_jax.annotations.reading import AnnotationError, Problems, fault
+from unloc_jax.config.parser import Parser
 from unloc_jax.metrics import (
   analysis,
   classification,
@@ -63,11 +64,7 @@ _ADVICE = "correct the file, or pass --lenient to go on without"
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
   """Parses the command line."""
-  parser = argparse.ArgumentParser(
-    prog="python -m unloc_jax.metrics",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = Parser(__doc__, "unloc_jax.metrics")
   scored = [b for b in BENCHMARKS.values() if b.metric]
   names = [name for b in scored for name in (b.name, b.also) if name]
   add = parser.add_argument

@@ -24,13 +24,14 @@ from collections.abc import Sequence
 import ml_collections
 
 from unloc_jax.config import flags as config_flags
+from unloc_jax.config.parser import Parser
 from unloc_jax.files import write_json
 from unloc_jax.plan import topology
 
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Runs one of the three; what is wrong is said in one line."""
-  parser = config_flags.Parser(__doc__)
+  parser = Parser(__doc__)
   add = parser.add_argument
   add("--topology", default="local", help="devices to plan for (local)")
   add("--json", metavar="FILE", help="writes the plan")

@@ -6,12 +6,12 @@ Finds out what it is given (see FORMATS). No code in such a file is ever run.
 docs/weights.md says where the weights of each tower are.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from unloc_jax.config.parser import Parser
 from unloc_jax.weights import (
   bert,
   clip,
@@ -72,7 +72,7 @@ def _tokenizer(made: Weights, source: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
   """Converts; returns the exit status."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser = Parser(__doc__, "unloc_jax.weights")
   parser.add_argument(
     "--from",
     dest="source",
