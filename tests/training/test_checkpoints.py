@@ -1,6 +1,7 @@
 """Which checkpoint is the best, and what is said of files that are broken."""
 
 import logging
+import types
 
 import numpy as np
 import orbax.checkpoint as ocp
@@ -83,6 +84,22 @@ def test_a_full_disk_is_one_line_with_the_folder(tmp_path):
   there._manager = FullDisk()
   with pytest.raises(OSError, match=r"checkpoints: .* disk full"):
     there.close()
+
+
+def test_writers_say_nothing_after_one_has_failed(capsys):
+  for what in ("Event loop is closed", "another fault"):
+    console._of_threads(
+      types.SimpleNamespace(
+        exc_type=RuntimeError,
+        exc_value=RuntimeError(what),
+        exc_traceback=None,
+        err_msg=None,
+        object=None,
+      )
+    )
+  said = capsys.readouterr().err
+  assert "another fault" in said
+  assert "Event loop" not in said
 
 
 def test_orbax_itself_says_nothing():

@@ -101,7 +101,8 @@ def dataset_splits(path: str) -> Mapping[str, Any]:
     # JSON, protocol buffers and TFDS have errors of their own.
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise ValueError(
-      f"{info}: broken ({reason}); build the dataset again"
+      f"{path}: dataset_info.json or features.json is broken ({reason}); "
+      "build the dataset again"
     ) from error
   return splits
 

@@ -2,6 +2,7 @@
 
 import logging as python_logging
 import pathlib
+import sys
 from typing import Any
 
 import jax
@@ -43,6 +44,15 @@ class _Lines(python_logging.Formatter):
     return f"{record.levelname.lower()}: {line}" if warns else line
 
 
+def _of_threads(what: Any) -> None:
+  """Shows what nobody could catch, but for writers whose fellow has failed.
+
+  Of a full disk every one would complain; the checkpoint does, in a line.
+  """
+  if str(what.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(what)
+
+
 def progress(batches: BatchStream, what: str) -> Any:
   """The batches, with a bar where somebody is watching."""
   return tqdm.tqdm(batches, what, batches.length, unit="batch", disable=None)
@@ -50,6 +60,7 @@ def progress(batches: BatchStream, what: str) -> Any:
 
 def configure() -> None:
   """Shows this package's messages, and of libraries only warnings."""
+  sys.unraisablehook = _of_threads
   flags.FLAGS.mark_as_parsed()  # Else absl says that they are not.
   logging.use_absl_handler()
   logging.set_verbosity(logging.INFO)
