@@ -48,10 +48,9 @@ def test_beams_options_are_passed_through(given, beam):
 @pytest.mark.parametrize(
   "given", [["--wokers=3"], ["--wokers=3", "--beam", "--runner=X"], ["--beam"]]
 )
-def test_other_unknown_options_are_refused(given, capsys):
-  with pytest.raises(SystemExit):
+def test_other_unknown_options_are_refused(given):
+  with pytest.raises(SystemExit, match=given[0]):
     build.parse([*REQUIRED, *given])
-  assert "--wokers" in capsys.readouterr().err or given == ["--beam"]
 
 
 def test_imported_features_need_their_rate(tmp_path, capsys):
