@@ -24,7 +24,8 @@ from unloc_jax.config.parser import Parser
 _REQUIRED = {
   "dataset": f"one of {', '.join(BENCHMARKS)}",
   "annotations": "folder of official files, or one",
-  "videos": "their folder, or that of features",
+  "videos": "their folder, or that of features; several folders of features"
+  " are brought to length 1 each and put side by side",
   "data_dir": f"the dataset is written to DATA_DIR/NAME/{schema.VERSION}",
 }
 # Flags that decide what a dataset holds; Settings has the defaults.
@@ -37,6 +38,8 @@ _WHAT = {
   "tower_hash": "names the maker of imported features",
   "sound": "extractor of the sound to store beside, or with --extract sound"
   " alone: 'log_mel', or a folder with YAMNet (docs/sound.md)",
+  "texts": "features of the queries' texts, in place of a text tower: a folder"
+  " of qidID.npz, or one .npz or .h5 by the queries' ids (docs/data.md)",
   "max_damaged": "share of a video that may be undecodable (%(default)s)",
 }
 _SWITCHES = {
@@ -53,7 +56,8 @@ def parser() -> Parser:
   )
   add = flags.add_argument_group("what is built").add_argument
   for name, text in _REQUIRED.items():
-    add(f"--{name}", required=True, help=text)
+    count = "+" if name == "videos" else None
+    add(f"--{name}", required=True, nargs=count, help=text)
   add(
     "--extract",
     default="frames",
@@ -99,7 +103,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
   """Returns the checked settings. Raises BuildError."""
   if args.checkpoint and args.extract != schema.FEATURES:
     raise BuildError("--checkpoint: makes features; add --extract features")
-  if args.sound and args.extract == schema.FEATURES and not args.checkpoint:
+  imports = args.extract == schema.FEATURES and not args.checkpoint
+  if len(args.videos) > 1 and not imports:
+    raise BuildError("--videos: several folders can be of features alone")
+  if args.sound and imports:
     raise BuildError("--sound: needs videos, not files of features")
   if args.extract == schema.SOUND and not args.sound:
     raise BuildError("--extract sound: give --sound log_mel, or a folder")
@@ -107,7 +114,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     raise BuildError(f"--workers {args.workers}: at least 1")
   rate, short_side = args.frame_rate, args.short_side
   if rate is None:
-    if args.extract == schema.FEATURES and not args.checkpoint:
+    if imports:
       raise BuildError(
         "--frame_rate: files of features do not say how many of them there are"
         " a second; give the rate they were made at"
@@ -127,8 +134,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def run(args: argparse.Namespace) -> str:
   """Builds what the flags ask for and returns a line that says what it is."""
-  for flag in ("annotations", "videos", "data_dir"):
+  for flag in ("annotations", "texts", "data_dir"):
     places.check(f"--{flag}", getattr(args, flag))
+  for folder in args.videos:
+    places.check("--videos", folder)
   with places.annotations(args.annotations) as annotations:
     chosen = benchmark(args.dataset)
     settings = settings_of(args)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 from etils import epath
 
@@ -12,6 +13,7 @@ from data_preprocessing import (
   hearing,
   lookup,
   schema,
+  text_files,
 )
 from data_preprocessing.examples import NO_QUERY, Outcome
 from data_preprocessing.lookup import VideoJob
@@ -80,6 +82,7 @@ class Plan:
       normalisation=settings.normalisation,
       sound_width=settings.sound_width or None,
       sound_hash=settings.sound_hash or None,
+      text_width=settings.text_width or None,
     )
 
   @property
@@ -116,17 +119,21 @@ def make(
   benchmark: Benchmark,
   annotations: AnnotationSet,
   settings: Settings,
-  videos: str,
+  videos: str | Sequence[str],
   data_dir: str,
   allow_absolute_paths: bool = False,
 ) -> Plan:
-  """Finds the file of every video, or of its features, in folder `videos`."""
+  """Finds the file of every video, or of its features, in folder `videos`.
+
+  Of features there may be several folders, each a part of the channels.
+  """
+  main, *beside = [videos] if isinstance(videos, str) else videos
   importing = settings.extract == schema.FEATURES and not settings.decodes
   kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
   if settings.extract == schema.SOUND:
     kinds = (*hearing.EXTENSIONS, *kinds)
   try:
-    index = lookup.VideoIndex(videos, kinds, allow_absolute_paths)
+    index = lookup.VideoIndex(main, kinds, allow_absolute_paths, beside)
   except FileNotFoundError as error:
     raise BuildError(str(error)) from error
   jobs: dict[str, list[VideoJob]] = {}
@@ -158,12 +165,24 @@ def make(
     left_out.append(
       Outcome(video.video_id, name, reason, detail, annotated=video.duration)
     )
+  if beside and not settings.tower_hash:
+    maker = "+".join(epath.Path(folder).name for folder in (main, *beside))
+    settings = dataclasses.replace(settings, tower_hash=maker)
   if settings.extract == schema.FEATURES:
     every = [job for split in jobs.values() for job in split]
-    settings = features.completed(settings, every)
+    missing = [outcome.detail for split in absent.values() for outcome in split]
+    fault = next(filter(None, missing), "none was found")
+    settings = features.completed(settings, every, fault)
   for split in jobs:
     if len(split) > _LONGEST_SPLIT:
       raise BuildError(f"split {split}: longer than {_LONGEST_SPLIT} letters")
+  if settings.texts:
+    if annotations.classes:
+      raise BuildError(
+        "--texts: are of captions; features of classes are given in training"
+        " (text.class_embeddings)"
+      )
+    settings = text_files.completed(settings, annotations.videos)
   if settings.sound:
     settings = hearing.completed(settings)
   final = epath.Path(data_dir) / settings.dataset / schema.VERSION

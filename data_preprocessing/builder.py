@@ -60,6 +60,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
       settings.extract,
       settings.embedding_width or None,
       settings.sound_width or None,
+      settings.text_width or None,
     )
     super().__init__(data_dir=str(plan.final.parent.parent))
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from data_preprocessing import examples, features, hearing, schema
+from data_preprocessing import examples, features, hearing, schema, text_files
 from data_preprocessing.examples import Draft, Outcome
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
@@ -28,7 +28,7 @@ from unloc_jax import files
 from unloc_jax.annotations.records import VideoAnnotation
 
 _EXAMPLE = "example.json"
-_ARRAYS = ("embeddings", *hearing.ARRAYS)
+_ARRAYS = ("embeddings", *hearing.ARRAYS, *text_files.ARRAYS)
 # Workers share out lists of videos: so many, and no longer than this.
 _LISTS = 1024
 _MOST_IN_A_LIST = 64
@@ -49,9 +49,10 @@ def _plain(value: Any) -> Any:
     return [value.annotation, value.name, value.size]
   fields = dataclasses.asdict(value)
   if isinstance(value, Settings):
-    del fields["checkpoint"], fields["sound"]
-    if not fields["sound_hash"]:
-      del fields["sound_hash"], fields["sound_width"]
+    del fields["checkpoint"], fields["sound"], fields["texts"]
+    for kind in ("sound", "text"):
+      if not fields[f"{kind}_hash"]:
+        del fields[f"{kind}_hash"], fields[f"{kind}_width"]
     # There were other formats, and hashes of finished datasets name theirs.
     fields["tfrecord"] = "example"
   return fields
@@ -120,12 +121,16 @@ def make(
 
 
 def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
-  """Writes the frames or embeddings of a video, and its sound."""
+  """Writes frames or embeddings of a video, its sound, its texts' features."""
 
   def keep(name: str, array: np.ndarray) -> None:
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
       np.save(file, array)
 
+  rows: dict[str, np.ndarray] = {}
+  faults: list[str] = []
+  if settings.texts:
+    job, rows, faults = text_files.asked(job, settings)
   if settings.extract == schema.FRAMES:
 
     def add(jpeg: bytes) -> None:
@@ -142,6 +147,12 @@ def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
   if settings.sound:
     for name, array in zip(hearing.ARRAYS, heard, strict=True):
       keep(name, array)
+  if settings.texts:
+    texts = [rows[query] for query in draft[0]["queries"]["id"]]
+    keep("text_tokens", np.concatenate(texts))
+    keep("text_lengths", np.array(list(map(len, texts)), np.int64))
+    said = "; ".join([*filter(None, [draft[1].remark]), *faults])
+    draft = draft[0], dataclasses.replace(draft[1], remark=said)
   return draft
 
 

@@ -37,10 +37,13 @@ def embedder(checkpoint: str) -> "TowerEmbedder":
     raise BuildError(f"--checkpoint {error}") from error
 
 
-def completed(settings: Settings, jobs: Sequence[VideoJob]) -> Settings:
+def completed(
+  settings: Settings, jobs: Sequence[VideoJob], fault: str
+) -> Settings:
   """Adds to the settings what only the tower or the files can tell.
 
-  Raises BuildError where none of the files can be read.
+  Raises BuildError where none of the files can be read; `fault` says why, where
+  none is there.
   """
   if settings.checkpoint:
     tower = embedder(settings.checkpoint)
@@ -50,11 +53,17 @@ def completed(settings: Settings, jobs: Sequence[VideoJob]) -> Settings:
       tower_hash=tower.tower_hash,
       normalisation=tower.normalisation,
     )
-  fault = "none was found"
   for job in jobs:
     try:
-      width = int(feature_files.read(job.path).shape[1])
-      return dataclasses.replace(settings, embedding_width=width)
+      made = [feature_files.read(path) for path in (job.path, *job.beside)]
+      widths = [each.shape[1] for each in made]
+      said = settings.normalisation
+      if job.beside:
+        # In this order: another one is not the same features.
+        said = f"l2 of {'+'.join(map(str, widths))} channels"
+      return dataclasses.replace(
+        settings, embedding_width=sum(widths), normalisation=said
+      )
     except VideoError as error:
       fault = f"{job.name}: {error}"
   raise BuildError(f"--videos: no file of features can be read; {fault}")
@@ -72,9 +81,11 @@ def features_example(
   stream = open_stream(job, settings) if settings.checkpoint else None
   if stream is not None:
     values = _embedded(stream, settings)
+    if not np.isfinite(values).all():
+      raise VideoError(Reason.FEATURES, "not all numbers are finite")
     duration = stream.duration
   else:
-    values = feature_files.read(job.path)
+    values = feature_files.joined([job.path, *job.beside])
     duration = _duration(job, settings, len(values))
   if values.shape[1] != settings.embedding_width:
     raise VideoError(
@@ -82,8 +93,6 @@ def features_example(
       f"{values.shape[1]} channels, the dataset has"
       f" {settings.embedding_width}: made by another extractor?",
     )
-  if not np.isfinite(values).all():
-    raise VideoError(Reason.FEATURES, "not all numbers are finite")
   return describe(job, settings, duration, len(values), stream), values
 
 

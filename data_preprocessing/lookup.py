@@ -4,7 +4,7 @@ import dataclasses
 import os
 import posixpath
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from etils import epath
 
@@ -24,7 +24,8 @@ class VideoJob:
   annotation: VideoAnnotation  # What is known of it
   path: str  # The file to read
   name: str  # The same, relative to the folder of videos, with forward slashes
-  size: int  # Bytes of the file
+  size: int  # Bytes of the file, and of those beside
+  beside: Sequence[str] = ()  # Files of its features by further extractors
 
 
 class VideoIndex:
@@ -35,6 +36,7 @@ class VideoIndex:
     folder: str,
     extensions: Iterable[str] = EXTENSIONS,
     allow_absolute: bool = False,
+    beside: Sequence[str] = (),
   ):
     """Lists the folder once, at any depth. Raises FileNotFoundError.
 
@@ -42,13 +44,15 @@ class VideoIndex:
       folder: On any file system.
       extensions: Those of videos, or of features, the preferred first.
       allow_absolute: Whether paths may lead outside the folder.
+      beside: Further folders, each of which has to hold every video.
     """
+    self._beside = [VideoIndex(f, extensions, allow_absolute) for f in beside]
     self._folder = folder
     self._allow_absolute = allow_absolute
     rank = {extension: i for i, extension in enumerate(extensions)}
     # Stem -> how good each of its files is, and its name.
     self._named: dict[str, list[tuple[int, int, str]]] = {}
-    for name in _walk(epath.Path(folder)):
+    for name in walked(epath.Path(folder)):
       stem, extension = posixpath.splitext(posixpath.basename(name))
       if extension.lower() in rank:
         key = (rank[extension.lower()], name.count("/"), name)
@@ -74,7 +78,15 @@ class VideoIndex:
       raise VideoError(Reason.MISSING, name) from error
     if not _is_file(path):
       raise VideoError(Reason.NOT_A_FILE, name)
-    return VideoJob(video, path, name, size)
+    others = []
+    for index in self._beside:
+      try:
+        others.append(index.find(video))
+      except VideoError as error:
+        detail = f"{epath.Path(index._folder).name}: {error.detail}"
+        raise VideoError(error.reason, detail) from error
+    size += sum(each.size for each in others)
+    return VideoJob(video, path, name, size, tuple(o.path for o in others))
 
   def others(self, job: VideoJob) -> list[str]:
     """Returns the other files that could have been meant, the next first."""
@@ -107,7 +119,7 @@ class VideoIndex:
         return names
     raise VideoError(
       Reason.MISSING,
-      f"no file named {' or '.join(tried)} with the extension of a video",
+      f"no file named {' or '.join(tried)} with a known extension",
     )
 
 
@@ -125,7 +137,7 @@ def _plain(text: str) -> str:
   return unicodedata.normalize("NFC", text)
 
 
-def _walk(folder: epath.Path) -> Iterator[str]:
+def walked(folder: epath.Path) -> Iterator[str]:
   """Yields the relative paths of all files, sorted within each folder."""
   if not folder.is_dir():
     raise FileNotFoundError(

@@ -14,11 +14,12 @@ def features(
   extract: str,
   embedding_width: int | None = None,
   sound_width: int | None = None,
+  text_width: int | None = None,
 ) -> Any:
   """Returns the TFDS features of an example.
 
-  It holds frames, embeddings of D channels, or neither, and, where it has a
-  width, sound.
+  It holds frames, embeddings of D channels, or neither, and, where they have a
+  width, sound and features of texts.
   """
   # Processes that decode import this module, and never TensorFlow.
   from tensorflow_datasets import features as tfds
@@ -41,6 +42,10 @@ def features(
     rows = tfds.Tensor(shape=(None, sound_width), dtype=np.float32)
     heard = tfds.Tensor(shape=(None,), dtype=np.bool_)
     content |= {"sound": rows, "sound_heard": heard}
+  if text_width:
+    tokens = tfds.Tensor(shape=(None, text_width), dtype=np.float32)
+    lengths = tfds.Tensor(shape=(None,), dtype=np.int64)
+    content |= {"text_tokens": tokens, "text_lengths": lengths}
   return tfds.FeaturesDict(
     {
       "video_id": tfds.Text(),

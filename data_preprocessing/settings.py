@@ -29,6 +29,9 @@ class Settings:
   sound: str = ""  # Extractor of the sound; "" stores none
   sound_width: int = 0  # Channels of a row of sound; 0 for none
   sound_hash: str = ""  # Which extractor made it; "" for none
+  texts: str = ""  # Features of the queries' texts; "" stores none
+  text_width: int = 0  # Channels of a token of them; 0 for none
+  text_hash: str = ""  # Of their names and sizes; "" for none
 
   @property
   def decodes(self) -> bool:

@@ -50,13 +50,14 @@ def write(
   extract: str,
   embedding_width: int | None,
   sound_width: int | None,
+  text_width: int | None,
 ) -> None:
   """Writes a shard, reading its examples one by one. Raises BuildError.
 
   The shard is a file to write, and one that lists where its examples wait.
   """
   path, names = shard
-  features = schema.features(extract, embedding_width, sound_width)
+  features = schema.features(extract, embedding_width, sound_width, text_width)
   serializer = example_serializer.ExampleSerializer(
     features.get_serialized_info()
   )

@@ -16,7 +16,7 @@ HELPERS = {"__init__", "common"}
 ARGUMENTS = {
   "anet_mr": ("B", "L"),
   "charades_mr": ("B", "L"),
-  "qvhighlights_mr": ("B", "L"),
+  "qvhighlights_mr": ("B", "L", "features"),
   "anet_tal": ("B", "L", "B,split=50-0", "L,split=75-9"),
   "coin_as": ("B", "L"),
   "kinetics_pretrain": (

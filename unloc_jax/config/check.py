@@ -79,11 +79,18 @@ def _side_by_side(config: ml_collections.ConfigDict) -> list[str]:
       f"reads its padding too; give model.text_tower.max_tokens, "
       f"{text.max_tokens}"
     )
-  if config.text.sentence_width and text.num_layers:
-    found.append(
-      f"text.sentence_width={config.text.sentence_width} takes the place of a "
-      "text tower; set model.text_tower.num_layers to 0"
-    )
+  widths = {
+    "text.sentence_width": config.text.sentence_width,
+    "data.text_width": data.text_width,
+  }
+  for key, width in widths.items():
+    if width and (text.num_layers or sum(widths.values()) > width):
+      found.append(
+        f"{key}={width} takes the place of a text tower and of other features; "
+        "set model.text_tower.num_layers and the other width to 0"
+      )
+  if data.text_width and data.format != "tfds":
+    found.append(f"data.format={data.format!r} holds no features of texts")
   names, late = model.match.names, model.fusion.kind in ("late", "none")
   if names and (late or names >= config.text.sentence_width):
     found.append(

@@ -5,6 +5,7 @@ import ml_collections
 _SIZES = {
   "streams": ("frames",),
   "text.sentence_width": 0,
+  "data.text_width": 0,
   "model.match.names": 0,
   "data.num_frames": 32,
   "data.image_size": 32,

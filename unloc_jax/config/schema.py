@@ -133,6 +133,11 @@ _DATA: Section = {
     " or 6400 / rate of log-mel.",
     1,
   ),
+  "text_width": whole(
+    0,
+    "Channels E of texts' tokens that the dataset holds, in place of a text"
+    " tower; 0 = texts are read.",
+  ),
   "num_frames": whole(128, "Frames T fed per video.", 1),
   "sampling": choice(
     "linspace",

@@ -12,7 +12,8 @@ segments.
   frame_mask     bool    [B, T]           False where a position has no frame
   text_ids       int32   [B, Qv, L]       captions only: a video's own texts;
                                           or float32 [B, Qv, E'], sentences as
-                                          embeddings
+                                          embeddings, or [B, Qv, L, E], tokens
+                                          that others made, zeros as padding
   query_mask     bool    [B, Qv]          captions only
   query_offset   int32   [B]              captions only: index, among the
                                           video's queries, of the row's first
@@ -52,11 +53,8 @@ def row_spec(config: ml_collections.ConfigDict) -> dict[str, Any]:
   spec: dict[str, Any] = streams.row_spec(config)
   spec["frame_mask"] = shape((data.num_frames,), np.bool_)
   if get_task(config.task).texts == "captions":
-    width = config.text.sentence_width
-    spec["text_ids"] = shape(
-      (data.max_queries, width or data.max_tokens),
-      np.float32 if width else np.int32,
-    )
+    text, dtype = text_shape(config)
+    spec["text_ids"] = shape((data.max_queries, *text), dtype)
     spec["query_mask"] = shape((data.max_queries,), np.bool_)
     spec["query_offset"] = shape((), np.int32)
   spec["segments"] = shape((data.max_segments, 2), np.float32)
@@ -68,6 +66,18 @@ def row_spec(config: ml_collections.ConfigDict) -> dict[str, Any]:
   ):
     spec[name] = shape((), dtype)
   return spec
+
+
+def text_shape(
+  config: ml_collections.ConfigDict,
+) -> tuple[tuple[int, ...], Any]:
+  """Shape and dtype of what the model is given of one caption."""
+  length, width = config.data.max_tokens, config.data.text_width
+  if width:
+    return (length, width), np.float32
+  if config.text.sentence_width:
+    return (config.text.sentence_width,), np.float32
+  return (length,), np.int32
 
 
 def batch_spec(

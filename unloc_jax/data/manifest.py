@@ -38,6 +38,7 @@ class Source:
   _: dataclasses.KW_ONLY
   sound_width: int | None = None  # Channels of a row of sound; None for none
   sound_hash: str | None = None  # Which extractor made it; None for none
+  text_width: int | None = None  # Channels of a text's token; None for none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +78,14 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     raw = json.loads(path.read_text())
     if raw["format"] != FORMAT:
       raise ValueError(f"format {raw['format']}, this code reads {FORMAT}")
-    if not isinstance(raw.setdefault("source", {}), dict):
+    if not isinstance(raw.get("source", {}), dict):
       raise ValueError("source is no object")
-    # Earlier builders did not write these.
-    raw = {"source": {}, "sound_width": None, "sound_hash": None, **raw}
-    fields = {f.name: raw[f.name] for f in dataclasses.fields(Manifest)}
+    # Earlier builders did not write what has a default.
+    fields = {
+      f.name: raw[f.name]
+      for f in dataclasses.fields(Manifest)
+      if f.name in raw or f.default is f.default_factory
+    }
     fields["classes"] = tuple(fields["classes"])
     fields["splits"] = {
       name: SplitCounts(**counts) for name, counts in fields["splits"].items()

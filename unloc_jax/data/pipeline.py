@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.data import ops, sentences, shards, streams
+from unloc_jax.data import ops, sentences, shards, streams, text_rows
 from unloc_jax.data.batch import row_spec
 from unloc_jax.data.batch_stream import BatchStream
 from unloc_jax.data.sources import Video
@@ -117,10 +117,13 @@ def _processing(split: Split, training: bool) -> ops.Op:
   c = split.config.data
   steps = []
   if get_task(split.config.task).texts == "captions":
-    steps.append(ops.choose_queries(c.max_queries, random=training))
-    read, row = sentences.reader(split.config), row_spec(split.config)
-    width, dtype = row["text_ids"].shape[1], row["text_ids"].dtype
-    steps.append(ops.tokenize(read, c.max_queries, width, dtype))
+    choose = ops.choose_queries(c.max_queries, random=training)
+    if c.text_width:
+      steps += [text_rows.take(c), choose, text_rows.pad(c)]
+    else:
+      read, row = sentences.reader(split.config), row_spec(split.config)
+      width, dtype = row["text_ids"].shape[1], row["text_ids"].dtype
+      steps += [choose, ops.tokenize(read, c.max_queries, width, dtype)]
   shortest, stretch = c.augment.shortest_window, c.augment.stretch
   if training and (shortest < 1 or stretch > 0):
     steps.append(ops.take_window(shortest, stretch))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from unloc_jax.config.check import check
 from unloc_jax.data import manifest as manifests
-from unloc_jax.data import shards, sources, streams
+from unloc_jax.data import shards, sources, streams, text_rows
 from unloc_jax.data.mediasequence import MediaSequenceSource
 from unloc_jax.data.tfds_source import TfdsSource
 from unloc_jax.task.tasks import get_task
@@ -111,6 +111,7 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
     manifest = manifests.read_manifest(data.path)
     for stream in streams.of(config).values():
       manifests.check_manifest(manifest, stream.manifest(config))
+    manifests.check_manifest(manifest, text_rows.manifest(config))
     _check_size(config, manifest)
   _check_classes(config, manifest)
   corrupt = shards.CorruptRecords(data.max_corrupt_records)

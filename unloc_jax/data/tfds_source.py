@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from unloc_jax.data import shards, streams
+from unloc_jax.data import shards, streams, text_rows
 from unloc_jax.data.sources import Video, read_small, texts
 
 
@@ -20,13 +20,13 @@ class TfdsSource:
   """A split of a folder that data_preprocessing built."""
 
   def __init__(self, config: ml_collections.ConfigDict, split: str):
-    self._features: dict[str, Any] = {}
+    self._features: dict[str, Any] = text_rows.features(config)
     for stream in streams.of(config).values():
       self._features.update(stream.features(config))
     # All that is large; also what this config does not look at.
     self._large = frozenset(
       name for s in streams.STREAMS.values() for name in s.features(config)
-    ) | {"timestamps"}
+    ) | {"timestamps", *text_rows.NAMES}
     self.records = [
       record
       for shard in shards.map_threads(

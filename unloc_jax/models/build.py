@@ -10,6 +10,7 @@ from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.match import Match
 from unloc_jax.models.towers import kinds
 from unloc_jax.models.towers.clip import TextTower
+from unloc_jax.models.towers.given import GivenTokens
 from unloc_jax.models.towers.streams import build_encoders, compute_dtype
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task.pyramid import PyramidSpec
@@ -47,7 +48,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
   similarity, chunk = fusion.pop("similarity"), fusion.pop("query_chunk")
   return UnLoc(
     encoders=encoders,
-    text_tower=_text_tower(model.text_tower, shared),
+    text_tower=_text_tower(config, shared),
     fusion=Fusion(
       num_levels=len(config.pyramid.ranges),
       scan=model.scan_layers and model.fusion.kind != "fpn",
@@ -70,8 +71,9 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
 
 
 def _text_tower(
-  tower: ml_collections.ConfigDict, shared: dict[str, Any]
-) -> TextTower | None:
-  if not tower.num_layers:
-    return None
-  return kinds.text_tower(tower, **shared)
+  config: ml_collections.ConfigDict, shared: dict[str, Any]
+) -> TextTower | GivenTokens | None:
+  if config.data.text_width:
+    return GivenTokens(shared["dtype"])
+  tower = config.model.text_tower
+  return kinds.text_tower(tower, **shared) if tower.num_layers else None

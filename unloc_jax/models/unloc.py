@@ -22,6 +22,7 @@ from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.match import Match
 from unloc_jax.models.towers.clip import TextTower
+from unloc_jax.models.towers.given import GivenTokens
 from unloc_jax.models.towers.streams import Encoder
 from unloc_jax.parallel.sharding import constrain, shares
 from unloc_jax.task.predictions import Predictions
@@ -60,7 +61,7 @@ class UnLoc(nn.Module):
   """
 
   encoders: tuple[Encoder, ...]
-  text_tower: TextTower | None
+  text_tower: TextTower | GivenTokens | None
   fusion: Fusion
   relevance_head: RelevanceHead
   displacement_head: DisplacementHead | None
@@ -152,7 +153,7 @@ class UnLoc(nn.Module):
   def encode_text_tokens(
     self, ids: jax.Array, deterministic: bool = True
   ) -> jax.Array:
-    """Token ids [..., L] -> projected tokens [..., L, D]."""
+    """Ids [..., L], or tokens of others [..., L, E] -> tokens [..., L, D]."""
     assert self.text_tower is not None, "the model has no text tower"
     tokens = self.text_tower(ids, deterministic)
     if self.freeze_text:
@@ -160,12 +161,13 @@ class UnLoc(nn.Module):
     return self.text_projection(tokens)
 
   def encode_text(self, texts: jax.Array, deterministic: bool = True) -> Texts:
-    """Token ids int [..., L], or embeddings float [..., D | E'] -> Texts."""
-    if jnp.issubdtype(texts.dtype, jnp.integer):
+    """Ids int [..., L], or floats, [..., L, E] or [..., D | E'] -> Texts."""
+    is_given = isinstance(self.text_tower, GivenTokens)
+    if is_given or jnp.issubdtype(texts.dtype, jnp.integer):
       assert self.text_tower is not None, "the model has no text tower"
       tokens = self.encode_text_tokens(texts, deterministic)
       if self.text_part == "all":
-        return Texts(tokens, texts > 0)
+        return Texts(tokens, self.text_tower.real(texts))
       tokens = self.text_tower.pool(tokens, texts)
     else:
       tokens = texts.astype(self.dtype)
@@ -350,7 +352,7 @@ class UnLoc(nn.Module):
       streams: By name, [B, ...], see `unloc_jax.data.batch`.
       masks: By name, bool [B, N], False = no token.
       texts: int32 ids [Q, L] ("all") or [B, Qv, L] ("matched"), or float
-        embeddings [Q, D] or [B, Qv, D].
+        embeddings [Q, D] or [B, Qv, D], or tokens of others, with L and E.
       pairs: As of `localize`.
       deterministic: No dropout.
     """

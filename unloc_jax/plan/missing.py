@@ -71,7 +71,7 @@ def missing(name: str, config: ml_collections.ConfigDict) -> str:
     "text.class_embeddings": (config.text.class_embeddings, _embeddings),
     "text.sentences": (config.text.sentences, _sentences),
   }
-  parts = [] if _is_there(config.data.path) else [_data(config.data.path)]
+  parts = [] if _is_there(config.data.path) else [_data(config)]
   for key, (path, how) in wanted.items():
     if path and not _is_there(path):
       parts.append(f"{key}: {path} is not there\n{how(path, name, config)}")
@@ -84,7 +84,10 @@ def _is_there(path: str) -> bool:
   return bool(path) and ("://" in path or pathlib.Path(path).exists())
 
 
-def _data(path: str) -> str:
+def _data(config: ml_collections.ConfigDict) -> str:
+  path, more = config.data.path, ""
+  if config.data.text_width:
+    more = " --extract features --frame_rate RATE --texts TEXTS"
   dataset = pathlib.Path(path).parent.name if path else ""
   folder = pathlib.Path(path).parent.parent if dataset else "data"
   said = f"data.path: {path} is not there" if path else "data.path is empty"
@@ -94,7 +97,7 @@ def _data(path: str) -> str:
   return (
     f"{said}\n  python -m data_preprocessing.build --dataset "
     f"{dataset or 'DATASET'} --annotations ANNOTATIONS --videos VIDEOS "
-    f"--data_dir {folder}"
+    f"--data_dir {folder}{more}"
   )
 
 

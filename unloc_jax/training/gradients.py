@@ -59,7 +59,7 @@ def prepare(
       texts, num_classes = texts[drawn], len(drawn)
       batch = among(batch, drawn)
   elif task.train_pairing == "all":
-    texts = batch["text_ids"].reshape(-1, batch["text_ids"].shape[-1])
+    texts = batch["text_ids"].reshape(-1, *batch["text_ids"].shape[2:])
   else:
     texts = batch["text_ids"]
   targets = make_targets(task, parts.pyramid, batch, num_classes)

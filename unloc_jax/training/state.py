@@ -10,10 +10,11 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from unloc_jax.data.batch import batch_spec
+from unloc_jax.data.batch import batch_spec, text_shape
 from unloc_jax.models.build import build_model, build_pyramid
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
@@ -70,11 +71,10 @@ def init_params(parts: Parts, key: jax.Array) -> FlatParams:
   batch = jax.tree.map(
     lambda x: jnp.zeros(x.shape, x.dtype), batch_spec(config, batch_size=1)
   )
-  if config.model.text_tower.num_layers:
-    texts = jnp.ones((1, config.data.max_tokens), jnp.int32)
-  else:
-    width = config.text.sentence_width or config.model.width
-    texts = jnp.ones((1, width), jnp.float32)
+  shape, dtype = text_shape(config)
+  if dtype == np.int32 and not config.model.text_tower.num_layers:
+    shape, dtype = (config.model.width,), np.float32
+  texts = jnp.ones((1, *shape), dtype)
   keys = {"params": key, "dropout": key}
   variables = parts.model.init(keys, batch["streams"], batch["masks"], texts)
   flat = flax.traverse_util.flatten_dict(variables["params"], sep="/")

@@ -152,7 +152,8 @@ class Asker:
     def run(group: np.ndarray) -> list[np.ndarray]:
       count = group.shape[1]
       size = next(s for s in _GROUP_SIZES if s >= count)
-      padded = np.pad(group, [(0, 0), (0, size - count), (0, 0)], mode="edge")
+      repeated = np.minimum(np.arange(size), count - 1)
+      padded = group[:, repeated]
       encoded = self._encode(self._params, padded)
       made = [self._fuse(self._params, encoded, *each) for each in blocks(size)]
       return [rows[: video.num_windows] for rows in _joined(made, axis=0)]

@@ -20,10 +20,25 @@ pixels, JPEG quality {source.jpeg_quality} |
 {data.image_size} pixels ({data.sampling}) |
 | normalisation | {source.normalisation} |
 | features | {features} |"""
+_GIVEN = """\
+| features | {source.frame_rate:g} a second, of {source.embedding_width} \
+channels by extractor {features} |
+| seen at a time | {data.num_frames} rows ({data.sampling}) |
+| normalisation | {source.normalisation} |"""
 _HEARD = """\
 | sound | {source.frame_rate:g} rows a second, of {source.sound_width} \
 channels by extractor {source.sound_hash} |
 | heard at a time | {data.num_frames} rows ({data.sampling}) |"""
+
+_USE = """\
+video = localizer.encode_video("video.mp4")
+for moment in localizer.localize(video, ["a person waves"], top_k=3):
+  print(moment.start, moment.end, moment.score)"""
+# Features that others made, [N, D_in]; of texts, too, [L, E].
+_USE_FEATURES = """\
+video = localizer.encode_features(features)
+for answer in localizer.ask(video, ["a person waves"], 3{texts}):
+  print(answer.moments)"""
 
 _CARD = """\
 # {title} on {source.dataset}
@@ -36,9 +51,7 @@ exported by unloc_jax.
 ```python
 from unloc_jax import Localizer
 localizer = Localizer.from_export("THIS FOLDER")
-video = localizer.encode_video("video.mp4")
-for moment in localizer.localize(video, ["a person waves"], top_k=3):
-  print(moment.start, moment.end, moment.score)
+{use}
 ```
 
 ## Figures
@@ -64,7 +77,11 @@ def text(export: Export, params: Mapping[str, Any]) -> str:
   config, labels = export.config, ", ".join(export.labels)
   if labels:
     labels = f"\n## Labels ({len(export.labels)})\n\n{labels}\n"
-  kinds = [_SEEN] * (export.source.extract != "sound")
+  is_given = export.source.extract == "features"
+  is_given &= not export.source.jpeg_quality  # Of no tower of ours.
+  use, seen = (_USE_FEATURES, _GIVEN) if is_given else (_USE, _SEEN)
+  texts = ", [text_features]" * bool(config.data.text_width)
+  kinds = [seen] * (export.source.extract != "sound")
   kinds += [_HEARD] * bool(export.source.sound_width)
   expected = "\n".join(kinds).format(
     source=export.source,
@@ -72,6 +89,7 @@ def text(export: Export, params: Mapping[str, Any]) -> str:
     features=export.source.tower_hash or "none: the model sees frames",
   )
   return _CARD.format(
+    use=use.format(texts=texts),
     expected=expected,
     title=config.task.replace("_", " ").capitalize(),
     does=_TASKS.get(config.task, _MOMENTS),

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import ml_collections
 from jax.sharding import Mesh
@@ -106,14 +107,15 @@ def read(folder: str) -> Export:
       f"one reads up to {FORMAT}); upgrade unloc_jax"
     )
   config = _config(path.parent)
-  names = [field.name for field in dataclasses.fields(Source)]
+  fields = dataclasses.fields(Source)
   with _told(path):
     # Earlier exports do not say that they hear nothing.
-    source = {"sound_width": None, "sound_hash": None, **values["source"]}
+    source: dict[str, Any] = {f.name: f.default for f in fields if f.kw_only}
+    source |= values["source"]
     return Export(
       folder=path.parent,
       config=config,
-      source=Source(**{name: source[name] for name in names}),
+      source=Source(**{f.name: source[f.name] for f in fields}),
       window_seconds=checked_seconds(
         values["window_seconds"], "window_seconds"
       ),

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -111,8 +111,9 @@ class Localizer:
     source, config = self.export.source, self.export.config
     if source.extract == "features":
       raise ValueError(
-        f"{path}: this model takes features, not videos; make them with its "
-        "tower and use encode_features"
+        f"{path}: this model takes features, not videos; it needs the "
+        f"extractor that made them ({source.tower_hash or 'of no name'}): give "
+        "its features to Localizer.encode_features"
       )
     others = readers.open_streams(path, config)
     with contextlib.ExitStack() as opened:
@@ -217,9 +218,16 @@ class Localizer:
     )
 
   def ask(
-    self, video: EncodedVideo, sentences: Iterable[str], top_k: int = 5
+    self,
+    video: EncodedVideo,
+    sentences: Iterable[str],
+    top_k: int = 5,
+    features: Sequence[np.ndarray] | None = None,
   ) -> list[Answer]:
     """The `top_k` moments of each sentence, and the relevance of all frames.
+
+    A model that was trained on features of texts takes these, float32 [L, E] of
+    each sentence.
 
     Raises ValueError where a sentence is empty or too long, the video was
     encoded by another model, or the model finds no moments.
@@ -229,7 +237,11 @@ class Localizer:
     if not asked:
       raise ValueError("sentences: there is none; give at least one")
     top_k = checked_count(top_k, "top_k")
-    texts = questions.captions(self.export.config, asked, self._read)
+    config = self.export.config
+    if features is None:
+      texts = questions.captions(config, asked, self._read)
+    else:
+      texts = questions.given(config, features, len(asked))
     return self._asker.moments(video, asked, texts, top_k)
 
   def localize(

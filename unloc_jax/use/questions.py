@@ -61,11 +61,43 @@ def captions(
   model reads no text, or not such a one.
   """
   read = read or reader(config)
+  if config.data.text_width:
+    raise ValueError(
+      "the model reads features of texts, not words; it needs the extractor "
+      f"that made their tokens [L, {config.data.text_width}]: give these to "
+      "Localizer.ask(..., features=...)"
+    )
   if read is None:
     raise ValueError(
       "the model has no text tower, so it only knows its own labels; use detect"
     )
   return _rows(read, texts)[None]
+
+
+def given(
+  config: ml_collections.ConfigDict, features: Sequence[np.ndarray], count: int
+) -> np.ndarray:
+  """Tokens [L, E] that others made of `count` texts -> [1, Q, L, E].
+
+  Raises ValueError where they are not what the model reads.
+  """
+  width, length = config.data.text_width, config.data.max_tokens
+  if len(features) != count:
+    raise ValueError(f"features: of {len(features)} texts, not of {count}")
+  rows = np.zeros((1, count, length, width), np.float32)
+  for row, tokens in zip(rows[0], features, strict=True):
+    whole = np.asarray(tokens, np.float32)
+    if whole.ndim != 2 or whole.shape[1] != width or not whole.size:
+      raise ValueError(
+        f"features: tokens of shape {whole.shape}, but the model wants [L, "
+        f"{width}]; make them with its extractor"
+      )
+    row[: len(whole)] = whole[:length]
+    # As in training, longer texts keep their last token.
+    row[min(length, len(whole)) - 1] = whole[-1]
+  if not np.isfinite(rows).all():
+    raise ValueError("features: not all numbers are finite")
+  return rows
 
 
 def labels(

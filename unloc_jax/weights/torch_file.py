@@ -123,7 +123,8 @@ class _TensorUnpickler(pickle.Unpickler):
     if full == "torch._utils._rebuild_tensor_v2":
       return self._tensor
     raise pickle.UnpicklingError(
-      f"its pickle asks for {full}, which is refused: only tensors are loaded"
+      f"its pickle asks for {full}, which is refused: only tensors are loaded;"
+      " save these alone: torch.save({name: tensor}, path)"
     )
 
   def persistent_load(self, key: Any) -> np.ndarray:

@@ -259,6 +259,11 @@ class TextTower(nn.Module):
     return self._norm("norm_final")(tokens)
 
   @staticmethod
+  def real(ids: jax.Array) -> jax.Array:
+    """Which of ids [..., L] fusion sees where all are fused, bool [..., L]."""
+    return ids > 0
+
+  @staticmethod
   def pool(tokens: jax.Array, ids: jax.Array) -> jax.Array:
     """The tower's tokens, or a linear map of them, -> the text's, [..., D]."""
     return end_tokens(tokens, ids)
