@@ -7,6 +7,7 @@ import pathlib
 _CHEAP_COMPILE = (
   "--xla_backend_optimization_level=0 "
   "--xla_llvm_disable_expensive_passes=true "
+  "--xla_cpu_use_fusion_emitters=false "
   "--xla_force_host_platform_device_count=8"
 )
 os.environ.setdefault("XLA_FLAGS", _CHEAP_COMPILE)

@@ -8,6 +8,7 @@ import pytest
 from tests import tiny_data
 from unloc_jax.config.keys import INF
 from unloc_jax.config.schema import FIGURES
+from unloc_jax.results.drawing import figures
 from unloc_jax.task.tasks import get_task
 
 STEPS = 6
@@ -95,3 +96,9 @@ def classes(tmp_path_factory) -> pathlib.Path:
 def config(captions) -> ml_collections.ConfigDict:
   """The tiny config; unlocked for a test to change."""
   return tiny_config(captions)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch) -> None:
+  """Figures are made and not drawn: half of what scoring takes."""
+  monkeypatch.setattr(figures, "rendered", lambda figure: b"")

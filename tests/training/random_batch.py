@@ -1,4 +1,4 @@
-"""Batches of any config without any data."""
+"""Batches and parameters of any config without data and compilation."""
 
 from typing import Any
 
@@ -7,6 +7,19 @@ import ml_collections
 import numpy as np
 
 from unloc_jax.data.batch import batch_spec
+from unloc_jax.training import state
+
+
+def random_params(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
+  """Parameters of the size of those that a run begins with."""
+  rng = np.random.default_rng(1)
+  shapes = state.param_shapes(state.Parts.from_config(config))
+  params = {}
+  for name, leaf in shapes.items():
+    value = rng.standard_normal(leaf.shape, np.float32)
+    value *= np.prod(leaf.shape[:-1]) ** -0.5 if leaf.ndim > 1 else 0.1
+    params[name] = 1 + value if name.endswith("scale") else value
+  return params
 
 
 def random_batch(

@@ -1,6 +1,7 @@
 """Runs in processes of their own, and what a run left behind."""
 
 import multiprocessing
+import multiprocessing.context
 import os
 import pathlib
 import signal
@@ -20,7 +21,8 @@ from unloc_jax.weights.folder import load_weights
 ROOT = pathlib.Path(__file__).parent.parent.parent
 # Values, not speed, are looked at.
 _CHEAP = (
-  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+  "--xla_cpu_use_fusion_emitters=false"
 )
 # The last sign of a lost process may be this old when the others end, seconds.
 BOUND = 60.0
@@ -134,6 +136,13 @@ class Run:
     return time.monotonic() - begin
 
 
+def forkserver() -> multiprocessing.context.ForkServerContext:
+  """Starts processes that have imported everything already."""
+  context = multiprocessing.get_context("forkserver")
+  context.set_forkserver_preload(["unloc_jax.training.loop"])
+  return context
+
+
 class Forked:
   """A command in a process that starts in a fraction of the time.
 
@@ -144,9 +153,7 @@ class Forked:
     self, flags: Sequence[str], environment: dict[str, str], log: pathlib.Path
   ):
     # XLA reads it when the first array is made, which is in the fork.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unloc_jax.training.loop"])
-    self._process = context.Process(
+    self._process = forkserver().Process(
       target=_command, args=(flags, environment, log), daemon=True
     )
     self._process.start()

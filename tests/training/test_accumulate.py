@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import task_config
-from tests.training.random_batch import random_batch
+from tests.training.random_batch import random_batch, random_params
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.training import gradients, optim, state
 from unloc_jax.training.step import check_sizes
@@ -47,8 +47,7 @@ def test_gradients_are_those_of_the_whole_batch(task):
   # Parts that count differently, which a mean of means would show.
   batch = random_batch(config, batch_size=4)
   batch["example_mask"][3] = False
-  parts = state.Parts.from_config(config)
-  params = jax.jit(lambda key: state.init_params(parts, key))(jax.random.key(1))
+  params = random_params(config)
   (want, want_losses), (have, have_losses) = (
     found(config, n, batch, params) for n in (1, 2)
   )

@@ -4,7 +4,6 @@ More of it, at more length: kill.py and meshes.py.
 """
 
 import json
-import multiprocessing
 import random
 import time
 
@@ -14,6 +13,7 @@ import pytest
 from tests.training.runs import (
   Run,
   assert_same_run,
+  forkserver,
   is_saving,
   largest_difference,
   newest,
@@ -45,8 +45,7 @@ def whole(data, tmp_path_factory):
 
 def test_killed_at_random_and_within_a_save(data, whole, tmp_path):
   killed = tmp_path / "killed"
-  processes = multiprocessing.get_context("forkserver")
-  processes.set_forkserver_preload(["unloc_jax.training.loop"])
+  processes = forkserver()
   draw = random.Random(0)
   for attempt in range(3):
     process = processes.Process(target=train, args=(str(data), str(killed)))
@@ -73,7 +72,7 @@ def test_a_pair_of_which_one_is_killed_and_one_process_that_goes_on(
 ):
   length = f"--config.train.length={STEPS}"
   workdir = tmp_path / "pair"
-  pair = Run(str(data), workdir, length, processes=2, devices=4)
+  pair = Run(str(data), workdir, length, processes=2, devices=4, forked=True)
   pair.start()
   try:
     assert pair.wait(lambda: newest(workdir) >= 2), pair.said(0)

@@ -164,32 +164,44 @@ def test_the_batch_size_of_evaluation_changes_nothing(finished, tmp_path):
     )
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(
+@pytest.mark.usefixtures("no_pictures")
+def test_it_goes_on_where_it_was_stopped_and_where_it_was_ended(
   captions, finished, tmp_path, monkeypatch
 ):
-  """Asked to stop in step 3, which is no step of a checkpoint."""
-  add = loop.nonfinite.Guard.add
+  """In step 3, which is no step of a checkpoint; while step 4 is scored."""
+  add, before = loop.nonfinite.Guard.add, signal.getsignal(signal.SIGTERM)
+  config = scored_config(captions)
 
   def ask(guard, step, batch, metrics):
     if step == 3:
       os.kill(os.getpid(), signal.SIGTERM)
     add(guard, step, batch, metrics)
 
-  monkeypatch.setattr(loop.nonfinite.Guard, "add", ask)
-  before = signal.getsignal(signal.SIGTERM)
-  config = scored_config(captions)
-  with pytest.raises(preemption.PreemptedError) as stopped:
-    loop.train_and_evaluate(config, str(tmp_path))
+  def end(*args):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.nonfinite.Guard, "add", ask)
+    with pytest.raises(preemption.PreemptedError) as stopped:
+      loop.train_and_evaluate(config, str(tmp_path))
   assert "step 3 of 6" in str(stopped.value)
   assert "same command" in str(stopped.value)
   assert signal.getsignal(signal.SIGTERM) == before
-  monkeypatch.undo()
+  with monkeypatch.context() as patch:
+    patch.setattr(Evaluator, "run", end)
+    with pytest.raises(KeyboardInterrupt):
+      loop.train_and_evaluate(config, str(tmp_path))
   # What a run killed in its next save would leave.
-  (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir()
+  (tmp_path / "checkpoints" / "6.orbax-checkpoint-tmp").mkdir()
   loop.train_and_evaluate(config, str(tmp_path))
   assert_same_run(finished.workdir, tmp_path)
+  there, wanted = (
+    logged(x)["val/R1@0.5"] for x in (tmp_path, finished.workdir)
+  )
+  assert there == wanted
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_cannot_be_scored_costs_no_run(
   captions, finished, tmp_path, monkeypatch
 ):
@@ -216,31 +228,6 @@ def test_what_cannot_be_scored_costs_no_run(
   assert f"process {os.getpid()} on" in refused[0]
   assert_same_run(finished.workdir, tmp_path)
   assert sorted(logged(tmp_path)["val/R1@0.5"]) == [4, 6]
-
-
-def test_what_was_not_scored_is_scored_when_it_goes_on(
-  captions, finished, tmp_path, monkeypatch
-):
-  """Ended while step 4 is scored; then asked for fewer steps than done."""
-  config, calls = scored_config(captions), []
-  run = Evaluator.run
-
-  def end(*args):
-    calls.append(1)
-    if len(calls) == 2:
-      raise KeyboardInterrupt
-    return run(*args)
-
-  monkeypatch.setattr(Evaluator, "run", end)
-  with pytest.raises(KeyboardInterrupt):
-    loop.train_and_evaluate(config, str(tmp_path))
-  monkeypatch.undo()
-  loop.train_and_evaluate(config, str(tmp_path))
-  assert_same_run(finished.workdir, tmp_path)
-  there, wanted = (
-    logged(x)["val/R1@0.5"] for x in (tmp_path, finished.workdir)
-  )
-  assert there == wanted
 
 
 def test_a_finished_run_is_only_scored_again(finished):
