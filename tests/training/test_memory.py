@@ -7,11 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 from tests.training.conftest import task_config
-from tests.training.random_batch import random_batch
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
-from unloc_jax.training import loop, state
-from unloc_jax.training.step import compile_train_step
+from unloc_jax.training import state
 
 
 def temporary_bytes(function, *shapes) -> int:
@@ -80,18 +78,3 @@ def test_memory_stays_flat_as_classes_grow(class_config):
   assert many < 1.15 * few + 128 * 4 * 2 * 100  # Its logits themselves.
   config.model.fusion.query_chunk = 0
   assert text_bytes(config, 128, mesh) > 4 * many
-
-
-@pytest.mark.heavy
-def test_the_old_state_is_given_away(config):
-  """Its buffers hold the new one."""
-  config.train.batch_size = 8
-  parts = state.Parts.from_config(config)
-  mesh = sharding.make_mesh(config.mesh)
-  optimizer = loop.make_optimizer(parts, 6, 1.0)
-  shapes = state.placed_shapes(parts, optimizer, mesh)
-  step = compile_train_step(parts, optimizer, mesh, shapes)
-  batch = sharding.shard_batch(random_batch(config, 8), mesh)
-  analysis = step.lower(shapes, batch, None).compile().memory_analysis()
-  size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))
-  assert analysis.alias_size_in_bytes >= 0.99 * size

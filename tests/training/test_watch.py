@@ -1,8 +1,7 @@
 """A process that is lost is noticed, by a service made of a dictionary."""
 
-import contextlib
 import threading
-import time
+import types
 
 import jax
 import pytest
@@ -13,11 +12,15 @@ from unloc_jax.parallel import processes
 
 
 class Service:
-  """What JAX's coordination service keeps."""
+  """What JAX's coordination service keeps, and a clock that goes by requests.
+
+  Process 0 says that it lives whenever it is asked, where it is `alive`, and
+  has finished after 20 requests.
+  """
 
   def __init__(self):
     self.values: dict[str, str] = {}
-    self.reachable = True
+    self.alive, self.reachable, self.requests = False, True, 0
     self.others_finished = threading.Event()
 
   def key_value_set(self, key, value, allow_overwrite):
@@ -27,6 +30,10 @@ class Service:
 
   def key_value_dir_get(self, key):
     self.check()
+    if self.alive:
+      self.values["unloc_jax/alive/0"] = str(self.requests)
+      if self.requests > 20:
+        self.others_finished.set()
     return [item for item in self.values.items() if item[0].startswith(key)]
 
   def wait_at_barrier(self, name, milliseconds):
@@ -34,7 +41,11 @@ class Service:
     if not self.others_finished.wait(milliseconds / 1000):
       raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: " + name)
 
+  def monotonic(self):
+    return 0.2 * self.requests
+
   def check(self):
+    self.requests += 1
     if not self.reachable:
       raise jax.errors.JaxRuntimeError("UNAVAILABLE: no route")
 
@@ -55,49 +66,24 @@ def service(monkeypatch):
   monkeypatch.setattr(jax, "process_index", lambda: 1)
   monkeypatch.setattr(distributed.global_state, "client", made)
   monkeypatch.setattr(processes, "end", end)
+  clock = types.SimpleNamespace(monotonic=made.monotonic)
+  monkeypatch.setattr(processes, "time", clock)
   return made
 
 
-@contextlib.contextmanager
-def other_process(service):
-  """Process 0, which lives and then finishes."""
-  stop = threading.Event()
-
-  def beat():
-    number = 0
-    while not stop.wait(0.02):
-      number += 1
-      service.values["unloc_jax/alive/0"] = str(number)
-    service.others_finished.set()
-
-  thread = threading.Thread(target=beat)
-  thread.start()
-  yield stop
-  stop.set()
-  thread.join()
-
-
-def test_a_process_that_lives_is_left_alone(service):
-  with other_process(service) as stop, processes.Watch(beat=0.02, lost=1.0):
-    time.sleep(1.6)
-    assert service.values["unloc_jax/alive/1"].isdigit()
-    stop.set()
-  assert service.said == []
-
-
-def test_a_process_that_takes_longer_to_finish_is_waited_for(service):
-  began = time.monotonic()
-  with other_process(service) as stop:
-    threading.Timer(1.6, stop.set).start()
-    with processes.Watch(beat=0.02, lost=1.0):
-      pass
-  assert time.monotonic() - began > 1.5
+def test_a_process_that_lives_is_left_alone_and_waited_for(service):
+  """Longer than one that says nothing is believed to live."""
+  service.alive = True
+  with processes.Watch(beat=0.02, lost=1.0):
+    pass
+  assert service.values["unloc_jax/alive/1"].isdigit()
+  assert service.monotonic() > 4
   assert service.said == []
 
 
 def test_a_process_that_falls_silent_before_it_finished_ends_this_one(service):
   service.values["unloc_jax/alive/0"] = "7"
-  with processes.Watch(beat=0.02, lost=0.3):
+  with processes.Watch(beat=0.02, lost=1.0):
     pass
   assert "process 0 of the 2 of this run was not heard" in service.said[0]
 
@@ -106,7 +92,7 @@ def test_a_process_that_falls_silent_before_it_finished_ends_this_one(service):
 def test_a_process_that_falls_silent_ends_this_one(service, reachable):
   service.values["unloc_jax/alive/0"] = "7"
   service.reachable = reachable
-  with processes.Watch(beat=0.02, lost=0.3):
+  with processes.Watch(beat=0.02, lost=1.0):
     assert service.ended.wait(20)
   (line,) = service.said
   assert line.startswith("error: process 0 of the 2 of this run was not heard")
@@ -131,7 +117,6 @@ def test_a_failure_of_this_process_is_told_to_the_others(service):
 def test_a_lone_process_watches_nobody():
   before = threading.active_count()
   with processes.Watch(beat=0.01, lost=0.01):
-    time.sleep(0.05)
     assert threading.active_count() <= before
 
 
