@@ -306,6 +306,7 @@ def test_the_only_frame_of_a_video_stands_for_it(
     answer = model.ask(video, TEXTS[:1], 100)[0]
     found = {tuple(row) for row in rows(answer.moments)[:, :2].round(3)}
     assert found == wanted
+    assert len(answer.moments) == len(wanted)
     assert len(answer.times) == len(wanted)
     for moment in model.segment(video, ["run", "jump", "sit"]):
       assert moment.start < moment.end

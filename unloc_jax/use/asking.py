@@ -29,7 +29,8 @@ _GROUP_SIZES = (1, 2, 4, 8, 16, 32)
 _THREADS = min(4, os.cpu_count() or 1)
 # Groups of texts whose results are held at a time.
 _HELD = 4 * _THREADS
-# Soft-NMS takes the best first, so it need not go on to the last one.
+# Soft-NMS takes the best first, so it need not go on to the last one; twice
+# as many as are wanted, since some may be the same.
 _TOP_SIZES = (8, 32)
 # Most (window, text) pairs fused at a time.
 _PAIRS = 64
@@ -107,7 +108,7 @@ class Asker:
     options = self._options
     if not options.class_agnostic:
       most = options.max_detections
-      enough = next((size for size in _TOP_SIZES if size >= top_k), most)
+      enough = next((n for n in _TOP_SIZES if n >= 2 * top_k), most)
       options = dataclasses.replace(options, max_detections=min(enough, most))
     found = self._suppress(options, segments, scores, scores[..., :1])
     kept = np.asarray(found.scores)[0]
@@ -117,8 +118,11 @@ class Asker:
         best = rows[q][kept[q] > 0]
       else:
         best = rows[(np.asarray(found.classes)[0] == q) & (kept > 0)]
+      # Points that see the whole of a video all say so; once is enough.
+      _, first = np.unique(best[:, :2], axis=0, return_index=True)
       moments = [
-        Moment(video.video_id, query, *row) for row in best[:top_k].tolist()
+        Moment(video.video_id, query, *row)
+        for row in best[np.sort(first)][:top_k].tolist()
       ]
       yield Answer(query, moments, times, curve)
 
