@@ -118,7 +118,8 @@ def official_ap(truth, found, thresholds):
     with np.errstate(invalid="ignore"):
       tiou = shared / union
     for level, threshold in enumerate(thresholds):
-      for j in tiou.argsort()[::-1]:
+      # The script's own sort leaves equal ones to the processor.
+      for j in tiou.argsort(kind="stable")[::-1]:
         if tiou[j] < threshold:
           false[level, index] = 1
           break
