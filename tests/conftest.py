@@ -24,7 +24,9 @@ import pytest  # noqa: E402
 
 # The same cases in every run; `pytest --hypothesis-profile=explore` draws new.
 # How long a case takes is the machine's affair.
-hypothesis.settings.register_profile("repeat", derandomize=True, deadline=None)
+hypothesis.settings.register_profile(
+  "repeat", derandomize=True, deadline=None, max_examples=40
+)
 hypothesis.settings.register_profile(
   "explore", derandomize=False, deadline=None
 )
@@ -44,3 +46,16 @@ def shared() -> pathlib.Path:
   if not path.is_dir():
     pytest.skip(f"reference material is not at {path}; set UNLOC_SHARED")
   return path
+
+
+# Rooms that take long begin, so that none of them is last alone.
+_LONG = ("training", "use", "data_preprocessing", "tests", "weights", "data")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """A room stays in one process, which makes its fixtures once."""
+  rank = {room: place for place, room in enumerate(_LONG)}
+  items.sort(key=lambda item: rank.get(item.path.parent.name, len(_LONG)))
+  for item in items:
+    item.add_marker(pytest.mark.xdist_group(item.path.parent.name))

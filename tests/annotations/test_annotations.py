@@ -1,6 +1,7 @@
 """Every benchmark's own format becomes the one form, and nothing is lost."""
 
 import csv
+import functools
 import json
 
 import pytest
@@ -14,6 +15,11 @@ from unloc_jax.annotations.records import SplitNotes
 
 def read(name, place):
   return annotations.benchmark(name).read(place)
+
+
+@functools.cache
+def read_real(shared, name, place):
+  return read(name, shared / "data" / "annotations" / place)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,7 @@ def read(name, place):
   ],
 )
 def test_real_files_hold_what_they_should(shared, name, place, expected):
-  found = read(name, shared / "data" / "annotations" / place)
+  found = read_real(shared, name, place)
   for split, (videos, queries, segments) in expected.items():
     notes = found.splits[split]
     assert (notes.videos, notes.segments) == (videos, segments)
@@ -82,8 +88,7 @@ def _check_sound(found):
 
 
 def test_real_clipping_is_counted(shared):
-  place = shared / "data" / "annotations" / "activitynet_captions"
-  splits = read("anet_captions", place).splits
+  splits = read_real(shared, "anet_captions", "activitynet_captions").splits
   clipped = {name: notes.clipped for name, notes in splits.items()}
   assert clipped == {"train": 261, "val": 134, "test": 111}
   assert splits["train"].dropped["segment ends before it starts"] == 2

@@ -39,12 +39,18 @@ CASES = tuple(
   for name, arguments in ARGUMENTS.items()
   for argument in arguments
 )
-# Those whose losses are traced, which takes seconds: the others only differ
-# in numbers of classes or frames.
-TRACED = tuple(
-  case
-  for case in CASES
-  if "split" not in case[1] and case not in {("kinetics_pretrain", "B")}
+# Those whose losses are traced, which takes seconds: one of each task, fusion
+# and kind of text and stream.
+TRACED = (
+  ("anet_mr", "B"),
+  ("anet_mr", "L"),
+  ("qvhighlights_mr", "B"),
+  ("anet_tal", "B"),
+  ("coin_as", "L"),
+  ("kinetics_pretrain", "L,fusion=transformer"),
+  ("sounds", ""),
+  ("sounds", "log_mel"),
+  ("synthetic_towers", ""),
 )
 
 

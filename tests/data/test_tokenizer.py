@@ -12,7 +12,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unloc_jax.data import tokenizer as tokenizer_lib
@@ -155,10 +155,16 @@ def real_captions(shared: pathlib.Path) -> list[str]:
   return texts
 
 
-def test_every_real_caption(shared, slow):
+def test_every_word_of_real_captions(shared, slow):
   texts = real_captions(shared)
   assert len(texts) > 80_000
-  assert_equal(slow, [repaired(t) for t in texts])
+  # Those with a word that no one before had.
+  seen, telling = set(), []
+  for text in texts:
+    if not seen.issuperset(words := text.split()):
+      telling.append(repaired(text))
+      seen.update(words)
+  assert_equal(slow, telling)
   ours = tokenizer_lib.Tokenizer(32)
   sample = texts[::7]
   np.testing.assert_array_equal(
@@ -166,7 +172,7 @@ def test_every_real_caption(shared, slow):
   )
 
 
-def test_twenty_thousand_made_strings(slow):
+def test_made_strings(slow):
   rng = random.Random(0)
   alphabet = (
     "abcXYZ 0123456789 .,;:!?'\"-_/()#&<>\t\n "
@@ -199,7 +205,7 @@ def test_twenty_thousand_made_strings(slow):
     "'",
   ]
   texts = []
-  for i in range(20_000):
+  for i in range(6_000):
     if i % 2:
       picked = [rng.choice(words) for _ in range(rng.randrange(40))]
       texts.append(rng.choice(["  ", " ", "\n"]).join(picked))
@@ -209,7 +215,6 @@ def test_twenty_thousand_made_strings(slow):
   assert_equal(slow, [unicodedata.normalize("NFC", t) for t in texts], 24)
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.text(max_size=200), st.integers(2, 40))
 def test_any_text_gives_a_well_formed_row(text, length):
   (row,) = tokenizer_lib.Tokenizer(77)([text])

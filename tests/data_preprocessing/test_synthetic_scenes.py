@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_preprocessing.synthetic import captions, random_scenes, render, scenes
@@ -22,7 +22,6 @@ def _episodes(count: int) -> list[tuple[scenes.Scene, scenes.Episode]]:
   return [(scene, e) for scene in drawn for e in scene.episodes]
 
 
-@settings(max_examples=30, deadline=None)
 @given(seeds)
 def test_what_holds_of_every_scene(seed):
   scene = random_scenes.draw_scene(seed, TRAINED)
@@ -124,7 +123,6 @@ def test_a_scene_looks_alike_at_every_size_and_aspect():
   assert np.abs(halved[:, ::-1] - small).mean() > 12
 
 
-@settings(max_examples=50, deadline=None)
 @given(seeds)
 def test_phrases_of_a_still_are_true_and_complete(seed):
   _, states = random_scenes.draw_still(seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unloc_jax.data import crop
@@ -38,7 +38,6 @@ def test_pixels_are_those_of_evaluation(height, width, size, short_side):
   compared(frames, size, short_side)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
   height=st.integers(2, 90),
   width=st.integers(2, 90),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.metrics.made import queries, segments
@@ -17,7 +17,6 @@ from unloc_jax.metrics import (
 )
 
 seeds = st.integers(0, 2**32 - 1)
-few = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def iou(first, second):
@@ -70,7 +69,6 @@ def drawn(rng, videos, most_true, most_found):
 
 
 @given(seeds)
-@few
 def test_detection(seed):
   rng = np.random.default_rng(seed)
   truth, found, names = drawn(rng, rng.integers(1, 6), 9, 25)
@@ -144,7 +142,6 @@ def official_ap(truth, found, thresholds):
 
 
 @given(seeds)
-@few
 def test_segments_of_no_length_count_as_officially(seed):
   rng = np.random.default_rng(seed)
   draw = lambda n: np.sort(rng.integers(0, 4, (n, 2)), axis=1).tolist()  # noqa: E731
@@ -163,7 +160,6 @@ def test_segments_of_no_length_count_as_officially(seed):
 
 
 @given(seeds)
-@few
 def test_moment_average_precision(seed):
   rng = np.random.default_rng(seed)
   number = rng.integers(1, 6)
@@ -182,7 +178,6 @@ def test_moment_average_precision(seed):
 
 
 @given(seeds)
-@few
 def test_clip_average_precision_with_ties(seed):
   rng = np.random.default_rng(seed)
   scores = rng.integers(0, 5, 12) / 4.0
@@ -233,7 +228,6 @@ def slow_f1(predicted, truth, threshold):
 
 
 @given(seeds)
-@few
 def test_runs(seed):
   rng = np.random.default_rng(seed)
   given_, real = (
@@ -251,7 +245,6 @@ def test_runs(seed):
 
 
 @given(seeds)
-@few
 def test_frame_average_precision_is_the_area_of_steps(seed):
   rng = np.random.default_rng(seed)
   scores, truth = rng.integers(0, 9, 40) / 8.0, rng.random(40) < 0.3
@@ -268,7 +261,6 @@ def test_frame_average_precision_is_the_area_of_steps(seed):
 
 
 @given(seeds)
-@few
 def test_resampling_with_every_video_once_is_the_figure(seed):
   """The fast weighted AP agrees with the plain one."""
   rng = np.random.default_rng(seed)

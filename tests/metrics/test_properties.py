@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.metrics.made import queries, segments
@@ -15,7 +15,6 @@ from unloc_jax.metrics import (
   segmentation,
 )
 
-few = settings(max_examples=40, deadline=None, derandomize=True)
 times = st.integers(0, 40).map(float)
 windows = st.tuples(times, times).map(lambda pair: sorted(pair))
 scored = st.tuples(windows, st.integers(0, 3)).map(
@@ -31,7 +30,6 @@ asked = st.lists(
 
 
 @given(asked, st.randoms(use_true_random=False))
-@few
 def test_figures_of_moments(pairs, random):
   """In range, rising with k and falling with IoU, whatever the order."""
   asked = queries(*zip(*pairs, strict=True))
@@ -56,7 +54,6 @@ def test_figures_of_moments(pairs, random):
 
 
 @given(asked)
-@few
 def test_order_of_windows_matters_for_the_official_recall_only(pairs):
   """Recall goes by score; QVHighlights' R1 takes what is listed first."""
   # Different scores: of equal ones the order of the file decides.
@@ -70,7 +67,6 @@ def test_order_of_windows_matters_for_the_official_recall_only(pairs):
 
 
 @given(asked)
-@few
 def test_the_truth_predicts_itself(pairs):
   truths = [[[s, e + 1.0] for s, e in truth] for truth, _ in pairs]
   perfect = queries(truths, [[[*w, 1.0] for w in truth] for truth in truths])
@@ -119,7 +115,6 @@ def test_a_query_without_predictions_is_a_miss_and_said_so():
 
 
 @given(st.integers(0, 2**32 - 1))
-@few
 def test_detections_and_truth_may_come_in_any_order(seed):
   rng = np.random.default_rng(seed)
   truth = {
@@ -146,7 +141,6 @@ def test_detections_and_truth_may_come_in_any_order(seed):
 
 
 @given(st.integers(0, 2**32 - 1))
-@few
 def test_every_interval_holds_its_figure(seed):
   """Also where classes are rare, and detections lie in unknown videos."""
   rng = np.random.default_rng(seed)

@@ -51,7 +51,6 @@ def test_every_length_is_in_the_range_of_one_level(spec):
   np.testing.assert_array_equal(lows, expected)
 
 
-@hypothesis.settings(deadline=None, max_examples=20)
 @hypothesis.given(specs(), st.randoms(use_true_random=False))
 def test_a_point_is_valid_iff_its_frame_is(spec, random):
   mask = np.array([random.random() < 0.5 for _ in range(spec.num_frames)])

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unloc_jax.task.sampling import Sampling, to_seconds
@@ -14,7 +14,6 @@ SAMPLINGS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 300))
 def test_linspace_is_exact(count, num_frames):
   index, mask = Sampling("linspace", num_frames, 1.0).frames(count, 7.0)
@@ -49,7 +48,6 @@ def test_tenths_of_a_second_are_whole_frames():
   assert index.tolist() == list(range(0, 300, 3))
 
 
-@settings(deadline=None)
 @given(SAMPLINGS, st.integers(1, 3000), RATES)
 def test_frames_are_in_order_and_in_the_video(sampling, count, frame_rate):
   index, mask = sampling.frames(count, frame_rate)
@@ -62,7 +60,6 @@ def test_frames_are_in_order_and_in_the_video(sampling, count, frame_rate):
   assert (np.diff(mask.astype(int)) <= 0).all()
 
 
-@settings(deadline=None)
 @given(SAMPLINGS, st.integers(2, 3000), RATES, st.floats(0, 1))
 def test_seconds_there_and_back(sampling, count, frame_rate, share):
   duration = np.float32(count / frame_rate)
@@ -76,7 +73,6 @@ def test_seconds_there_and_back(sampling, count, frame_rate, share):
   np.testing.assert_allclose(back, segment, rtol=1e-5, atol=1e-5)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 300), st.integers(1, 50), RATES)
 def test_a_stored_frame_lies_at_its_position(num_frames, times, frame_rate):
   """Of a video in which every position is a whole frame."""

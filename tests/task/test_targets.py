@@ -50,7 +50,6 @@ def is_positive(point, segment):
   return low <= furthest < high and inside
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(SEGMENTS)
 def test_positives_as_defined(drawn):
   segments, query = arrays(drawn)
@@ -67,7 +66,6 @@ def test_positives_as_defined(drawn):
     np.testing.assert_array_equal(labels[0, q], expected)
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(SEGMENTS)
 def test_decoding_is_the_inverse(drawn):
   segments, query = arrays(drawn)
@@ -92,7 +90,6 @@ def test_every_level_finds_segments_of_its_range(level):
   np.testing.assert_allclose(found, np.tile(segments[0], (len(found), 1)))
 
 
-@hypothesis.settings(deadline=None, max_examples=40)
 @hypothesis.given(SEGMENTS)
 def test_a_point_takes_the_nearest_start_and_end(drawn):
   segments, query = arrays(drawn)

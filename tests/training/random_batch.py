@@ -10,9 +10,11 @@ from unloc_jax.data.batch import batch_spec
 from unloc_jax.training import state
 
 
-def random_params(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
+def random_params(
+  config: ml_collections.ConfigDict, seed: int = 1
+) -> dict[str, np.ndarray]:
   """Parameters of the size of those that a run begins with."""
-  rng = np.random.default_rng(1)
+  rng = np.random.default_rng(seed)
   shapes = state.param_shapes(state.Parts.from_config(config))
   params = {}
   for name, leaf in shapes.items():
