@@ -115,27 +115,10 @@ def _order(job: VideoJob) -> bytes:
   return hashlib.sha256(job.annotation.video_id.encode()).digest()
 
 
-def make(
-  benchmark: Benchmark,
-  annotations: AnnotationSet,
-  settings: Settings,
-  videos: str | Sequence[str],
-  data_dir: str,
-  allow_absolute_paths: bool = False,
-) -> Plan:
-  """Finds the file of every video, or of its features, in folder `videos`.
-
-  Of features there may be several folders, each a part of the channels.
-  """
-  main, *beside = [videos] if isinstance(videos, str) else videos
-  importing = settings.extract == schema.FEATURES and not settings.decodes
-  kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
-  if settings.extract == schema.SOUND:
-    kinds = (*hearing.EXTENSIONS, *kinds)
-  try:
-    index = lookup.VideoIndex(main, kinds, allow_absolute_paths, beside)
-  except FileNotFoundError as error:
-    raise BuildError(str(error)) from error
+def _found(
+  annotations: AnnotationSet, index: lookup.VideoIndex, importing: bool
+) -> tuple[dict[str, list[VideoJob]], dict[str, list[Outcome]]]:
+  """Returns the videos that are there, and those that are not, by split."""
   jobs: dict[str, list[VideoJob]] = {}
   absent: dict[str, list[Outcome]] = {}
   read_by: dict[tuple[str, str], str] = {}  # Split and file -> the first video
@@ -165,6 +148,31 @@ def make(
     left_out.append(
       Outcome(video.video_id, name, reason, detail, annotated=video.duration)
     )
+  return jobs, absent
+
+
+def make(
+  benchmark: Benchmark,
+  annotations: AnnotationSet,
+  settings: Settings,
+  videos: str | Sequence[str],
+  data_dir: str,
+  allow_absolute_paths: bool = False,
+) -> Plan:
+  """Finds the file of every video, or of its features, in folder `videos`.
+
+  Of features there may be several folders, each a part of the channels.
+  """
+  main, *beside = [videos] if isinstance(videos, str) else videos
+  importing = settings.extract == schema.FEATURES and not settings.decodes
+  kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
+  if settings.extract == schema.SOUND:
+    kinds = (*hearing.EXTENSIONS, *kinds)
+  try:
+    index = lookup.VideoIndex(main, kinds, allow_absolute_paths, beside)
+  except FileNotFoundError as error:
+    raise BuildError(str(error)) from error
+  jobs, absent = _found(annotations, index, importing)
   if beside and not settings.tower_hash:
     maker = "+".join(epath.Path(folder).name for folder in (main, *beside))
     settings = dataclasses.replace(settings, tower_hash=maker)

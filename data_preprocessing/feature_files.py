@@ -90,7 +90,11 @@ def arrays(path: str) -> dict[str, np.ndarray]:
   if not epath.Path(path).stat().length:
     raise VideoError(Reason.FEATURES, "an empty file")
   if extension in (".pt", ".pth"):
-    return torch_file.read(path)
+    try:
+      return torch_file.read(path)
+    except ValueError as error:
+      said = str(error).removeprefix(f"{path}: ")
+      raise VideoError(Reason.FEATURES, said) from error
   content = io.BytesIO(epath.Path(path).read_bytes())
   if extension in (".h5", ".hdf5"):
     return _hdf5(content)

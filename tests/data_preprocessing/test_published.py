@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import zipfile
 
 import h5py
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from configs import qvhighlights_mr
-from data_preprocessing import build
+from data_preprocessing import build, feature_files
 from unloc_jax import Localizer, predict
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline, splits
 from unloc_jax.evaluate import evaluate_run
+from unloc_jax.media.errors import VideoError
 from unloc_jax.training import loop
 from unloc_jax.use.export_run import export_run
 
@@ -288,20 +290,24 @@ def test_places_without_features(raw, capsys, changes, says):
   assert says in error
 
 
-def test_a_torch_file_that_holds_more_says_what_to_save(raw):
-  """As extractors leave them: tensors beside paths, NumPy's arrays, code."""
-  path = raw / "clip" / f"{VIDEOS[1]}.pt"
-  path.with_suffix(".npz").unlink()
+@pytest.mark.parametrize(
+  ("held", "says"),
+  [
+    ({"features": np.ones(3)}, "_reconstruct, which is refused: only tensors"),
+    ([1, 2], "there are no tensors with names in it"),
+  ],
+)
+def test_a_torch_file_that_holds_more_says_what_to_save(raw, held, says):
+  """As extractors leave them: NumPy's arrays, lists."""
+  path = raw / "clip" / "video.pt"
   with zipfile.ZipFile(path, "w") as archive:
-    held = {"features": features("clip", VIDEOS[1])}
     archive.writestr("x/data.pkl", pickle.dumps(held))
-  assert make(raw) == 0
-  (line,) = report(raw)["broken"]
-  assert (
-    "_reconstruct, which is refused: only tensors are loaded"
-    in (line["detail"])
-  )
-  assert "torch.save({name: tensor}, path)" in line["detail"]
+  beside = raw / "slowfast" / f"{VIDEOS[0]}.npz"
+  with pytest.raises(VideoError, match=re.escape(says)) as caught:
+    feature_files.joined([str(beside), str(path)])
+  assert caught.value.detail.startswith("clip/video.pt: ")
+  assert caught.value.detail.endswith("torch.save({name: tensor}, path)")
+  assert str(raw) not in caught.value.detail
 
 
 def test_a_run_of_features(raw, tmp_path, capsys):

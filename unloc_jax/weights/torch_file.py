@@ -39,6 +39,7 @@ _WRAPPING = frozenset(
     "torch.jit._pickle.build_tensorlist",
   )
 )
+_ADVICE = "torch.save({name: tensor}, path)"
 _BROKEN = (
   *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError),
   *(AssertionError, RuntimeError),
@@ -74,7 +75,9 @@ def read(path: str) -> dict[str, np.ndarray]:
     raise ValueError(f"{path}: cannot be read as tensors: {reason}") from error
   tensors = dict(_flatten(tree, ""))
   if not tensors:
-    raise ValueError(f"{path}: there are no tensors in it")
+    raise ValueError(
+      f"{path}: there are no tensors with names in it; save them as {_ADVICE}"
+    )
   return tensors
 
 
@@ -124,7 +127,7 @@ class _TensorUnpickler(pickle.Unpickler):
       return self._tensor
     raise pickle.UnpicklingError(
       f"its pickle asks for {full}, which is refused: only tensors are loaded;"
-      " save these alone: torch.save({name: tensor}, path)"
+      f" save these alone, {_ADVICE}"
     )
 
   def persistent_load(self, key: Any) -> np.ndarray:
