@@ -152,6 +152,13 @@ _STEP = {"id": "3", "label": "cut", "segment": [0, 1]}
 _COIN = json.dumps(
   {"database": {"v": {"subset": "testing", "annotation": [_STEP]}}}
 )
+_FOLDED = {"test_split": 1, "fps": 30, "T": 90, "segments": [[0, 60, "cut"]]}
+_FOLDS = json.dumps(
+  {
+    "classes": ["background", "cut", "peel"],
+    "videos": [{"id": "a", **_FOLDED}, {"id": "b", **_FOLDED}],
+  }
+)
 _SCORED = [{"score": 0.5, **_ROWS[0]}, {"score": 0.25, **_ROWS[1]}]
 _ANSWER = {
   "vid": "AA",
@@ -200,6 +207,7 @@ TARGETS: dict[str, dict[str, Target]] = {
       {"COIN.json": _COIN, "taxonomy.csv": "action_id,action_label\n3,cut\n"},
       _reads("coin"),
     ),
+    "50salads": _target({"annotations.json": _FOLDS}, _reads("50salads")),
     "kinetics": _target({"train.csv": _KINETICS}, _reads("kinetics400")),
     "custom_jsonl": _target(
       {

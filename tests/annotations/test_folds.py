@@ -52,6 +52,7 @@ def test_the_finest_labels_in_seconds(tmp_path):
     ({"T": None}, "'T'"),
     ({"segments_fine": [[0, 4, "fry"]]}, "fry"),
     ({"segments_fine": {}}, "must be a list"),
+    ({"id": " "}, "is no id"),
   ],
 )
 def test_what_is_wrong_is_said(tmp_path, change, said):
@@ -59,3 +60,9 @@ def test_what_is_wrong_is_said(tmp_path, change, said):
   with pytest.raises(AnnotationError, match=said) as error:
     read(tmp_path, value)
   assert "annotations.json" in str(error.value)
+
+
+def test_a_video_twice_is_refused(tmp_path):
+  twice = {**GIVEN, "videos": 2 * GIVEN["videos"]}
+  with pytest.raises(AnnotationError, match="names two videos"):
+    read(tmp_path, twice)

@@ -30,8 +30,14 @@ def read(place: pathlib.Path) -> AnnotationSet:
   videos = document.value.get("videos")
   if not isinstance(videos, list):
     raise fault(document.place("videos"), "'videos' must be a list")
+  seen: set[str] = set()
   for entry in videos:
-    result.videos.append(_video(entry, _SEGMENTS + ending, result, document))
+    video = _video(entry, _SEGMENTS + ending, result, document)
+    if video.video_id in seen or not video.video_id:
+      what = "is no id" if not video.video_id else "names two videos"
+      raise fault(document.place(), f"{entry['id']!r} {what}")
+    seen.add(video.video_id)
+    result.videos.append(video)
   return result
 
 
