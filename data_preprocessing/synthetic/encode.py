@@ -11,6 +11,7 @@ import numpy as np
 from data_preprocessing.synthetic import render, scenes
 from data_preprocessing.synthetic.random_scenes import choice
 from unloc_jax import files
+from unloc_jax.media.sound import RATE
 
 FRAME_RATES = tuple(map(Fraction, ("8", "10", "12000/1001", "25/2", "15")))
 # Height over width: as the phone, the camera and the square see it.
@@ -63,13 +64,16 @@ def frame_times(scene: scenes.Scene, form: Format) -> list[Fraction]:
 
 
 def write_video(
-  scene: scenes.Scene, form: Format, path: str | os.PathLike[str]
+  scene: scenes.Scene,
+  form: Format,
+  path: str | os.PathLike[str],
+  sound: np.ndarray | None = None,
 ) -> None:
   """Renders and encodes an mp4, which appears only when it is whole."""
   draw = render.Renderer(scene, form.height, form.width)
   images = ((time, draw(float(time))) for time in frame_times(scene, form))
   size = (form.height, form.width)
-  write_frames(images, size, form.frame_rate, path, form.rotation)
+  write_frames(images, size, form.frame_rate, path, form.rotation, sound)
 
 
 def write_frames(
@@ -78,12 +82,13 @@ def write_frames(
   frame_rate: Fraction,
   path: str | os.PathLike[str],
   rotation: int = 0,
+  sound: np.ndarray | None = None,
 ) -> None:
   """Encodes an mp4, which appears only when it is whole.
 
   Images are the second and uint8 RGB [H, W, 3] of every frame, and size is
   (height, width), as shown; a player turns what is stored by `rotation`
-  degrees clockwise.
+  degrees clockwise. Sound is float32 [N] at 16 kHz.
   """
   turns = rotation // 90
   height, width = size if turns % 2 == 0 else reversed(size)
@@ -99,6 +104,8 @@ def write_frames(
     stream.codec_context.time_base = _TIME_BASE
     if rotation:
       stream.set_display_rotation(-rotation)  # It counts the other way.
+    if sound is not None:
+      track = container.add_stream("aac", rate=RATE, layout="mono")
     for time, image in images:
       # Stored turned back by what the player will turn forward.
       pixels = np.ascontiguousarray(np.rot90(image, turns))
@@ -107,3 +114,8 @@ def write_frames(
       frame.time_base = _TIME_BASE
       container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
+    if sound is not None:
+      heard = av.AudioFrame.from_ndarray(sound[None], "fltp", "mono")
+      heard.sample_rate, heard.pts = RATE, 0
+      container.mux(track.encode(heard))
+      container.mux(track.encode(None))

@@ -30,6 +30,7 @@ ARGUMENTS = {
   "sounds": ("", "log_mel"),
   "synthetic_towers": ("",),
   "synthetic_mr": ("",),
+  "synthetic_sounds": ("", "silent"),
   "synthetic_tal": ("", "split=zero-shot"),
   "synthetic_as": ("",),
   "synthetic_cls": ("",),

@@ -1,10 +1,13 @@
 """Windows cover videos; what overlaps is blended."""
 
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import tiny_data
 from unloc_jax.use import windows
 
 
@@ -59,3 +62,18 @@ def test_blend_is_the_mean_where_windows_overlap():
 )
 def test_window_has_as_many_frames_as_a_built_video(seconds, rate, frames):
   assert windows.length_in_frames(seconds, rate) == frames
+
+
+def test_pictures_are_seen_where_points_sit_on_the_sound():
+  config = tiny_data.settings("", streams=("sound", "frames"), sound_width=2)
+  source = types.SimpleNamespace(extract="frames", frame_rate=2.0)
+  export = types.SimpleNamespace(
+    config=config, source=source, window_seconds=2.0
+  )
+  heard = np.ones((4, 2), np.float32), np.array([True, True, False, False])
+  pictures = [tiny_data.jpeg((200, 100, 50))] * 4
+  (clip,) = windows.clips(export, pictures, 2.0, {"sound": lambda *_: heard})
+  assert clip.masks["frames"].all()
+  assert (clip.streams["frames"] > 20).all()
+  np.testing.assert_array_equal(clip.masks["sound"], heard[1])
+  np.testing.assert_array_equal(clip.streams["sound"], heard[0])

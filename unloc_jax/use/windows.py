@@ -51,10 +51,11 @@ def clips(
     end = duration if is_last else (first + count) / rate
     index, mask = sampling.frames(count, rate)
     streams, masks = dict(none["streams"]), dict(none["masks"])
-    name = config.streams[0]
-    if export.source.extract == "features":
+    extract = export.source.extract
+    name = "embeddings" if extract == "features" else extract
+    if extract == "features":
       streams[name] = np.stack(held)[index] * mask[:, None]
-    elif export.source.extract == "frames":
+    elif extract == "frames":
       needed, place = np.unique(index, return_inverse=True)
       shown = [Image.open(io.BytesIO(held[i])).convert("RGB") for i in needed]
       pixels = np.stack([np.asarray(image) for image in shown])
