@@ -173,8 +173,9 @@ def make(
   except FileNotFoundError as error:
     raise BuildError(str(error)) from error
   jobs, absent = _found(annotations, index, importing)
-  if beside and not settings.tower_hash:
-    maker = "+".join(epath.Path(folder).name for folder in (main, *beside))
+  made = (main, *beside, *filter(None, [settings.texts]))
+  if importing and len(made) > 1 and not settings.tower_hash:
+    maker = "+".join(epath.Path(place).name for place in made)
     settings = dataclasses.replace(settings, tower_hash=maker)
   if settings.extract == schema.FEATURES:
     every = [job for split in jobs.values() for job in split]

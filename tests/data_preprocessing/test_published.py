@@ -129,7 +129,7 @@ def test_they_are_stored_as_published_readers_read_them(raw, capsys):
   assert (manifest.embedding_width, manifest.text_width) == (8, TEXT)
   assert manifest.frame_rate == 0.5
   assert manifest.normalisation == "l2 of 5+3 channels"
-  assert manifest.tower_hash == "slowfast+clip"
+  assert manifest.tower_hash == "slowfast+clip+texts"
   config = config_of(place(raw))
   batch = next(pipeline.make_eval(config, batch_size=8, split="train"))
   table = splits.open_split(config, "train").table
@@ -321,7 +321,7 @@ def test_a_run_of_features(raw, tmp_path, capsys):
   folder = tmp_path / "export"
   export_run(workdir, str(folder))
   text = (folder / "README.md").read_text()
-  assert "slowfast+clip" in text
+  assert "slowfast+clip+texts" in text
   assert (
     evaluate_run(config, str(folder), ["val"])["val"].headline
     == scored.headline
@@ -343,9 +343,9 @@ def test_a_run_of_features(raw, tmp_path, capsys):
   with pytest.raises(SystemExit):
     predict.main([f"--export={folder}", f"--video={film}", "--query=a"])
   error = capsys.readouterr().err.strip().splitlines()[-1]
-  assert "needs the extractor that made them (slowfast+clip)" in error
+  assert "needs the extractor that made them (slowfast+clip+texts)" in error
   others = {
-    "order": ("--frame_rate=0.5", "tower_hash is 'clip+slowfast'"),
+    "order": ("--frame_rate=0.5", "tower_hash is 'clip+slowfast+texts'"),
     "width": ("--frame_rate=0.5", "embedding_width is 5"),
     "texts": ("--frame_rate=0.5", "text_width is None"),
     "rate": ("--frame_rate=1", "frame_rate is 1.0"),
