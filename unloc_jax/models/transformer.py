@@ -26,6 +26,7 @@ from unloc_jax.models.attention import (
 )
 from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.rotary import Grid
+from unloc_jax.parallel import sharding
 from unloc_jax.parallel.sharding import constrain
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -34,6 +35,24 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
   "gelu": functools.partial(jax.nn.gelu, approximate=False),
 }
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def activate(name: str, x: jax.Array) -> jax.Array:
+  """One of ACTIVATIONS, of which the gradient keeps only the input."""
+  return ACTIVATIONS[name](x)
+
+
+def _backward(name: str, x: jax.Array, by_out: jax.Array) -> tuple[jax.Array]:
+  if sharding.platform() == "cpu":
+    # Its compiler ignores barriers, and would keep what it computed forward
+    # of this x; it cannot know that a factor is 1.
+    x = x * (1 + 0 * by_out.ravel()[0])
+  _, gradient = jax.vjp(ACTIVATIONS[name], x)
+  return gradient(by_out)
+
+
+activate.defvjp(lambda name, x: (activate(name, x), x), _backward)
 
 # What a rematerialised block keeps for the backward pass.
 REMAT_POLICIES: dict[str, Any] = {
@@ -60,9 +79,14 @@ class Mlp(nn.Module):
     hidden = constrain(
       dense(self.hidden, name="up")(x), *self.axes, None, "hidden"
     )
-    hidden = ACTIVATIONS[self.activation](hidden)
-    hidden = nn.Dropout(self.dropout)(hidden, deterministic)
-    out = dense(x.shape[-1], name="down")(hidden)
+
+    def down(mlp: nn.Module, hidden: jax.Array) -> jax.Array:
+      activated = activate(self.activation, hidden)
+      activated = nn.Dropout(self.dropout)(activated, deterministic)
+      return dense(x.shape[-1], name="down")(activated)
+
+    # Of the widest array only the activation's input is kept.
+    out = nn.remat(down)(self, hidden)
     return nn.Dropout(self.dropout)(out, deterministic)
 
 
