@@ -43,11 +43,16 @@ class Record:
 
   def markdown(self) -> str:
     """The table, and a line that says where it is from."""
-    lines = [self.header, ["---"] * len(self.header), *self.rows]
-    table = ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+    table = markdown(self.header, self.rows)
     seeds = f"seeds {', '.join(map(str, self.seeds))}; " if self.seeds else ""
     origin = f"{self.date}, {self.machine}, commit {self.commit}; {seeds}"
-    return "\n".join([*table, "", f"{origin}`{self.command}`"])
+    return f"{table}\n\n{origin}`{self.command}`"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+  """A table."""
+  lines = [header, ["---"] * len(header), *rows]
+  return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def digest(measures: Sequence[str]) -> str:

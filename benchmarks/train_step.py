@@ -1,6 +1,7 @@
 """A train step's time, work, memory and compile time.
 
   python -m benchmarks.train_step [--steps=5] [--no-scan] [--remat=none]
+  python -m benchmarks.train_step --bfloat16 --reference SCENIC --record
   python -m benchmarks.train_step --topology v5e:4x4 --frames 128
 
 JAX_OPTIMIZATION_LEVEL=O1 before it compiles faster, for a step that may be
@@ -11,23 +12,43 @@ On this machine: 8 frames, one video with one caption a step, stepped, with
 layers scanned and their products kept. For a topology: 16 videos over 16
 devices, recomputed backward, only compiled.
 
+--bfloat16 and --reference add columns: products in bfloat16, and the reference
+implementation of a checkout of google-research/scenic. Each has a process of
+its own; they step in turns. Memory is what arrays and temporaries need, and
+what the process held at most, less what it held once all was imported.
+
 Nothing is taken from a compilation cache. FLOPs are those of matrix products,
 counted in the compiled program with loops as often as they run. What a step is
-held against is measured in the same process: matrix products of the step's
+held against is measured in the same minutes: matrix products of the step's
 own sizes, each for as long as its share of the step's FLOPs, in float32 and in
 bfloat16, and copies of an array that no cache holds.
 """
 
 import argparse
 import collections
+import functools
+import multiprocessing
 import os
 import resource
 import statistics
+import sys
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
+from benchmarks import record
 
-def work(args: argparse.Namespace) -> Any:
+REFERENCE = "reference"
+BFLOAT16 = "ours, bfloat16"
+_MEASURES = (
+  "unloc_jax/models",
+  "unloc_jax/training",
+  "benchmarks/reference.py",
+)
+
+
+def work(args: argparse.Namespace, dtype: str) -> Any:
   """The config of the work."""
   from configs import anet_mr
 
@@ -35,6 +56,7 @@ def work(args: argparse.Namespace) -> Any:
   c.data.num_frames = args.frames
   c.data.max_queries = 1
   c.train.batch_size = args.batch
+  c.model.dtype = dtype
   c.model.image_tower.frozen = False
   c.model.image_tower.remat = args.remat
   c.model.scan_layers = args.scan
@@ -42,43 +64,150 @@ def work(args: argparse.Namespace) -> Any:
   return c.lock()
 
 
-def measure(args: argparse.Namespace) -> None:
-  """Compiles the step, runs it where the devices are there, and prints."""
-  import jax
-
-  from unloc_jax.costs import counting
+def make(args: argparse.Namespace, dtype: str) -> tuple[Any, Any]:
+  """Traces our step; its `compile`, and what makes a step of the program."""
   from unloc_jax.parallel import sharding
   from unloc_jax.plan import step_plan, topology
 
-  jax.config.update("jax_enable_compilation_cache", False)
-  config = work(args)
+  config = work(args, dtype)
   devices = topology.open_topology(args.topology)
   mesh = sharding.run_mesh(config, devices.devices)
-  started = time.perf_counter()
   lowered = step_plan.lower(config, mesh, devices)
-  lowered_at, cpu = time.perf_counter(), time.process_time()
-  compiled = step_plan.compile_for(lowered, devices)
-  seconds = time.perf_counter() - lowered_at
-  cpu_seconds = time.process_time() - cpu
-  counted = counting.count(compiled.as_text(), mesh.size)
-  print(
-    f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
-    f"scan {args.scan}, on {args.topology}, optimization "
-    f"{os.environ.get('JAX_OPTIMIZATION_LEVEL', 'default')}"
+  compile_it = functools.partial(step_plan.compile_for, lowered, devices)
+  return compile_it, lambda compiled: start(compiled, config, mesh)
+
+
+def start(compiled: Any, config: Any, mesh: Any) -> Callable[[], None]:
+  """A step on random frames."""
+  import jax
+  import numpy as np
+
+  from unloc_jax.data.batch import batch_spec
+  from unloc_jax.parallel import sharding
+  from unloc_jax.training import loop, state
+
+  parts = state.Parts.from_config(config)
+  unit, total = loop.run_length(config, config.train.num_videos)
+  optimizer = loop.make_optimizer(parts, total, unit)
+  carried = [state.init_state(parts, optimizer, mesh)]
+  rng = np.random.default_rng(0)
+  batch = jax.tree.map(
+    lambda x: rng.integers(0, 2, x.shape).astype(x.dtype),
+    batch_spec(config, config.train.batch_size),
   )
-  if devices.local and args.steps:
-    seconds_a_step = run(compiled, config, mesh, args.steps)
-    print(f"  train step: {seconds_a_step:.4g} s")
-    compare(seconds_a_step, counted, products(compiled.as_text()))
+  size = batch["streams"]["frames"].shape
+  batch["streams"]["frames"] = rng.integers(0, 256, size, dtype=np.uint8)
+  batch["text_ids"][...] = 49407
+  sharded = sharding.shard_batch(batch, mesh)
+
+  def run() -> None:
+    carried[0], metrics = compiled(carried[0], sharded, None)
+    jax.block_until_ready((carried, metrics))
+
+  return run
+
+
+def serve(pipe: Connection, side: str, args: argparse.Namespace) -> None:
+  """Of a process: compiles a side's step, runs it when told, says its peak."""
+  from unloc_jax.plan import topology
+
+  topology.prepare(args.topology)  # Before JAX is imported.
+  import jax
+  import psutil
+
+  from benchmarks import reference
+  from unloc_jax.costs import counting
+  from unloc_jax.plan import step_plan
+
+  jax.config.update("jax_enable_compilation_cache", False)
+  try:
+    if side == REFERENCE:
+      compile_it, begin = reference.make(args)
+    else:
+      compile_it, begin = make(args, "bfloat16" if "," in side else "float32")
+  except Exception as error:  # Of another project's code, anything.
+    said = " ".join(str(error).split())
+    pipe.send(f"{side}: {type(error).__name__}: {said}")
+    return
+  before = psutil.Process().memory_info().rss
+  began, cpu = time.perf_counter(), time.process_time()
+  compiled = compile_it()
+  seconds = time.perf_counter() - began, time.process_time() - cpu
+  text = compiled.as_text()
+  count = 1 if args.topology == "local" else args.batch
+  facts = {
+    "compile": seconds,
+    "costs": counting.count(text, count),
+    "memory": step_plan.peak(step_plan.memory_of(compiled)),
+    "products": products(text),
+  }
+  run = begin(compiled) if args.steps else None
+  pipe.send(facts)
+  while run and pipe.recv():
+    began = time.perf_counter()
+    run()
+    pipe.send(time.perf_counter() - began)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-  print(
-    f"  a device: {counted.flops / 1e9:.4g} GFLOP a step, memory "
-    f"{step_plan.peak(step_plan.memory_of(compiled)) / 1e9:.4g} GB, traffic "
-    f"{counted.bytes / 1e9:.4g} GB a step\n"
-    f"  compile: {seconds:.1f} s, {cpu_seconds:.1f} s of CPU, after "
-    f"{lowered_at - started:.1f} s of tracing; the process held "
-    f"{peak / 1e9:.2f} GB at most; load {os.getloadavg()[0]:.1f}"
-  )
+  pipe.send(peak - before)
+
+
+def measure(args: argparse.Namespace, sides: list[str]) -> dict[str, Any]:
+  """Facts of every side, with the seconds of its steps, taken in turns."""
+  context = multiprocessing.get_context("spawn")
+  pipes: dict[str, Connection] = {}
+  found: dict[str, Any] = {}
+  for side in sides:  # One compiles at a time.
+    pipes[side], theirs = context.Pipe()
+    context.Process(
+      target=serve, args=(theirs, side, args), daemon=True
+    ).start()
+    theirs.close()
+    found[side] = pipes[side].recv()
+    if isinstance(found[side], str):
+      for process in multiprocessing.active_children():
+        process.kill()
+      sys.exit(f"error: {found[side]}")
+  times: dict[str, list[float]] = {side: [] for side in sides}
+  for _ in range(args.steps + 1 if args.steps else 0):
+    for side, pipe in pipes.items():
+      pipe.send(True)
+      times[side].append(pipe.recv())
+  for side, pipe in pipes.items():
+    if args.steps:
+      pipe.send(False)
+    found[side] |= {"steps": times[side][1:], "process": pipe.recv()}
+  return found
+
+
+def table(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+  """Header and rows: what was measured, of every side."""
+  header = ["", *found]
+  if REFERENCE in found:
+    header.append("ours / reference")
+
+  def row(name: str, value: Callable[[Any], float]) -> list[str]:
+    values = {side: value(facts) for side, facts in found.items()}
+    cells = [name, *(f"{each:.3g}" for each in values.values())]
+    if REFERENCE in found:
+      cells.append(f"{values['ours'] / values[REFERENCE]:.2f}x")
+    return cells
+
+  rows = [
+    row("compile s", lambda f: f["compile"][0]),
+    row("compile, s of CPU", lambda f: f["compile"][1]),
+    row("arrays and temporaries GB", lambda f: f["memory"] / 1e9),
+    row("process GB", lambda f: f["process"] / 1e9),
+    row("products, GFLOP a step", lambda f: f["costs"].flops / 1e9),
+    row("traffic, GB a step", lambda f: f["costs"].bytes / 1e9),
+  ]
+  if found["ours"]["steps"]:
+    rows = [
+      row("step s, median", lambda f: statistics.median(f["steps"])),
+      row("step s, least", lambda f: min(f["steps"])),
+      row("step s, most", lambda f: max(f["steps"])),
+      *rows,
+    ]
+  return header, rows
 
 
 def products(text: str, most: int = 12) -> dict[tuple[int, int, int], float]:
@@ -91,10 +220,10 @@ def products(text: str, most: int = 12) -> dict[tuple[int, int, int], float]:
   return dict(found.most_common(most))
 
 
-def compare(
-  seconds: float, counted: Any, sizes: dict[tuple[int, int, int], float]
-) -> None:
+def compare(facts: dict[str, Any]) -> None:
   """Prints a step as a share of what this machine can do now."""
+  seconds, counted = statistics.median(facts["steps"]), facts["costs"]
+  sizes = facts["products"]
   total = sum(sizes.values())
   for dtype in ("float32", "bfloat16"):
     needed = sum(
@@ -103,12 +232,12 @@ def compare(
     rate = total / needed
     share = counted.flops / rate / seconds
     print(
-      f"  its matrix products alone, {dtype}: {rate / 1e9:.4g} GFLOP/s, "
+      f"its matrix products alone, {dtype}: {rate / 1e9:.4g} GFLOP/s, "
       f"{counted.flops / rate:.4g} s, {share:.0%} of the step"
     )
   rate = copy_rate()
   print(
-    f"  its traffic alone: {rate / 1e9:.4g} GB/s, {counted.bytes / rate:.4g} s"
+    f"its traffic alone: {rate / 1e9:.4g} GB/s, {counted.bytes / rate:.4g} s"
   )
 
 
@@ -143,37 +272,6 @@ def best(function: Any, *arguments: Any) -> float:
   return min(times[1:])
 
 
-def run(compiled: Any, config: Any, mesh: Any, steps: int) -> float:
-  """Median seconds of a step on random frames, after one to warm up."""
-  import jax
-  import numpy as np
-
-  from unloc_jax.data.batch import batch_spec
-  from unloc_jax.parallel import sharding
-  from unloc_jax.training import loop, state
-
-  parts = state.Parts.from_config(config)
-  unit, total = loop.run_length(config, config.train.num_videos)
-  optimizer = loop.make_optimizer(parts, total, unit)
-  carried = state.init_state(parts, optimizer, mesh)
-  rng = np.random.default_rng(0)
-  batch = jax.tree.map(
-    lambda x: rng.integers(0, 2, x.shape).astype(x.dtype),
-    batch_spec(config, config.train.batch_size),
-  )
-  size = batch["streams"]["frames"].shape
-  batch["streams"]["frames"] = rng.integers(0, 256, size, dtype=np.uint8)
-  batch["text_ids"][...] = 49407
-  sharded = sharding.shard_batch(batch, mesh)
-  times = []
-  for _ in range(steps + 1):
-    started = time.perf_counter()
-    carried, metrics = compiled(carried, sharded, None)
-    jax.block_until_ready((carried, metrics))
-    times.append(time.perf_counter() - started)
-  return statistics.median(times[1:])
-
-
 def main() -> None:
   """Measures what the command line asks for."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -185,16 +283,29 @@ def main() -> None:
   parser.add_argument(
     "--scan", action=argparse.BooleanOptionalAction, default=True
   )
+  parser.add_argument("--bfloat16", action="store_true")
+  parser.add_argument("--reference", help="a checkout of Scenic")
+  parser.add_argument("--record", action="store_true", help="keep the table")
   args = parser.parse_args()
   local = args.topology == "local"
   args.frames = args.frames or (8 if local else 128)
   args.batch = args.batch or (1 if local else 16)
   args.remat = args.remat or ("dots" if local else "full")
-  from unloc_jax.plan import topology
-
-  topology.check_name(args.topology)
-  topology.prepare(args.topology)
-  measure(args)
+  args.steps = args.steps if local else 0
+  sides = ["ours"] + [BFLOAT16] * args.bfloat16
+  found = measure(args, sides + [REFERENCE] * bool(args.reference))
+  header, rows = table(found)
+  print(
+    f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
+    f"scan {args.scan}, on {args.topology}, optimization "
+    f"{os.environ.get('JAX_OPTIMIZATION_LEVEL', 'default')}, load "
+    f"{os.getloadavg()[0]:.1f}\n\n{record.markdown(header, rows)}\n"
+  )
+  if args.steps:
+    compare(found["ours"])
+  if args.record:
+    command = "python -m benchmarks.train_step --bfloat16 --reference SCENIC"
+    record.write("train_step", command, _MEASURES, header, rows)
 
 
 if __name__ == "__main__":
