@@ -28,7 +28,8 @@ ROWS, HEADS, WIDTH = 8, 8, 64
 def whole(*parts: jax.Array) -> jax.Array:
   """The plain form: the score matrix, its softmax, a product."""
   query, key, value = parts
-  weights = jax.nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", query, key))
+  scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
+  weights = jax.nn.softmax(scores).astype(value.dtype)
   return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
 
 

@@ -136,12 +136,8 @@ def batches(stream: Iterator[dict[str, np.ndarray]]) -> int:
   return sum(int(mask.sum()) for mask in masks)
 
 
-def main() -> None:
-  """Measures and prints a table."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  for name, default in OPTIONS.items():
-    parser.add_argument(f"--{name}", type=int, default=default)
-  flags = parser.parse_args()
+def measure(flags: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+  """Medians of the bare loop and of batches, each as of `speed`."""
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     stored = write_dataset(
@@ -168,12 +164,21 @@ def main() -> None:
       path.append(speed(functools.partial(batches, stream)))
     # Nothing may read ahead in a folder that is gone.
     del stream
+  return np.median(loop, axis=0), np.median(path, axis=0)
+
+
+def main() -> None:
+  """Measures and prints a table."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  for name, default in OPTIONS.items():
+    parser.add_argument(f"--{name}", type=int, default=default)
+  flags = parser.parse_args()
+  loop_median, path_median = measure(flags)
   print(
     f"{flags.height}x{flags.width} JPEG, {flags.num_frames} of {flags.frames} "
     f"frames, {flags.threads} thread(s), medians of {flags.repeats}"
   )
   print("                     frames/s  frames/s of processor time")
-  loop_median, path_median = np.median(loop, axis=0), np.median(path, axis=0)
   print("bare libjpeg loop  {:10.0f} {:10.0f}".format(*loop_median))
   print("TFRecord to batch  {:10.0f} {:10.0f}".format(*path_median))
   ratio = path_median / loop_median

@@ -28,7 +28,7 @@ class Meter:
   def __init__(self, step: Any, batch_size: int, dtype: str):
     self._step, self._batch_size = step, batch_size
     self._compiled: Any = None
-    self._peak = _peak_flops(dtype)
+    self._peak = peak_flops(dtype)
     self._flops = 0.0
     self._steps = 0
     self._waited = 0.0
@@ -71,7 +71,7 @@ class Meter:
     return found
 
 
-def _peak_flops(dtype: str) -> float:
+def peak_flops(dtype: str) -> float:
   """Of a device, FLOP/s: published or, of a CPU, measured; else 0."""
   device = jax.local_devices()[0]
   chip = chip_of_kind(device.device_kind)
