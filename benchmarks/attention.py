@@ -1,6 +1,6 @@
 """Time and memory of attention against length, whole and in blocks.
 
-    python -m benchmarks.attention [--out attention.png]
+    python -m benchmarks.attention [--out attention.png] [--record]
 
 Forward and gradient of 8 sequences with 8 heads of width 64, float32, on this
 machine. Prints a table and draws it. Seconds are medians; a whole score matrix
@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from benchmarks import record
 from unloc_jax.models import blocks
 
 LENGTHS = (256, 512, 1024, 2048, 4096)
@@ -81,11 +82,11 @@ def main() -> None:
   parser.add_argument("--steps", type=int, default=5)
   parser.add_argument("--most", type=float, default=4000.0, help="MB")
   parser.add_argument("--out", default="runs/attention.png")
+  parser.add_argument("--record", action="store_true", help="keep the table")
   args = parser.parse_args()
   found: dict[str, list[tuple[float | None, float]]] = {f: [] for f in FORMS}
-  print(
-    "| T | whole s | whole MB | blocks s | blocks MB |\n|---|---|---|---|---|"
-  )
+  header = ("T", "whole s", "whole MB", "blocks s", "blocks MB")
+  table = []
   for length in LENGTHS:
     for form, rows in found.items():
       rows.append(measure(form, length, args.steps, args.most))
@@ -94,9 +95,14 @@ def main() -> None:
       for (seconds, memory) in (rows[-1] for rows in found.values())
       for cell in (f"{seconds:.3f}" if seconds else "-", f"{memory:.0f}")
     ]
-    print(f"| {length} | {' | '.join(cells)} |", flush=True)
+    table.append((str(length), *cells))
+  print(record.markdown(header, table))
   draw(found, args.out)
   print(f"{jax.devices()[0].device_kind}; drawn in {args.out}")
+  if args.record:
+    command = "python -m benchmarks.attention --record"
+    code = ["unloc_jax/models/blocks.py", "benchmarks/attention.py"]
+    record.write("attention", command, code, header, table)
 
 
 if __name__ == "__main__":

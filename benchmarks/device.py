@@ -83,6 +83,7 @@ def work(small: bool, memory: int) -> ml_collections.ConfigDict:
   c.train.batch_size = c.eval.batch_size = each * jax.device_count()
   if small:
     c.data.num_frames, c.data.image_size, c.data.max_queries = 16, 32, 2
+    c.model.text_tower.vocab_size = 64
     for part in (c.model.image_tower, c.model.text_tower, c.model.fusion):
       part.num_layers = 2
   return c.lock()
@@ -96,9 +97,9 @@ def step(config: ml_collections.ConfigDict, devices: Any) -> Iterator[Row]:
   compiled = step_plan.compile_for(lowered, devices)
   run = train_step.start(compiled, config, mesh)
   seconds = train_step.best(run)
-  peak = peak_flops(plan.config["dtype"]) * mesh.size
-  best = plan.roofline
-  name = f"train step, {config.train.batch_size} videos, {plan.config['dtype']}"
+  dtype, best = plan.config["dtype"], plan.roofline
+  peak = peak_flops(dtype) * mesh.size
+  name = f"train step, {config.train.batch_size} videos, {dtype}"
   yield (name, f"{seconds:.3g} s", f"{best.seconds:.3g} s" if best else "")
   mfu = f"{plan.model_flops / seconds / peak:.1%}" if peak else "peak not known"
   yield ("MFU", mfu, f"{best.mfu:.1%}" if best else "")

@@ -25,10 +25,16 @@ def pages(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def filled(text: str, results: pathlib.Path) -> str:
-  """A page with its tables made anew. Raises ValueError, OSError."""
+  """A page with its tables made anew; those not measured yet stay.
+
+  Raises ValueError, OSError.
+  """
 
   def table(found: re.Match[str]) -> str:
-    made = record.read(results / f"{found['name']}.json").markdown()
+    path = results / f"{found['name']}.json"
+    if not path.exists():
+      return found[0]
+    made = record.read(path).markdown()
     return f"{found[1]}{made}\n{found[3]}"
 
   return _TABLE.sub(table, text)

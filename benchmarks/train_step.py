@@ -97,7 +97,7 @@ def start(compiled: Any, config: Any, mesh: Any) -> Callable[[], None]:
   )
   size = batch["streams"]["frames"].shape
   batch["streams"]["frames"] = rng.integers(0, 256, size, dtype=np.uint8)
-  batch["text_ids"][...] = 49407
+  batch["text_ids"][...] = config.model.text_tower.vocab_size - 1
   sharded = sharding.shard_batch(batch, mesh)
 
   def run() -> None:
