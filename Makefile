@@ -47,7 +47,7 @@ test: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.report --check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2
 
 # Installs once; again only when what is to be installed has changed.
 $(INSTALLED): requirements.lock setup.py

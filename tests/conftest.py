@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from typing import Any
 
 # Values, never speed, are tested: cheap compilation is three times as fast.
 _CHEAP_COMPILE = (
@@ -52,10 +53,19 @@ def shared() -> pathlib.Path:
 _LONG = ("training", "use", "data_preprocessing", "tests", "weights", "data")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-  """A room stays in one process, which makes its fixtures once."""
   rank = {room: place for place, room in enumerate(_LONG)}
   items.sort(key=lambda item: rank.get(item.path.parent.name, len(_LONG)))
-  for item in items:
-    item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+  """Of `pytest -n`: a room stays in one process, which makes its fixtures."""
+  from xdist.scheduler import LoadScopeScheduling
+
+  class ByRoom(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+      return nodeid.partition("::")[0].rpartition("/")[0]
+
+  config.option.loadscopereorder = False
+  return ByRoom(config, log)
