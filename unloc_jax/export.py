@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   add("--saved_model", action="store_true", help="for TF")
   try:
     made = export_run(**vars(parser.parse_args(argv)))
-    show(
-      f"{made.folder}: exported; try python -m unloc_jax.predict --export "
-      f"{made.folder} --video VIDEO --query TEXT"
-    )
+    ask = f"; try python -m unloc_jax.predict --export {made.folder}"
+    ask += " --video VIDEO --query TEXT"
+    # Features that others made are asked as the export's README.md says.
+    show(f"{made.folder}: exported{'' if made.config.data.text_width else ask}")
   except (ValueError, OSError) as error:
     sys.exit(f"error: {fault(error)}")
 

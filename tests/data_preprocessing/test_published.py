@@ -322,6 +322,7 @@ def test_a_run_of_features(raw, tmp_path, capsys):
   export_run(workdir, str(folder))
   text = (folder / "README.md").read_text()
   assert "slowfast+clip+texts" in text
+  assert "| val | MR-full-R1@0.5 |" in text
   assert (
     evaluate_run(config, str(folder), ["val"])["val"].headline
     == scored.headline

@@ -47,9 +47,10 @@ def make(export: Export) -> dict[str, Program]:
   config.model.fusion.query_chunk = 0
   parts = Parts.from_config(config)
   takes = "sentences" if config.text.sentence_width else parts.task.name
-  if parts.task.decode != "per_query" or takes == "sentences":
+  takes = "features of texts" if config.data.text_width else takes
+  if parts.task.decode != "per_query" or takes != parts.task.name:
     raise ValueError(
-      f"the model's task is {takes}; programs are made of models that find "
+      f"the model is of {takes}; programs are made of models that find "
       "moments of token ids, leave out --stablehlo and --saved_model"
     )
   params = load_weights(str(export.folder)).params

@@ -122,14 +122,16 @@ def _params(workdir: str, parts: Parts) -> dict[str, np.ndarray]:
 
 def _metrics(workdir: str) -> dict[str, dict[str, float]]:
   """What the run last scored, {split: {name: value}}."""
-  return {
-    path.parent.name: {
+  found = {}
+  for path in sorted(pathlib.Path(workdir).glob("results/*/metrics.json")):
+    said = json.loads(path.read_text())
+    found[path.parent.name] = {
       name: float(value)
-      for name, value in json.loads(path.read_text()).items()
+      # QVHighlights' official layout has the figures to print apart.
+      for name, value in said.get("brief", said).items()
       if isinstance(value, (int, float))
     }
-    for path in sorted(pathlib.Path(workdir).glob("results/*/metrics.json"))
-  }
+  return found
 
 
 def _about(
