@@ -2,15 +2,17 @@
 
     python -m benchmarks.synthetic --workdir runs/demo/seed_0/mr
 
-Of several runs that differ in their seed it gives mean and standard deviation.
-Reads what evaluation wrote. The baseline is what a prediction scores that
-needs no model of the videos: see the file of each task beside this one.
+Of several runs that differ in their seed it gives mean and standard deviation;
+`--record NAME` keeps them, lengths of events apart. Reads what evaluation
+wrote. The baseline is what a prediction scores that needs no model of the
+videos: see the file of each task beside this one.
 """
 
 import argparse
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+from benchmarks import record
 from benchmarks.synthetic import (
   classification,
   localization,
@@ -29,6 +31,33 @@ TABLES: Mapping[str, Callable[[pathlib.Path], tables.Table]] = {
   "classification": classification.compare,
 }
 
+# What the figures depend on.
+_MEASURES = (
+  *(f"unloc_jax/{room}" for room in ("task", "models", "data", "training")),
+  *(f"configs/synthetic_{part}.py" for part in ("towers", "mr")),
+  "data_preprocessing/synthetic",
+)
+
+
+def keep(
+  name: str, found: Mapping[str, Sequence[tables.Table]], seeds: Sequence[int]
+) -> None:
+  """Writes tables of splits, each of several seeds, to benchmarks/results."""
+  whole = {split: tables.merged(of_seeds) for split, of_seeds in found.items()}
+  record.write(
+    name,
+    f"make demo; python -m benchmarks.synthetic --record {name}",
+    _MEASURES,
+    next(iter(whole.values())).headers,
+    [
+      [f"{split}: {row[0]}", *row[1:]]
+      for split, one in whole.items()
+      for row in one.rows
+      if not row[0].endswith(tables.OF_LENGTH)
+    ],
+    seeds,
+  )
+
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Prints a table per split."""
@@ -37,13 +66,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     "--workdir", required=True, nargs="+", type=pathlib.Path, help="run(s)"
   )
   parser.add_argument("--split", nargs="+", help="by default the config's")
+  parser.add_argument("--record", help="keep the figures under this name")
   flags = parser.parse_args(argv)
-  config = read_config(str(flags.workdir[0]))
+  configs = [read_config(str(run)) for run in flags.workdir]
+  config = configs[0]
   compare = TABLES[get_task(config.task).metric]
   splits = flags.split or config.eval.splits
-  for split in splits:
-    of_seeds = [compare(run / "results" / split) for run in flags.workdir]
+  found = {
+    split: [compare(run / "results" / split) for run in flags.workdir]
+    for split in splits
+  }
+  for of_seeds in found.values():
     print(tables.render(of_seeds), end="\n\n")
+  if flags.record:
+    keep(flags.record, found, [int(c.seed) for c in configs])
   drawn = flags.workdir[0] / "results" / splits[-1]
   pictures = sorted(drawn.glob("timeline_*.png"))
   if pictures:

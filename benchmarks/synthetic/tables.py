@@ -10,6 +10,7 @@ from unloc_jax.metrics import table
 
 # Lengths of events as a share of their video, ranges [low, high).
 LENGTHS = tuple(itertools.pairwise((0.0, 0.06, 0.12, 0.25, 1.01)))
+OF_LENGTH = "% of the video"  # Names of such rows end so.
 
 Group = tuple[str, np.ndarray]  # Name, bool [N].
 
@@ -18,7 +19,7 @@ def by_length(share: np.ndarray) -> list[Group]:
   """Which lengths [N], as shares of their video, are in each range."""
   return [
     (
-      f"{100 * low:.0f}-{100 * min(high, 1):.0f}% of the video",
+      f"{100 * low:.0f}-{100 * min(high, 1):.0f}{OF_LENGTH}",
       (low <= share) & (share < high),
     )
     for low, high in LENGTHS
@@ -56,15 +57,13 @@ class Table(NamedTuple):
     return cls(title, headers, rows)
 
 
-def render(tables: Sequence[Table]) -> str:
-  """A table as text; of several, mean and standard deviation of each float.
+def merged(tables: Sequence[Table]) -> Table:
+  """Of several tables one, with mean and standard deviation of each float.
 
   Raises:
     ValueError: The tables are not of the same split of the same data.
   """
   first = tables[0]
-  if len(tables) == 1:
-    return table.render(first.headers, first.rows, first.title)
   if len({tuple(row[:2] for row in map(tuple, t.rows)) for t in tables}) > 1:
     raise ValueError("the runs were not scored on the same data")
   rows = [
@@ -74,11 +73,19 @@ def render(tables: Sequence[Table]) -> str:
     ]
     for same in zip(*(t.rows for t in tables), strict=True)
   ]
+  return first._replace(rows=rows)
+
+
+def render(tables: Sequence[Table]) -> str:
+  """One table, or what several of them `merged` are, as text."""
+  first = tables[0]
+  if len(tables) == 1:
+    return table.render(first.headers, first.rows, first.title)
   title = f"{first.title}, mean and standard deviation of {len(tables)} runs"
-  return table.render(first.headers, rows, title)
+  return table.render(first.headers, merged(tables).rows, title)
 
 
 def _spread(values: Sequence[float]) -> str:
-  deviation = np.std(values, ddof=1)
+  deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
   spread = f" ± {deviation:.1f}" if deviation else ""
   return f"{np.mean(values):.1f}{spread}"

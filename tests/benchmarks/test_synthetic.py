@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks import record
 from benchmarks.synthetic import (
+  __main__,
   classification,
   localization,
   moments,
@@ -130,3 +132,14 @@ def test_several_runs_are_averaged():
   other = tables.Table("test", ["", "n", "x"], [["a", 4, 1.0]])
   with pytest.raises(ValueError, match="same data"):
     tables.render([seeds[0], other])
+
+
+def test_what_is_kept_is_by_split_and_without_lengths(monkeypatch):
+  kept = []
+  monkeypatch.setattr(record, "write", lambda *args: kept.append(args))
+  rows = [["all", 3, 50.0], ["6-12% of the video", 1, 100.0]]
+  one = tables.Table("test", ["", "n", "x"], rows)
+  __main__.keep("demo", {"test": [one], "unseen": [one]}, [4])
+  (name, *_, header, rows, seeds), *_ = kept
+  assert (name, header, seeds) == ("demo", ["", "n", "x"], [4])
+  assert rows == [["test: all", 3, "50.0"], ["unseen: all", 3, "50.0"]]

@@ -105,6 +105,26 @@ def test_matched_is_a_part_of_all():
     close(full.displacement[video, own[video]], matched.displacement[video])
 
 
+def test_products_are_of_each_frame_with_its_text():
+  plain, module = model(), model(product=True)
+  frames, mask, texts = inputs()
+  params = jax.jit(module.init)(KEY, *inputs())
+  full = jax.jit(module.apply)(params, *inputs())
+  chunked = jax.jit(model(product=True, query_chunk=2).apply)
+  close(full, chunked(params, *inputs()))
+  own = jnp.array([[1, 2], [4, 0]])
+  matched = jax.jit(module.apply)(params, frames, mask, texts[own])
+  for video in range(B):
+    close(full.relevance[video, own[video]], matched.relevance[video])
+  without = jax.jit(plain.apply)
+  assert not np.allclose(full.relevance, without(params, *inputs()).relevance)
+  nothing = jnp.zeros_like(texts)
+  close(
+    jax.jit(module.apply)(params, frames, mask, nothing),
+    without(params, frames, mask, nothing),
+  )
+
+
 @pytest.mark.parametrize("kind", ["simple_pyramid", "fpn", "transformer"])
 def test_texts_that_share_frames_are_as_alone(kind):
   module = model(kind, words=True, text_part="all")

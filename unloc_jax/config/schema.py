@@ -262,8 +262,12 @@ _TEXT_TOWER: Section = {
 }
 
 _STEM: Section = {
-  "num_layers": whole(0, "Convolutions along time over embeddings; 0: none."),
-  "width": whole(64, "Channels.", 1),
+  "num_layers": whole(
+    0,
+    "Convolutions along time: in place of an image tower over embeddings, or"
+    " added to what one makes of frames; 0: none.",
+  ),
+  "width": whole(64, "Channels; beside an image tower model.width.", 1),
   "kernel": whole(9, "Positions that a convolution sees.", 1),
   "dropout": _below_1(0.0, "Of what a convolution adds."),
   "noise": real(0.0, "Training: noise on normalised embeddings.", 0.0),
@@ -308,6 +312,11 @@ _FUSION: Section = {
     "How the pyramid's depthwise kernels start: as in the reference, or near"
     " the identity, from where tiny models learn twice as fast.",
     "identity",
+  ),
+  "product": flag(
+    False,
+    "Frames come with a linear map of their product with the text: what stage"
+    " 1 taught both towers to compare is seen from the first step.",
   ),
   "similarity": choice("cosine", "How 'late' and 'none' compare.", "dot"),
   "dropout": _below_1(0.0, "Of features."),

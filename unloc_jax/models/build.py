@@ -5,7 +5,7 @@ from typing import Any
 import ml_collections
 
 from unloc_jax.config.check import check
-from unloc_jax.models.fusion import Fusion
+from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.match import Match
 from unloc_jax.models.towers import kinds
@@ -46,6 +46,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
   match = Match(model.width, dtype=dtype, **model.match.to_dict())
   fusion = model.fusion.to_dict()
   similarity, chunk = fusion.pop("similarity"), fusion.pop("query_chunk")
+  product = fusion.pop("product") and model.fusion.kind not in TEXTLESS
   return UnLoc(
     encoders=encoders,
     text_tower=_text_tower(config, shared),
@@ -59,6 +60,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
     displacement_head=displacement if task.has_displacement else None,
     width=model.width,
     similarity=similarity,
+    product=product,
     num_frames=config.data.num_frames if len(encoders) > 1 else 0,
     freeze_text=model.text_tower.frozen,
     text_part=model.text_part,

@@ -41,6 +41,12 @@ class Texts:
   tokens: jax.Array
   mask: jax.Array
 
+  def mean(self) -> jax.Array:
+    """Mean token of each text [..., D]."""
+    weights = self.mask[..., None].astype(jnp.float32)
+    count = jnp.maximum(jnp.sum(weights, axis=-2), 1)
+    return jnp.sum(self.tokens * weights, axis=-2) / count
+
 
 class UnLoc(nn.Module):
   """The whole model; see `unloc_jax.models.build` for configs.
@@ -53,6 +59,8 @@ class UnLoc(nn.Module):
     readout: What the relevance head reads; see `Task.readout`.
     similarity: "cosine" or "dot" (over the square root of D), how points and
       texts are compared where fusion leaves the text out.
+    product: Whether fusion is given products of frames and texts too; not
+      where it leaves the text out.
     num_frames: T, tokens of the first stream; 0 where it is the only one.
     sentence_width: E', of sentences that `text_projection` maps to D; 0 where
       embeddings of texts are of width D as they are.
@@ -71,6 +79,7 @@ class UnLoc(nn.Module):
   readout: str = "points"
   query_chunk: int = 0
   similarity: str = "cosine"
+  product: bool = False
   num_frames: int = 0
   sentence_width: int = 0
   match: Match | None = None
@@ -83,6 +92,8 @@ class UnLoc(nn.Module):
     for encoder in self.encoders:
       if encoder.make is not None:
         setattr(self, f"{encoder.sense}_tower", encoder.make())
+      if encoder.stem is not None:
+        setattr(self, f"{encoder.sense}_stem", encoder.stem())
       setattr(self, f"{encoder.sense}_projection", project())
     if len(self.encoders) > 1:
       self.kind_embedding = self.param(
@@ -92,6 +103,8 @@ class UnLoc(nn.Module):
       )
     if self.text_tower is not None or self.sentence_width:
       self.text_projection = project()
+    if self.product:
+      self.product_projection = project()
     if self.fusion.kind in TEXTLESS:
       log_scale = math.log(1 / 0.07) if self.similarity == "cosine" else 0.0
       self.log_scale = self.param(
@@ -106,11 +119,17 @@ class UnLoc(nn.Module):
   def encode_stream(
     self, name: str, rows: jax.Array, deterministic: bool = True
   ) -> jax.Array:
-    """Rows of a stream [B, ...] -> its tower's tokens [B, N, width]."""
+    """Rows of a stream [B, ...] -> its tower's tokens [B, N, width].
+
+    Those that a stem is to see are zeros where the rows are, so at padding.
+    """
     encoder = next(e for e in self.encoders if e.stream == name)
     if encoder.make is None:
       return rows.astype(self.dtype)
     tokens = getattr(self, f"{encoder.sense}_tower")(rows, deterministic)
+    if encoder.stem is not None:
+      is_real = jnp.any(rows != 0, axis=tuple(range(2, rows.ndim)))
+      tokens = jnp.where(is_real[..., None], tokens, 0)
     return jax.lax.stop_gradient(tokens) if encoder.frozen else tokens
 
   def encode_video(
@@ -125,7 +144,10 @@ class UnLoc(nn.Module):
     for kind, encoder in enumerate(self.encoders):
       rows = streams[encoder.stream]
       tokens = self.encode_stream(encoder.stream, rows, deterministic)
+      seen = tokens
       tokens = getattr(self, f"{encoder.sense}_projection")(tokens)
+      if encoder.stem is not None:
+        tokens += getattr(self, f"{encoder.sense}_stem")(seen, deterministic)
       tokens = self._of_kind(tokens, kind)
       if self.match is not None:
         tokens = self._with_evidence(tokens, rows, encoder.is_named)
@@ -243,6 +265,10 @@ class UnLoc(nn.Module):
       agreement = self.match(heard, video_mask, said)
       video = video[:, None, :, : self.width] + agreement
       texts = Texts(texts.tokens[..., : self.width], texts.mask)
+    if self.product:
+      said = texts.mean()[..., None, :].astype(self.dtype)
+      seen = video if video.ndim == 4 else video[:, None]
+      video = seen + self.product_projection(seen * said)
     levels, fused_text = self.fusion(
       video,
       video_mask,
@@ -260,8 +286,7 @@ class UnLoc(nn.Module):
   def _compare(self, levels: list[jax.Array], texts: Texts) -> jax.Array:
     """Scaled similarity of points [B, 1, P, D] and texts, [B, Q, P]."""
     points = jnp.concatenate(levels, axis=-2)[:, 0].astype(jnp.float32)
-    weights = texts.mask[..., None].astype(jnp.float32)
-    text = jnp.sum(texts.tokens * weights, axis=-2) / jnp.sum(weights, axis=-2)
+    text = texts.mean().astype(jnp.float32)
     if self.similarity == "cosine":
       points, text = _unit(points), _unit(text)
     else:

@@ -27,12 +27,15 @@ class Encoder:
 
   Attributes:
     stream: Its name.
-    sense: Prefix of the parameters SENSE_tower/ and SENSE_projection/.
+    sense: Prefix of the parameters SENSE_tower/, SENSE_stem/ and
+      SENSE_projection/.
     make: Makes the tower, a module of (rows [B, ...], deterministic) -> tokens
       [B, N, width]; None where rows are such tokens.
     frozen: Detach the tower's output.
     is_named: Rows begin with scores of named classes and the mean embedding of
       their names; see `unloc_jax.models.match`.
+    stem: Makes the module that sees a tower's tokens, frozen or not, along
+      time, and adds to their projections; None for none.
   """
 
   stream: str
@@ -40,6 +43,7 @@ class Encoder:
   make: Callable[[], nn.Module] | None
   frozen: bool = False
   is_named: bool = False
+  stem: Callable[[], nn.Module] | None = None
 
 
 def compute_dtype(config: ml_collections.ConfigDict) -> np.dtype:
@@ -62,17 +66,26 @@ def _frames(config: ml_collections.ConfigDict) -> Encoder:
     "dtype": compute_dtype(config),
   }
   make = functools.partial(kinds.image_tower, tower, **shared)
-  return Encoder("frames", "image", make, tower.frozen)
+  return Encoder("frames", "image", make, tower.frozen, stem=_stem(config))
 
 
 def _embeddings(config: ml_collections.ConfigDict) -> Encoder:
-  stem = config.model.stem
-  if not stem.num_layers:
-    return Encoder("embeddings", "image", None)
-  make = functools.partial(
-    TemporalStem, **stem.to_dict(), dtype=compute_dtype(config)
-  )
-  return Encoder("embeddings", "image", make)
+  stem = _stem(config)
+  # Without an image tower the stem takes its place.
+  is_tower = not config.model.image_tower.num_layers
+  make, beside = (stem, None) if is_tower else (None, stem)
+  return Encoder("embeddings", "image", make, stem=beside)
+
+
+def _stem(
+  config: ml_collections.ConfigDict,
+) -> Callable[[], nn.Module] | None:
+  stem = config.model.stem.to_dict()
+  if not stem["num_layers"]:
+    return None
+  if config.model.image_tower.num_layers:
+    stem["width"] = config.model.width
+  return functools.partial(TemporalStem, **stem, dtype=compute_dtype(config))
 
 
 def _sound(config: ml_collections.ConfigDict) -> Encoder:

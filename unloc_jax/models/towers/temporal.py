@@ -1,6 +1,6 @@
-"""Convolutions along time over precomputed embeddings.
+"""Convolutions along time over frame tokens or precomputed embeddings.
 
-What image towers made frame by frame knows nothing of the frames around it,
+What image towers make frame by frame knows nothing of the frames around it,
 and a small transformer learns neighbourhood slowly from a few dozen videos.
 Localization heads on frozen features begin the same way (ActionFormer, 2022,
 section 3.2).
