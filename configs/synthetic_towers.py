@@ -45,7 +45,8 @@ def get_config() -> ml_collections.ConfigDict:
   c = base().unlock()
   c.task = "frame_tagging"
   set_tiny_model(c)
-  set_adamw(c, rate=1e-3, steps=2000)
+  set_adamw(c, rate=2e-3, steps=1600)
+  c.data.max_tokens = 8  # Phrases are short.
   c.data.max_segments = 2688
   c.text.prompts = ("{}",)
   c.text.sampled = 256
@@ -58,7 +59,7 @@ def get_config() -> ml_collections.ConfigDict:
   c.loss.relevance = "sigmoid"
   c.train.batch_size = 4
   c.eval.batch_size = 4
-  c.eval.every = 1000
-  c.checkpoint.every = 1000
+  c.eval.every = 800
+  c.checkpoint.every = 800
   c.checkpoint.best_metric = "F1"
   return c.lock()

@@ -33,7 +33,10 @@ TABLES: Mapping[str, Callable[[pathlib.Path], tables.Table]] = {
 
 # What the figures depend on.
 _MEASURES = (
-  *(f"unloc_jax/{room}" for room in ("task", "models", "data", "training")),
+  *(
+    f"unloc_jax/{room}"
+    for room in ("task", "models", "data", "training", "metrics")
+  ),
   *(f"configs/synthetic_{part}.py" for part in ("towers", "mr")),
   "data_preprocessing/synthetic",
 )
@@ -46,7 +49,8 @@ def keep(
   whole = {split: tables.merged(of_seeds) for split, of_seeds in found.items()}
   record.write(
     name,
-    f"make demo; python -m benchmarks.synthetic --record {name}",
+    "python -m benchmarks.synthetic --workdir runs/demo/seed_*/mr"
+    f" --split {' '.join(found)} --record {name}",
     _MEASURES,
     next(iter(whole.values())).headers,
     [
