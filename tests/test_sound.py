@@ -11,6 +11,7 @@ from tests import tiny_data
 from tests.recordings import beeps, record
 from unloc_jax import Localizer, predict
 from unloc_jax.config.check import check
+from unloc_jax.config.keys import INF
 from unloc_jax.data import pipeline, streams
 from unloc_jax.data.manifest import read_manifest
 from unloc_jax.training import loop
@@ -35,7 +36,8 @@ def log_mel_config(path, *names):
   c.model.head.num_layers = 1
   c.train.length, c.train.batch_size, c.eval.batch_size = 1, 2, 2
   c.optimizer.warmup, c.checkpoint.every = 0, 0
-  c.eval.splits = ("train",)
+  c.eval.splits, c.eval.num_drawn = ("train",), 0
+  c.pyramid.ranges = ((0, 4), (4, INF))
   return c
 
 
