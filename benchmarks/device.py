@@ -1,16 +1,14 @@
 """What this device makes of the project: one table to paste into an issue.
 
-  python -m benchmarks.device [--small] [--record]
+  python -m benchmarks.device [--record]
 
-Some minutes: attention of every kernel that the platform has, beside plain
-float32 on the CPU; a train step of configs/anet_mr.py:B with its plan; frames
-a second from records to batches; the latency of prediction. --small, which a
-CPU takes by itself, is of 2 layers, 16 frames and 32 pixels.
+Attention of all kernels that the platform has, beside plain float32 on the CPU;
+a train step of configs/anet_mr.py:B and its plan; frames a second; prediction.
+On a CPU it is of 2 layers, one level, 16 frames and 32 pixels.
 """
 
 import argparse
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -20,12 +18,13 @@ import numpy as np
 
 from benchmarks import attention, record, train_step
 from benchmarks import input as reading
+from unloc_jax.config.keys import INF
 from unloc_jax.data.batch import batch_spec
 from unloc_jax.models import kernels
 from unloc_jax.models.unloc import Predictions, UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.parallel.compilation_cache import keep_programs
-from unloc_jax.plan import step_plan, topology
+from unloc_jax.plan import printing, step_plan, topology
 from unloc_jax.training.speed import peak_flops
 from unloc_jax.training.state import Parts, init_params, nest
 
@@ -34,8 +33,7 @@ Row = tuple[str, str, str]
 # make float32 products of shorter numbers, a CPU does not.
 _LIMITS = {"float32": 1e-2, "bfloat16": 3e-2}
 _ON_CPU = 2e-5
-# A device of 40 GB and more takes the second number of videos.
-_VIDEOS, _LARGE = (4, 8), 40e9
+_VIDEOS, _LARGE = (4, 8), 40e9  # A device larger than this takes 8.
 _FEW = {"videos": 4, "frames": 64, "num_frames": 32, "repeats": 1}
 
 
@@ -43,8 +41,7 @@ def parity(small: bool) -> Iterator[Row]:
   """Values and gradients of attention, of 513 positions, beside the CPU's."""
   platform = jax.default_backend().replace("cuda", "gpu")
   forms: dict[str, Callable[..., Any]] = dict(attention.FORMS)
-  library = kernels.KERNELS.get(platform)
-  if library:
+  if library := kernels.KERNELS.get(platform):
     forms[f"{platform} library"] = lambda *x: kernels.attend(library, *x, None)
   shape = (2, 129 if small else 513, 8, 64)
   rng = np.random.default_rng(0)
@@ -83,7 +80,8 @@ def work(small: bool, memory: int) -> ml_collections.ConfigDict:
   c.train.batch_size = c.eval.batch_size = each * jax.device_count()
   if small:
     c.data.num_frames, c.data.image_size, c.data.max_queries = 16, 32, 2
-    c.model.text_tower.vocab_size = 64
+    c.model.text_tower.vocab_size, c.model.head.num_layers = 64, 1
+    c.pyramid.ranges = ((0, INF),)
     for part in (c.model.image_tower, c.model.text_tower, c.model.fusion):
       part.num_layers = 2
   return c.lock()
@@ -95,8 +93,7 @@ def step(config: ml_collections.ConfigDict, devices: Any) -> Iterator[Row]:
   mesh = sharding.run_mesh(config, devices.devices)
   lowered = step_plan.lower(config, mesh, devices)
   compiled = step_plan.compile_for(lowered, devices)
-  run = train_step.start(compiled, config, mesh)
-  seconds = train_step.best(run)
+  seconds = train_step.best(train_step.start(compiled, config, mesh))
   dtype, best = plan.config["dtype"], plan.roofline
   peak = peak_flops(dtype) * mesh.size
   name = f"train step, {config.train.batch_size} videos, {dtype}"
@@ -104,14 +101,13 @@ def step(config: ml_collections.ConfigDict, devices: Any) -> Iterator[Row]:
   mfu = f"{plan.model_flops / seconds / peak:.1%}" if peak else "peak not known"
   yield ("MFU", mfu, f"{best.mfu:.1%}" if best else "")
   stats = devices.devices[0].memory_stats() or {}
-  held = stats.get("peak_bytes_in_use", 0) / 2**30
-  planned = f"{plan.needed / 2**30:.2f} GiB"
-  yield ("memory", f"{held:.2f} GiB" if held else "", planned)
+  held = printing.gib(stats["peak_bytes_in_use"]) if stats else ""
+  yield ("memory", held, printing.gib(plan.needed))
 
 
 def frames(small: bool) -> Row:
   """Frames a second from records to batches."""
-  options = {**reading.OPTIONS, **(_FEW if small else {})}
+  options = reading.OPTIONS | (_FEW if small else {})
   bare, ours = reading.measure(argparse.Namespace(**options))
   return ("input", f"{ours[0]:.0f} frames/s", f"{bare[0]:.0f} (bare libjpeg)")
 
@@ -119,10 +115,10 @@ def frames(small: bool) -> Row:
 def latency(config: ml_collections.ConfigDict) -> Iterator[Row]:
   """A video encoded, and one text asked of it."""
   parts = Parts.from_config(config)
-  make = functools.partial(init_params, parts)
-  params = nest(jax.jit(make)(jax.random.key(0)))
-  spec = batch_spec(config, 1)
-  batch = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), spec)
+  params = nest(jax.jit(lambda k: init_params(parts, k))(jax.random.key(0)))
+  batch = jax.tree.map(
+    lambda x: jnp.ones(x.shape, x.dtype), batch_spec(config, 1)
+  )
   ids = jnp.ones((1, config.data.max_tokens), jnp.int32)
 
   def encode(model: UnLoc) -> tuple[jax.Array, jax.Array]:
@@ -140,24 +136,23 @@ def latency(config: ml_collections.ConfigDict) -> Iterator[Row]:
     yield (f"prediction: {name}", f"{seconds * 1e3:.3g} ms", "")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
   """Prints the table."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--small", action="store_true")
   parser.add_argument("--record", action="store_true", help="keep the table")
-  args = parser.parse_args(argv)
+  args = parser.parse_args()
   keep_programs()
   kind = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
   header = ("what", kind, "limit, plan or bare")
-  small = args.small or jax.default_backend() == "cpu"
+  small = jax.default_backend() == "cpu"
   devices = topology.open_topology("local")
   config = work(small, devices.memory)
   found = [*parity(small), *step(config, devices), frames(small)]
   found += latency(config)
   print(f"{record.markdown(header, found)}\n\n{record.machine()}")
   if args.record:
-    command = "python -m benchmarks.device --record"
-    record.write("device", command, ["unloc_jax/models"], header, found)
+    command, code = "python -m benchmarks.device --record", "unloc_jax/models"
+    record.write("device", command, [code], header, found)
 
 
 if __name__ == "__main__":

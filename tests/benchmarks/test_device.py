@@ -14,7 +14,7 @@ def test_a_table_of_what_the_device_makes_of_it(tmp_path):
   flags = os.environ["XLA_FLAGS"].split()
   alone = " ".join(flag for flag in flags if "device_count" not in flag)
   done = subprocess.run(
-    [sys.executable, "-m", "benchmarks.device", "--small"],
+    [sys.executable, "-m", "benchmarks.device"],
     env={**os.environ, "XLA_FLAGS": alone},
     capture_output=True,
     text=True,
