@@ -5,7 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from unloc_jax.annotations import detection_submissions, frames, pairing
+from unloc_jax.annotations import (
+  class_submissions,
+  detection_submissions,
+  frames,
+  pairing,
+)
 from unloc_jax.annotations.reading import AnnotationError, Problems
 
 
@@ -117,3 +122,18 @@ def test_frames(tmp_path):
     (2, 3),
   )
   assert (expected, names, notes) == (2, None, [])
+
+
+def test_classes_are_numbers_of_any_length(tmp_path):
+  names = ["10", "9", "9" * 5000, "dog"]
+  for file, value in (
+    ("p.json", {"v": {name: i for i, name in enumerate(names)}}),
+    ("g.json", {"v": "10"}),
+  ):
+    (tmp_path / file).write_text(json.dumps(value))
+  scores, labels, classes, _ = class_submissions.read(
+    tmp_path / "p.json", tmp_path / "g.json", Problems()
+  )
+  assert classes == ["9", "10", "9" * 5000, "dog"]
+  assert scores.tolist() == [[1, 0, 2, 3]]
+  assert labels.tolist() == [1]

@@ -71,9 +71,10 @@ def read(
   return scores, labels, list(index), notes
 
 
-def _order(name: str) -> tuple[int, str]:
-  """Numbers by value, before names."""
-  return (int(name) if name.isdecimal() else 2**63), name
+def _order(name: str) -> tuple[int, str, str]:
+  """Numbers by value, before names; also those too long for Python's int."""
+  digits = name.lstrip("0") if name.isdecimal() else ""
+  return (len(digits) if name.isdecimal() else 2**63), digits, name
 
 
 def _numbered(names: list[str]) -> bool:
