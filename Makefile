@@ -23,6 +23,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test
 
+# Spares the kernel most of the pages that arrays need (docs/performance.md).
+demo: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 demo: $(INSTALLED)
 	$(BIN)/python -m data_preprocessing.synthetic --out $(RAW)
 	$(BIN)/python -m data_preprocessing.build --dataset anet_captions \
