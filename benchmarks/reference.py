@@ -15,6 +15,7 @@ from typing import Any
 _PROJECT = "scenic.projects.unloc"
 _CONFIG = "configs.charades_sta.charades_sta_linspace_unloc_base_fpn"
 _LEVELS, _TOKENS = 4, 32
+_FIXED = {"task": "moment_retrieval", "dataset": "", "debug": False}
 
 
 def make(args: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
@@ -31,8 +32,6 @@ def make(args: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
   import flax
   import jax
   import jax.numpy as jnp
-  import optax
-  from jax.example_libraries import optimizers as jax_optimizers
 
   config = official.get_config().unlock()
   _resize(config, args.frames)
@@ -40,30 +39,18 @@ def make(args: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
   fusion.self_attention_encoder_name = "simple_pyramid"
   model = models.MODELS[config.model_name](config, {"num_classes": 1})
   module = model.flax_model
-  fixed = {"task": "moment_retrieval", "dataset": "", "debug": False}
   batch = _batch(args.batch, args.frames)
   variables = jax.eval_shape(
-    lambda inputs: module.init(jax.random.key(0), inputs, train=False, **fixed),
+    lambda inputs: module.init(
+      jax.random.key(0), inputs, train=False, **_FIXED
+    ),
     batch["inputs"],
   )
   shapes = flax.core.freeze(variables["params"])
   optimizer = optimizers.optimizer_with_multi_lrs(config, shapes)
 
-  def loss(params: Any, batch: Any) -> Any:
-    rngs = {"dropout": jax.random.key(1)}
-    inputs = batch["inputs"]
-    found = module.apply(
-      {"params": params}, inputs, train=True, rngs=rngs, **fixed
-    )
-    return model.loss_function(found, batch, params)
-
-  def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any, Any]:
-    value, gradient = jax.value_and_grad(loss)(params, batch)
-    gradient = jax_optimizers.clip_grads(gradient, config.max_grad_norm)
-    updates, state = optimizer.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state, value
-
   state = jax.eval_shape(optimizer.init, shapes)
+  step = _step(model, optimizer, config.max_grad_norm)
   lowered = jax.jit(step, donate_argnums=(0, 1)).lower(shapes, state, batch)
 
   def start(compiled: Any) -> Callable[[], None]:
@@ -82,6 +69,31 @@ def make(args: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
     return run
 
   return lowered.compile, start
+
+
+def _step(
+  model: Any, optimizer: Any, max_norm: float
+) -> Callable[..., tuple[Any, Any, Any]]:
+  """Parameters, optimizer state, batch -> the first two anew, and the loss."""
+  import jax
+  import optax
+  from jax.example_libraries import optimizers as jax_optimizers
+
+  def loss(params: Any, batch: Any) -> Any:
+    rngs = {"dropout": jax.random.key(1)}
+    inputs = batch["inputs"]
+    found = model.flax_model.apply(
+      {"params": params}, inputs, train=True, rngs=rngs, **_FIXED
+    )
+    return model.loss_function(found, batch, params)
+
+  def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any, Any]:
+    value, gradient = jax.value_and_grad(loss)(params, batch)
+    gradient = jax_optimizers.clip_grads(gradient, max_norm)
+    updates, state = optimizer.update(gradient, state, params)
+    return optax.apply_updates(params, updates), state, value
+
+  return step
 
 
 def _resize(node: Any, frames: int) -> None:
