@@ -39,11 +39,14 @@ def writes_and_hangs(path):
 """
 
 PARENT = """
+import signal
 import sys
 import pool_work
 from unloc_jax.media import pool
 
 assert __name__ == "__main__", "imported by a process"
+# Which shells take from what they start in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with pool.Pool(1) as processes:
   processes.run(pool_work.writes_and_hangs, sys.argv[1])
 """
