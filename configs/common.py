@@ -155,8 +155,10 @@ def start(
   chosen = parse_argument(argument, common_choices)
   c = base().unlock()
   name = chosen["towers"] = chosen["size"]
-  set_towers(c, name)
-  chosen["size"] = TOWERS[name].recipe
+  # What is no pair of towers is set as B's first.
+  tower = name if name in TOWERS else "B"
+  set_towers(c, tower)
+  chosen["size"] = TOWERS[tower].recipe
   # Neither changes values: one compiled body for all layers, which does not
   # keep what the backward pass can compute again.
   c.model.scan_layers = True

@@ -23,8 +23,8 @@ _RANGES = {
 
 def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   """Sizes B and L, or a small model of published features."""
-  is_of_features = argument == "features"
-  c, chosen = common.start("" if is_of_features else argument, "qvhighlights")
+  sizes = ("B", "L", "features")
+  c, chosen = common.start(argument, "qvhighlights", size=sizes)
   c.task = "highlight_retrieval"
   # 144 of the 150 seconds: a length that halves three times.
   c.data.num_frames = 144
@@ -39,7 +39,7 @@ def get_config(argument: str = "B") -> ml_collections.ConfigDict:
   c.train.length = 30.0
   c.optimizer.schedule = "cosine"
   c.checkpoint.best_metric = "MR-full-R1@0.5"
-  if is_of_features:
+  if chosen["towers"] == "features":
     _set_features(c)
   return c.lock()
 

@@ -8,7 +8,6 @@ from etils import epath
 
 from data_preprocessing import (
   cache,
-  feature_files,
   features,
   hearing,
   lookup,
@@ -21,6 +20,7 @@ from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations import AnnotationSet, Benchmark
 from unloc_jax.data import manifest as manifests
 from unloc_jax.media.errors import VideoError
+from unloc_jax.weights import feature_files
 
 # Its files' names hold it, and no file system takes more than 255 bytes.
 _LONGEST_SPLIT = 100
@@ -161,7 +161,8 @@ def make(
 ) -> Plan:
   """Finds the file of every video, or of its features, in folder `videos`.
 
-  Of features there may be several folders, each a part of the channels.
+  Of features there may be several folders, each a part of the channels; one
+  file of all videos does as well as a folder.
   """
   main, *beside = [videos] if isinstance(videos, str) else videos
   importing = settings.extract == schema.FEATURES and not settings.decodes
@@ -172,6 +173,8 @@ def make(
     index = lookup.VideoIndex(main, kinds, allow_absolute_paths, beside)
   except FileNotFoundError as error:
     raise BuildError(str(error)) from error
+  except VideoError as error:
+    raise BuildError(f"--videos {error.detail}") from error
   jobs, absent = _found(annotations, index, importing)
   made = (main, *beside, *filter(None, [settings.texts]))
   if importing and len(made) > 1 and not settings.tower_hash:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from data_preprocessing import feature_files
 from data_preprocessing.examples import Draft, describe, open_stream
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.jpeg import jpegs
 from unloc_jax.media.video import FrameStream
+from unloc_jax.weights import feature_files
 
 if TYPE_CHECKING:
   from unloc_jax.weights.image_embedder import TowerEmbedder
@@ -55,14 +55,12 @@ def completed(
     )
   for job in jobs:
     try:
-      made = [feature_files.read(path) for path in (job.path, *job.beside)]
-      widths = [each.shape[1] for each in made]
-      said = settings.normalisation
-      if job.beside:
-        # In this order: another one is not the same features.
-        said = f"l2 of {'+'.join(map(str, widths))} channels"
+      made = map(feature_files.read, (job.path, *job.beside))
+      widths = [rows.shape[1] for rows in made]
       return dataclasses.replace(
-        settings, embedding_width=sum(widths), normalisation=said
+        settings,
+        embedding_width=sum(widths),
+        normalisation=feature_files.done(widths) or settings.normalisation,
       )
     except VideoError as error:
       fault = f"{job.name}: {error}"
@@ -85,7 +83,7 @@ def features_example(
       raise VideoError(Reason.FEATURES, "not all numbers are finite")
     duration = stream.duration
   else:
-    values = feature_files.joined([job.path, *job.beside])
+    values, _ = feature_files.joined([job.path, *job.beside])
     duration = _duration(job, settings, len(values))
   if values.shape[1] != settings.embedding_width:
     raise VideoError(

@@ -11,6 +11,7 @@ from etils import epath
 from unloc_jax.annotations.records import VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.listing import walk
+from unloc_jax.weights import feature_files
 
 # In order of preference, where one video is there twice.
 _KINDS = "mp4 mkv webm avi mov m4v mpg mpeg flv wmv ts 3gp ogv gif"
@@ -29,7 +30,11 @@ class VideoJob:
 
 
 class VideoIndex:
-  """The files below one folder, found by id or by relative path."""
+  """The files below one folder, found by id or by relative path.
+
+  What one file of features holds of many videos is found as if the file were a
+  folder, and its keys the names of files.
+  """
 
   def __init__(
     self,
@@ -38,7 +43,9 @@ class VideoIndex:
     allow_absolute: bool = False,
     beside: Sequence[str] = (),
   ):
-    """Lists the folder once, at any depth. Raises FileNotFoundError.
+    """Lists the folder once, at any depth.
+
+    Raises FileNotFoundError, or VideoError for a bad file in its place.
 
     Args:
       folder: On any file system.
@@ -52,11 +59,19 @@ class VideoIndex:
     rank = {extension: i for i, extension in enumerate(extensions)}
     # Stem -> how good each of its files is, and its name.
     self._named: dict[str, list[tuple[int, int, str]]] = {}
-    for name in walked(epath.Path(folder)):
+    place = epath.Path(folder)
+    ending = place.suffix.lower()
+    packs = ending in rank and ending in feature_files.PACKS
+    self._pack = place if packs and place.is_file() else None
+    for name in feature_files.keys(folder) if self._pack else walked(place):
       stem, extension = posixpath.splitext(posixpath.basename(name))
-      if extension.lower() in rank:
-        key = (rank[extension.lower()], name.count("/"), name)
-        self._named.setdefault(_plain(stem), []).append(key)
+      key = (rank.get(extension.lower(), 0), name.count("/"), name)
+      if self._pack:
+        stems = {name, stem + extension * (extension not in EXTENSIONS)}
+      else:
+        stems = {stem} if extension.lower() in rank else set()
+      for each in stems:
+        self._named.setdefault(_plain(each), []).append(key)
 
   def find(self, video: VideoAnnotation) -> VideoJob:
     """Returns a video with its file.
@@ -73,10 +88,10 @@ class VideoIndex:
       )
     path = name if absolute else os.path.join(self._folder, name)
     try:
-      size = int(epath.Path(path).stat().length)
+      size = int((self._pack or epath.Path(path)).stat().length)
     except (OSError, ValueError) as error:
       raise VideoError(Reason.MISSING, name) from error
-    if not _is_file(path):
+    if not self._pack and not _is_file(path):
       raise VideoError(Reason.NOT_A_FILE, name)
     others = []
     for index in self._beside:

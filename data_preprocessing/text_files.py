@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from data_preprocessing import feature_files, lookup
+from data_preprocessing import lookup
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.annotations.records import Segment, VideoAnnotation
 from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.weights import feature_files
 
 # What an example holds of them: tokens of all texts, and how many are whose.
 ARRAYS = ("text_tokens", "text_lengths")
-_PREFERRED = ("last_hidden_state", "pooler_output", "features")
 
 
 @functools.cache
@@ -36,16 +36,10 @@ def _opened(place: str) -> Mapping[str, Any]:
     if path.is_dir():
       found = (path / name for name in lookup.walked(path))
       return {p.stem: str(p) for p in found if p.suffix.lower() in kinds}
-    if path.suffix.lower() == ".npz":
-      return np.lib.npyio.NpzFile(path.open("rb"), allow_pickle=False)
-    if path.suffix.lower() in (".h5", ".hdf5"):
-      import h5py
-
-      file: Mapping[str, Any] = h5py.File(path.open("rb"), "r")
-      return file
-  except Exception as error:
-    # Readers of two formats raise whatever they come upon.
-    raise BuildError(f"--texts {place}: cannot be read: {error}") from error
+    if path.suffix.lower() in feature_files.PACKS:
+      return feature_files.opened(place)
+  except VideoError as error:
+    raise BuildError(f"--texts {error.detail}") from error
   raise BuildError(f"--texts {place}: give a folder, or one .npz or .h5 file")
 
 
@@ -58,9 +52,7 @@ def _read(place: str, query: str) -> np.ndarray:
     raise VideoError(Reason.FEATURES, f"query {query}: {said}")
   path = held[name] if isinstance(held, dict) else f"{place}/{name}"
   with feature_files.told(f"query {query}: {feature_files.short(path)}"):
-    if isinstance(held, dict):
-      return feature_files.chosen(feature_files.arrays(path), _PREFERRED)
-    return feature_files.chosen({name: held[name][()]}, _PREFERRED)
+    return feature_files.read(path, feature_files.OF_TEXTS)
 
 
 def completed(

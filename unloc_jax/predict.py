@@ -12,6 +12,9 @@ python -m unloc_jax.predict --export=DIR --video "*.mp4" \
                  each, and so for subtitles and --beam, however it ends
 --plot=OUT.png   timelines; --clips=DIR cuts the moments out
 --encoded=DIR    keeps encoded videos: asked again, they are not read again
+--text_features=FILE  of each query, where the model was trained on features;
+                 --video then is files of features, those of one name are of one
+                 video, in the order of training (docs/data.md)
 
 A video is called by its file's name without the ending; where two have the
 same, by the path.
@@ -35,7 +38,13 @@ from unloc_jax.use import formats, outputs
 from unloc_jax.use.console import fault, one_line, show
 from unloc_jax.use.outputs import check_place
 from unloc_jax.use.questions import checked_text, checked_texts
-from unloc_jax.use.requests import Job, Request, ask_video, jobs
+from unloc_jax.use.requests import (
+  Job,
+  Request,
+  ask_video,
+  jobs,
+  text_features,
+)
 from unloc_jax.use.untrained import load
 
 _LABELS_BYTES = 1 << 20
@@ -50,6 +59,7 @@ def _parser() -> Parser:
   add("--video", required=True, nargs="+", help="files or patterns")
   add("--query", action="append", default=[], help="a sentence; repeatable")
   add("--labels", metavar="FILE", help="labels to detect, one a line")
+  add("--text_features", metavar="FILE", action="append", default=[])
   add(
     "--text_weights",
     metavar="DIR",
@@ -121,8 +131,14 @@ def _request(flags: argparse.Namespace, num_videos: int) -> Request:
     raise ValueError("--beam writes a file a video; give --out FOLDER")
   if flags.beam is not None and (flags.plot or flags.clips):
     raise ValueError("--beam neither plots nor cuts; leave --plot and --clips")
-  queries = tuple(flags.query)
-  return Request(queries, labels, flags.segment, flags.top_k, flags.encoded)
+  return Request(
+    tuple(flags.query),
+    labels,
+    flags.segment,
+    flags.top_k,
+    flags.encoded,
+    text_features(flags.text_features, len(flags.query)),
+  )
 
 
 def _check_places(flags: argparse.Namespace) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_preprocessing import cache, feature_files, features
+from data_preprocessing import cache, features
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
 from tests.data_preprocessing import custom
 from unloc_jax.annotations.records import Query, Segment, VideoAnnotation
 from unloc_jax.data import manifest as manifests
 from unloc_jax.media.errors import Reason, VideoError
+from unloc_jax.weights import feature_files
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import qvhighlights_mr
-from data_preprocessing import build, feature_files
+from data_preprocessing import build
 from unloc_jax import Localizer, predict
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline, splits
@@ -18,6 +18,7 @@ from unloc_jax.evaluate import evaluate_run
 from unloc_jax.media.errors import VideoError
 from unloc_jax.training import loop
 from unloc_jax.use.export_run import export_run
+from unloc_jax.weights import feature_files
 
 CLIPS, WIDTHS, TEXT = 10, {"slowfast": 5, "clip": 3}, 4
 VIDEOS = [f"v{i}_0.0_20.0" for i in range(6)]
@@ -178,6 +179,46 @@ def test_one_file_by_query_id(raw, name):
     assert not batch["text_ids"][i, :, 1:].any()
 
 
+def flat(key, rows):
+  return {key: rows}
+
+
+def below(key, rows):
+  return {f"{key}/c3d_features": rows}
+
+
+def in_folder(key, rows):
+  return {f"train/{key}.mp4": rows}
+
+
+@pytest.mark.parametrize("layout", [flat, below, in_folder])
+@pytest.mark.parametrize("name", ["all.npz", "all.h5"])
+def test_one_file_of_many_videos(raw, name, layout):
+  """In place of a folder, beside one, and in a folder of its own."""
+  held = {}
+  for video in VIDEOS[:-1]:
+    held |= layout(video, features("slowfast", video))
+  if name.endswith("npz"):
+    save(raw / name, **held)
+  else:
+    with h5py.File(raw / name, "w") as file:
+      for key, value in held.items():
+        file[key] = value
+  assert make(raw, videos=(name, "clip")) == 0
+  assert report(raw)["built"]["videos"] == 5
+  (missing,) = report(raw)["missing"]
+  assert f"no file named {VIDEOS[-1]}" in missing["detail"]
+  assert manifests.read_manifest(place(raw)).tower_hash == f"{name}+clip+texts"
+  config = config_of(place(raw))
+  batch = next(pipeline.make_eval(config, batch_size=5, split="train"))
+  table = splits.open_split(config, "train").table
+  for i, index in enumerate(batch["example_index"]):
+    video = table[index].video_id
+    parts = [unit(features(folder, video)) for folder in WIDTHS]
+    rows = batch["streams"]["embeddings"][i, :CLIPS]
+    np.testing.assert_allclose(rows, np.concatenate(parts, axis=1), atol=1e-3)
+
+
 class Evil:
   def __reduce__(self):
     return exec, ("raise SystemExit('it ran')",)
@@ -277,6 +318,8 @@ def test_videos_that_cannot_be_used_are_left_out_in_a_line(raw):
     ({"texts": "broken.npz"}, "broken.npz: cannot be read"),
     ({"texts": "broken.h5"}, "broken.h5: cannot be read"),
     ({"videos": ("slowfast", "none")}, "none: no such folder"),
+    ({"videos": ("broken.npz", "clip")}, "broken.npz: cannot be read"),
+    ({"videos": ("slowfast", "broken.h5")}, "broken.h5: cannot be read"),
     ({"videos": ("slowfast", "notes")}, "can be read; notes: no file named v0"),
   ],
 )
@@ -345,6 +388,7 @@ def test_a_run_of_features(raw, tmp_path, capsys):
     predict.main([f"--export={folder}", f"--video={film}", "--query=a"])
   error = capsys.readouterr().err.strip().splitlines()[-1]
   assert "needs the extractor that made them (slowfast+clip+texts)" in error
+  ask_files(raw, folder, capsys)
   others = {
     "order": ("--frame_rate=0.5", "tower_hash is 'clip+slowfast+texts'"),
     "width": ("--frame_rate=0.5", "embedding_width is 5"),
@@ -366,6 +410,56 @@ def test_a_run_of_features(raw, tmp_path, capsys):
       evaluate_run(other, workdir, ["val"])
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def ask_files(raw, export, capsys):
+  """Of a folder each, or of one file of many: the same is found."""
+  video, (first, second) = (
+    VIDEOS[0],
+    map(str, (raw / "texts").glob("qid[01].*")),
+  )
+  with h5py.File(raw / "all.h5", "w") as file:
+    file[video] = features("slowfast", video)
+  clip, many = str(raw / "clip" / f"{video}.npz"), f"{raw / 'all.h5'}/{video}"
+  slowfast = str(raw / "slowfast" / f"{video}.npz")
+  asked = ("--query=a", f"--text_features={first}", "--query=b")
+  asked = (*asked, f"--text_features={second}", "--format=json")
+  found = []
+  for given in ((slowfast, clip), (many, clip)):
+    with pytest.raises(SystemExit) as ended:
+      predict.main([f"--export={export}", "--video", *given, *asked])
+    assert not ended.value.code
+    found.append(json.loads(capsys.readouterr().out))
+  assert found[0] == found[1]
+  assert {(m["video_id"], m["query"]) for m in found[0]} == {
+    (video, "a"),
+    (video, "b"),
+  }
+  gone, none = f"{raw / 'all.h5'}/gone", ("--query=a",)
+  for given, said, says in (
+    (
+      (clip, slowfast),
+      asked,
+      "l2 of 3+5 channels, but the model wants l2 of 5",
+    ),
+    ((clip,), asked, f"{video}: features of shape (10, 3), but the model"),
+    ((gone,), asked, "all.h5 has no gone"),
+    ((slowfast, clip), asked[:3], "--text_features: 1 of 2 queries"),
+    ((slowfast, clip), none, "give these by --text_features"),
+    (
+      (slowfast, clip),
+      ("--query=a", f"--text_features={clip}"),
+      "tokens of shape (10, 3)",
+    ),
+    ((slowfast, clip), ("--query=a", "--text_features=x.npz"), "x.npz: cannot"),
+  ):
+    with pytest.raises(SystemExit) as ended:
+      predict.main([f"--export={export}", "--video", *given, *said])
+    error = capsys.readouterr().err.strip()
+    error = error if ended.value.code == 1 else ended.value.code
+    assert error.count("\n") == 0
+    assert error.startswith("error: ")
+    assert says in error
 
 
 def rewrite_at_twice_the_rate(raw):

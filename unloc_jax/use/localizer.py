@@ -113,7 +113,7 @@ class Localizer:
       raise ValueError(
         f"{path}: this model takes features, not videos; it needs the "
         f"extractor that made them ({source.tower_hash or 'of no name'}): give "
-        "its features to Localizer.encode_features"
+        "files of its features in place of the video (docs/data.md)"
       )
     others = readers.open_streams(path, config)
     with contextlib.ExitStack() as opened:

@@ -64,8 +64,8 @@ def captions(
   if config.data.text_width:
     raise ValueError(
       "the model reads features of texts, not words; it needs the extractor "
-      f"that made their tokens [L, {config.data.text_width}]: give these to "
-      "Localizer.ask(..., features=...)"
+      f"that made their tokens [L, {config.data.text_width}]: give these by "
+      "--text_features, or Localizer.ask(..., features=...)"
     )
   if read is None:
     raise ValueError(
@@ -82,6 +82,8 @@ def given(
   Raises ValueError where they are not what the model reads.
   """
   width, length = config.data.text_width, config.data.max_tokens
+  if not width:
+    raise ValueError("features: the model reads words, not features of texts")
   if len(features) != count:
     raise ValueError(f"features: of {len(features)} texts, not of {count}")
   rows = np.zeros((1, count, length, width), np.float32)
