@@ -120,6 +120,11 @@ def test_unknown_argument_is_one_clear_line(name, argument, part):
   assert len(message) < 400
 
 
+def test_features_are_among_what_there_is():
+  with pytest.raises(ValueError, match=r"B\|L\|features\|"):
+    load("qvhighlights_mr", "xyz")
+
+
 def test_every_zero_shot_split_leaves_no_class_out_or_twice():
   for name in anet_tal._SPLITS:
     config = load("anet_tal", f"B,split={name}")

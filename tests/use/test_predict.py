@@ -173,6 +173,18 @@ def test_results_of_videos_of_one_name_are_kept_apart():
   assert [job.path for job in made] == paths
 
 
+def test_files_of_features_of_one_name_are_of_one_video():
+  paths = ["a/x_0.0.npz", "y.mp4", "all.H5/g/x_0.0", "x_0.0.mp4", "b/x_0.npy"]
+  made = requests.jobs(paths, "srt")
+  assert [(job.path, *job.beside) for job in made] == [
+    ("a/x_0.0.npz", "all.H5/g/x_0.0"),
+    ("y.mp4",),
+    ("x_0.0.mp4",),
+    ("b/x_0.npy",),
+  ]
+  assert [job.video_id for job in made][1:] == ["y", "x_0.0.mp4", "x_0"]
+
+
 @given(
   st.lists(st.text(st.sampled_from("aA_2ü\n/"), max_size=5)),
   st.integers(1, 100),
