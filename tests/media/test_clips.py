@@ -149,6 +149,15 @@ def test_a_picture_that_stays_is_a_clip(tmp_path, film, read_number):
     assert clip.duration / 1e6 == pytest.approx(3.0, abs=0.01)
 
 
+def test_the_last_picture_stays_to_the_end_of_the_moment(tmp_path, film):
+  """Where those before it came faster, and the encoder put them in order."""
+  times = [0, 0.5, 0.6, 0.61, 0.62, 1.12, 1.14, 9]
+  path = film(tmp_path / "a.mkv", times, base=1000)
+  cut_clip(path, tmp_path / "clip.mp4", 0, 4)
+  with av.open(str(tmp_path / "clip.mp4")) as clip:
+    assert clip.duration / 1e6 == pytest.approx(4.0, abs=0.01)
+
+
 @pytest.mark.parametrize(("start", "end"), [(100.0, 101.0), (2.0, 2.0)])
 def test_a_moment_without_a_frame_is_told(film, tmp_path, start, end):
   path = film(tmp_path / "a.mp4", [i / 10 for i in range(40)])

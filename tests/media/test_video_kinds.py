@@ -186,6 +186,7 @@ def test_the_film_is_shown_and_not_its_cover(tmp_path, numbers, extension):
     ("a", (cover, small), None),
     ("b", (("libx264", (128, 96), 9), small), (none, default)),
     ("c", (("libx264", (32, 24), 50), small), (default, default)),
+    ("d", (("libx264", (128, 96), 1), small), (none, none)),
   ):
     path = several(tmp_path / f"{name}.{extension}", *pictures, flags=flags)
     shown = list(FrameStream(path, 25, 0))

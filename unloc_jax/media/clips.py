@@ -114,7 +114,10 @@ class _Clip:
   ):
     self._target, self._display = target, display
     rate = min(max(rate or Fraction(25), Fraction(1)), Fraction(240))
-    self._picture: Any = target.add_stream("libx264", rate=rate)
+    # Out of order, an mp4 tells how long the last picture stored is shown, not
+    # the last one shown.
+    in_order = {"bf": "0"}
+    self._picture: Any = target.add_stream("libx264", rate, in_order)
     self._picture.height, self._picture.width = shape
     self._picture.pix_fmt = "yuv420p"
     self._base = Fraction(1, _PER_SECOND)

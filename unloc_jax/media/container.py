@@ -136,7 +136,8 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
 def _count(stream: av.VideoStream) -> int:
   """Frames of a stream, as far as its container says; 0 where it does not."""
   seconds = tagged_seconds(stream.metadata)
-  if stream.duration and stream.time_base:
+  # libav gives Matroska's first track the length of the file.
+  if seconds is None and stream.duration and stream.time_base:
     seconds = stream.duration * stream.time_base
   rate = stream.average_rate or stream.guessed_rate or 1
   return stream.frames or round((seconds or 0) * rate)
