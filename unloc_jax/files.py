@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from etils import epath
@@ -35,6 +35,13 @@ def replacing(path: os.PathLike[str] | str) -> Iterator[epath.Path]:
         if error.filename in (None, str(beside)):
           error.filename = str(target)
     raise
+
+
+def is_one_of(path: os.PathLike[str] | str, others: Iterable[str]) -> bool:
+  """Whether a file is there and one of these, by whatever name."""
+  if not os.path.exists(path):
+    return False
+  return any(os.path.exists(o) and os.path.samefile(path, o) for o in others)
 
 
 def write_text(path: os.PathLike[str] | str, text: str) -> None:

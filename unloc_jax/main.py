@@ -39,8 +39,6 @@ def main(argv: Sequence[str] | None = None) -> None:
   workdir = flags.workdir
   if workdir is None:
     workdir = f"runs/{_path_safe(flags.config, flags.demo_data)}"
-  elif not workdir.strip():
-    parser.error("--workdir is empty; give a folder, or leave it out")
   if flags.demo_data:
     config = _with_demo_data(config)
   elif needs := missing(flags.config, config):

@@ -30,6 +30,7 @@ from collections.abc import Sequence
 
 import tqdm
 
+from unloc_jax import files
 from unloc_jax.annotations.reading import read_text
 from unloc_jax.config.parser import Parser
 from unloc_jax.media import listing
@@ -141,11 +142,9 @@ def _request(flags: argparse.Namespace, num_videos: int) -> Request:
   )
 
 
-def _check_places(flags: argparse.Namespace) -> None:
+def _check_places(flags: argparse.Namespace, paths: Sequence[str]) -> None:
   """Raises ValueError where a result could not be written."""
   if flags.out is not None:
-    if not flags.out:
-      raise ValueError("--out is empty; name a file, or a folder/")
     check_place("--out", pathlib.Path(flags.out), _is_folder(flags))
   for name in ("clips", "encoded"):
     if getattr(flags, name):
@@ -153,6 +152,9 @@ def _check_places(flags: argparse.Namespace) -> None:
   if flags.plot:
     flags.plot = outputs.picture(flags.plot)
     check_place("--plot", flags.plot, is_folder=False)
+  for flag, out in (("--out", flags.out), ("--plot", flags.plot)):
+    if out and files.is_one_of(out, paths):
+      raise ValueError(f"{flag} {out} is a video to be read; name another file")
 
 
 def _is_folder(flags: argparse.Namespace) -> bool:
@@ -229,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   try:
     paths = _paths(flags.video)
     request = _request(flags, len(paths))
-    _check_places(flags)
+    _check_places(flags, paths)
     ending = "txt" if flags.format == "table" else flags.format
     keep_programs()
     run = _run if flags.beam is None else _run_beam

@@ -265,6 +265,13 @@ def test_files_that_are_not_there_or_not_that(tmp_path, capsys):
   folder = tmp_path / "empty"
   folder.mkdir()
   assert "empty folder" in fails(capsys, "segmentation", folder, folder)
+  row = MADE / "qvh_predictions.jsonl", truth
+  assert "/: Cannot" in fails(capsys, "qvhighlights", *row, "--json", "/")
+  copy = tmp_path / "mine.jsonl"
+  copy.write_text(row[0].read_text())
+  given = "qvhighlights", copy, truth, "--json", str(copy)
+  assert "name another file" in fails(capsys, *given)
+  assert copy.read_text() == row[0].read_text()
 
 
 def test_a_row_without_windows_among_others(tmp_path, capsys):

@@ -229,6 +229,7 @@ def test_videos_of_another_model_and_no_labels_are_refused(localizer, encoded):
     ([""], "number 1 is empty"),
     (["fine", " \n"], "number 2 is empty"),
     (["&nbsp;\ufeff"], "number 1 is empty"),
+    (["\u200b\u2060 "], "number 1 is empty"),
     (["x" * 10_000], "10,000 characters, at most 1,000"),
     ("one text", "give a list of texts, not 'one text'"),
     (b"one text", "give a list"),

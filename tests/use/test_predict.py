@@ -142,6 +142,8 @@ def test_one_bad_video_does_not_stop_the_others(ask, videos, tmp_path):
     (["--query", "x", "--plot", "x.docx"], "ends in none of"),
     (["--query", "x", "--plot", "/dev/null/x"], "nothing can be written"),
     (["--query", "x", "--out", ""], "--out is empty"),
+    (["--query", "x", "--clips", ""], "--clips is empty"),
+    (["--query", "x", "--plot="], "--plot is empty"),
     (["--query", "x", "--out", "/proc"], "/proc is a folder; name a file"),
     (["--query", "x", "--out", f"{__file__}/"], "is no folder"),
     (["--query", "x", "--format", "vtt", "--out", __file__], "is no folder"),
@@ -232,6 +234,13 @@ def test_out_is_a_folder_of_one_video_too(ask, videos, tmp_path):
     assert (code, shown) == (0, "")
     (result,) = pathlib.Path(out).iterdir()
     assert result.stem == "video_0"
+
+
+def test_no_video_is_written_over(ask, videos, tmp_path):
+  (tmp_path / "link.mp4").symlink_to(videos[0])
+  asked = ("--query", "x", "--out", videos[0])
+  code, _, _ = ask([tmp_path / "link.mp4"], *asked)
+  assert str(code).startswith(f"error: --out {videos[0]} is a video to be read")
 
 
 def test_results_go_to_devices_and_through_links(ask, videos, tmp_path):

@@ -2,7 +2,10 @@
 
 import argparse
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
+
+# Texts, which are checked where they are used, and options of another tool.
+_MAY_BE_EMPTY = ("beam", "query")
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,6 +21,16 @@ class Parser(argparse.ArgumentParser):
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
     )
+
+  def _get_values(
+    self, action: argparse.Action, arg_strings: list[str]
+  ) -> Any:
+    """Values of an option; an empty one is of a shell's unset variable."""
+    may_be_empty = action.dest in _MAY_BE_EMPTY
+    if not may_be_empty and not all(text.strip() for text in arg_strings):
+      name = (action.option_strings or [action.dest])[-1]
+      self.error(f"{name} is empty; give one, or leave it out")
+    return super()._get_values(action, arg_strings)
 
   def error(self, message: str) -> NoReturn:
     """Ends the command with status 1."""

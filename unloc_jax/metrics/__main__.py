@@ -139,6 +139,10 @@ def run(args: argparse.Namespace) -> None:
       raise fault(
         f"--{flag} {getattr(args, flag)}", "below 0", "give 0 or more"
       )
+  if args.json and files.is_one_of(
+    args.json, (args.predictions, args.ground_truth)
+  ):
+    raise fault(f"--json {args.json}", "is read", "name another file")
   chosen = None
   # Of COIN, frames or detections are scored; the latter are one JSON object.
   if args.benchmark == "coin" and not args.predictions.lower().endswith(
@@ -165,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
       files.write_text(args.json, json.dumps(value, indent=4))
     except OSError as error:
       do = "name a place that can be written"
-      raise fault(args.json, error.strerror, do) from error
+      raise fault(args.json, error.strerror or str(error), do) from error
   print(text, flush=True)
 
 

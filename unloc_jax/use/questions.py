@@ -143,7 +143,8 @@ def checked_text(text: Any, what: str) -> str:
       f"{what} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are "
       "read; shorten it"
     )
-  if not tokenizer.clean(text):
+  # Not even what has no width, such as a joiner.
+  if not any(c.isprintable() and c != " " for c in tokenizer.clean(text)):
     raise ValueError(f"{what} is empty; say what to look for")
   if any("\ud800" <= c <= "\udfff" for c in text):
     raise ValueError(f"{what} is not Unicode ({text!r:.80}); write it anew")
