@@ -22,9 +22,7 @@ class Parser(argparse.ArgumentParser):
       allow_abbrev=False,
     )
 
-  def _get_values(
-    self, action: argparse.Action, arg_strings: list[str]
-  ) -> Any:
+  def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
     """Values of an option; an empty one is of a shell's unset variable."""
     may_be_empty = action.dest in _MAY_BE_EMPTY
     if not may_be_empty and not all(text.strip() for text in arg_strings):
