@@ -375,16 +375,16 @@ def test_classes_that_only_other_subsets_have_are_said(tmp_path, capsys):
 
 CLASSES = {
   "lists.json": '{"a": [0.1, 0.9, 0], "b": [0.5, 0.2, 0.3]}',
-  "names.json": '{"b": {"jump": 0.2, "run": 0.3, "dive": 0.5},'
-  ' "a": {"run": 0, "dive": 0.1, "jump": 0.9}}',
-  "table.csv": "video,run,jump,dive\nb,0.3,0.2,0.5\na,0,0.9,0.1\n",
+  "names.json": '{"b": {"jump": 0.2, "run": 0.3, "Dive": 0.5},'
+  ' "a": {"run": 0, "Dive": 0.1, "jump": 0.9}}',
+  "table.csv": "Video,run,jump,Dive\nb,0.3,0.2,0.5\na,0,0.9,0.1\n",
   "run.json": '{"a": {"labels": [1], "scores": [0.1, 0.9, 0]},'
   ' "b": {"labels": [1, 2], "scores": [0.5, 0.2, 0.3]},'
   ' "c": {"labels": [0], "scores": [0, 0, 1]}}',
 }
 TRUE_CLASSES = {
-  "true.csv": "video,label\na,jump\nb,jump\nb,run\nc,dive\n",
-  "true.json": '{"c": "dive", "b": ["jump", "run"], "a": "jump"}',
+  "true.csv": "video,label\na,jump\nb,jump\nb,run\nc,Dive\n",
+  "true.json": '{"c": "Dive", "b": ["jump", "run"], "a": "jump"}',
 }
 
 
@@ -415,10 +415,10 @@ def test_classes(tmp_path, capsys, file, truth):
     ('{"a": [1, null]}', "a: no list of finite scores"),
     ('{"a": "12"}', "a: no list of finite scores"),
     ('{"a": null}', "a: no list of finite scores"),
-    ('{"z": {"jump": 1, "run": 2, "dive": 0}}', "z: not a video"),
-    ('{"a": {"jump": 1, "run": 2}}', "no scores of the class 'dive'"),
+    ('{"z": {"jump": 1, "run": 2, "Dive": 0}}', "z: not a video"),
+    ('{"a": {"jump": 1, "run": 2}}', "no scores of the class 'Dive'"),
     (
-      '{"a": {"jump": 1, "run": 2, "dive": 0}, "b": {"jump": 1}}',
+      '{"a": {"jump": 1, "run": 2, "Dive": 0}, "b": {"jump": 1}}',
       "b: 1 scores of 3",
     ),
     ("{}", "no video with a class"),

@@ -102,7 +102,7 @@ def _entries(path: reading.Path, key: str) -> list[tuple[Place, str, Any]]:
 def _scores(path: reading.Path, problems: Problems) -> Scores:
   rows: list[tuple[Place, str, Any]] = []
   if str(path).lower().endswith(".csv"):
-    for place, cells in reading.read_csv(path, ("video",)):
+    for place, cells in reading.read_csv(path, ("video",), in_lower_case=False):
       rows.append((place, cells.pop("video").strip(), cells))
   else:
     rows = _entries(path, "scores")

@@ -255,16 +255,17 @@ def _values(
 
 
 def read_csv(
-  path: Path, columns: Sequence[str]
+  path: Path, columns: Sequence[str], in_lower_case: bool = True
 ) -> list[tuple[Place, dict[str, str]]]:
   """Reads a table whose first line names the columns, among them `columns`.
 
   The first of `MARKS` that parts that line into these columns parts the cells.
-  Lines without a cell are passed over. Raises AnnotationError: a column is
+  Lines without a cell are passed over. Names of other columns are given in
+  lower case, or as they are written. Raises AnnotationError: a column is
   missing, a line has another number of cells, or a quote is left open.
   """
   text = read_text(path)
-  mark, names = _header(path, text.partition("\n")[0], columns)
+  mark, names = _header(path, text.partition("\n")[0], columns, in_lower_case)
   reader = csv.reader(
     io.StringIO(text, newline=""),
     delimiter=mark,
@@ -294,12 +295,16 @@ def read_csv(
 
 
 def _header(
-  path: Path, line: str, columns: Sequence[str]
+  path: Path, line: str, columns: Sequence[str], in_lower_case: bool
 ) -> tuple[str, list[str]]:
-  """The mark between cells, and the names of columns in lower case."""
+  """The mark between cells, and the names of columns, `columns` among them."""
   for mark in MARKS:
     cells = next(csv.reader([line], delimiter=mark), [])
-    names = [name.strip().lower() for name in cells]
+    names = [name.strip() for name in cells]
+    names = [
+      name.lower() if in_lower_case or name.lower() in columns else name
+      for name in names
+    ]
     if set(columns) <= set(names):
       twice = sorted({each for each in names if names.count(each) > 1} - {""})
       if twice:
