@@ -112,6 +112,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     raise BuildError("--extract sound: give --sound log_mel, or a folder")
   if args.workers < 1:
     raise BuildError(f"--workers {args.workers}: at least 1")
+  if not args.stall_seconds > 0:
+    raise BuildError(f"--stall_seconds {args.stall_seconds}: above 0")
   rate, short_side = args.frame_rate, args.short_side
   if rate is None:
     if imports:

@@ -40,7 +40,7 @@ class Settings:
 
   def __post_init__(self) -> None:
     for name, good, rule in (
-      ("frame_rate", self.frame_rate > 0, "must be positive"),
+      ("frame_rate", 0 < self.frame_rate <= 1000, "above 0, at most 1000"),
       ("short_side", self.short_side >= 0, "pixels, or 0"),
       ("jpeg_quality", 1 <= self.jpeg_quality <= 95, "from 1 to 95"),
       ("max_damaged", 0 <= self.max_damaged <= 1, "a share, 0 to 1"),

@@ -60,7 +60,13 @@ def test_read_right(tmp_path, file, content):
   path = tmp_path / file
   raw = content if isinstance(content, bytes) else content.encode()
   path.write_bytes(raw)
+  (tmp_path / f"._{file}").write_bytes(b"\0\5\x16\7")  # macOS's, in archives.
   assert read("custom", path) == read("custom", tmp_path) == [RUNS]
+
+
+def test_a_text_without_width_is_none(tmp_path):
+  (tmp_path / "a.jsonl").write_text(custom(text="\u200b \u2060"))
+  assert read("custom", tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,8 @@ def test_only_broken_videos_still_finish(source, tmp_path, capsys):
   ("flags", "says"),
   [
     (["--frame_rate=0"], "--frame_rate 0.0"),
+    (["--frame_rate=inf"], "--frame_rate inf: above 0, at most 1000"),
+    (["--stall_seconds=nan"], "--stall_seconds nan"),
     (["--jpeg_quality=99"], "--jpeg_quality 99"),
     (["--short_side=-1"], "--short_side -1"),
     (["--workers=0"], "--workers 0"),

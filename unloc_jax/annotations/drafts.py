@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from unloc_jax.annotations.reading import WRONG, fault, number
+from unloc_jax.annotations.reading import WRONG, fault, is_blank, number
 from unloc_jax.annotations.records import (
   Query,
   Segment,
@@ -77,7 +77,7 @@ class VideoDraft:
     notes.queries += 1
     windows = list(windows)
     notes.segments += len(windows)
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or is_blank(text):
       notes.drop("empty caption", f"{video}: query {query_id} has no text")
       return
     if annotation and _deep(annotation, _DEEPEST):

@@ -346,6 +346,11 @@ def name_of(value: Any) -> str:
   return " ".join(str(value).split())
 
 
+def is_blank(text: str) -> bool:
+  """Whether nothing of a text can be seen: not even a joiner without width."""
+  return not any(c.isprintable() and not c.isspace() for c in text)
+
+
 def number(value: Any) -> float:
   """A number or a numeral as float; raises one of `WRONG` for what is neither.
 
@@ -365,11 +370,12 @@ def files_of(place: pathlib.Path, *patterns: str) -> list[pathlib.Path]:
   """Returns the annotation files: `place` itself, or those in the folder.
 
   The first pattern that matches any file counts, in any case of letters; one
-  may be several with spaces between. Raises AnnotationError: there is no file.
+  may be several with spaces between. Hidden files are what systems leave beside
+  others (`._train.json`). Raises AnnotationError: there is no file.
   """
   if place.is_file():
     return [place]
-  held = sorted(place.iterdir()) if place.is_dir() else []
+  held = sorted(place.glob("[!.]*")) if place.is_dir() else []
   for pattern in patterns:
     found = [
       path

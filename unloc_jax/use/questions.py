@@ -11,6 +11,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from unloc_jax.annotations.reading import is_blank
 from unloc_jax.data import sentences, tokenizer
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.data.sentences import TextReader
@@ -143,8 +144,7 @@ def checked_text(text: Any, what: str) -> str:
       f"{what} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are "
       "read; shorten it"
     )
-  # Not even what has no width, such as a joiner.
-  if not any(c.isprintable() and c != " " for c in tokenizer.clean(text)):
+  if is_blank(tokenizer.clean(text)):
     raise ValueError(f"{what} is empty; say what to look for")
   if any("\ud800" <= c <= "\udfff" for c in text):
     raise ValueError(f"{what} is not Unicode ({text!r:.80}); write it anew")
