@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import sys
 import types
 
 import pytest
@@ -55,6 +56,32 @@ def test_what_is_wrong_is_one_line(argument, words):
   assert "\n" not in line
   for word in words:
     assert word in line
+
+
+_FROM = """from configs import anet_mr
+def get_config():
+  config = anet_mr.get_config("B").unlock()
+  """
+
+
+@pytest.mark.parametrize(
+  ("code", "words"),
+  [
+    ('raise RuntimeError("two\\nlines")', "RuntimeError: two lines"),
+    ("def get_config(): return get_config()", "RecursionError"),
+    ("", "mine.py: AttributeError: it has no attribute 'get_config'"),
+    ("def get_config(): pass", "its get_config gives None, no ConfigDict"),
+    (f"{_FROM}config.warp = 1; return config", "there is no key 'warp'"),
+    (f"{_FROM}del config.train.length; return config", "length is missing"),
+  ],
+)
+def test_a_config_that_somebody_wrote(tmp_path, monkeypatch, code, words):
+  monkeypatch.delitem(sys.modules, "config_config", raising=False)
+  path = tmp_path / "mine.py"
+  path.write_text(code)
+  line = said(f"--config={path}")
+  assert words in line
+  assert "\n" not in line
 
 
 @pytest.mark.parametrize("name", ["predict", "export", "demo", "metrics"])

@@ -10,10 +10,13 @@ from unloc_jax.config import schema
 
 def problems(config: ml_collections.ConfigDict) -> list[str]:
   """What is wrong with a config, a line each: the key and what is allowed."""
-  found = []
-  values = dict(_flat(config))
-  for path, key in schema.leaves():
-    if path in values and not key.fits(values[path]):
+  values, known = dict(_flat(config)), dict(schema.leaves())
+  # A file that unlocks its config may add keys, and leave out others.
+  found = [f"there is no key {path!r}" for path in values if path not in known]
+  for path, key in known.items():
+    if path not in values:
+      found.append(f"{path} is missing; give {key.allowed}")
+    elif not key.fits(values[path]):
       found.append(f"{path}={values[path]!r} cannot be; give {key.allowed}")
   return found or _side_by_side(config)
 

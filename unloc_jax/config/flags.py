@@ -14,6 +14,9 @@ from unloc_jax.config import schema
 from unloc_jax.config.check import problems_of_run
 from unloc_jax.config.parser import Parser
 
+# How absl calls the module of a config file.
+_MODULE = "module 'config_config'"
+
 
 def parse(
   parser: Parser, argv: Sequence[str] | None = None
@@ -42,7 +45,7 @@ def parse(
   )
   try:
     rest = values(line)[1:]
-    config: ml_collections.ConfigDict = held.value.lock()
+    config = held.value
   except absl_flags.IllegalFlagValueError as error:
     wrong = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
     if not wrong:  # Of the file: the last line of a traceback.
@@ -50,20 +53,20 @@ def parse(
       parser.error(f"--config={flags.config}: {said.partition(': ')[2]}")
     key, value = wrong.groups()
     parser.error(f"{key}={value} cannot be; give {known[key].allowed}")
-  except _OF_FILES as error:
+  except absl_flags.Error as error:
     parser.error(str(error))
+  except Exception as error:  # The file is code, which may raise anything.
+    what = f"{type(error).__name__}: {error}"
+    parser.error(f"--config={flags.config}: {what.replace(_MODULE, 'it')}")
+  if not isinstance(config, ml_collections.ConfigDict):
+    what = f"its get_config gives {config!r:.40}, no ConfigDict"
+    parser.error(f"--config={flags.config}: {what}")
+  config.lock()
   if rest:
     parser.error(f"unknown arguments: {' '.join(rest)}")
   for problem in problems_of_run(config):
     parser.error(problem)
   return flags, config
-
-
-# What loading a config that somebody wrote may raise.
-_OF_FILES: tuple[type[Exception], ...] = (
-  *(absl_flags.Error, AttributeError, ImportError, LookupError, NameError),
-  *(OSError, SyntaxError, TypeError, ValueError),
-)
 
 
 def _check_file(parser: Parser, name: str | None) -> None:
