@@ -444,6 +444,37 @@ def test_command_writes_a_folder_or_one_line(tmp_path, capsys):
   assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+  ("file", "text", "message"),
+  [
+    ("config.json", "[]", "config.json is no JSON object"),
+    ("config.json", "{", "config.json is no JSON ("),
+    ("config.json", '{"vision_config": []}', "config.json says cannot be"),
+    ("config.json", '{"preprocess_cfg": null}', "config.json says cannot be"),
+    ("model.safetensors.index.json", "{}", "no `weight_map`"),
+  ],
+)
+def test_what_stands_beside_is_wrong(tmp_path, capsys, file, text, message):
+  tensors = random_tensors(openai_shapes(TINY))
+  (tmp_path / file).write_text(text)
+  if "index" not in file:
+    safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
+  out = ["--to", str(tmp_path / "out")]
+  assert main(["--from", str(tmp_path), *out]) == 1
+  said = capsys.readouterr().err
+  assert message in said
+  assert said.startswith(f"error: {tmp_path}")
+  assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", [np.int8(3), np.float16(np.inf), np.nan])
+def test_values_that_are_no_weights(value):
+  tensors = random_tensors(openai_shapes(TINY))
+  tensors["visual.proj"] = np.full((128, 32), value)
+  with pytest.raises(ValueError, match=r"visual\.proj holds"):
+    converted(tensors)
+
+
 def test_sharded_files(tmp_path):
   tensors = random_tensors(openai_shapes(TINY))
   files = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(tensors)}

@@ -46,7 +46,12 @@ def convert(
   """
   for known in FORMATS:
     if known.recognises(tensors):
-      return known.convert(tensors, config, activation)
+      try:
+        return known.convert(tensors, config, activation)
+      except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(
+          f"what its config.json says cannot be ({error}); fetch it again"
+        ) from error
   raise ValueError(
     f"its {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])} ...) are "
     f"of no known form; known: {'; '.join(known.name for known in FORMATS)}"
@@ -95,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     about = {**made.config, "source": {"from": args.source, "file": file}}
     save_weights(args.to, made.params, about, tokenizer)
   except (ValueError, OSError) as error:
-    print(f"{args.source}: {error}", file=sys.stderr)
+    print(f"error: {args.source}: {error}", file=sys.stderr)
     return 1
   if "assumed" in made.config:
     print(f"assumed: {made.config['assumed']}")

@@ -102,11 +102,20 @@ def translate(
 def renamed(
   tensors: Tensors, table: Table
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-  """Tensors under our names, theirs still in layout, and those unknown."""
+  """Tensors under our names, theirs still in layout, and those unknown.
+
+  Raises ValueError where values cannot be weights.
+  """
   names, unknown = translate(tensors, table)
   ours = {}
   for theirs, name in names.items():
-    value = np.asarray(tensors[theirs], np.float32)
+    given = np.asarray(tensors[theirs])
+    value = np.asarray(given, np.float32)
+    if given.dtype.kind in "biu" or not np.isfinite(value).all():
+      raise ValueError(
+        f"{theirs.replace('/', '.')} holds {given.dtype}, or what is not "
+        "finite; fetch the weights again, as floating-point numbers"
+      )
     if name.endswith("kernel") and theirs.endswith("/weight"):
       # PyTorch's linear maps are [out, in], its convolutions [out, in, h, w].
       value = value.transpose(*range(2, value.ndim), 1, 0)

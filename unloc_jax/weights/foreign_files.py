@@ -91,7 +91,7 @@ def tokenizer(source: str, lower_case: bool) -> str:
     return ""
   text, said = (folder / TOKENIZER).read_text(encoding="utf-8"), {}
   if (folder / _TOKENS).exists():
-    said = json.loads((folder / _TOKENS).read_text(encoding="utf-8"))
+    said = _object(folder / _TOKENS)
   try:
     made = tokenizers.Tokenizer.from_str(text)
   except Exception as error:  # The library raises no other class.
@@ -130,9 +130,9 @@ def read(source: str) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
   config: dict[str, Any] = {}
   for name in _CONFIGS:
     if path.with_name(name).exists():
-      config = json.loads(path.with_name(name).read_text())
+      config = _object(path.with_name(name))
   if (path.parent / _POOLING).exists():
-    config["pooling"] = json.loads((path.parent / _POOLING).read_text())
+    config["pooling"] = _object(path.parent / _POOLING)
   tensors: dict[str, np.ndarray] = {}
   for part in _parts(path):
     tensors |= _read_file(part)
@@ -191,11 +191,25 @@ def _parts(path: pathlib.Path) -> list[pathlib.Path]:
   """The files that an index lists, else the file itself."""
   if path.suffix != ".json":
     return [path]
-  names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+  listed = _object(path).get("weight_map")
+  if not isinstance(listed, dict):
+    raise ValueError(f"{path}: no `weight_map` of files; fetch it again")
+  names = sorted(set(map(str, listed.values())))
   for name in names:
     if pathlib.PurePath(name).name != name:
       raise ValueError(f"{path}: {name!r} is not a file beside it")
   return [path.with_name(name) for name in names]
+
+
+def _object(path: pathlib.Path) -> dict[str, Any]:
+  """The object of a JSON file. Raises ValueError where there is none."""
+  try:
+    value = json.loads(path.read_text(encoding="utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise ValueError(f"{path} is no JSON ({error}); fetch it again") from error
+  if not isinstance(value, dict):
+    raise ValueError(f"{path} is no JSON object; fetch it again")
+  return value
 
 
 def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -203,5 +217,8 @@ def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
     return torch_file.read(str(path))
   try:
     return safetensors.numpy.load_file(path)
-  except (OSError, safetensors.SafetensorError) as error:
-    raise ValueError(f"{path} is not a safetensors file: {error}") from error
+  # Of types that NumPy has not.
+  except (OSError, AttributeError, safetensors.SafetensorError) as error:
+    raise ValueError(
+      f"{path} cannot be read as safetensors: {error}"
+    ) from error
