@@ -1,6 +1,7 @@
 """SigLIP 2: towers and tokenizers against their makers, conversion."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from tests.weights.towers import randomised, run_tower, tensors_of
 from unloc_jax.config.schema import base
-from unloc_jax.data.tokenizer import of_config
+from unloc_jax.data.tokenizer import FileTokenizer, of_config
 from unloc_jax.models.build import build_model
 from unloc_jax.training import provenance
 from unloc_jax.training.state import Parts, param_shapes
+from unloc_jax.weights import foreign_files
 from unloc_jax.weights.__main__ import convert, main
 from unloc_jax.weights.folder import load_weights, save_weights
 from unloc_jax.weights.foreign_files import bare_names
@@ -244,23 +246,85 @@ def test_texts_are_of_lower_case_and_end(weights):
   ]
 
 
-def test_the_tokenizer_is_as_transformers_has_it(weights, source):
-  transformers = pytest.importorskip("transformers")
+# Merges of two pieces, the first applied first; bytes stand for other signs.
+MERGES = (
+  "t h",
+  "th e",
+  "\u2581 the",
+  "\u2581 \u2581",
+  "c a",
+  "ca t",
+  "\u00e9 e",
+)
+PIECES = ("<pad>", "<eos>", "<bos>", "<unk>", *"\u2581acehnt\u00e9\u6771")
+
+
+def byte_fallback(folder):
+  """A tokenizer.json of Gemma's structure."""
+  pieces = [*PIECES, *(f"<0x{i:02X}>" for i in range(256))]
+  pieces += [merge.replace(" ", "") for merge in MERGES]
+  vocab = {piece: i for i, piece in enumerate(pieces)}
+  made = tokenizers.Tokenizer(
+    models.BPE(
+      vocab=vocab,
+      merges=[tuple(merge.split(" ")) for merge in MERGES],
+      unk_token="<unk>",
+      fuse_unk=True,
+      byte_fallback=True,
+    )
+  )
+  made.normalizer = normalizers.Replace(" ", "\u2581")
+  made.add_special_tokens(list(PIECES[:4]))
   # There the file itself says that texts end.
-  told = gemma()
-  told.post_processor = processors.TemplateProcessing(
+  made.post_processor = processors.TemplateProcessing(
     single="$A <eos>", special_tokens=[("<eos>", 1)]
   )
-  told.save(str(source / "tokenizer.json"))
-  (source / "tokenizer_config.json").unlink()
-  theirs = transformers.Siglip2Tokenizer.from_pretrained(
-    source, padding_side="right"
+  made.save(str(folder / "tokenizer.json"))
+
+
+def read_slowly(text, vocab, length):
+  """Ids of a text by the definition: lower case, merges in order, bytes."""
+  ids = []
+  for part in re.split("(<(?:pad|eos|bos|unk)>)", text):
+    if part in PIECES[:4]:
+      ids.append(vocab[part])
+      continue
+    pieces = ["\u2581" if c == " " else c.lower() for c in part]
+    for left, right in map(str.split, MERGES):
+      at = 0
+      while at < len(pieces) - 1:
+        if pieces[at : at + 2] == [left, right]:
+          pieces[at : at + 2] = [left + right]
+        at += 1
+    for piece in pieces:
+      raw = [f"<0x{byte:02X}>" for byte in piece.encode()]
+      ids += [vocab[p] for p in ([piece] if piece in vocab else raw)]
+  ids = [*ids[: length - 1], vocab["<eos>"]]
+  return ids + [vocab["<pad>"]] * (length - len(ids))
+
+
+def by_definition(folder, texts):
+  vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+  return [read_slowly(text, vocab, 64) for text in texts]
+
+
+def by_transformers(folder, texts):
+  transformers = pytest.importorskip("transformers")
+  tokenizer = transformers.Siglip2Tokenizer.from_pretrained(
+    folder, padding_side="right"
   )
+  form = {"padding": "max_length", "truncation": True, "max_length": 64}
+  return tokenizer(texts, **form).input_ids
+
+
+@pytest.mark.parametrize("read", [by_definition, by_transformers])
+def test_200_odd_texts_are_read_as_others_read_them(tmp_path, read):
+  byte_fallback(tmp_path)
   rng = np.random.default_rng(2)
-  signs = [*"aAbBcC  \u00e9\u6771\U0001f600", "<eos>", "<pad>", "\n"]
-  texts = ["".join(rng.choice(signs, rng.integers(0, 12))) for _ in range(200)]
-  expected = theirs(
-    texts, padding="max_length", truncation=True, max_length=9
-  ).input_ids
-  ours = of_config(small_config(weights))(texts)
-  np.testing.assert_array_equal(ours, expected)
+  signs = [*"aAcCtThHeEnN  .,!\u00e9\u00c9\u6771\u03a3\U0001f600\u2581\u200d"]
+  signs += ["the", " The", "CAT ", "<eos>", "<pad>", "<unk>", "\n", "\0", "  "]
+  texts = ["".join(rng.choice(signs, rng.integers(0, 90))) for _ in range(200)]
+  path = tmp_path / "ours.json"
+  path.write_text(foreign_files.tokenizer(str(tmp_path), lower_case=True))
+  ours = FileTokenizer(str(path), 64)(texts)
+  np.testing.assert_array_equal(ours, read(tmp_path, texts))
