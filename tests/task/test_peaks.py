@@ -37,6 +37,17 @@ def test_a_known_moment_is_found_whatever_frames_have_in_common():
   assert (scores[:, 0] > 0.8).all()
 
 
+def test_a_pool_that_says_nothing_of_a_text_leaves_its_moment():
+  """As of towers to which the other texts are strange words."""
+  rng = np.random.default_rng(1)
+  pool = np.repeat(2 * rng.standard_normal((9, 10)), 6, axis=1)
+  asked = np.zeros((1, 60))
+  asked[0, 20:30] = 1.0
+  curves, _ = peaks.calibrated(asked, pool, 0.5)
+  found, _ = peaks.segments(curves, frame_edges(np.arange(60) / 2, 30.0))
+  np.testing.assert_allclose(found[0, 0], [9.75, 14.75], atol=0.3)
+
+
 @given(CURVES, st.floats(0.5, 1000))
 def test_segments_are_inside_the_video_sorted_and_none_is_empty(
   curves, duration

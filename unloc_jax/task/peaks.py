@@ -10,7 +10,7 @@ import scipy.ndimage
 # A curve is cut at these shares of the way from its lowest to its highest.
 _LEVELS = np.arange(1, 20) / 20
 # Standard deviation of the Gaussian that smooths over time.
-_SMOOTH_SECONDS = 0.5
+_SMOOTH_SECONDS = 0.25
 MOST = 128  # Segments P of a text.
 
 
@@ -19,8 +19,10 @@ def calibrated(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Similarities of Q texts as z-scores over a pool: they and G generic ones.
 
-  They are smoothed, and what makes a frame similar to any text is subtracted:
-  a constant added to all changes nothing.
+  They are smoothed, and of each is subtracted what the mean of the pool explains
+  of it, by least squares: what makes a frame similar to any text. A constant
+  added to all changes nothing. Where the pool says nothing of a text, as of
+  towers that know few words, its curve stays as it is.
 
   Args:
     asked: [Q, T], of any scale.
@@ -34,7 +36,11 @@ def calibrated(
   if step:
     sigma = _SMOOTH_SECONDS / step
     pool = scipy.ndimage.gaussian_filter1d(pool, sigma, mode="nearest")
-  pool -= pool.mean(axis=0)
+  pool -= pool.mean()
+  common = pool.mean(axis=0)
+  own = pool - pool.mean(axis=1, keepdims=True)
+  share = own @ common / max(float(common @ common), 1e-9)
+  pool -= np.clip(share, 0, 1)[:, None] * common
   pool /= max(float(pool.std()), 1e-9)
   return pool[: len(asked)], pool[len(asked) :]
 
