@@ -19,10 +19,10 @@ def calibrated(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Similarities of Q texts as z-scores over a pool: they and G generic ones.
 
-  They are smoothed, and of each is subtracted what the mean of the pool explains
-  of it, by least squares: what makes a frame similar to any text. A constant
-  added to all changes nothing. Where the pool says nothing of a text, as of
-  towers that know few words, its curve stays as it is.
+  They are smoothed, and of each is subtracted what the pool's mean explains of
+  it, by least squares: what makes a frame similar to any text. A constant added
+  to all changes nothing. Where the pool says nothing of a text, as of towers
+  that know few words, its curve stays as it is.
 
   Args:
     asked: [Q, T], of any scale.
