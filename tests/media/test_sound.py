@@ -118,13 +118,24 @@ def test_parts_outside_are_silence():
   assert whole.part(20, 2).tolist() == [0, 0]
 
 
-def test_the_first_track_that_holds_anything(tmp_path):
-  path = tmp_path / "two.mkv"
+@pytest.mark.parametrize("first", ["empty", "silent"])
+def test_the_first_track_that_can_be_heard(tmp_path, first):
+  path, samples = tmp_path / "two.mkv", tone(1, rate=_HIGH)
+  silent = {} if first == "empty" else {0: 0 * samples}
+  write_tracks(path, silent | {1: samples})
+  assert loud_span(sound.read(path)) == pytest.approx((0, 1), abs=0.01)
+  if silent:
+    write_tracks(path, silent)
+    with pytest.raises(VideoError, match="no sound: it is silent throughout"):
+      sound.read(path)
+
+
+def write_tracks(path, tracks):
+  """A file of two tracks, and samples at 48 kHz of some of them."""
   with av.open(str(path), "w") as out:
-    tracks = [out.add_stream("pcm_s16le", rate=_HIGH) for _ in range(2)]
-    samples = (tone(1, rate=_HIGH) * 32767).astype(np.int16)
-    frame = av.AudioFrame.from_ndarray(np.repeat(samples, 2)[None], "s16")
-    frame.sample_rate, frame.pts = _HIGH, 0
-    out.mux(tracks[1].encode(frame))
-  found = sound.read(path)
-  assert loud_span(found) == pytest.approx((0, 1), abs=0.01)
+    made = [out.add_stream("pcm_s16le", rate=_HIGH) for _ in range(2)]
+    for number, samples in tracks.items():
+      whole = np.repeat((samples * 32767).astype(np.int16), 2)[None]
+      frame = av.AudioFrame.from_ndarray(whole, "s16")
+      frame.sample_rate, frame.pts = _HIGH, 0
+      out.mux(made[number].encode(frame))

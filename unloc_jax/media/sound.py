@@ -29,6 +29,7 @@ _JITTER_SECONDS = Fraction(1, 50)
 _MAX_SECONDS = 24 * 3600
 # A track may end so much earlier than it says; mp3 and raw streams guess.
 _SLACK_SECONDS = 1.0
+_UNDECODED, _SILENT = "no sound track can be decoded", "it is silent throughout"
 _GUESSING = ("mp3", "aac", "flac", "adts", "mpegts", "mpeg", "amr", "ac3")
 
 
@@ -90,7 +91,7 @@ def load(
 
 
 def write(path: str, out: str, most: float = math.inf) -> list[tuple[int, int]]:
-  """Decodes the first decodable sound track into raw float32; returns spans.
+  """Decodes the first track that can be heard into raw float32; returns spans.
 
   Runs in a guarded process, see `unloc_jax.media.pool`.
 
@@ -100,10 +101,10 @@ def write(path: str, out: str, most: float = math.inf) -> list[tuple[int, int]]:
     most: Seconds that are read at most.
 
   Raises:
-    VideoError: There is no sound in it, it is cut short, or longer than
-      `most`.
+    VideoError: There is no sound in it, or silence alone, it is cut short, or
+      longer than `most`.
   """
-  fault = VideoError(Reason.NO_SOUND, "it has no sound track")
+  said = "it has no sound track"
   number = 0
   while True:
     try:
@@ -112,7 +113,7 @@ def write(path: str, out: str, most: float = math.inf) -> list[tuple[int, int]]:
           raise VideoError(Reason.TRUNCATED, "the file ends before its time")
         tracks = container.streams.audio
         if number >= len(tracks):
-          raise fault
+          raise VideoError(Reason.NO_SOUND, said)
         track = tracks[number]
         promised = _promised(container, track)
         limit = min(_MAX_SECONDS, 2 * promised + 60) if promised else None
@@ -124,8 +125,8 @@ def write(path: str, out: str, most: float = math.inf) -> list[tuple[int, int]]:
       text = getattr(error, "strerror", None) or str(error)
       raise VideoError(Reason.UNDECODABLE, text) from error
     number += 1
-    if not spans.found:
-      fault = VideoError(Reason.NO_SOUND, "no sound track can be decoded")
+    if not spans.is_loud:
+      said = _SILENT if spans.found or said == _SILENT else _UNDECODED
       continue
     last = spans.found[-1][1] / RATE
     if promised and last + _SLACK_SECONDS < promised:
@@ -141,6 +142,7 @@ class _Spans:
   def __init__(self, file: Any, most: float, limit: float):
     self._file, self._most, self._limit = file, most, limit
     self.found: list[tuple[int, int]] = []
+    self.is_loud = False  # Whether any sample is not 0.
 
   def add(self, start: float, samples: np.ndarray) -> None:
     """Writes samples [N] that begin at `start` seconds, or later than that."""
@@ -160,6 +162,7 @@ class _Spans:
       raise VideoError(Reason.TOO_LONG, f"more than {self._most:g} s")
     if not len(samples):
       return
+    self.is_loud = self.is_loud or bool(samples.any())
     # What is skipped over reads as zeros.
     self._file.seek(first * samples.itemsize)
     self._file.write(np.ascontiguousarray(samples, np.float32).tobytes())
