@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from unloc_jax.config.parser import show
+
 
 def ended(run: Callable[[], str], place: str | os.PathLike[str]) -> int:
   """Runs a command and prints what it returns; returns the exit status.
@@ -11,7 +13,7 @@ def ended(run: Callable[[], str], place: str | os.PathLike[str]) -> int:
   The place is what it writes to, named where an error of the disk names none.
   """
   try:
-    print(run())
+    show(run())
   except (ValueError, OSError) as error:
     said = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:

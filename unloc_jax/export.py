@@ -6,8 +6,8 @@ python -m unloc_jax.export --workdir=RUN --out=DIR
 import sys
 from collections.abc import Sequence
 
-from unloc_jax.config.parser import Parser
-from unloc_jax.use.console import fault, show
+from unloc_jax.config.parser import Parser, show
+from unloc_jax.use.console import fault
 from unloc_jax.use.export_run import export_run
 
 

@@ -32,11 +32,11 @@ import tqdm
 
 from unloc_jax import files
 from unloc_jax.annotations.reading import read_text
-from unloc_jax.config.parser import Parser
+from unloc_jax.config.parser import Parser, show
 from unloc_jax.media import listing
 from unloc_jax.parallel.compilation_cache import keep_programs
 from unloc_jax.use import formats, outputs
-from unloc_jax.use.console import fault, one_line, show
+from unloc_jax.use.console import fault, one_line
 from unloc_jax.use.outputs import check_place
 from unloc_jax.use.questions import checked_text, checked_texts
 from unloc_jax.use.requests import (

@@ -2,6 +2,8 @@
 
 import importlib
 import pathlib
+import signal
+import subprocess
 import sys
 import types
 
@@ -9,6 +11,7 @@ import pytest
 from config_cases import CASES, load
 
 from unloc_jax import main
+from unloc_jax.config import parser
 from unloc_jax.config.check import problems
 from unloc_jax.config.laptop import laptop
 from unloc_jax.models.build import build_model
@@ -82,6 +85,25 @@ def test_a_config_that_somebody_wrote(tmp_path, monkeypatch, code, words):
   line = said(f"--config={path}")
   assert words in line
   assert "\n" not in line
+
+
+def test_a_result_that_nobody_reads_is_an_error(monkeypatch):
+  with open("/dev/full", "w") as full:
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(OSError, match="the standard output: No space left"):
+      parser.show("a result")
+    # What is left over goes nowhere, and makes no noise at the end.
+    parser.show("another")
+  monkeypatch.setattr(sys, "stdout", None)
+  with pytest.raises(OSError, match="the standard output is closed"):
+    parser.show("a result")
+
+
+def test_ctrl_c_is_no_traceback():
+  code = "from unloc_jax.config.parser import Parser as P; P('').parse_args([])"
+  code += "; raise KeyboardInterrupt"
+  ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+  assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"stopped\n")
 
 
 @pytest.mark.parametrize("name", ["predict", "export", "demo", "metrics"])

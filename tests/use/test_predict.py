@@ -288,18 +288,6 @@ def test_texts_are_drawn_as_they_are(tmp_path, recwarn):
   assert not recwarn.list
 
 
-def test_a_result_that_nobody_reads_is_an_error(monkeypatch):
-  with open("/dev/full", "w") as full:
-    monkeypatch.setattr(sys, "stdout", full)
-    with pytest.raises(OSError, match="the standard output: No space left"):
-      console.show("a result")
-    # What is left over goes nowhere, and makes no noise at the end.
-    console.show("another")
-  monkeypatch.setattr(sys, "stdout", None)
-  with pytest.raises(OSError, match="closed; give --out"):
-    console.show("a result")
-
-
 def test_errors_are_one_line_with_the_file():
   for error, line in (
     (ValueError("a\n  b\x1b"), "a b"),

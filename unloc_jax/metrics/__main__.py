@@ -29,7 +29,6 @@ truth too; widened to the figure where they would miss it.
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 
@@ -46,6 +45,7 @@ from unloc_jax.annotations import (
 )
 from unloc_jax.annotations.reading import AnnotationError, Problems, fault
 from unloc_jax.config.parser import Parser
+from unloc_jax.config.parser import show as show_lines
 from unloc_jax.metrics import (
   analysis,
   classification,
@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
     except OSError as error:
       do = "name a place that can be written"
       raise fault(args.json, error.strerror or str(error), do) from error
-  print(text, flush=True)
+  show_lines(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -181,8 +181,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"error: {error}", file=sys.stderr)
     return 1
   except BrokenPipeError:
-    # Whoever read has enough; Python must not write again as it ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    pass  # Whoever read has enough.
+  except OSError as error:
+    print(f"error: {error.strerror or error}", file=sys.stderr)
+    return 1
   return 0
 
 

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from unloc_jax.config import flags as config_flags
-from unloc_jax.config.parser import Parser
+from unloc_jax.config.parser import Parser, show
 from unloc_jax.files import write_json
 from unloc_jax.plan import topology
 
@@ -66,8 +66,7 @@ def _run(flags: argparse.Namespace, config: ml_collections.ConfigDict) -> bool:
 
   devices = topology.open_topology(flags.topology)
   plan = step_plan.plan_step(flags.config, config, devices)
-  for line in printing.lines(plan):
-    print(line)
+  show("\n".join(printing.lines(plan)))
   if flags.json:
     write_json(flags.json, printing.as_json(plan))
   return plan.fits

@@ -1,7 +1,5 @@
 """Text on a terminal: one line where one is due, and never lost silently."""
 
-import os
-import sys
 import unicodedata
 
 from unloc_jax.use.naming import readable
@@ -21,17 +19,3 @@ def fault(error: Exception) -> str:
     if error.filename is not None:
       text = f"{readable(str(error.filename))}: {text}"
   return one_line(text)
-
-
-def show(text: str) -> None:
-  """Writes lines to the standard output, in UTF-8; OSError if it cannot."""
-  if sys.stdout is None:
-    raise OSError("the standard output is closed; give --out")
-  try:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode() + b"\n" * (not text.endswith("\n")))
-    sys.stdout.flush()
-  except OSError as error:
-    # Python would write again, and complain, as it ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise OSError(f"the standard output: {error.strerror}") from error

@@ -9,6 +9,7 @@ import numpy as np
 
 from unloc_jax import files
 from unloc_jax.use import naming
+from unloc_jax.use.questions import checked_path
 
 _FORMAT = 1
 SUFFIX = ".encoded.npz"
@@ -65,6 +66,7 @@ class EncodedVideo:
     fields = dict(vars(self))
     arrays = {name: fields.pop(name) for name in _ARRAYS}
     about = np.array(json.dumps({"format": _FORMAT, **fields}))
+    path = checked_path(path, "path")
     with files.replacing(path) as beside, beside.open("wb") as file:
       np.savez(file, about=about, **arrays)
 

@@ -127,7 +127,9 @@ def _rows(read: TextReader, texts: Sequence[str]) -> np.ndarray:
 
 def checked_texts(texts: Iterable[str], what: str) -> tuple[str, ...]:
   """The texts, each of which can be asked; else ValueError names `what`."""
-  if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+  # An array of no dimension says that it can be iterated.
+  is_one = isinstance(texts, (str, bytes)) or getattr(texts, "ndim", 1) == 0
+  if not isinstance(texts, Iterable) or is_one:
     raise ValueError(f"{what}: give a list of texts, not {texts!r:.80}")
   return tuple(
     checked_text(text, f"{what}: number {number}")
