@@ -442,6 +442,10 @@ def test_command_writes_a_folder_or_one_line(tmp_path, capsys):
   error = capsys.readouterr().err
   assert "no such file" in error
   assert error.count("\n") == 1
+  film = tmp_path / "film.mp4"
+  film.write_bytes(b"film")
+  assert main(["--from", str(film), "--to", str(out / "b")]) == 1
+  assert capsys.readouterr().err.count("film.mp4") == 1
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     about = {**made.config, "source": {"from": args.source, "file": file}}
     save_weights(args.to, made.params, about, tokenizer)
   except (ValueError, OSError) as error:
-    print(f"error: {args.source}: {error}", file=sys.stderr)
+    said = str(error).removeprefix(f"{args.source}: ")
+    print(f"error: {args.source}: {said}", file=sys.stderr)
     return 1
   if "assumed" in made.config:
     print(f"assumed: {made.config['assumed']}")
