@@ -238,6 +238,21 @@ def test_a_finished_run_is_only_scored_again(finished):
   assert all(np.array_equal(before[k], after[k]) for k in before)
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_going_on_past_a_shorter_length_is_said(
+  finished, tmp_path, monkeypatch
+):
+  folder, said = shutil.copytree(finished.workdir, tmp_path / "run"), []
+  config = finished.config.copy_and_resolve_references().unlock()
+  config.train.length /= 2
+  note = lambda text, *args: said.append(text % args)  # noqa: E731
+  monkeypatch.setattr(loop.logging, "warning", note)
+  loop.train_and_evaluate(config.lock(), str(folder))
+  assert [line for line in said if "Step 6 is past train.length, 3" in line]
+  before, after = final_params(finished.workdir), final_params(folder)
+  assert all(np.array_equal(before[k], after[k]) for k in before)
+
+
 def test_steps_that_are_not_finite_are_skipped_then_stop_the_run(
   captions, tmp_path, monkeypatch
 ):
