@@ -1,6 +1,8 @@
 """Which checkpoint is the best, and what is said of files that are broken."""
 
 import logging
+import os
+import pathlib
 import types
 
 import numpy as np
@@ -104,11 +106,26 @@ def test_orbax_itself_says_nothing():
   assert console._is_ours(made)
 
 
-@pytest.mark.parametrize("place", ["file", "file/below"])
+@pytest.mark.parametrize("part", ["_METADATA", "manifest.ocdbt", "*/*"])
+def test_a_broken_checkpoint_is_named(tmp_path, part):
+  write_old(tmp_path / "checkpoints", {2: 60.0})
+  params = tmp_path / "checkpoints" / "2" / "params"
+  for path in filter(pathlib.Path.is_file, params.glob(part)):
+    path.write_bytes(path.read_bytes()[:9])
+  there = Checkpoints(str(tmp_path), base())
+  with pytest.raises(ValueError, match=r"/2: this checkpoint is brok") as error:
+    there._read(2, {"params": {"x": np.ones(2)}})
+  assert "\n" not in str(error.value)
+  there.close()
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "checkpoints/.."])
 def test_a_folder_that_cannot_be(config, tmp_path, place):
-  (tmp_path / "file").write_text("")
+  for name in ("file", "checkpoints"):
+    (tmp_path / name).write_text("")
   config.eval.splits = ("val",)
   with pytest.raises(OSError, match="take another --workdir") as error:
-    loop.train_and_evaluate(config.lock(), str(tmp_path / place))
-  assert str(tmp_path / place) in str(error.value)
+    loop.train_and_evaluate(config.lock(), os.path.abspath(tmp_path / place))
+  place = tmp_path / place.removesuffix("/..")
+  assert str(place) in str(error.value)
   assert "\n" not in str(error.value)

@@ -96,7 +96,8 @@ class Checkpoints:
     """The latest state, with the shardings of `like` (arrays or shapes).
 
     Raises:
-      ValueError: There is no checkpoint, or it is of another architecture.
+      ValueError: There is no checkpoint, or it is of another architecture, or
+        broken.
     """
     items = self._read(self.latest_step, _items(like))
     return TrainState(
@@ -123,14 +124,18 @@ class Checkpoints:
     if step is None:
       raise ValueError(f"{self._folder}: there is no checkpoint to restore")
     like = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    self._check_shapes(step, like)
+    with _legible(self._folder / str(step)):
+      metadata = self._manager.item_metadata(step)
+    self._check_shapes(step, like, metadata)
     items = {k: ocp.args.StandardRestore(v) for k, v in like.items()}
-    restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+    with _legible(self._folder / str(step)):
+      restored = self._manager.restore(step, args=ocp.args.Composite(**items))
     return {name: restored[name] for name in like}
 
-  def _check_shapes(self, step: int, items: dict[str, Any]) -> None:
+  def _check_shapes(
+    self, step: int, items: dict[str, Any], metadata: Any
+  ) -> None:
     """Compares arrays by name and shape before any of them is read."""
-    metadata = self._manager.item_metadata(step)
     for item, tree in items.items():
       saved = _shapes(metadata[item]) if item in metadata else {}
       wanted = _shapes(tree)
@@ -188,6 +193,21 @@ class _Scores:
     self._values[step] = figures
     if jax.process_index() == 0:
       files.write_json(self._path, self._values)
+
+
+@contextlib.contextmanager
+def _legible(folder: epath.Path) -> Iterator[None]:
+  """Turns whatever reading raises into a ValueError of one line."""
+  try:
+    yield
+  except jax.errors.JaxRuntimeError:
+    raise  # Another process is lost.
+  except Exception as error:  # Of JSON, of TensorStore, of files that lack.
+    said = " ".join(str(error).split())
+    raise ValueError(
+      f"{folder}: this checkpoint is broken ({said:.200}); remove it to go on "
+      "from the one before it"
+    ) from error
 
 
 @contextlib.contextmanager

@@ -145,12 +145,14 @@ def claim(run: Run) -> Iterator[None]:
     return
   folder = pathlib.Path(run.workdir)
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("checkpoints", "results"):
+      (folder / name).mkdir(parents=True, exist_ok=True)
     held = contextlib.ExitStack()
     held.enter_context(lock.only_run(run.workdir))
   except OSError as error:
     raise OSError(
-      f"{folder}: cannot be written ({error.strerror}); take another --workdir"
+      f"{error.filename or folder}: cannot be written ({error.strerror}); take"
+      " another --workdir"
     ) from error
   with held:
     write_config(run.workdir, run.parts.config)
