@@ -15,6 +15,7 @@ from typing import Any
 import apache_beam as beam
 import tqdm
 from apache_beam.options import pipeline_options
+from apache_beam.runners.worker import sdk_worker
 
 from data_preprocessing import cache, examples
 from data_preprocessing.examples import Outcome
@@ -22,6 +23,9 @@ from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
 from unloc_jax.media.errors import VideoError
 from unloc_jax.media.pool import Pool, PoolError
+
+# It prints the traceback of every error, which the command says in a line.
+vars(sdk_worker)["print"] = lambda *_, **__: None
 
 
 @dataclasses.dataclass

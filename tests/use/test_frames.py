@@ -1,5 +1,9 @@
 """Frames come from a process of its own, within limits, or a line says why."""
 
+import errno
+import os
+import tempfile
+
 import pytest
 
 from unloc_jax.media.errors import Reason, VideoError
@@ -13,6 +17,19 @@ def test_unreadable_videos_are_told_in_a_line(localizer, tmp_path):
   for name in (path, tmp_path / "none.mp4", tmp_path):
     with pytest.raises(ValueError, match=rf"^{name}: .*; give another file$"):
       localizer.encode_video(name)
+
+
+def test_a_full_disk_is_named_and_not_the_video(localizer, videos, monkeypatch):
+  def run(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  decoder = Decoder(localizer.export.source, Limits())
+  monkeypatch.setattr(decoder._pool, "run", run)
+  with pytest.raises(
+    ValueError, match=f"waits in {tempfile.gettempdir()} .*set TMPDIR$"
+  ):
+    decoder.frames(videos[0]).__enter__()
+  decoder.close()
 
 
 def test_long_videos_are_not_read_to_their_end(localizer, videos):

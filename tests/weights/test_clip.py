@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import resource
 import warnings
 
 import flax.traverse_util
@@ -477,6 +478,23 @@ def test_values_that_are_no_weights(value):
   tensors["visual.proj"] = np.full((128, 32), value)
   with pytest.raises(ValueError, match=r"visual\.proj holds"):
     converted(tensors)
+
+
+def test_a_full_disk_is_a_line_and_leaves_nothing(tmp_path, capsys):
+  safetensors.numpy.save_file(
+    random_tensors(openai_shapes(TINY)), tmp_path / "model.safetensors"
+  )
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+  try:
+    out = str(tmp_path / "out")
+    assert main(["--from", str(tmp_path), "--to", out]) == 1
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+  said = capsys.readouterr().err
+  assert "out: cannot be written" in said
+  assert said.count("\n") == 1
+  assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_sharded_files(tmp_path):

@@ -120,7 +120,12 @@ class Decoder:
     except VideoError as error:
       advice = _ADVICE.get(error.reason, "give another file")
       raise ValueError(f"{name}: {error}; {advice}") from error
-    except (OSError, PoolError) as error:
+    except OSError as error:
+      raise ValueError(
+        f"{name}: what is decoded waits in {tempfile.gettempdir()} ({error}); "
+        "make room there, or set TMPDIR"
+      ) from error
+    except PoolError as error:
       raise ValueError(f"{name}: {error}; try again") from error
 
 

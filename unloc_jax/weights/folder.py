@@ -46,7 +46,8 @@ def save_weights(
   """Writes flat parameters, stacked layers taken apart, whole or not at all.
 
   Args:
-    folder: New; FileExistsError is raised where there is something.
+    folder: New; FileExistsError is raised where there is something, another
+      OSError where it cannot be written.
     params: By name.
     config: What config.json says.
     tokenizer: Text of the tokenizer.json; "" for CLIP's own.
@@ -61,15 +62,20 @@ def save_weights(
   }
   beside = path.with_name(path.name + ".tmp")
   shutil.rmtree(beside, ignore_errors=True)
-  beside.mkdir(parents=True)
-  text = json.dumps({"format": 1, **config}, indent=2)
-  (beside / CONFIG).write_text(text + "\n")
-  if tokenizer:
-    (beside / TOKENIZER).write_text(tokenizer)
-  safetensors.numpy.save_file(arrays, beside / PARAMS)
-  # It makes files that only their owner may read.
-  shutil.copymode(beside / CONFIG, beside / PARAMS)
-  beside.rename(path)
+  try:
+    beside.mkdir(parents=True)
+    text = json.dumps({"format": 1, **config}, indent=2)
+    (beside / CONFIG).write_text(text + "\n")
+    if tokenizer:
+      (beside / TOKENIZER).write_text(tokenizer)
+    safetensors.numpy.save_file(arrays, beside / PARAMS)
+    # It makes files that only their owner may read.
+    shutil.copymode(beside / CONFIG, beside / PARAMS)
+    beside.rename(path)
+  except safetensors.SafetensorError as error:
+    raise OSError(f"{path}: cannot be written ({error})") from error
+  finally:
+    shutil.rmtree(beside, ignore_errors=True)
 
 
 def load_weights(folder: str) -> Weights:
