@@ -1,0 +1,1 @@
+"""Other systems' own code beside ours: same features, splits and CPU time."""
