@@ -233,8 +233,8 @@ def log_start(run: Run, state: TrainState) -> None:
     "%s %s: %s parameters, %s of them trained.",
     f"Going on from step {step} with" if step else "Training",
     config.task,
-    f"{count(state.params):,}",
-    f"{count(trained):,}",
+    f"{int(count(state.params)):,}",
+    f"{int(count(trained)):,}",
   )
   logging.info(
     "%d steps of %d of the %d videos of %s, split %s, on %d device(s) %s.",
