@@ -472,7 +472,7 @@ def test_what_stands_beside_is_wrong(tmp_path, capsys, file, text, message):
   assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("value", [np.int8(3), np.float16(np.inf), np.nan])
+@pytest.mark.parametrize("value", [np.int8(3), 1e300, np.nan])
 def test_values_that_are_no_weights(value):
   tensors = random_tensors(openai_shapes(TINY))
   tensors["visual.proj"] = np.full((128, 32), value)

@@ -110,7 +110,8 @@ def renamed(
   ours = {}
   for theirs, name in names.items():
     given = np.asarray(tensors[theirs])
-    value = np.asarray(given, np.float32)
+    with np.errstate(over="ignore"):
+      value = np.asarray(given, np.float32)
     if given.dtype.kind in "biu" or not np.isfinite(value).all():
       raise ValueError(
         f"{theirs.replace('/', '.')} holds {given.dtype}, or what is not "

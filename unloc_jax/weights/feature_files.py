@@ -170,7 +170,8 @@ def _matrix(found: np.ndarray) -> np.ndarray:
     raise VideoError(
       Reason.FEATURES, f"shape {shape}; expected [positions, channels]"
     )
-  rows = np.ascontiguousarray(found, np.float32)
+  with np.errstate(over="ignore"):
+    rows = np.ascontiguousarray(found, np.float32)
   if not np.isfinite(rows).all():
     raise VideoError(Reason.FEATURES, "not all numbers are finite")
   return rows
