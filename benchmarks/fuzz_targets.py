@@ -83,7 +83,7 @@ def _scores(
   name: str, given: str, truth: str
 ) -> Callable[[pathlib.Path], None]:
   """Scores a submission as the command does; where refused, leniently too."""
-  flags = ["--predictions=", "--ground_truth=", "--resamples=2"]
+  flags = ["--predictions=-", "--ground_truth=-", "--resamples=2"]
   parsed = command.arguments([f"--benchmark={name}", *flags])
 
   def run(folder: pathlib.Path) -> None:

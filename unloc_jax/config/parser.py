@@ -58,9 +58,13 @@ def show(text: str) -> None:
   """Writes lines to the standard output, in UTF-8; OSError if it cannot."""
   if sys.stdout is None:
     raise OSError("the standard output is closed; open it, or write to a file")
+  text += "\n" * (not text.endswith("\n"))
   try:
     sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode() + b"\n" * (not text.endswith("\n")))
+    if hasattr(sys.stdout, "buffer"):
+      sys.stdout.buffer.write(text.encode())
+    else:  # A notebook's.
+      sys.stdout.write(text)
     sys.stdout.flush()
   except OSError as error:
     # Python would write again, and complain, as it ends.
