@@ -1,5 +1,6 @@
 """The command of a config: what it takes, and what it says is missing."""
 
+import io
 import importlib
 import pathlib
 import signal
@@ -94,6 +95,9 @@ def test_a_result_that_nobody_reads_is_an_error(monkeypatch):
       parser.show("a result")
     # What is left over goes nowhere, and makes no noise at the end.
     parser.show("another")
+  monkeypatch.setattr(sys, "stdout", io.StringIO())
+  parser.show("in a notebook")
+  assert sys.stdout.getvalue() == "in a notebook\n"
   monkeypatch.setattr(sys, "stdout", None)
   with pytest.raises(OSError, match="the standard output is closed"):
     parser.show("a result")
