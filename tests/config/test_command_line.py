@@ -1,7 +1,7 @@
 """The command of a config: what it takes, and what it says is missing."""
 
-import io
 import importlib
+import io
 import pathlib
 import signal
 import subprocess
