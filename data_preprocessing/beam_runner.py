@@ -97,7 +97,7 @@ class MakeExample(beam.DoFn):
     except VideoError as error:
       made = examples.left_out(job, error)
     except PoolError as error:
-      raise BuildError(f"{error}; give fewer --workers") from error
+      raise BuildError(f"{error}; start the build again") from error
     if isinstance(made, BuildError):
       raise made
     cache.keep(path, made)

@@ -63,6 +63,12 @@ def work(tmp_path, monkeypatch):
   del sys.modules["pool_work"]
 
 
+def test_a_process_that_was_told_to_end_blames_no_video():
+  said = pytest.raises(pool.PoolError, match=r"told to end \(SIGTERM\)")
+  with pool.Pool(1) as processes, said:
+    processes.run(signal.raise_signal, signal.SIGTERM)
+
+
 def test_a_bad_video_costs_itself_alone(work):
   with pool.Pool(1, memory_gib=0.5) as processes:
     run = processes.run

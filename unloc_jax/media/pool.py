@@ -29,6 +29,8 @@ Result = TypeVar("Result")
 # A process that has not started by then never will; a busy machine is slow.
 _START_SECONDS = 600.0
 _LOOK_SECONDS = 0.2
+# What people and schedulers send; no decoder ends so by itself.
+_TOLD_TO_END = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _GIB = 1 << 30
 _SWAP = threading.Lock()
 
@@ -75,7 +77,8 @@ class Pool:
     Raises:
       VideoError: The function raised anything but an OSError, which is passed
         on; or it crashed, stalled, or took too much time or memory.
-      PoolError: The processes cannot be started, or the pool is closed.
+      PoolError: The processes cannot be started or were told to end, or the
+        pool is closed.
     """
     slot = self._free.get()
     self._beats[slot] = 0.0
@@ -85,12 +88,15 @@ class Pool:
       result: Result = future.result()
       return result
     except pebble.ProcessExpired as error:
+      if -error.exitcode in _TOLD_TO_END:
+        name = signal.Signals(-error.exitcode).name
+        raise PoolError(f"a worker was told to end ({name})") from error
       raise VideoError(
         Reason.CRASHED, f"the decoder crashed (exit {error.exitcode})"
       ) from error
     except concurrent.futures.BrokenExecutor as error:
       raise PoolError(
-        "a worker ended as it started; what it printed says why"
+        "a worker ended as it started; what it printed says why; use fewer"
       ) from error
     except RuntimeError as error:
       raise PoolError(str(error)) from error
