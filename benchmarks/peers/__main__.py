@@ -112,7 +112,9 @@ def compare(flags: argparse.Namespace) -> tuple[list[str], list[list[Any]]]:
     files = {OURS: lambda s, at=results: at / s / "predictions.jsonl"}
     for name, checkout in flags.peer:
       best = peer(flags, name, checkout, seconds, times)
-      files[name] = lambda s, at=best: at / f"{s}.jsonl"
+      files[name] = lambda s, at=best: features.write_found(
+        config, s, at / f"{s}.jsonl"
+      )
     for name, file in files.items():
       cells = [
         cell

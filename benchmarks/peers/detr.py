@@ -81,33 +81,21 @@ def loader(flags, opt, split, shuffle):
 
 
 def predict(flags, model, batches, opt):
-  """Rows of a submission, in seconds of the video."""
+  """Rows of a submission, in clips as the features are."""
   inference = module(flags.package, "inference")
   found, _ = inference.compute_mr_results(model, batches, opt)
-  real = {row["qid"]: row["real"] for row in batches.dataset.data}
-  rows = []
-  for row in found:
-    step, end = real[row["qid"]]["step"], real[row["qid"]]["duration"]
-    windows = []
-    for *times, score in row["pred_relevant_windows"]:
-      start, stop = (
-        min(max((t / opt.clip_length - 0.5) * step, 0.0), end) for t in times
-      )
-      windows.append([start, max(start, stop), score])
-    keys = ("qid", "query", "vid")
-    rows.append({k: row[k] for k in keys} | {"pred_relevant_windows": windows})
-  return rows
+  keys = ("qid", "query", "vid", "pred_relevant_windows")
+  return [{key: row[key] for key in keys} for row in found]
 
 
 def recall(rows, data):
   """Mean of R1 at BEST, to choose by; what is published is scored elsewhere."""
-  truth = {row["qid"]: row for row in data}
+  truth = {row["qid"]: row["relevant_windows"] for row in data}
   hits = 0
   for row in rows:
     start, end, _ = row["pred_relevant_windows"][0]
-    known, best = truth[row["qid"]], 0.0
-    for window in known["relevant_windows"]:
-      low, high = ((t / 2 - 0.5) * known["real"]["step"] for t in window)
+    best = 0.0
+    for low, high in truth[row["qid"]]:
       both = max(min(end, high) - max(start, low), 0)
       best = max(best, both / max(max(end, high) - min(start, low), 1e-9))
     hits += sum(best >= m for m in BEST)

@@ -3,8 +3,8 @@
 OUT/videos/VID.npz holds `features` [T, D], the image tower's tokens;
 OUT/texts/qidQID.npz `last_hidden_state` [L, D], those of the text tower that
 are no padding, and `pooler_output` [D]; OUT/SPLIT.jsonl the queries. Clip i of
-2 s stands for position i, so a time in these files is 2 p + 1 of position p;
-`real` of a row says how to come back to seconds.
+2 s stands for position i, so the time of position p in these files is 2 p + 1.
+`write_found` turns what a peer found back into seconds.
 """
 
 import json
@@ -19,7 +19,7 @@ from unloc_jax import files
 from unloc_jax.data import pipeline, splits
 from unloc_jax.data.sources import Video
 from unloc_jax.models.unloc import UnLoc
-from unloc_jax.task.sampling import Sampling
+from unloc_jax.task.sampling import Sampling, to_seconds
 from unloc_jax.training import token_cache
 from unloc_jax.training.state import Parts, init_params, nest
 from unloc_jax.weights.merging import initial_weights
@@ -84,19 +84,20 @@ def texts(
 
 
 def queries(parts: Parts, video: Video) -> list[dict[str, Any]]:
-  """A video's queries, in clips; and what turns these back into seconds."""
+  """A video's queries, in clips."""
   sampling = Sampling.from_config(parts.config)
-  count, rate = video.frame_count, video.frame_rate
-  step = float(sampling.seconds_per_position(count, rate))
   length = CLIP * sampling.num_frames
+  positions = sampling.to_positions(
+    video.segments, video.frame_count, video.frame_rate
+  )
+  windows = np.clip(CLIP * (positions + 0.5), 0, length)
   centres = CLIP * (np.arange(sampling.num_frames) + 0.5)
   rows = []
   for number, (query, text) in enumerate(
     zip(video.query_ids, video.texts, strict=True)
   ):
-    seconds = video.segments[video.segment_query == number]
-    windows = np.clip(CLIP * (seconds / step + 0.5), 0, length)
-    start, end = windows[0]
+    mine = windows[video.segment_query == number]
+    start, end = mine[0]
     inside = np.flatnonzero((centres >= start) & (centres <= end))
     if not len(inside):
       inside = [int(np.argmin(np.abs(centres - (start + end) / 2)))]
@@ -106,10 +107,33 @@ def queries(parts: Parts, video: Video) -> list[dict[str, Any]]:
         "query": text,
         "vid": video.video_id,
         "duration": length,
-        "relevant_windows": windows.tolist(),
+        "relevant_windows": mine.tolist(),
         "relevant_clip_ids": [int(i) for i in inside],
         "saliency_scores": [[1, 1, 1]] * len(inside),
-        "real": {"duration": float(video.duration), "step": step},
       }
     )
   return rows
+
+
+def write_found(
+  config: ml_collections.ConfigDict, split: str, found: pathlib.Path
+) -> pathlib.Path:
+  """Writes a peer's predictions in seconds, beside them in clips."""
+  sampling = Sampling.from_config(config)
+  videos = splits.open_split(config, split).table.videos
+  by_id = {video.video_id: video for video in videos if video is not None}
+  lines = []
+  for line in found.read_text().splitlines():
+    row = json.loads(line)
+    video = by_id[row["vid"]]
+    step = sampling.seconds_per_position(video.frame_count, video.frame_rate)
+    given = np.array(row["pred_relevant_windows"], np.float32)
+    seconds = to_seconds(
+      given[None, :, :2] / CLIP - 0.5, step[None], np.float32([video.duration])
+    )
+    whole = np.concatenate([seconds[0], given[:, 2:]], axis=1)
+    row["pred_relevant_windows"] = whole.tolist()
+    lines.append(json.dumps(row) + "\n")
+  path = found.with_suffix(".seconds.jsonl")
+  files.write_text(path, "".join(lines))
+  return path

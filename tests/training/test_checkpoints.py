@@ -113,7 +113,7 @@ def test_a_broken_checkpoint_is_named(tmp_path, part):
   for path in filter(pathlib.Path.is_file, params.glob(part)):
     path.write_bytes(path.read_bytes()[:9])
   there = Checkpoints(str(tmp_path), base())
-  with pytest.raises(ValueError, match=r"/2: this checkpoint is brok") as error:
+  with pytest.raises(ValueError, match=r"/2: this checkpoint cannot") as error:
     there._read(2, {"params": {"x": np.ones(2)}})
   assert "\n" not in str(error.value)
   there.close()

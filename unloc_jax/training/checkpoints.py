@@ -205,8 +205,8 @@ def _legible(folder: epath.Path) -> Iterator[None]:
   except Exception as error:  # Of JSON, of TensorStore, of files that lack.
     said = " ".join(str(error).split())
     raise ValueError(
-      f"{folder}: this checkpoint is broken ({said:.200}); remove it to go on "
-      "from the one before it"
+      f"{folder}: this checkpoint cannot be read ({said:.200}); if it is "
+      "damaged, remove it to go on from the one before it"
     ) from error
 
 
