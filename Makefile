@@ -21,26 +21,40 @@ STILLS := $(DEMO)/data/slideshows/anet/1.0.0
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test
+.PHONY: demo test raw stills moments towers retrieval figures
 
-# Spares the kernel most of the pages that arrays need (docs/performance.md).
+# Two at a time: stage 1 learns from stills while the videos are preprocessed.
+# Huge pages spare the kernel work that arrays make (docs/performance.md).
 demo: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 demo: $(INSTALLED)
+	$(MAKE) --no-print-directory -j 2 figures
+
+raw: $(INSTALLED)
 	$(BIN)/python -m data_preprocessing.synthetic --out $(RAW)
-	$(BIN)/python -m data_preprocessing.build --dataset anet_captions \
-	  --annotations $(RAW)/annotations/activitynet_captions \
-	  --videos $(RAW)/videos --data_dir $(DEMO)/data \
-	  --frame_rate 5 --short_side 48
+
+stills: raw
 	$(BIN)/python -m data_preprocessing.build --dataset anet \
 	  --annotations $(RAW)/annotations/slideshows \
 	  --videos $(RAW)/slideshows --data_dir $(DEMO)/data/slideshows \
 	  --frame_rate 1 --short_side 48
+
+moments: raw
+	$(BIN)/python -m data_preprocessing.build --dataset anet_captions \
+	  --annotations $(RAW)/annotations/activitynet_captions \
+	  --videos $(RAW)/videos --data_dir $(DEMO)/data \
+	  --frame_rate 5 --short_side 48
+
+towers: stills
 	$(BIN)/python -m unloc_jax.main --config=configs/synthetic_towers.py \
 	  --config.data.path=$(STILLS) --config.seed=$(SEED) \
 	  --workdir=$(RUN)/towers
+
+retrieval: moments towers
 	$(BIN)/python -m unloc_jax.main --config=configs/synthetic_mr.py \
 	  --config.data.path=$(MOMENTS) --config.seed=$(SEED) \
 	  --config.init.weights=$(RUN)/towers/weights --workdir=$(RUN)/mr
+
+figures: retrieval
 	$(BIN)/python -m benchmarks.synthetic --workdir $(RUN)/mr
 
 test: $(INSTALLED)
