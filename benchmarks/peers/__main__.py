@@ -1,14 +1,15 @@
 """Other systems beside ours: same frozen towers, same splits, same CPU time.
 
-    python -m benchmarks.peers --demo runs/demo --python PYTHON \
-      --peer moment_detr=CHECKOUT --peer qd_detr=CHECKOUT \
+    python -m benchmarks.peers --task retrieval --data DATA --weights TOWERS \
+      --python PYTHON --peer moment_detr=CHECKOUT --peer qd_detr=CHECKOUT \
       --workdir runs/peers [--rates 2e-4 5e-4 1e-3] [--times 1 4] [--record]
 
-Ours is stage 2 of the demo with both towers frozen; its time is that of its
-whole command, start and scoring included. A peer trains for as long, at each of
-the rates (see detr.py; PYTHON has PyTorch and what it needs), and the rate is
-taken that is best on `val`. All are scored by our metric; what is finished is
-not run again.
+`--task localization` sets ActionFormer beside ours. Ours is stage 2 of the demo
+with both towers frozen; its time is that of its whole command, start and
+scoring included. A peer trains for as long, at each of the rates (detr.py,
+actionformer.py; PYTHON has PyTorch and what it needs), and the rate is taken
+that is best on the first split; longer runs are at the rate that the shortest
+chose. All are scored by our metric; what is finished is not run again.
 """
 
 import argparse
@@ -20,15 +21,15 @@ import sys
 from typing import Any
 
 from benchmarks import record
-from benchmarks.peers import features
-from configs import synthetic_mr
-from unloc_jax.annotations import pairing
-from unloc_jax.annotations.reading import Problems
-from unloc_jax.metrics import recall
+from benchmarks.peers import localization, retrieval
+from configs import synthetic_mr, synthetic_tal
 
-FIGURES = ("R1@0.5", "R1@0.7")
 OURS = "ours"
-_MEASURES = ("benchmarks/peers", "configs/synthetic_mr.py", "unloc_jax/models")
+# By task: its config, what is written, read and scored, and who runs the peers.
+TASKS = {
+  "retrieval": (synthetic_mr, retrieval, "detr"),
+  "localization": (synthetic_tal, localization, "actionformer"),
+}
 
 
 def cpu_seconds(command: list[Any]) -> float:
@@ -39,18 +40,20 @@ def cpu_seconds(command: list[Any]) -> float:
     return used.ru_utime + used.ru_stime
 
   before = spent()
-  subprocess.run([str(word) for word in command], check=True)
+  words = [str(word) for word in command]
+  subprocess.run(words, check=True, cwd=record.ROOT)
   return spent() - before
 
 
-def ours(flags: argparse.Namespace, config: Any, times: int) -> dict[str, Any]:
-  """Trains our heads; folders of results by split, and the time."""
+def ours(flags: argparse.Namespace, config: Any, times: int) -> float:
+  """Trains our heads; the time that it took."""
   workdir = flags.workdir / f"{OURS}_{times}"
   done = workdir / "cpu.json"
   if not done.exists():
+    source, _, _ = TASKS[flags.task]
     command = [
       *(sys.executable, "-m", "unloc_jax.main"),
-      f"--config={synthetic_mr.__file__}",
+      f"--config={source.__file__}",
       f"--config.data.path={config.data.path}",
       f"--config.init.weights={config.init.weights}",
       "--config.model.text_tower.frozen=True",
@@ -60,80 +63,78 @@ def ours(flags: argparse.Namespace, config: Any, times: int) -> dict[str, Any]:
       f"--workdir={workdir}",
     ]
     done.write_text(json.dumps({"cpu_seconds": cpu_seconds(command)}))
-  return json.loads(done.read_text())
+  return float(json.loads(done.read_text())["cpu_seconds"])
 
 
 def peer(
-  flags: argparse.Namespace,
-  name: str,
-  checkout: str,
-  seconds: float,
-  times: int,
-) -> pathlib.Path:
-  """Trains a peer at every rate; the folder of that best on val."""
-  found = {}
-  for rate in flags.rates:
-    out = flags.workdir / f"{name}_{times}_{rate:g}"
-    if not (out / "done.json").exists():
-      script = pathlib.Path(__file__).with_name("detr.py")
-      cpu_seconds(
-        [
-          *(flags.python, script, "--checkout", checkout, "--package", name),
-          *("--features", flags.workdir / "features", "--out", out),
-          *("--cpu_seconds", seconds, "--rate", rate, "--width", flags.width),
-          *("--splits", *synthetic_mr.get_config().eval.splits),
-        ]
-      )
-    found[out] = json.loads((out / "done.json").read_text())["val"]
-  return max(found, key=lambda out: found[out])
-
-
-def scored(path: pathlib.Path, truth: pathlib.Path) -> list[str]:
-  """Figures of a file of predictions."""
-  queries, _ = pairing.read(path, truth, Problems())
-  values = recall.evaluate(queries).values
-  return [f"{values[name].mean():.1f}" for name in FIGURES]
+  flags: argparse.Namespace, config: Any, folder: str, rate: float, seconds: Any
+) -> float:
+  """Trains a peer at a rate; how good it is on the first split."""
+  out = flags.workdir / f"{folder}_{rate:g}"
+  if not (out / "done.json").exists():
+    _, _, driver = TASKS[flags.task]
+    name = folder.rsplit("_", 1)[0]
+    cpu_seconds(
+      [
+        *(flags.python, "-m", f"benchmarks.peers.{driver}"),
+        *("--checkout", flags.peer[name], "--out", out, "--rate", rate),
+        *("--features", flags.workdir / "features", "--width", flags.width),
+        *("--cpu_seconds", seconds, "--splits", *config.eval.splits),
+      ]
+    )
+  return float(json.loads((out / "done.json").read_text())["val"])
 
 
 def compare(flags: argparse.Namespace) -> tuple[list[str], list[list[Any]]]:
   """Header and rows of the table."""
-  config = synthetic_mr.get_config().unlock()
-  [config.data.path] = map(str, flags.demo.glob("data/anet_captions/*"))
-  config.init.weights = str(flags.demo / "seed_0" / "towers" / "weights")
+  source, kind, _ = TASKS[flags.task]
+  config = source.get_config().unlock()
+  config.data.path, config.init.weights = flags.data, flags.weights
   config = config.lock()
   splits = config.eval.splits[1:]
-  folder = flags.workdir / "features"
-  if not all((folder / f"{s}.jsonl").exists() for s in config.eval.splits):
-    features.write(config, folder)
+  features = flags.workdir / "features"
+  if not (features / "done").exists():
+    kind.write(config, features)
+    (features / "done").touch()
   rows = []
+  rates = dict.fromkeys(flags.peer, flags.rates)
   for times in flags.times:
-    seconds = ours(flags, config, times)["cpu_seconds"]
+    seconds = ours(flags, config, times)
     results = flags.workdir / f"{OURS}_{times}" / "results"
-    files = {OURS: lambda s, at=results: at / s / "predictions.jsonl"}
-    for name, checkout in flags.peer:
-      best = peer(flags, name, checkout, seconds, times)
-      files[name] = lambda s, at=best: features.write_found(
-        config, s, at / f"{s}.jsonl"
-      )
-    for name, file in files.items():
-      cells = [
-        cell
-        for s in splits
-        for cell in scored(file(s), results / s / "ground_truth.jsonl")
-      ]
-      rows.append([f"{seconds:.0f}", name, *cells])
-  named = [f"{split} {figure}" for split in splits for figure in FIGURES]
+    for name in (OURS, *flags.peer):
+      folder, shown = f"{name}_{times}", name
+      if name != OURS:
+        good = {
+          rate: peer(flags, config, folder, rate, seconds)
+          for rate in rates[name]
+        }
+        best = max(good, key=lambda rate: good[rate])
+        rates[name], shown = [best], f"{name}, rate {best:g}"
+        folder = f"{folder}_{best:g}"
+      row = [f"{seconds:.0f}", shown]
+      for split in splits:
+        found = None
+        if name != OURS:
+          found = kind.write_found(config, split, flags.workdir / folder)
+        row += [f"{x:.1f}" for x in kind.scored(results / split, found)]
+      rows.append(row)
+  named = [f"{split} {figure}" for split in splits for figure in kind.FIGURES]
   return ["seconds of CPU", "system", *named], rows
 
 
 def draw(header: list[str], rows: list[list[Any]], path: pathlib.Path) -> None:
-  """Recall against time, a line a system."""
+  """The first figure against time, a line a system."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(5, 3.2), layout="tight")
   axis = figure.subplots()
-  for name in dict.fromkeys(row[1] for row in rows):
-    mine = [(float(row[0]), float(row[2])) for row in rows if row[1] == name]
+  names = [row[1].split(",")[0] for row in rows]
+  for name in dict.fromkeys(names):
+    mine = [
+      (float(row[0]), float(row[2]))
+      for row, whose in zip(rows, names, strict=True)
+      if whose == name
+    ]
     axis.plot(*zip(*mine, strict=True), marker="o", label=name)
   axis.set(xlabel=header[0], ylabel=header[2], ylim=(0, 100))
   axis.legend()
@@ -144,24 +145,30 @@ def main() -> None:
   """Prints, draws and, if asked to, keeps the comparison."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   add = parser.add_argument
-  add("--demo", required=True, type=pathlib.Path, help="of `make demo`")
+  add("--task", choices=TASKS, default="retrieval")
+  add("--data", required=True, help="the task's dataset, as `make demo` builds")
+  add("--weights", required=True, help="of the demo's stage 1")
   add("--python", required=True, help="that the peers run with")
-  add("--peer", action="append", default=[], metavar="PACKAGE=CHECKOUT")
+  add("--peer", action="append", default=[], metavar="NAME=CHECKOUT")
   add("--workdir", required=True, type=pathlib.Path)
   add("--rates", nargs="+", type=float, default=[2e-4, 5e-4, 1e-3])
   add("--times", nargs="+", type=int, default=[1, 4], help="ours, so often")
   add("--width", type=int, default=64, help="of the peers; ours is 64")
   add("--record", action="store_true", help="keep table and plot")
   flags = parser.parse_args()
-  flags.peer = [each.split("=", 1) for each in flags.peer]
+  flags.peer = dict(each.split("=", 1) for each in flags.peer)
+  flags.workdir = flags.workdir.resolve()
   flags.workdir.mkdir(parents=True, exist_ok=True)
   header, rows = compare(flags)
   print(record.markdown(header, rows))
   draw(header, rows, flags.workdir / "peers.png")
   if flags.record:
-    command = "python -m benchmarks.peers --demo runs/demo --record"
-    record.write("peers", command, _MEASURES, header, rows, seeds=[0])
-    draw(header, rows, record.ROOT / "docs" / "peers.png")
+    name = f"peers_{flags.task}"
+    command = f"python -m benchmarks.peers --task {flags.task} --record"
+    measures = ("benchmarks/peers", "unloc_jax/models", "unloc_jax/task")
+    config = f"configs/{pathlib.Path(TASKS[flags.task][0].__file__).name}"
+    record.write(name, command, (*measures, config), header, rows, seeds=[0])
+    draw(header, rows, record.ROOT / "docs" / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Trains Moment-DETR or QD-DETR, their own code from a checkout, for a time.
 
-Run by a Python that has PyTorch and what they need; imports nothing of ours:
+Run from the repository's root by a Python that has PyTorch and what they need;
+imports nothing of ours:
 
-    PYTHON detr.py --checkout DIR --package qd_detr --features FEATURES \
+    PYTHON -m benchmarks.peers.detr --checkout DIR --features FEATURES \
       --out OUT --cpu_seconds 300 --rate 2e-4 --splits val test
 
 Everything is as they have it by default (sizes, losses, batch, their order of
 a training epoch) but: features are read once; the rate falls to a tenth at 80 %
 of the time, as they do by epochs; windows are not rounded to whole clips, as
 the truth is not; the state that is best on the first split, looked at ten
-times, is kept. Time is that of the processor in `train_epoch`.
+times, is kept.
 """
 
 import argparse
@@ -20,8 +21,10 @@ import logging
 import os
 import pathlib
 import sys
-import time
 
+from benchmarks.peers.timed import Silent, Timed, fit
+
+PACKAGES = ("moment_detr", "qd_detr")
 BEST = (0.5, 0.7)
 
 
@@ -112,70 +115,32 @@ def sines(spans, width):
   return torch.where(even, angle.sin(), angle.cos()).flatten(2)
 
 
-class Silent:
-  """In place of TensorBoard's writer."""
-
-  def add_scalar(self, *_):
-    pass
-
-
-class Timed:
-  """Batches until the time is up, at a rate that falls once near its end."""
-
-  def __init__(self, batches, optimizer, seconds):
-    self.batches, self.optimizer, self.seconds = batches, optimizer, seconds
-    self.spent, self.steps, self.fallen = 0.0, 0, False
-
-  def __len__(self):
-    return len(self.batches)
-
-  def __iter__(self):
-    for batch in self.batches:
-      if self.spent >= self.seconds:
-        return
-      began = time.process_time()
-      yield batch
-      self.spent += time.process_time() - began
-      self.steps += 1
-      if self.spent > 0.8 * self.seconds and not self.fallen:
-        self.fallen = True
-        for group in self.optimizer.param_groups:
-          group["lr"] *= 0.1
-
-
 def train(flags, opt, model, criterion, optimizer):
   """Trains until the time is up; leaves the best state in the model."""
-  epoch = module(flags.package, "train").train_epoch
   opt.train_log_txt_formatter = "{time_str} {epoch} {loss_str}\n"
-  batches = loader(flags, opt, "train", True)
-  batches = Timed(batches, optimizer, flags.cpu_seconds)
+  base = [group["lr"] for group in optimizer.param_groups]
+
+  def fall(share):
+    for group, rate in zip(optimizer.param_groups, base, strict=True):
+      group["lr"] = rate * (0.1 if share > 0.8 else 1.0)
+
+  batches = Timed(loader(flags, opt, "train", True), flags.cpu_seconds, fall)
   valid = loader(flags, opt, flags.splits[0], False)
-  epochs, looked, best = 0, 0, (-1.0, None, 0.0)
-  while batches.spent < flags.cpu_seconds:
-    epoch(model, criterion, batches, optimizer, opt, epochs, Silent())
-    epochs += 1
-    if batches.spent * 10 >= (looked + 1) * flags.cpu_seconds:
-      looked = int(batches.spent * 10 / flags.cpu_seconds)
-      score = recall(predict(flags, model, valid, opt), valid.dataset.data)
-      print(f"{batches.steps} steps, {batches.spent:.0f} s: {100 * score:.1f}")
-      if score > best[0]:
-        state = {k: v.clone() for k, v in model.state_dict().items()}
-        best = score, state, batches.spent
-  model.load_state_dict(best[1])
-  return {
-    "cpu_seconds": batches.spent,
-    "steps": batches.steps,
-    "best_at": best[2],
-    "val": 100 * best[0],
-    "parameters": sum(p.numel() for p in model.parameters()),
-  }
+  theirs = module(flags.package, "train").train_epoch
+
+  def epoch(number):
+    theirs(model, criterion, batches, optimizer, opt, number, Silent())
+
+  def score():
+    return recall(predict(flags, model, valid, opt), valid.dataset.data)
+
+  return fit(model, batches, epoch, score)
 
 
 def main():
   """Trains, predicts every split, and says what it took."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--checkout", required=True, type=os.path.abspath)
-  parser.add_argument("--package", required=True)
   parser.add_argument("--features", required=True, type=pathlib.Path)
   parser.add_argument("--out", required=True, type=pathlib.Path)
   parser.add_argument("--cpu_seconds", required=True, type=float)
@@ -187,6 +152,9 @@ def main():
   flags.features = flags.features.resolve()
   flags.out = flags.out.resolve()
   flags.out.mkdir(parents=True, exist_ok=True)
+  [flags.package] = [
+    name for name in PACKAGES if os.path.isdir(f"{flags.checkout}/{name}")
+  ]
   sys.path.insert(0, flags.checkout)
   os.chdir(flags.checkout)  # QD-DETR copies files of its own.
   opt = options(flags)

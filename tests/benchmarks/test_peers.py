@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.peers import features
+from benchmarks.peers import retrieval
 from tests.training.conftest import tiny_config, write_data
 from unloc_jax.data import splits
 from unloc_jax.training.state import Parts
@@ -17,7 +17,7 @@ def test_moments_come_back_as_they_were(tmp_path):
   rows = [
     row
     for video in table.videos
-    for row in features.queries(Parts.from_config(config), video)
+    for row in retrieval.queries(Parts.from_config(config), video)
   ]
   for row in rows:
     row["pred_relevant_windows"] = [
@@ -25,7 +25,8 @@ def test_moments_come_back_as_they_were(tmp_path):
     ]
   path = tmp_path / "val.jsonl"
   path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-  found = features.write_found(config, "val", path).read_text().splitlines()
+  path = retrieval.write_found(config, "val", tmp_path)
+  found = path.read_text().splitlines()
   found = {row["qid"]: row for row in map(json.loads, found)}
   for video in table.videos:
     for number, query in enumerate(video.query_ids):

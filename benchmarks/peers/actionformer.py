@@ -1,0 +1,210 @@
+"""Trains ActionFormer, its own code from a checkout, for a time.
+
+Run from the repository's root by a Python that has PyTorch, what it needs, and
+its compiled NMS (libs/utils/setup.py); imports nothing of ours:
+
+    PYTHON -m benchmarks.peers.actionformer --checkout DIR \
+      --features FEATURES --out OUT --cpu_seconds 300 --rate 1e-3 \
+      --splits val test
+
+Sizes are its own for THUMOS14 but for the width, six levels over 64 positions;
+batch and attention over the whole video as for ActivityNet. Its rate's warm-up
+and cosine go by the time, not by epochs; of its average of weights the state
+that is best on the first split by its own mAP, looked at ten times, is kept.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import sys
+
+from benchmarks.peers.timed import Silent, Timed, fit
+
+WARM = 5 / 35  # Of the epochs, in its configs.
+
+
+def settings(flags, truth):
+  """Its config."""
+  import numpy as np
+  from libs.core.config import _update_config, load_default_config
+
+  said = [each for v in truth.values() for each in v["annotations"]]
+  video = np.load(next((flags.features / "videos").iterdir()))
+  config = load_default_config()
+  config["dataset"].update(
+    json_file=str(flags.features / "truth.json"),
+    feat_folder=str(flags.features / "videos"),
+    file_prefix=None,
+    file_ext=".npy",
+    num_classes=len({each["label"] for each in said}),
+    input_dim=video.shape[1],
+    feat_stride=2,
+    num_frames=2,
+    default_fps=1,
+    max_seq_len=video.shape[0],
+    crop_ratio=[0.9, 1.0],
+  )
+  width = flags.width
+  config["model"].update(embd_dim=width, fpn_dim=width, head_dim=width)
+  config["model"].update(max_buffer_len_factor=1.0, use_abs_pe=True)
+  config["train_cfg"].update(init_loss_norm=200, clip_grad_l2norm=1.0)
+  config["test_cfg"].update(min_score=0.001, max_seg_num=200)
+  config["opt"].update(learning_rate=flags.rate, weight_decay=0.05)
+  return _update_config(config)
+
+
+class Rate:
+  """Its schedule, warm-up and cosine, by the share of the time."""
+
+  def __init__(self, optimizer):
+    self.optimizer = optimizer
+    self.base = [group["lr"] for group in optimizer.param_groups]
+    self(0.0)
+
+  def __call__(self, share):
+    if share < WARM:
+      factor = max(share / WARM, 0.01)
+    else:
+      over = min((share - WARM) / (1 - WARM), 1.0)
+      factor = 0.5 * (1 + math.cos(math.pi * over))
+    for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
+      group["lr"] = base * factor
+
+  def step(self):
+    """The time sets the rate, not the steps."""
+
+  def get_last_lr(self):
+    return [group["lr"] for group in self.optimizer.param_groups]
+
+
+def batches(data, size, is_training):
+  """As their loader, in this process."""
+  from libs.datasets.data_utils import trivial_batch_collator
+  from torch.utils.data import DataLoader
+
+  return DataLoader(
+    data,
+    batch_size=size,
+    collate_fn=trivial_batch_collator,
+    shuffle=is_training,
+    drop_last=is_training,
+  )
+
+
+def predict(model, data, names):
+  """Detections by video, in clips' seconds."""
+  import torch
+
+  model.eval()
+  found = {}
+  with torch.no_grad():
+    for batch in batches(data, 1, False):
+      for row in model(batch):
+        segments, scores = row["segments"].tolist(), row["scores"].tolist()
+        found[row["video_id"]] = [
+          {"segment": segment, "score": score, "label": names[label]}
+          for segment, score, label in zip(
+            segments, scores, row["labels"].tolist(), strict=True
+          )
+        ]
+  return found
+
+
+def mean_precision(found, meter, numbers):
+  """Their mAP of detections."""
+  import pandas
+
+  rows = [
+    (video, *each["segment"], numbers[each["label"]], each["score"])
+    for video in found
+    for each in found[video]
+  ]
+  columns = ("video-id", "t-start", "t-end", "label", "score")
+  _, average, _ = meter.evaluate(
+    pandas.DataFrame(rows, columns=columns), verbose=False
+  )
+  return float(average)
+
+
+def run(flags):
+  """Trains and predicts; what it took."""
+  import numpy as np
+  import torch
+  from libs.datasets import make_dataset
+  from libs.modeling import make_meta_arch
+  from libs.utils import (
+    ANETdetection,
+    ModelEma,
+    fix_random_seed,
+    make_optimizer,
+    train_one_epoch,
+  )
+
+  truth = json.loads((flags.features / "truth.json").read_text())["database"]
+  said = [each for v in truth.values() for each in v["annotations"]]
+  numbers = {each["label"]: each["label_id"] for each in said}
+  names = {number: name for name, number in numbers.items()}
+  config = settings(flags, truth)
+  fix_random_seed(flags.seed, include_cuda=False)
+  torch.cuda.synchronize = lambda: None  # There is none.
+  np.float = float  # Its name until NumPy 1.24.
+
+  def data(split, is_training=False):
+    return make_dataset("thumos", is_training, [split], **config["dataset"])
+
+  model = make_meta_arch(config["model_name"], **config["model"])
+  optimizer = make_optimizer(model, config["opt"])
+  average = ModelEma(model)
+  rate = Rate(optimizer)
+  train = Timed(batches(data("train", True), 16, True), flags.cpu_seconds, rate)
+  valid = data(flags.splits[0])
+  meter = ANETdetection(
+    config["dataset"]["json_file"],
+    flags.splits[0],
+    tiou_thresholds=[0.5, 0.7],
+    num_workers=1,
+  )
+
+  def score():
+    found = predict(average.module, valid, names)
+    return mean_precision(found, meter, numbers)
+
+  def epoch(number):
+    train_one_epoch(
+      *(train, model, optimizer, rate, number),
+      model_ema=average,
+      clip_grad_l2norm=config["train_cfg"]["clip_grad_l2norm"],
+      tb_writer=Silent(),
+      print_freq=10**9,
+    )
+
+  took = fit(average.module, train, epoch, score)
+  for split in flags.splits:
+    found = predict(average.module, data(split), names)
+    (flags.out / f"{split}.json").write_text(json.dumps(found))
+  return took
+
+
+def main():
+  """Trains, predicts every split, and says what it took."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--checkout", required=True, type=os.path.abspath)
+  parser.add_argument("--features", required=True, type=pathlib.Path)
+  parser.add_argument("--out", required=True, type=pathlib.Path)
+  parser.add_argument("--cpu_seconds", required=True, type=float)
+  parser.add_argument("--rate", required=True, type=float)
+  parser.add_argument("--width", default=512, type=int, help="theirs is 512")
+  parser.add_argument("--seed", default=0, type=int)
+  parser.add_argument("--splits", nargs="+", required=True)
+  flags = parser.parse_args()
+  flags.features, flags.out = flags.features.resolve(), flags.out.resolve()
+  flags.out.mkdir(parents=True, exist_ok=True)
+  sys.path.insert(0, flags.checkout)
+  took = run(flags)
+  (flags.out / "done.json").write_text(json.dumps(took))
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,62 @@
+"""Trains a peer for a time; runs where PyTorch is, imports nothing of ours."""
+
+import time
+
+
+class Timed:
+  """Batches until the time is up; time is the processor's, in training only."""
+
+  def __init__(self, batches, seconds, each):
+    """`each` is told the share of the time that is over, after every step."""
+    self.batches, self.seconds, self.each = batches, seconds, each
+    self.spent, self.steps = 0.0, 0
+
+  def __len__(self):
+    return len(self.batches)
+
+  def __iter__(self):
+    for batch in self.batches:
+      if self.spent >= self.seconds:
+        return
+      began = time.process_time()
+      yield batch
+      self.spent += time.process_time() - began
+      self.steps += 1
+      self.each(self.spent / self.seconds)
+
+
+class Silent:
+  """In place of TensorBoard's writer."""
+
+  def __getattr__(self, _):
+    return lambda *_: None
+
+
+def fit(model, batches, epoch, score):
+  """Runs epochs until the time is up; what it took, as in done.json.
+
+  The state of the model that `score` likes best, asked ten times, is left in
+  it.
+  """
+  epochs, looked, best = 0, 0, (-1.0, None, 0.0)
+  while batches.spent < batches.seconds:
+    epoch(epochs)
+    epochs += 1
+    if batches.spent * 10 >= (looked + 1) * batches.seconds:
+      looked = int(batches.spent * 10 / batches.seconds)
+      found = score()
+      print(
+        f"{batches.steps} steps, {batches.spent:.0f} s: {100 * found:.1f}",
+        flush=True,
+      )
+      if found > best[0]:
+        state = {k: v.clone() for k, v in model.state_dict().items()}
+        best = found, state, batches.spent
+  model.load_state_dict(best[1])
+  return {
+    "cpu_seconds": batches.spent,
+    "steps": batches.steps,
+    "best_at": best[2],
+    "val": 100 * best[0],
+    "parameters": sum(p.numel() for p in model.parameters()),
+  }
