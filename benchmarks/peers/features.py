@@ -27,7 +27,9 @@ def opened(
 ) -> tuple[Parts, Any, list[splits.Split]]:
   """The model, its first weights, and all splits that a config has."""
   parts = Parts.from_config(config)
-  params = initial_weights(config, init_params(parts, jax.random.key(0)))
+  params = init_params(parts, jax.random.key(0))
+  if config.init.weights:
+    params = initial_weights(config, params)
   names = (config.data.train_split, *config.eval.splits)
   return parts, params, [splits.open_split(config, name) for name in names]
 
