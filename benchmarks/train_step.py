@@ -78,12 +78,13 @@ def make(args: argparse.Namespace, dtype: str) -> tuple[Any, Any]:
 
 
 def start(compiled: Any, config: Any, mesh: Any) -> Callable[[], None]:
-  """A step on random frames."""
+  """A step on random streams."""
   import jax
   import numpy as np
 
   from unloc_jax.data.batch import batch_spec
   from unloc_jax.parallel import sharding
+  from unloc_jax.plan import step_plan
   from unloc_jax.training import loop, state
 
   parts = state.Parts.from_config(config)
@@ -95,13 +96,18 @@ def start(compiled: Any, config: Any, mesh: Any) -> Callable[[], None]:
     lambda x: rng.integers(0, 2, x.shape).astype(x.dtype),
     batch_spec(config, config.train.batch_size),
   )
-  size = batch["streams"]["frames"].shape
-  batch["streams"]["frames"] = rng.integers(0, 256, size, dtype=np.uint8)
-  batch["text_ids"][...] = config.model.text_tower.vocab_size - 1
+  if "frames" in batch["streams"]:
+    size = batch["streams"]["frames"].shape
+    batch["streams"]["frames"] = rng.integers(0, 256, size, dtype=np.uint8)
+  shape = step_plan.prompt_shape(config)
+  prompts = shape and np.zeros(shape.shape, shape.dtype)
+  for texts in (batch.get("text_ids"), prompts):
+    if texts is not None:
+      texts[...] = config.model.text_tower.vocab_size - 1
   sharded = sharding.shard_batch(batch, mesh)
 
   def run() -> None:
-    carried[0], metrics = compiled(carried[0], sharded, None)
+    carried[0], metrics = compiled(carried[0], sharded, prompts)
     jax.block_until_ready((carried, metrics))
 
   return run
