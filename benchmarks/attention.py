@@ -69,8 +69,9 @@ def draw(found: dict[str, list[tuple[float | None, float]]], out: str) -> None:
   for axis, label, place in zip(axes, ("seconds", "MB"), (0, 1), strict=True):
     for form, rows in found.items():
       axis.loglog(LENGTHS, [row[place] for row in rows], "o-", label=form)
-    axis.set(xlabel="positions T", ylabel=label, xticks=LENGTHS)
-    axis.set_xticklabels(LENGTHS)
+    axis.set(xlabel="positions T", ylabel=label)
+    axis.set_xticks(LENGTHS, map(str, LENGTHS))
+    axis.minorticks_off()
     axis.legend()
   pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
   plt.savefig(out, dpi=150)
