@@ -4,7 +4,8 @@
 #               benchmark, preprocesses, trains, evaluates and draws
 #   make test   linters, types, import contract and all tests
 #
-# `make demo SEED=1` trains from another seed, on the same data.
+# `make demo SEED=1` trains from another seed, on the same data; JOBS=1 takes one
+# step of it after the other, as on a machine of one core.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -13,6 +14,7 @@ INSTALLED := $(VENV)/.installed
 
 DEMO := runs/demo
 SEED := 0
+JOBS := 2
 RAW := $(DEMO)/raw
 RUN := $(DEMO)/seed_$(SEED)
 MOMENTS := $(DEMO)/data/anet_captions/1.0.0
@@ -23,11 +25,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test raw stills moments towers retrieval figures
 
-# Two at a time: stage 1 learns from stills while the videos are preprocessed.
+# Its steps; stage 1 learns from stills while the videos are preprocessed.
 # Huge pages spare the kernel work that arrays make (docs/performance.md).
 demo: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 demo: $(INSTALLED)
-	$(MAKE) --no-print-directory -j 2 figures
+	$(MAKE) --no-print-directory -j $(JOBS) figures
 
 raw: $(INSTALLED)
 	$(BIN)/python -m data_preprocessing.synthetic --out $(RAW)

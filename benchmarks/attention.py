@@ -101,6 +101,7 @@ def main() -> None:
   draw(found, args.out)
   print(f"{jax.devices()[0].device_kind}; drawn in {args.out}")
   if args.record:
+    draw(found, str(record.ROOT / "docs" / "attention.png"))
     command = "python -m benchmarks.attention --record"
     code = ["unloc_jax/models/blocks.py", "benchmarks/attention.py"]
     record.write("attention", command, code, header, table)

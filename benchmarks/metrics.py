@@ -1,13 +1,11 @@
 """Times the evaluators on submissions of the benchmarks' real size.
 
-  python -m benchmarks.metrics [--repeats 3] \
-    [--official MOMENT_DETR --python PYTHON]
+  python -m benchmarks.metrics [--repeats 3]
 
 Everything is drawn from a seed; nothing is read but what was just written.
 Prints the best of the repeats, from the file on disk to the figures, with and
-without confidence intervals. With a checkout of moment_detr, QVHighlights'
-official script and its NMS are run in turn with ours, by a Python that has
-scikit-learn.
+without confidence intervals. benchmarks.official sets the official script
+beside ours.
 """
 
 import argparse
@@ -16,14 +14,11 @@ import json
 import os
 import pathlib
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from unloc_jax.annotations import (
@@ -41,12 +36,9 @@ from unloc_jax.metrics import (
   recall,
   table,
 )
-from unloc_jax.task import decode
 
 CLIPS = 75
 WINDOWS = 10
-# Candidates of as many queries; a pyramid over 64 frames has 126 points.
-NMS_LISTS, NMS_WINDOWS = 1000, 126
 
 
 def moment_rows(
@@ -134,7 +126,8 @@ def timed(
   return figures
 
 
-def _write_rows(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+def write_rows(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+  """Writes a JSONL."""
   path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
 
 
@@ -147,8 +140,8 @@ def time_moments(folder: pathlib.Path, repeats: int) -> list[list[object]]:
   )
   for name, queries, kind, target in cases:
     predictions, truth = moment_rows(queries, np.random.default_rng(0))
-    _write_rows(folder / "p.jsonl", predictions)
-    _write_rows(folder / "g.jsonl", truth)
+    write_rows(folder / "p.jsonl", predictions)
+    write_rows(folder / "g.jsonl", truth)
 
     def run(draws: int, kind: Any = kind) -> None:
       read = pairing.read(folder / "p.jsonl", folder / "g.jsonl", Problems())
@@ -184,87 +177,6 @@ def time_detection(folder: pathlib.Path, repeats: int) -> list[list[object]]:
   return rows
 
 
-_CLOCK = """
-import os, sys, time
-import numpy as np
-np.float = float  # Its name until NumPy 1.24.
-def clock():
-  return time.perf_counter(), sum(os.times()[:4])
-"""
-# Run beside ours, in the checkout; what it took is printed last.
-_OFFICIAL = {
-  "metrics": """
-from standalone_eval.eval import eval_submission
-from standalone_eval.utils import load_jsonl
-began = clock()
-eval_submission(*map(load_jsonl, sys.argv[1:]), verbose=False)
-print(*np.subtract(clock(), began))
-""",
-  "nms": """
-from utils.temporal_nms import temporal_nms
-lists = np.load(sys.argv[1]).tolist()
-began = clock()
-for each in lists:
-  temporal_nms(each, 0.5, 100)
-print(*np.subtract(clock(), began))
-""",
-}
-
-
-def official(
-  flags: argparse.Namespace, what: str, *given: pathlib.Path
-) -> list[float]:
-  """Wall and processor seconds of an official script, imports left out."""
-  command = [flags.python, "-c", _CLOCK + _OFFICIAL[what], *map(str, given)]
-  done = subprocess.run(
-    command, cwd=flags.official, check=True, capture_output=True, text=True
-  )
-  return [float(word) for word in done.stdout.split()[-2:]]
-
-
-def beside_official(folder: pathlib.Path, flags: argparse.Namespace) -> None:
-  """Prints ratios of medians, ours and the official script in turn."""
-  predictions, truth = moment_rows(1550, np.random.default_rng(0))
-  paths = folder / "p.jsonl", folder / "g.jsonl"
-  _write_rows(paths[0], predictions)
-  _write_rows(paths[1], truth)
-  drawn = np.random.default_rng(0).random((NMS_LISTS, NMS_WINDOWS, 3))
-  drawn[..., 1] = drawn[..., 0] + 0.3 * drawn[..., 1]
-  np.save(folder / "nms.npy", drawn)
-  segments, scores = drawn[None, :, :, :2], drawn[None, :, :, 2]
-
-  def metrics(_: int) -> None:
-    qvhighlights.evaluate(pairing.read(*paths, Problems())[0])
-
-  def nms(_: int) -> None:
-    kept = decode.detect_per_query(
-      segments.astype(np.float32),
-      scores.astype(np.float32),
-      sigma=0.0,
-      score_threshold=0.0,
-      max_detections=100,
-    )
-    jax.block_until_ready(kept)
-
-  nms(0)  # Compiles.
-  for name, ours, given in (
-    ("metrics", metrics, paths),
-    ("nms", nms, (folder / "nms.npy",)),
-  ):
-    mine, theirs = [], []
-    for _ in range(flags.repeats):
-      mine.append(timed(ours, 1, 0)[:2])
-      theirs.append(official(flags, name, *given))
-    both = np.median(mine, axis=0), np.median(theirs, axis=0)
-    for clock, (own, other) in zip(
-      ("wall", "processor"), np.transpose(both), strict=True
-    ):
-      print(
-        f"QVHighlights, {name}, {clock}: official {other:.2f} s, "
-        f"ours {own:.3f} s, {other / own:.0f}x"
-      )
-
-
 def machine() -> str:
   """Returns processor, cores and load of this machine."""
   info = pathlib.Path("/proc/cpuinfo")
@@ -278,8 +190,6 @@ def main() -> None:
   """Prints the table."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--repeats", type=int, default=3)
-  parser.add_argument("--official", help="checkout of moment_detr")
-  parser.add_argument("--python", default=sys.executable)
   args = parser.parse_args()
   today = datetime.datetime.now(datetime.UTC).date()
   print(f"{today}, {machine()}, NumPy {np.__version__}")
@@ -287,8 +197,6 @@ def main() -> None:
     folder = pathlib.Path(name)
     rows = time_moments(folder, args.repeats)
     rows += time_detection(folder, args.repeats)
-    if args.official:
-      beside_official(folder, args)
   headers = ["file to figures", "seconds", "of processor"]
   headers += ["with intervals", "of processor", "target"]
   print(table.render(headers, rows))

@@ -9,13 +9,17 @@ with both towers frozen; its time is that of its whole command, start and
 scoring included. A peer trains for as long, at each of the rates (detr.py,
 actionformer.py; PYTHON has PyTorch and what it needs), and the rate is taken
 that is best on the first split; longer runs are at the rate that the shortest
-chose. All are scored by our metric; what is finished is not run again.
+chose. All are scored by our metric; what is finished in WORKDIR/TASK is not run
+again. One core each, so that no thread waits at a system's cost:
+`taskset -c 0 python -m ...` on Linux.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import resource
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -23,6 +27,7 @@ from typing import Any
 from benchmarks import record
 from benchmarks.peers import localization, retrieval
 from configs import synthetic_mr, synthetic_tal
+from unloc_jax import files
 
 OURS = "ours"
 # By task: its config, what is written, read and scored, and who runs the peers.
@@ -41,7 +46,9 @@ def cpu_seconds(command: list[Any]) -> float:
 
   before = spent()
   words = [str(word) for word in command]
-  subprocess.run(words, check=True, cwd=record.ROOT)
+  status = subprocess.run(words, check=False, cwd=record.ROOT).returncode
+  if status:
+    sys.exit(f"error: ended with status {status}: {' '.join(words)}")
   return spent() - before
 
 
@@ -50,6 +57,8 @@ def ours(flags: argparse.Namespace, config: Any, times: int) -> float:
   workdir = flags.workdir / f"{OURS}_{times}"
   done = workdir / "cpu.json"
   if not done.exists():
+    # What went on from a checkpoint would only have the time of its rest.
+    shutil.rmtree(workdir, ignore_errors=True)
     source, _, _ = TASKS[flags.task]
     command = [
       *(sys.executable, "-m", "unloc_jax.main"),
@@ -62,7 +71,7 @@ def ours(flags: argparse.Namespace, config: Any, times: int) -> float:
       f"--config.checkpoint.every={config.checkpoint.every * times}",
       f"--workdir={workdir}",
     ]
-    done.write_text(json.dumps({"cpu_seconds": cpu_seconds(command)}))
+    files.write_json(done, {"cpu_seconds": cpu_seconds(command)})
   return float(json.loads(done.read_text())["cpu_seconds"])
 
 
@@ -85,6 +94,16 @@ def peer(
   return float(json.loads((out / "done.json").read_text())["val"])
 
 
+def claim(flags: argparse.Namespace) -> None:
+  """Keeps what a folder's runs are of; ends where it holds others."""
+  names = ("data", "weights", "width", "rates")
+  mine = {name: getattr(flags, name) for name in names}
+  path = flags.workdir / "about.json"
+  if path.exists() and (kept := json.loads(path.read_text())) != mine:
+    sys.exit(f"error: {flags.workdir} holds runs of {kept}; take another")
+  files.write_json(path, mine)
+
+
 def compare(flags: argparse.Namespace) -> tuple[list[str], list[list[Any]]]:
   """Header and rows of the table."""
   source, kind, _ = TASKS[flags.task]
@@ -98,7 +117,7 @@ def compare(flags: argparse.Namespace) -> tuple[list[str], list[list[Any]]]:
     (features / "done").touch()
   rows = []
   rates = dict.fromkeys(flags.peer, flags.rates)
-  for times in flags.times:
+  for times in sorted(flags.times):
     seconds = ours(flags, config, times)
     results = flags.workdir / f"{OURS}_{times}" / "results"
     for name in (OURS, *flags.peer):
@@ -156,9 +175,17 @@ def main() -> None:
   add("--width", type=int, default=64, help="of the peers; ours is 64")
   add("--record", action="store_true", help="keep table and plot")
   flags = parser.parse_args()
-  flags.peer = dict(each.split("=", 1) for each in flags.peer)
-  flags.workdir = flags.workdir.resolve()
+  if not all("=" in each for each in flags.peer):
+    parser.error("--peer: NAME=CHECKOUT")
+  flags.peer = {
+    name: os.path.abspath(checkout)
+    for name, checkout in (each.split("=", 1) for each in flags.peer)
+  }
+  flags.data, flags.weights = map(os.path.abspath, (flags.data, flags.weights))
+  flags.python = shutil.which(flags.python) or flags.python
+  flags.workdir = (flags.workdir / flags.task).resolve()
   flags.workdir.mkdir(parents=True, exist_ok=True)
+  claim(flags)
   header, rows = compare(flags)
   print(record.markdown(header, rows))
   draw(header, rows, flags.workdir / "peers.png")

@@ -9,8 +9,8 @@ imports nothing of ours:
 Everything is as they have it by default (sizes, losses, batch, their order of
 a training epoch) but: features are read once; the rate falls to a tenth at 80 %
 of the time, as they do by epochs; windows are not rounded to whole clips, as
-the truth is not; the state that is best on the first split, looked at ten
-times, is kept.
+the truth is not; the state that is best on the first split, looked at up to ten
+times, is kept. One thread: others would wait at its cost.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import os
 import pathlib
 import sys
 
-from benchmarks.peers.timed import Silent, Timed, fit
+from benchmarks.peers.timed import Timed, fit
 
 PACKAGES = ("moment_detr", "qd_detr")
 BEST = (0.5, 0.7)
@@ -115,6 +115,13 @@ def sines(spans, width):
   return torch.where(even, angle.sin(), angle.cos()).flatten(2)
 
 
+class Silent:
+  """In place of TensorBoard's writer."""
+
+  def add_scalar(self, *_):
+    pass
+
+
 def train(flags, opt, model, criterion, optimizer):
   """Trains until the time is up; leaves the best state in the model."""
   opt.train_log_txt_formatter = "{time_str} {epoch} {loss_str}\n"
@@ -152,9 +159,10 @@ def main():
   flags.features = flags.features.resolve()
   flags.out = flags.out.resolve()
   flags.out.mkdir(parents=True, exist_ok=True)
-  [flags.package] = [
-    name for name in PACKAGES if os.path.isdir(f"{flags.checkout}/{name}")
-  ]
+  found = [n for n in PACKAGES if os.path.isdir(f"{flags.checkout}/{n}")]
+  if not found:
+    sys.exit(f"error: {flags.checkout} holds none of {', '.join(PACKAGES)}")
+  flags.package = found[0]
   sys.path.insert(0, flags.checkout)
   os.chdir(flags.checkout)  # QD-DETR copies files of its own.
   opt = options(flags)
@@ -165,6 +173,7 @@ def main():
   module(flags.package, "train").tqdm = lambda x, **_: x
   import torch
 
+  torch.set_num_threads(1)
   torch.manual_seed(flags.seed)
   torch.Tensor.cuda = lambda tensor, *_, **__: tensor  # There is none.
   inner = module(flags.package, "transformer")

@@ -37,10 +37,12 @@ def opened(
 def videos(
   parts: Parts, params: Any, split: splits.Split, out: pathlib.Path
 ) -> Iterator[tuple[Video, np.ndarray]]:
-  """Every video, and its image tower's tokens [T, D]."""
+  """Every video that can be read, and its image tower's tokens [T, D]."""
   mesh = jax.make_mesh((1,), ("data",))
   found = token_cache.frame_tokens(parts, params, split, mesh, str(out))
-  return zip(split.table.videos, found, strict=True)
+  for video, tokens in zip(split.table.videos, found, strict=True):
+    if video is not None:
+      yield video, tokens
 
 
 def length(sampling: Sampling) -> float:

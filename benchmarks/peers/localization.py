@@ -56,8 +56,9 @@ def write_found(
   """Writes a peer's detections of a split in seconds, beside the file."""
   sampling = Sampling.from_config(config)
   results = json.loads((found / f"{split}.json").read_text())
-  for video in splits.open_split(config, split).table.videos:
-    rows = results.get(video.video_id, []) if video is not None else []
+  videos = splits.open_split(config, split).table.videos
+  for video in (video for video in videos if video is not None):
+    rows = results.get(video.video_id, [])
     given = [row["segment"] for row in rows]
     seconds = features.in_seconds(sampling, video, given).tolist()
     for row, segment in zip(rows, seconds, strict=True):

@@ -1,5 +1,6 @@
 """Trains a peer for a time; runs where PyTorch is, imports nothing of ours."""
 
+import sys
 import time
 
 
@@ -25,31 +26,26 @@ class Timed:
       self.each(self.spent / self.seconds)
 
 
-class Silent:
-  """In place of TensorBoard's writer."""
-
-  def __getattr__(self, _):
-    return lambda *_: None
-
-
 def fit(model, batches, epoch, score):
   """Runs epochs until the time is up; what it took, as in done.json.
 
-  The state of the model that `score` likes best, asked ten times, is left in
-  it.
+  Between epochs, at most ten times, `score` is asked; the state that it likes
+  best, of equal ones the last, is left in the model.
   """
+  if not len(batches):
+    sys.exit("error: fewer videos to train on than a batch has")
   epochs, looked, best = 0, 0, (-1.0, None, 0.0)
   while batches.spent < batches.seconds:
     epoch(epochs)
     epochs += 1
     if batches.spent * 10 >= (looked + 1) * batches.seconds:
       looked = int(batches.spent * 10 / batches.seconds)
-      found = score()
+      found = max(0.0, score())  # Also where it is NaN.
       print(
         f"{batches.steps} steps, {batches.spent:.0f} s: {100 * found:.1f}",
         flush=True,
       )
-      if found > best[0]:
+      if best[1] is None or found >= best[0]:
         state = {k: v.clone() for k, v in model.state_dict().items()}
         best = found, state, batches.spent
   model.load_state_dict(best[1])

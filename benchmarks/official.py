@@ -1,0 +1,136 @@
+"""QVHighlights' official script and NMS beside ours, in turn.
+
+    python -m benchmarks.official --checkout MOMENT_DETR [--python PYTHON]
+
+PYTHON has scikit-learn, which the official script needs. Submissions are those
+of benchmarks.metrics. Prints medians, wall and of all processors: the official
+script takes eight processes.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from benchmarks import metrics
+from unloc_jax.annotations import pairing
+from unloc_jax.annotations.reading import Problems
+from unloc_jax.metrics import qvhighlights
+from unloc_jax.task import decode
+
+# 1,000 queries of 126 candidates, the points of a pyramid over 64 frames.
+QUERIES, CANDIDATES = 1000, 126
+
+_CLOCK = """
+import os, sys, time
+import numpy as np
+np.float = float  # Its name until NumPy 1.24.
+def clock():
+  return time.perf_counter(), sum(os.times()[:4])
+"""
+# Run beside ours, in the checkout; what it took is printed last.
+_OFFICIAL = {
+  "metrics": """
+from standalone_eval.eval import eval_submission
+from standalone_eval.utils import load_jsonl
+began = clock()
+eval_submission(*map(load_jsonl, sys.argv[1:]), verbose=False)
+print(*np.subtract(clock(), began))
+""",
+  "nms": """
+from utils.temporal_nms import temporal_nms
+lists = np.load(sys.argv[1]).tolist()
+began = clock()
+for each in lists:
+  temporal_nms(each, 0.5, 100)
+print(*np.subtract(clock(), began))
+""",
+}
+
+
+def official(
+  flags: argparse.Namespace, what: str, *given: pathlib.Path
+) -> list[float]:
+  """Wall and processor seconds of an official script, imports left out."""
+  command = [flags.python, "-c", _CLOCK + _OFFICIAL[what], *map(str, given)]
+  done = subprocess.run(
+    command, cwd=flags.checkout, check=False, capture_output=True, text=True
+  )
+  if done.returncode:
+    sys.exit(f"error: {flags.python}: {done.stderr.splitlines()[-1]}")
+  return [float(word) for word in done.stdout.split()[-2:]]
+
+
+def took(run: Callable[[], None]) -> list[float]:
+  """Wall and processor seconds of a call."""
+  clocks = time.perf_counter, time.process_time
+  began = [clock() for clock in clocks]
+  run()
+  return [clock() - start for clock, start in zip(clocks, began, strict=True)]
+
+
+def compare(folder: pathlib.Path, flags: argparse.Namespace) -> None:
+  """Prints ratios of medians, ours and the official script in turn."""
+  predictions, truth = metrics.moment_rows(1550, np.random.default_rng(0))
+  paths = folder / "p.jsonl", folder / "g.jsonl"
+  metrics.write_rows(paths[0], predictions)
+  metrics.write_rows(paths[1], truth)
+  drawn = np.random.default_rng(0).random((QUERIES, CANDIDATES, 3))
+  drawn[..., 1] = drawn[..., 0] + 0.3 * drawn[..., 1]
+  np.save(folder / "nms.npy", drawn)
+  segments, scores = drawn[None, :, :, :2], drawn[None, :, :, 2]
+
+  def scored() -> None:
+    qvhighlights.evaluate(pairing.read(*paths, Problems())[0])
+
+  def nms() -> None:
+    kept = decode.detect_per_query(
+      segments.astype(np.float32),
+      scores.astype(np.float32),
+      sigma=0.0,
+      score_threshold=0.0,
+      max_detections=100,
+    )
+    jax.block_until_ready(kept)
+
+  nms()  # Compiles.
+  for name, ours, given in (
+    ("metrics", scored, paths),
+    ("nms", nms, (folder / "nms.npy",)),
+  ):
+    mine, theirs = [], []
+    for _ in range(flags.repeats):
+      mine.append(took(ours))
+      theirs.append(official(flags, name, *given))
+    both = np.median(mine, axis=0), np.median(theirs, axis=0)
+    for clock, (own, other) in zip(
+      ("wall", "processor"), np.transpose(both), strict=True
+    ):
+      print(
+        f"QVHighlights, {name}, {clock}: official {other:.2f} s, "
+        f"ours {own:.3f} s, {other / own:.0f}x"
+      )
+
+
+def main() -> None:
+  """Prints the ratios."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--checkout", required=True, help="of moment_detr")
+  parser.add_argument("--python", default=sys.executable)
+  parser.add_argument("--repeats", type=int, default=3)
+  flags = parser.parse_args()
+  flags.python = os.path.abspath(shutil.which(flags.python) or flags.python)
+  with tempfile.TemporaryDirectory() as folder:
+    compare(pathlib.Path(folder), flags)
+
+
+if __name__ == "__main__":
+  main()
