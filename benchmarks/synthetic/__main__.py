@@ -23,12 +23,14 @@ from benchmarks.synthetic import (
 from unloc_jax.task.tasks import get_task
 from unloc_jax.training.checkpoints import read_config
 
-# By `Task.metric`.
-TABLES: Mapping[str, Callable[[pathlib.Path], tables.Table]] = {
-  "recall": moments.compare,
-  "detection": localization.compare,
-  "segmentation": segmentation.compare,
-  "classification": classification.compare,
+# By `Task.metric`: the table, and the configs beside synthetic_mr.py.
+TABLES: Mapping[
+  str, tuple[Callable[[pathlib.Path], tables.Table], tuple[str, ...]]
+] = {
+  "recall": (moments.compare, ()),
+  "detection": (localization.compare, ("tal",)),
+  "segmentation": (segmentation.compare, ("tal", "as")),
+  "classification": (classification.compare, ("tal", "cls")),
 }
 
 # What the figures depend on.
@@ -43,15 +45,19 @@ _MEASURES = (
 
 
 def keep(
-  name: str, found: Mapping[str, Sequence[tables.Table]], seeds: Sequence[int]
+  name: str,
+  found: Mapping[str, Sequence[tables.Table]],
+  configs: Sequence[str],
+  seeds: Sequence[int],
 ) -> None:
   """Writes tables of splits, each of several seeds, to benchmarks/results."""
   whole = {split: tables.merged(of_seeds) for split, of_seeds in found.items()}
+  runs = "runs/demo/seed_*/mr" if name == "demo" else f"runs/{name}/seed_*"
   record.write(
     name,
-    "python -m benchmarks.synthetic --workdir runs/demo/seed_*/mr"
+    f"python -m benchmarks.synthetic --workdir {runs}"
     f" --split {' '.join(found)} --record {name}",
-    _MEASURES,
+    (*_MEASURES, *(f"configs/synthetic_{part}.py" for part in configs)),
     next(iter(whole.values())).headers,
     [
       [f"{split}: {row[0]}", *row[1:]]
@@ -74,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   flags = parser.parse_args(argv)
   configs = [read_config(str(run)) for run in flags.workdir]
   config = configs[0]
-  compare = TABLES[get_task(config.task).metric]
+  compare, parts = TABLES[get_task(config.task).metric]
   splits = flags.split or config.eval.splits
   found = {
     split: [compare(run / "results" / split) for run in flags.workdir]
@@ -83,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   for of_seeds in found.values():
     print(tables.render(of_seeds), end="\n\n")
   if flags.record:
-    keep(flags.record, found, [int(c.seed) for c in configs])
+    keep(flags.record, found, parts, [int(c.seed) for c in configs])
   drawn = flags.workdir[0] / "results" / splits[-1]
   pictures = sorted(drawn.glob("timeline_*.png"))
   if pictures:
