@@ -139,7 +139,9 @@ def test_what_is_kept_is_by_split_and_without_lengths(monkeypatch):
   monkeypatch.setattr(record, "write", lambda *args: kept.append(args))
   rows = [["all", 3, 50.0], ["6-12% of the video", 1, 100.0]]
   one = tables.Table("test", ["", "n", "x"], rows)
-  __main__.keep("demo", {"test": [one], "unseen": [one]}, [4])
-  (name, *_, header, rows, seeds), *_ = kept
-  assert (name, header, seeds) == ("demo", ["", "n", "x"], [4])
+  __main__.keep("tal", {"test": [one], "unseen": [one]}, ("tal",), [4])
+  (name, command, measures, header, rows, seeds), *_ = kept
+  assert "--workdir runs/tal/seed_* --split test unseen --record tal" in command
+  assert "configs/synthetic_tal.py" in measures
+  assert (name, header, seeds) == ("tal", ["", "n", "x"], [4])
   assert rows == [["test: all", 3, "50.0"], ["unseen: all", 3, "50.0"]]
