@@ -16,14 +16,10 @@ best on the first split by its own mAP, looked at up to ten times, is kept. One
 thread: others would wait at its cost.
 """
 
-import argparse
 import json
 import math
-import os
-import pathlib
-import sys
 
-from benchmarks.peers.timed import Timed, fit
+from benchmarks.peers.timed import Timed, fit, read_flags
 
 WARM = 5 / 35  # Of the epochs, in its configs.
 
@@ -174,8 +170,7 @@ def run(flags):
   )
 
   def score():
-    found = predict(average.module, valid, names)
-    return mean_precision(found, meter, numbers)
+    return mean_precision(predict(average.module, valid, names), meter, numbers)
 
   def epoch(number):
     train_one_epoch(
@@ -194,19 +189,7 @@ def run(flags):
 
 def main():
   """Trains, predicts every split, and says what it took."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--checkout", required=True, type=os.path.abspath)
-  parser.add_argument("--features", required=True, type=pathlib.Path)
-  parser.add_argument("--out", required=True, type=pathlib.Path)
-  parser.add_argument("--cpu_seconds", required=True, type=float)
-  parser.add_argument("--rate", required=True, type=float)
-  parser.add_argument("--width", default=512, type=int, help="theirs is 512")
-  parser.add_argument("--seed", default=0, type=int)
-  parser.add_argument("--splits", nargs="+", required=True)
-  flags = parser.parse_args()
-  flags.features, flags.out = flags.features.resolve(), flags.out.resolve()
-  flags.out.mkdir(parents=True, exist_ok=True)
-  sys.path.insert(0, flags.checkout)
+  flags = read_flags(__doc__, width=512)
   took = run(flags)
   (flags.out / "done.json").write_text(json.dumps(took))
 

@@ -13,16 +13,14 @@ the truth is not; the state that is best on the first split, looked at up to ten
 times, is kept. One thread: others would wait at its cost.
 """
 
-import argparse
 import functools
 import importlib
 import json
 import logging
 import os
-import pathlib
 import sys
 
-from benchmarks.peers.timed import Timed, fit
+from benchmarks.peers.timed import Timed, fit, read_flags
 
 PACKAGES = ("moment_detr", "qd_detr")
 BEST = (0.5, 0.7)
@@ -146,24 +144,11 @@ def train(flags, opt, model, criterion, optimizer):
 
 def main():
   """Trains, predicts every split, and says what it took."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--checkout", required=True, type=os.path.abspath)
-  parser.add_argument("--features", required=True, type=pathlib.Path)
-  parser.add_argument("--out", required=True, type=pathlib.Path)
-  parser.add_argument("--cpu_seconds", required=True, type=float)
-  parser.add_argument("--rate", required=True, type=float)
-  parser.add_argument("--width", default=256, type=int, help="theirs is 256")
-  parser.add_argument("--seed", default=0, type=int)
-  parser.add_argument("--splits", nargs="+", required=True)
-  flags = parser.parse_args()
-  flags.features = flags.features.resolve()
-  flags.out = flags.out.resolve()
-  flags.out.mkdir(parents=True, exist_ok=True)
+  flags = read_flags(__doc__, width=256)
   found = [n for n in PACKAGES if os.path.isdir(f"{flags.checkout}/{n}")]
   if not found:
     sys.exit(f"error: {flags.checkout} holds none of {', '.join(PACKAGES)}")
   flags.package = found[0]
-  sys.path.insert(0, flags.checkout)
   os.chdir(flags.checkout)  # QD-DETR copies files of its own.
   opt = options(flags)
   logging.disable(logging.INFO)

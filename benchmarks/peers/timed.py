@@ -1,7 +1,29 @@
 """Trains a peer for a time; runs where PyTorch is, imports nothing of ours."""
 
+import argparse
+import os
+import pathlib
 import sys
 import time
+
+
+def read_flags(doc, width):
+  """The command line of a driver; `width` is the peer's own."""
+  parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+  add = parser.add_argument
+  add("--checkout", required=True, type=os.path.abspath)
+  add("--features", required=True, type=pathlib.Path)
+  add("--out", required=True, type=pathlib.Path)
+  add("--cpu_seconds", required=True, type=float)
+  add("--rate", required=True, type=float)
+  add("--width", default=width, type=int, help="theirs is %(default)s")
+  add("--seed", default=0, type=int)
+  add("--splits", nargs="+", required=True)
+  flags = parser.parse_args()
+  flags.features, flags.out = flags.features.resolve(), flags.out.resolve()
+  flags.out.mkdir(parents=True, exist_ok=True)
+  sys.path.insert(0, flags.checkout)
+  return flags
 
 
 class Timed:
