@@ -125,6 +125,17 @@ def test_flags_that_do_not_fit_together():
     processes.start("127.0.0.1:1", None, 0)
 
 
+def test_jax_aborts_no_process_before_it_says_what_is_wrong(monkeypatch):
+  """JAX hears from a process every half of its time, and aborts after it."""
+  given = {}
+  monkeypatch.setattr(
+    jax.distributed, "initialize", lambda *_, **options: given.update(options)
+  )
+  processes.start("127.0.0.1:1", 2, 0)
+  last_said = processes.LOST + 2 * processes.BEAT
+  assert given["heartbeat_timeout_seconds"] / 2 > last_said
+
+
 def test_evaluation_takes_the_same_flags(capsys):
   argv = ["--workdir=x", "--distributed", "--num_processes=2"]
   with pytest.raises(SystemExit, match="belong together"):

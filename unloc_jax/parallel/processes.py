@@ -47,8 +47,9 @@ def start(
       num_processes,
       process_id,
       _local_devices(),
-      # A last resort, should `Watch` itself be stuck.
-      heartbeat_timeout_seconds=round(2 * LOST),
+      # A last resort, should `Watch` itself be stuck. JAX hears from a process
+      # every half of it, so it may come in half the time after a loss.
+      heartbeat_timeout_seconds=round(4 * LOST),
       shutdown_timeout_seconds=round(LOST),
     )
   except (ValueError, TypeError, RuntimeError) as error:
