@@ -19,6 +19,7 @@ setuptools.setup(
   ),
   package_data={
     "unloc_jax": [
+      "annotations/*.json",
       "annotations/class_data/*",
       "data/assets/*",
       "plan/*.txtpb",

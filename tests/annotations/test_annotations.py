@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unloc_jax import annotations
-from unloc_jax.annotations import drafts, moments
-from unloc_jax.annotations.records import SplitNotes
+from unloc_jax.annotations import moments
+from unloc_jax.annotations.records import AnnotationSet
 
 
 def read(name, place):
@@ -334,7 +334,7 @@ def test_null_lists_and_spaces_around_labels(tmp_path):
     ("anet_captions", "train.json", "{", "train.json:1: wrong JSON"),
     ("anet_captions", "train.json", '{"v": {}}', "json:1: v: needs lists"),
     ("anet", "activity_net.json", '{"database": {}}', "holds no videos"),
-    ("coin", "COIN.json", "[]", "expected an object of videos"),
+    ("coin", "COIN.json", "[]", "not a JSON object of videos"),
     ("anet", "activity_net.json", _anet({}), "'annotations' must be a list"),
     ("anet", "activity_net.json", _anet([{"label": None}]), "no 'segment'"),
     (
@@ -393,10 +393,9 @@ def test_unknown_benchmark_lists_the_known():
   ),
 )
 def test_any_windows_come_out_sound_or_counted(duration, windows):
-  notes = SplitNotes()
-  draft = drafts.VideoDraft("v", "train", duration, notes)
-  draft.add("q", "text", windows)
-  video = draft.done()
+  found = AnnotationSet()
+  found.add("file", "v", "train", duration, [("q", "text", windows, {})])
+  (video,), notes = found.videos, found.notes("train")
   limit = float("inf") if duration is None else duration
   assert all(0 <= s.start < s.end <= limit for s in video.segments)
   lost = sum(n for why, n in notes.dropped.items() if why.startswith("segm"))

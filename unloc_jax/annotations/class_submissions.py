@@ -84,10 +84,6 @@ def _numbered(names: list[str]) -> bool:
 def _entries(path: reading.Path, key: str) -> list[tuple[Place, str, Any]]:
   """Place, video and value of JSON's {VID: value} or {VID: {key: value}}."""
   document = reading.read_json(path)
-  value = document.value
-  if not isinstance(value, dict):
-    what = "not a JSON object of videos"
-    raise fault(document.place(), what, reading.HELP)
   document.repeated_in({})
   return [
     (
@@ -95,7 +91,7 @@ def _entries(path: reading.Path, key: str) -> list[tuple[Place, str, Any]]:
       video,
       entry[key] if isinstance(entry, dict) and key in entry else entry,
     )
-    for video, entry in value.items()
+    for video, entry in document.videos().items()
   ]
 
 

@@ -1,21 +1,19 @@
 """Your own videos: JSONL, one video a line; or CSV, one segment a line."""
 
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.drafts import (
+from unloc_jax.annotations.reading import (
   SPLIT_NAMES,
-  VideoDraft,
+  Place,
+  Problems,
   as_window,
+  fault,
   split_name,
 )
-from unloc_jax.annotations.reading import Place, Problems, fault
-from unloc_jax.annotations.records import (
-  AnnotationSet,
-  SplitNotes,
-  VideoAnnotation,
-)
+from unloc_jax.annotations.records import AnnotationSet, Asked
 
 _SEGMENT = ("start", "end", "text")
 _PLACE = "\n"  # Key of the line of a segment; no column has it
@@ -38,39 +36,26 @@ def read(place: pathlib.Path) -> AnnotationSet:
     split = SPLIT_NAMES.get(stem, stem)
     if len(paths) == 1 and split not in ("train", "val", "test"):
       split = "train"
-    result.merge(_read_file(path, split_name(split, path)))
+    split = split_name(split, path)
+    result.files.append(path)
+    result.notes(split)
+    is_table = path.suffix.lower() == ".csv"
+    rows = _table(path) if is_table else reading.read_rows(path, Problems())
+    for where, row in rows:
+      own = split_name(row["split"], where) if row.get("split") else split
+      name = row.get("video")
+      if not isinstance(name, str) or not name.strip():
+        raise fault(where, "'video' must be a path", "correct it")
+      name, asked = name.strip(), _asked(row, where)
+      result.add(where, name, own, row.get("duration"), asked, path=name)
   return result
 
 
-def _read_file(path: pathlib.Path, split: str) -> AnnotationSet:
-  result = AnnotationSet(files=[path])
-  result.notes(split)
-  seen: set[tuple[str, str]] = set()
-  is_table = path.suffix.lower() == ".csv"
-  rows = _table(path) if is_table else reading.read_rows(path, Problems())
-  for place, row in rows:
-    own = split_name(row["split"], place) if row.get("split") else split
-    notes = result.notes(own)
-    name = row.get("video")
-    if not isinstance(name, str) or not name.strip():
-      raise fault(place, "'video' must be a path", "correct it")
-    name = name.strip()
-    if (own, name) in seen:
-      line = f"{name}: again at {place}; the first is kept"
-      notes.drop("duplicate video id", line)
-      continue
-    seen.add((own, name))
-    result.videos.append(_video(name, own, row, notes, place))
-  return result
-
-
-def _video(
-  name: str, split: str, row: reading.Row, notes: SplitNotes, place: Place
-) -> VideoAnnotation:
+def _asked(row: reading.Row, place: Place) -> Iterator[Asked]:
+  """Yields the texts of a video; of one given twice, none is asked for."""
   segments = [] if row.get("segments", "") is None else row.get("segments")
   if not isinstance(segments, list):
     raise fault(place, "'segments' must be a list", "correct it")
-  draft = VideoDraft(name, split, row.get("duration"), notes, path=name)
   windows: dict[str, list[Any]] = {}
   rests: dict[str, dict[str, Any]] = {}
   for segment in segments:
@@ -93,8 +78,7 @@ def _video(
   for text in absent:
     windows.setdefault(text.strip(), [])
   for i, (text, spans) in enumerate(windows.items()):
-    draft.add(f"{name}#{i}", text, spans, rests.get(text, {}))
-  return draft.done()
+    yield f"{row['video'].strip()}#{i}", text, spans, rests.get(text, {})
 
 
 def _table(path: pathlib.Path) -> list[tuple[Place, reading.Row]]:

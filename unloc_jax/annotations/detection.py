@@ -11,9 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.drafts import VideoDraft, split_name
-from unloc_jax.annotations.reading import Document, Place, fault, name_of
-from unloc_jax.annotations.records import AnnotationSet
+from unloc_jax.annotations.reading import (
+  Document,
+  Place,
+  fault,
+  name_of,
+  split_name,
+)
+from unloc_jax.annotations.records import AnnotationSet, by_class
 
 Entries = dict[str, dict[str, Any]]
 Pairs = dict[str, list[tuple[Any, Any]]]  # Video -> [(class, window)]
@@ -47,12 +52,7 @@ def read_database(path: reading.Path) -> Database:
   """Reads annotations of ActivityNet's form, COIN's or BSN's."""
   document = reading.read_json(path)
   files = [pathlib.Path(path)]
-  bare = document.value
-  if isinstance(bare, dict) and isinstance(bare.get("database"), dict):
-    bare = bare["database"]
-  if not isinstance(bare, dict):
-    what = "expected an object of videos"
-    raise fault(document.place(), what, "give the benchmark's annotation file")
+  bare = document.videos("database", do="give the benchmark's annotation file")
   document.repeated_in(bare)
   entries: Entries = {}
   for video, entry in bare.items():
@@ -90,14 +90,13 @@ def _with_subsets(entries: Entries, path: pathlib.Path) -> Entries:
 
 def read_anet(place: pathlib.Path) -> AnnotationSet:
   """Reads ActivityNet 1.3: the official JSON, or BSN's pair of files."""
-  path = _one_file(place, "*activity*net*.json", "*anno_action.json")
-  database = _checked(path)
+  database = _checked(place, "*activity*net*.json", "*anno_action.json")
   return _labelled(database, database.classes())
 
 
 def read_thumos14(place: pathlib.Path) -> AnnotationSet:
   """Reads THUMOS14 as one JSON; its validation videos are those to train on."""
-  database = _checked(_one_file(place, "*thumos*.json"))
+  database = _checked(place, "*thumos*.json")
   entries = database.entries.values()
   if "train" not in {entry["split"] for entry in entries}:
     # The untrimmed training videos of THUMOS14 are its validation set.
@@ -107,17 +106,34 @@ def read_thumos14(place: pathlib.Path) -> AnnotationSet:
   return _labelled(database, [])
 
 
+def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
+  """Reads videos whose annotations are {"segment", "label"}.
+
+  The classes that the file lists count if they cover the labels.
+  """
+  pairs: Pairs = {video: [] for video in database.entries}
+  for video, item, where in _items(database, ("segment", "label")):
+    label = name_of(item["label"])
+    if not label:
+      what = f"label {item['label']!r} is no name"
+      raise fault(f"{where}: {video}", what, "name it")
+    pairs[video].append((label, item["segment"]))
+  labels = {label for rows in pairs.values() for label, _ in rows}
+  classes = sorted(listed if labels <= set(listed) else labels)
+  return _built(database, pairs, {name: name for name in classes})
+
+
 def read_coin(place: pathlib.Path) -> AnnotationSet:
   """Reads COIN.json: the classes are the steps, by their own id."""
-  path = _one_file(place, "*COIN*.json")
-  database = _checked(path)
+  database = _checked(place, "*COIN*.json")
   labels: dict[int, str] = {}
-  for table in sorted(path.parent.glob("*taxonomy*.csv")):
+  for table in sorted(database.files[0].parent.glob("*taxonomy*.csv")):
     for where, row in reading.read_csv(table, ()):
       if "action_id" in row and "action_label" in row:
         step = step_of({"id": row["action_id"]}, where)
         labels[step] = name_of(row["action_label"])
     database.files.append(table)
+
   pairs: Pairs = {video: [] for video in database.entries}
   for video, item, where in _items(database, ("id", "label")):
     step = step_of(item, where)
@@ -136,17 +152,20 @@ def step_of(item: Mapping[str, Any], where: object) -> int:
     raise fault(where, what, "correct it") from error
 
 
-def _checked(path: pathlib.Path) -> Database:
-  """Reads a database, and adds to every video its "split"."""
-  database = read_database(path)
+def _checked(place: pathlib.Path, *patterns: str) -> Database:
+  """Reads the one file of a benchmark; adds to every video its "split"."""
+  found = reading.files_of(place, *patterns, "*.json")
+  if len(found) > 1:
+    names = ", ".join(path.name for path in found)
+    what = f"expected one annotation file {patterns[0]}, found {names}"
+    raise fault(place, what, "give the file itself")
+  database = read_database(found[0])
   if not database.entries:
-    raise fault(path, "'database' holds no videos", "fetch it again")
+    raise fault(found[0], "'database' holds no videos", "fetch it again")
   for video, entry in database.entries.items():
-    place = database.document.place(video)
-    reading.require(entry, ("subset",), place, video)
-    entry["split"] = split_name(entry["subset"], place)
-    # The official test subset has an empty list, other copies none at all.
-    entry.setdefault("annotations", [])
+    where = database.document.place(video)
+    reading.require(entry, ("subset",), where, video)
+    entry["split"] = split_name(entry["subset"], where)
   return database
 
 
@@ -156,25 +175,9 @@ def _items(
   """(video, annotation with these keys, where) of all annotations."""
   for video, entry in database.entries.items():
     place = database.document.place(video)
-    for item in entry["annotations"]:
+    # The official test subset has an empty list, other copies none at all.
+    for item in entry.get("annotations", ()):
       yield video, reading.require(item, keys, place, video), place
-
-
-def _labelled(database: Database, listed: list[str]) -> AnnotationSet:
-  """Reads videos whose annotations are {"segment", "label"}.
-
-  The classes that the file lists count if they cover the labels.
-  """
-  pairs: Pairs = {video: [] for video in database.entries}
-  for video, item, place in _items(database, ("segment", "label")):
-    label = name_of(item["label"])
-    if not label:
-      what = f"label {item['label']!r} is no name"
-      raise fault(f"{place}: {video}", what, "name it")
-    pairs[video].append((label, item["segment"]))
-  labels = {label for rows in pairs.values() for label, _ in rows}
-  classes = sorted(listed if labels <= set(listed) else labels)
-  return _built(database, pairs, {name: name for name in classes})
 
 
 def _built(
@@ -185,21 +188,16 @@ def _built(
   index = {key: i for i, key in enumerate(names)}
   bare: collections.Counter[str] = collections.Counter()
   for video, entry in database.entries.items():
-    split = entry["split"]
-    if not pairs[video]:
-      bare[split] += 1
-      continue
-    notes = result.notes(split)
-    draft = VideoDraft(video, split, entry.get("duration"), notes)
     more = {key: entry[key] for key in ("class", "recipe_type") if key in entry}
-    steps = {key for key, _ in pairs[video] if isinstance(key, int)}
-    extra = {step: {"step": step, **more} for step in steps}
-    draft.add_classes(pairs[video], index, result.classes, extra)
-    result.videos.append(draft.done())
+    asked = by_class(pairs[video], index, result.classes, more)
+    if asked:
+      where = database.document.place(video)
+      result.add(where, video, entry["split"], entry.get("duration"), asked)
+    else:
+      bare[entry["split"]] += 1
   for split, count in bare.items():
-    result.notes(split).notes.append(
-      f"{count} videos have no annotations and are not built"
-    )
+    line = f"{count} videos have no annotations and are not built"
+    result.notes(split).notes.append(line)
   for split, notes in result.splits.items():
     built = [video for video in result.videos if video.split == split]
     total = sum(len(video.segments) for video in built)
@@ -213,15 +211,6 @@ def _built(
     )
     if not notes.videos:
       notes.notes.append("nothing of this split is annotated")
-  result.note_repeated(database.document.repeated, next(iter(result.splits)))
+  for video in database.document.repeated:
+    next(iter(result.splits.values())).repeated(video, database.files[0].name)
   return result
-
-
-def _one_file(place: pathlib.Path, *patterns: str) -> pathlib.Path:
-  """Returns the one file that matches the first pattern that matches any."""
-  found = reading.files_of(place, *patterns, "*.json")
-  if len(found) > 1:
-    names = ", ".join(path.name for path in found)
-    what = f"expected one annotation file {patterns[0]}, found {names}"
-    raise fault(place, what, "give the file itself")
-  return found[0]

@@ -14,7 +14,6 @@ from unloc_jax.annotations import reading
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments, is_time
 from unloc_jax.annotations.detection import Database, read_database
 from unloc_jax.annotations.reading import (
-  HELP,
   WRONG,
   Document,
   Problems,
@@ -41,24 +40,15 @@ def read(
   classes that only other subsets, or the taxonomy, know are not scored, as by
   the official script.
 
-  Args:
-    predictions: The submission.
-    ground_truth: The annotations.
-    problems: Told of segments and scores that cannot be, of classes that the
-      ground truth does not know, and of videos that its file does not know. A
-      lenient run skips all but the last, which it counts, as the official
-      script does, as false.
-    subset: Name of the subset; "" for all videos.
-    blocked: Ids of videos.
+  `subset` is "" for all videos. `problems` is told of segments and scores that
+  cannot be, of unknown classes, and of unknown videos. A lenient run skips all
+  but the last, which it counts, as the official script does, as false.
 
-  Returns:
-    Detections, true segments, and what had to be decided.
-
-  Raises:
-    AnnotationError: A file cannot be read, or has no such subset.
+  Returns detections, true segments, and what had to be decided. Raises
+  AnnotationError: a file cannot be read, or has no such subset.
   """
   given = reading.read_json(predictions, predicted=True)
-  results = _results(given)
+  results = given.videos("results", "database")
   keys = (_label_key(results), *_LABELS)
   database = read_database(ground_truth)
   videos, notes = _subset(database, subset)
@@ -82,17 +72,6 @@ def read(
   found = {v: rows for v, rows in found.items() if v not in blocked}
   notes += reading.left_out(unscored)
   return FoundSegments.of(truth, found), truth, notes
-
-
-def _results(document: Document) -> Mapping[str, Any]:
-  """Returns the object of videos, under a key or not."""
-  value = document.value
-  for name in ("results", "database"):
-    if isinstance(value, dict) and isinstance(value.get(name), dict):
-      value = value[name]
-  if not isinstance(value, dict):
-    raise fault(document.place(), "not a JSON object of videos", HELP)
-  return value
 
 
 def _label_key(results: Mapping[str, Any]) -> str:
@@ -127,20 +106,15 @@ def _subset(database: Database, subset: str) -> tuple[list[str], list[str]]:
 
 def _all_classes(database: Database, keys: Sequence[str]) -> set[str]:
   """Classes that the file knows of, whatever the subset."""
-  items = [
-    item
-    for entry in database.entries.values()
-    for item in entry.get("annotations", ())
-    if isinstance(item, dict)
-  ]
   return {
     *database.classes(),
-    *(name_of(item.get(_key(item, keys))) for item in items),
+    *(
+      name_of(reading.first(item, keys))
+      for entry in database.entries.values()
+      for item in entry.get("annotations", ())
+      if isinstance(item, dict)
+    ),
   }
-
-
-def _key(entry: Mapping[str, Any], keys: Sequence[str]) -> str:
-  return next((key for key in keys if key in entry), keys[0])
 
 
 def _checked(

@@ -11,10 +11,15 @@ import pathlib
 from typing import Any
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.drafts import VideoDraft, as_seconds, as_window
 from unloc_jax.annotations.frames import BACKGROUND
-from unloc_jax.annotations.reading import Document, fault, name_of
-from unloc_jax.annotations.records import AnnotationSet, VideoAnnotation
+from unloc_jax.annotations.reading import (
+  Document,
+  as_seconds,
+  as_window,
+  fault,
+  name_of,
+)
+from unloc_jax.annotations.records import AnnotationSet, by_class
 
 # Of a frame: ends lie before the frame that the next segment begins with.
 _LESS = 1e-3
@@ -30,14 +35,8 @@ def read(place: pathlib.Path) -> AnnotationSet:
   videos = document.value.get("videos")
   if not isinstance(videos, list):
     raise fault(document.place("videos"), "'videos' must be a list")
-  seen: set[str] = set()
   for entry in videos:
-    video = _video(entry, _SEGMENTS + ending, result, document)
-    if video.video_id in seen or not video.video_id:
-      what = "is no id" if not video.video_id else "names two videos"
-      raise fault(document.place(), f"{entry['id']!r} {what}")
-    seen.add(video.video_id)
-    result.videos.append(video)
+    _add(result, entry, _SEGMENTS + ending, document)
   return result
 
 
@@ -55,12 +54,16 @@ def _finest(document: Document) -> tuple[str, list[str]]:
   return ending, [name for name in lists[ending] if name != BACKGROUND]
 
 
-def _video(
-  entry: Any, key: str, result: AnnotationSet, document: Document
-) -> VideoAnnotation:
+def _add(
+  result: AnnotationSet, entry: Any, key: str, document: Document
+) -> None:
   place = document.place(_CLASSES)
   reading.require(entry, ("id", "test_split", "fps", "T", key), place)
   where = f"{document.place()}: {entry['id']}"
+  name = name_of(entry["id"])
+  if not name or name in {video.video_id for video in result.videos}:
+    what = "names two videos" if name else "is no id"
+    raise fault(document.place(), f"{entry['id']!r} {what}")
   fold, rate, length = (
     as_seconds(entry[each]) for each in ("test_split", "fps", "T")
   )
@@ -81,8 +84,5 @@ def _video(
     if label != BACKGROUND:
       first, last = frames
       labelled.append((label, [first / rate, (last - _LESS) / rate]))
-  draft = VideoDraft(
-    name_of(entry["id"]), split, length / rate, result.notes(split)
-  )
-  draft.add_classes(labelled, index, result.classes)
-  return draft.done()
+  asked = by_class(labelled, index, result.classes)
+  result.add(where, name, split, length / rate, asked)

@@ -21,8 +21,14 @@ import numpy as np
 from unloc_jax.annotations import reading
 from unloc_jax.annotations.arrays import FrameClasses, numbers
 from unloc_jax.annotations.detection import read_database, step_of
-from unloc_jax.annotations.drafts import as_seconds, as_window
-from unloc_jax.annotations.reading import HELP, WRONG, Place, Problems, fault
+from unloc_jax.annotations.reading import (
+  HELP,
+  WRONG,
+  Problems,
+  as_seconds,
+  as_window,
+  fault,
+)
 
 BACKGROUND = "background"
 _NUMBER = re.compile("-?[0-9]{1,18}")
@@ -132,25 +138,20 @@ def _side(path: reading.Path, key: str, problems: Problems) -> dict[str, _Side]:
   sides: dict[str, _Side] = collections.defaultdict(_Side)
   for file in found:
     inner = (
-      "" if file == place else f"{file.relative_to(place).with_suffix('')}/"
+      f"{file.relative_to(place).with_suffix('')}/" if file != place else ""
     )
     _matlab(file, inner, key, sides)
   if found:
-    return _of_one_width(sides)
+    scores = [s.scores for s in sides.values() if s.scores is not None]
+    if len({each.shape[-1] for each in scores}) > 1:
+      for side in sides.values():  # Of several sets of classes.
+        side.scores = None
+    return sides
   if place.is_dir():
     return _folder(place)
   if place.suffix.lower() == ".npz":
     return _numpy(place, key)
   return _rows(place, problems)
-
-
-def _of_one_width(sides: dict[str, _Side]) -> dict[str, _Side]:
-  """Without scores, where those of videos differ in their classes."""
-  widths = {s.scores.shape[-1] for s in sides.values() if s.scores is not None}
-  if len(widths) > 1:
-    for side in sides.values():
-      side.scores = None
-  return sides
 
 
 def _matlab(
@@ -243,34 +244,24 @@ def _rows(path: pathlib.Path, problems: Problems) -> dict[str, _Side]:
   sides: dict[str, _Side] = {}
   for place, row in reading.read_rows(path, problems):
     name = str(row.get("vid", row.get("video")) or "")
-    side = _row(place, row, name)
-    what = side if isinstance(side, str) else ""
-    if name in sides:
-      what = what or "video given twice"
-    if what or isinstance(side, str):
+    labels, rate = row.get("labels"), as_seconds(row.get("frame_rate"))
+    what, scores = "video given twice" if name in sides else "", None
+    if not isinstance(labels, list) or not name:
+      what = "a row needs `vid` and `labels`, one for each frame"
+    elif not all(type(label) in (int, str) for label in labels):
+      what = "`labels` are neither numbers nor names"
+    elif "frame_rate" in row and (rate or 0) <= 0:
+      what = f"`frame_rate` {row['frame_rate']!r} is no rate of frames"
+    elif "scores" in row:
+      try:
+        scores = numbers(row["scores"])
+      except WRONG:
+        what = "`scores` are not numbers"
+    if what:
       problems.report(place, name or "row", what, "row skipped")
     else:
-      sides[name] = side
+      sides[name] = _Side(labels or (), place, scores, rate)
   return sides
-
-
-def _row(place: Place, row: reading.Row, name: str) -> _Side | str:
-  """Reads a row of JSONL; what is wrong with it if that fails."""
-  labels = row.get("labels")
-  if not isinstance(labels, list) or not name:
-    return "a row needs `vid` and `labels`, one for each frame"
-  if not all(type(label) in (int, str) for label in labels):
-    return "`labels` are neither numbers nor names"
-  side = _Side(labels, place)
-  if "frame_rate" in row:
-    side.rate = as_seconds(row["frame_rate"])
-    if (side.rate or 0) <= 0:
-      return f"`frame_rate` {row['frame_rate']!r} is no rate of frames"
-  try:
-    side.scores = numbers(row["scores"]) if "scores" in row else None
-  except WRONG:
-    return "`scores` are not numbers"
-  return side
 
 
 def _coin(

@@ -3,9 +3,14 @@
 import pathlib
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.drafts import VideoDraft, as_seconds, split_name
-from unloc_jax.annotations.reading import Place, fault, name_of
-from unloc_jax.annotations.records import AnnotationSet
+from unloc_jax.annotations.reading import (
+  Place,
+  as_seconds,
+  fault,
+  name_of,
+  split_name,
+)
+from unloc_jax.annotations.records import AnnotationSet, by_class
 
 
 def read(place: pathlib.Path) -> AnnotationSet:
@@ -25,9 +30,7 @@ def read(place: pathlib.Path) -> AnnotationSet:
     result.files.append(path)
   result.classes = sorted({row["label"] for _, _, row in rows} - {""})
   index = {name: i for i, name in enumerate(result.classes)}
-  seen: set[tuple[str, str]] = set()
   for where, split, row in rows:
-    notes = result.notes(split)
     name = row["youtube_id"].strip()
     start, end = (as_seconds(row[key]) for key in ("time_start", "time_end"))
     if start is None or end is None or end <= start:
@@ -35,16 +38,10 @@ def read(place: pathlib.Path) -> AnnotationSet:
     if not name:
       raise fault(where, "no youtube_id")
     if not row["label"]:
-      notes.dropped["clip without a label"] += 1
+      result.notes(split).dropped["clip without a label"] += 1
       continue
     video_id = f"{name}_{round(start):06d}_{round(end):06d}"
-    if (split, video_id) in seen:
-      notes.drop("duplicate video id", f"{video_id}: twice; the first is kept")
-      continue
-    seen.add((split, video_id))
-    draft = VideoDraft(video_id, split, end - start, notes, names=(name,))
-    draft.add_classes(
-      [(row["label"], [0.0, end - start])], index, result.classes
-    )
-    result.videos.append(draft.done())
+    shown = [(row["label"], [0.0, end - start])]
+    asked = by_class(shown, index, result.classes)
+    result.add(where, video_id, split, end - start, asked, names=(name,))
   return result

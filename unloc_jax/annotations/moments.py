@@ -20,23 +20,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unloc_jax.annotations import reading
-from unloc_jax.annotations.drafts import (
-  SPLIT_NAMES,
-  VideoDraft,
-  as_seconds,
-  split_name,
-)
 from unloc_jax.annotations.reading import (
   HELP,
+  SPLIT_NAMES,
   WRONG,
   Document,
   Place,
   Problems,
+  as_seconds,
   fault,
   name_of,
   number,
+  split_name,
 )
-from unloc_jax.annotations.records import AnnotationSet
+from unloc_jax.annotations.records import AnnotationSet, Asked, SplitNotes
 
 TRUE = "relevant_windows"
 PREDICTED = "pred_relevant_windows"
@@ -110,46 +107,48 @@ def split_of(path: pathlib.Path) -> str:
 
 
 def _read_all(paths: Iterable[tuple[str, pathlib.Path]]) -> AnnotationSet:
+  """Reads files of splits: bad segments are counted, not refused."""
   result = AnnotationSet()
   for split, path in paths:
-    result.merge(_read_split(path, split))
+    result.files.append(path)
+    lengths: dict[str, Any] = {}
+    if path.suffix.lower() == ".txt":
+      for table in sorted(path.parent.glob("Charades_v1_*.csv")):
+        for _, cells in reading.read_csv(table, ("id", "length")):
+          lengths[cells["id"]] = cells["length"]
+        result.files.append(table)
+    rows, repeated = read_rows(path, Problems())
+    for video, asked in _by_video(rows, result.notes(split), lengths).items():
+      result.add(path.name, video, split, lengths[video], asked)
+    for video in repeated:
+      result.notes(split).repeated(video, path.name)
   return result
 
 
-def _read_split(path: pathlib.Path, split: str) -> AnnotationSet:
-  """Reads one file for a dataset: bad segments are counted, not refused."""
-  result = AnnotationSet(files=[path])
-  notes = result.notes(split)
-  lengths: dict[str, str] = {}
-  if path.suffix.lower() == ".txt":
-    for table in sorted(path.parent.glob("Charades_v1_*.csv")):
-      for _, cells in reading.read_csv(table, ("id", "length")):
-        lengths[cells["id"]] = cells["length"]
-      result.files.append(table)
-  rows, repeated = read_rows(path, Problems())
-  drafts: dict[str, VideoDraft] = {}
+def _by_video(
+  rows: Iterable[QueryRow], notes: SplitNotes, lengths: dict[str, Any]
+) -> dict[str, list[Asked]]:
+  """Gathers the queries of each video; adds lengths where they are lacking."""
+  asked: dict[str, list[Asked]] = {}
   queries: set[str] = set()
   for row in rows:
     query_id = str(row.id)
     if not row.video:
       raise fault(row.place, "no 'vid'")
     if query_id in queries:
-      line = f"{row.video}: query {query_id} twice in {path.name}"
+      line = f"{row.video}: query {query_id} again in {row.place}"
       notes.drop("duplicate query id", line)
       continue
     queries.add(query_id)
-    if row.video not in drafts:
-      duration = lengths.get(row.video, row.duration)
-      drafts[row.video] = VideoDraft(row.video, split, duration, notes)
+    lengths.setdefault(row.video, row.duration)
     windows = [] if row.windows is None else row.windows
     if not isinstance(windows, list):
       raise fault(row.place, f"query {query_id}: {windows!r} is no list")
     if not isinstance(row.text, str | None):
       raise fault(row.place, f"query {query_id}: {row.text!r} is no sentence")
-    drafts[row.video].add(query_id, row.text, windows, dict(row.rest))
-  result.videos = [draft.done() for draft in drafts.values()]
-  result.note_repeated(repeated, split)
-  return result
+    one = (query_id, row.text, windows, dict(row.rest))
+    asked.setdefault(row.video, []).append(one)
+  return asked
 
 
 def read_rows(
@@ -218,11 +217,9 @@ def _charades_rows(path: str, text: str, problems: Problems) -> list[QueryRow]:
 def _caption_rows(
   document: Document, problems: Problems
 ) -> tuple[list[QueryRow], list[str]]:
-  value = document.value
-  if isinstance(value.get("database"), dict):
-    value = value["database"]
   rows: list[QueryRow] = []
-  for video, entry in value.items():
+  videos = document.videos("database")
+  for video, entry in videos.items():
     try:
       rows += _captions(document.place(video), video, entry)
     except ZeroDivisionError:
@@ -231,7 +228,7 @@ def _caption_rows(
     except WRONG:
       what = "needs lists `timestamps` [[start, end], ...] and `sentences`"
       problems.report(document.place(video), video, what, "video skipped")
-  return rows, document.repeated_in(value)
+  return rows, document.repeated_in(videos)
 
 
 def _captions(

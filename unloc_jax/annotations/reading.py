@@ -8,6 +8,7 @@ import fnmatch
 import gc
 import io
 import json
+import math
 import os
 import pathlib
 import re
@@ -19,6 +20,14 @@ HELP = "see `python -m unloc_jax.metrics --help`"
 # What a value of another type than is due may raise where it is used.
 WRONG = (KeyError, TypeError, ValueError, OverflowError)
 MARKS = ",;\t|"  # What may part the cells of a table; the first that fits
+SPLIT_NAMES = {
+  "training": "train",
+  "validation": "val",
+  "validate": "val",
+  "testing": "test",
+  "val_1": "val",
+  "val_2": "test",
+}
 _LISTED = 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
@@ -108,6 +117,19 @@ class Document:
   def place(self, key: object = "") -> Place:
     """Where the entry of that key begins."""
     return Place(self.source, 0, self.text, str(key))
+
+  def videos(self, *keys: str, do: str = HELP) -> Row:
+    """The object of videos, under one of these keys or not.
+
+    Raises AnnotationError if there is none; `do` says what to do then.
+    """
+    value = self.value
+    for key in keys:
+      if isinstance(value, dict) and isinstance(value.get(key), dict):
+        value = value[key]
+    if not isinstance(value, dict):
+      raise fault(self.place(), "not a JSON object of videos", do)
+    return value
 
   def repeated_in(self, entries: Row) -> list[str]:
     """Entries given twice. Raises AnnotationError if other keys are."""
@@ -204,7 +226,7 @@ def read_json(
   Submissions (`predicted`) may be very large: keys given twice are not looked
   for. Raises AnnotationError: it cannot be read; says the line.
   """
-  text = read_text(path) if text is None else text
+  text = text or read_text(path)
   repeated = _FirstKept()
   value, what, line = _parse(text, None if predicted else repeated)
   if what:
@@ -217,30 +239,27 @@ def read_rows(
   path: Path, problems: Problems, text: str | None = None
 ) -> list[tuple[Place, Row]]:
   """Reads JSONL, or a JSON list, of objects; its `text` may be known."""
-  text = read_text(path) if text is None else text
   rows: list[tuple[Place, Row]] = []
-  for place, value in _values(path, text, problems):
-    if isinstance(value, dict):
+  for place, value, what in _values(path, text or read_text(path)):
+    if isinstance(value, dict) and not what:
       rows.append((place, value))
     else:
-      problems.report(place, "row", "not a JSON object", "row skipped")
+      name, what = ("line", what) if what else ("row", "not a JSON object")
+      problems.report(place, name, what, f"{name} skipped")
   return rows
 
 
-def _values(
-  path: Path, text: str, problems: Problems
-) -> Iterator[tuple[Place, Any]]:
-  """Yields the values of JSONL, or of one list."""
+def _values(path: Path, text: str) -> Iterator[tuple[Place, Any, str]]:
+  """Yields the values of JSONL, or of one list, and what is wrong with each."""
   if text.lstrip().startswith("["):
     document = read_json(path, text)
     document.repeated_in({})
     for number, value in enumerate(document.value):
-      yield Place(f"{path}[{number}]", -1), value
+      yield Place(f"{path}[{number}]", -1), value, ""
     return
   # Not splitlines(): a caption may hold U+2028, which JSON leaves unescaped.
   for number, line in enumerate(text.split("\n"), 1):
     if line.strip():
-      place = Place(str(path), number)
       value, what, _ = _parse(line, None)
       # Most rows have as many keys as they have marks of one.
       if isinstance(value, dict) and line.count('":') != len(value):
@@ -248,10 +267,7 @@ def _values(
         value, what, _ = _parse(line, repeated)
         if repeated:
           what = f"{repeated[0]!r} twice in one object"
-      if what:
-        problems.report(place, "line", what, "line skipped")
-      else:
-        yield place, value
+      yield Place(str(path), number), value, what
 
 
 def read_csv(
@@ -361,9 +377,39 @@ def number(value: Any) -> float:
   return float(value)
 
 
+def as_seconds(value: Any) -> float | None:
+  """Returns a finite number of seconds, or None."""
+  try:
+    seconds = number(value)
+  except WRONG:
+    return None
+  return seconds if math.isfinite(seconds) else None
+
+
+def as_window(window: Any) -> tuple[float, float] | None:
+  """Returns (start, end) in seconds, or None."""
+  if not isinstance(window, (list, tuple)) or len(window) != 2:
+    return None
+  start, end = as_seconds(window[0]), as_seconds(window[1])
+  return None if start is None or end is None else (start, end)
+
+
+def split_name(text: Any, where: object) -> str:
+  """Returns our name of a split: train, val, test, or the file's own.
+
+  Raises AnnotationError: it cannot name files, or `all` of a dataset.
+  """
+  name = text.strip().lower() if isinstance(text, str) else ""
+  name = SPLIT_NAMES.get(name, name)
+  if not re.fullmatch(r"\w[\w-]*", name, re.ASCII) or name == "all":
+    what = f"{text!r} cannot name a split"
+    raise fault(where, what, "use letters, digits, _ and -, and not `all`")
+  return name
+
+
 def first(entry: Row, keys: Sequence[str]) -> Any:
-  """Returns the value under the first key that the entry has."""
-  return entry[next((key for key in keys if key in entry), keys[0])]
+  """Returns the value under the first key that the entry has, else None."""
+  return next((entry[key] for key in keys if key in entry), None)
 
 
 def files_of(place: pathlib.Path, *patterns: str) -> list[pathlib.Path]:

@@ -2,9 +2,21 @@
 
 import collections
 import dataclasses
+import math
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from unloc_jax.annotations.reading import (
+  as_seconds,
+  as_window,
+  fault,
+  is_blank,
+)
+
+_DEEPEST = 32  # Levels of lists and objects that are kept beside a query.
+# A query before it is checked: id, text, windows, and what else is said of it.
+Asked = tuple[str, Any, Sequence[Any], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,21 +86,44 @@ class SplitNotes:
     self.dropped[why] += 1
     self.notes.append(line)
 
-  def add(self, other: "SplitNotes") -> None:
-    """Adds what another file of the split held."""
-    self.videos += other.videos
-    self.queries += other.queries
-    self.segments += other.segments
-    self.clipped += other.clipped
-    self.dropped += other.dropped
-    self.notes += other.notes
+  def repeated(self, video_id: str, where: object) -> None:
+    """Counts a video that was given before."""
+    line = f"{video_id}: again in {where}; the first is kept"
+    self.drop("duplicate video id", line)
+
+  def usable(
+    self, name: str, windows: Iterable[Any], length: float
+  ) -> list[tuple[float, float]]:
+    """Segments in seconds; what lies outside of the video is cut or dropped.
+
+    `name` says whose they are.
+    """
+    kept = []
+    for window in windows:
+      self.segments += 1
+      pair = as_window(window)
+      start, end = pair or (0.0, 0.0)
+      why = ""
+      if pair is None:
+        why = "segment not two numbers"
+      elif start >= end:
+        why = "segment ends before it starts"
+      elif start >= length or end <= 0:
+        why = "segment outside the video"
+      if why:
+        self.drop(why, f"{name}, {window}: {why}")
+        continue
+      self.clipped += start < 0 or end > length
+      kept.append((max(0.0, start), min(end, length)))
+    return kept
 
 
 @dataclasses.dataclass
 class AnnotationSet:
   """All that the annotation files of a benchmark say."""
 
-  # In the order of the files; ids are unique
+  # In the order of the files; ids are unique in a split. ActivityNet Captions
+  # has two sets of captions, val_1 and val_2, of the same videos.
   videos: list[VideoAnnotation] = dataclasses.field(default_factory=list)
   # Class names by index; empty for captions
   classes: list[str] = dataclasses.field(default_factory=list)
@@ -96,30 +131,89 @@ class AnnotationSet:
   splits: dict[str, SplitNotes] = dataclasses.field(default_factory=dict)
   # The files read
   files: list[pathlib.Path] = dataclasses.field(default_factory=list)
+  _ids: set[tuple[str, str]] = dataclasses.field(default_factory=set)
 
   def notes(self, split: str) -> SplitNotes:
     """Returns the notes of a split, made where new."""
     return self.splits.setdefault(split, SplitNotes())
 
-  def merge(self, other: "AnnotationSet") -> None:
-    """Adds what another file says. Classes must have been agreed before."""
-    # The same video may be in two splits: val_1 and val_2 of ActivityNet
-    # Captions are two sets of captions of the same videos.
-    seen = {(video.split, video.video_id) for video in self.videos}
-    for video in other.videos:
-      key = (video.split, video.video_id)
-      if key in seen:
-        line = f"{video.video_id}: twice; the first is kept"
-        other.notes(video.split).drop("duplicate video id", line)
-      else:
-        seen.add(key)
-        self.videos.append(video)
-    for split, notes in other.splits.items():
-      self.notes(split).add(notes)
-    self.files += other.files
+  def add(
+    self,
+    where: object,
+    video_id: str,
+    split: str,
+    duration: Any,
+    asked: Iterable[Asked],
+    *,
+    path: str | None = None,
+    names: Sequence[str] = (),
+  ) -> None:
+    """Adds a video; what of it cannot be used is counted and left out.
 
-  def note_repeated(self, video_ids: Iterable[str], split: str) -> None:
-    """Notes videos that one file gave twice."""
-    for video_id in video_ids:
-      line = f"{video_id}: twice in the file; the first is kept"
-      self.notes(split).drop("duplicate video id", line)
+    The duration may be a number, a numeral or None. Raises AnnotationError: an
+    annotation is nested too deeply.
+    """
+    notes = self.notes(split)
+    if (split, video_id) in self._ids:
+      notes.repeated(video_id, where)
+      return
+    self._ids.add((split, video_id))
+    notes.videos += 1
+    length = as_seconds(duration)
+    if duration is not None and (length is None or length <= 0):
+      what = f"duration {duration!r} is not a length; ignored"
+      notes.notes.append(f"{video_id}: {what}")
+      length = None
+    queries: list[Query] = []
+    segments: list[Segment] = []
+    for query_id, text, windows, annotation in asked:
+      name = f"{video_id}: query {query_id}"
+      notes.queries += 1
+      if not isinstance(text, str) or is_blank(text):
+        notes.segments += len(windows)
+        notes.drop("empty caption", f"{name} has no text")
+        continue
+      if annotation and _deep(annotation, _DEEPEST):
+        raise fault(where, f"{name}: values nested deeper than {_DEEPEST}")
+      kept = notes.usable(name, windows, math.inf if length is None else length)
+      if windows and not kept:
+        notes.dropped["query without a usable segment"] += 1
+        continue
+      segments += [Segment(*window, len(queries)) for window in kept]
+      queries.append(Query(query_id, text.strip(), annotation))
+    found = tuple(queries), tuple(segments)
+    self.videos.append(
+      VideoAnnotation(video_id, split, length, *found, path, tuple(names))
+    )
+
+
+def by_class(
+  labelled: Iterable[tuple[Any, Any]],
+  index: Mapping[Any, int],
+  names: Sequence[str],
+  more: Mapping[Any, Any] | None = None,
+) -> list[Asked]:
+  """One query for each distinct class, in the order of `names`.
+
+  `labelled` are (class key, window) in the order of the file; `index` gives
+  the place of a key in `names`. Of each is kept what `more` says, and a key
+  that is a number, as COIN's "step".
+  """
+  windows: dict[Any, list[Any]] = {}
+  for key, window in labelled:
+    windows.setdefault(key, []).append(window)
+  asked: list[Asked] = []
+  for key in sorted(windows, key=lambda key: index[key]):
+    step = {"step": key} if isinstance(key, int) else {}
+    kept = {**step, **(more or {})}
+    asked.append((str(index[key]), names[index[key]], windows[key], kept))
+  return asked
+
+
+def _deep(value: Any, most: int) -> bool:
+  """Whether lists and objects are nested in more levels than `most`."""
+  if isinstance(value, dict):
+    value = list(value.values())
+  if not isinstance(value, list):
+    return False
+  return most == 0 or any(_deep(each, most - 1) for each in value)
