@@ -5,8 +5,8 @@ import pytest
 
 from tests.recordings import beeps, sound_file, tone  # noqa: F401
 from unloc_jax.media import sound
+from unloc_jax.media.clips import cut_sound, is_sound
 from unloc_jax.media.errors import VideoError
-from unloc_jax.media.sound_clips import cut_sound, is_sound
 
 _HIGH = 48_000
 

@@ -1,4 +1,4 @@
-"""Cuts moments out of a video file, picture and sound, as they are shown."""
+"""Cuts moments out of a video, as they are shown, or out of a recording."""
 
 import contextlib
 import itertools
@@ -17,6 +17,9 @@ from unloc_jax.media.container import opened, video_stream
 from unloc_jax.media.display import Display
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.pool import beat
+from unloc_jax.media.sound import frames_of
+
+SOUND_ENDING = "m4a"
 
 # Decoding begins at the last key frame that is this much before the moment.
 _LEAD_SECONDS = 1
@@ -28,7 +31,7 @@ _WAITING = 1000
 _TRIED = 20
 # Fine enough for the times of pictures at every usual frame rate.
 _PER_SECOND = 90_000
-SOUND_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
+_SOUND_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def cut_clip(
@@ -58,12 +61,62 @@ def cut_clip(
           f"{name}: no frame is shown from {start:.2f} to {end:.2f} s",
         )
       clip.finish()
-  except (av.FFmpegError, VideoError) as error:
-    reason = getattr(error, "reason", Reason.UNDECODABLE)
-    if reason == Reason.NO_FRAMES:
+  except VideoError as error:
+    if error.reason == Reason.NO_FRAMES:
       raise
-    text = getattr(error, "strerror", None) or str(error)
-    raise VideoError(reason, f"{name}: cannot be cut ({text})") from error
+    what = f"{name}: cannot be cut ({error})"
+    raise VideoError(error.reason, what) from error
+
+
+def is_sound(path: str | os.PathLike[str]) -> bool:
+  """Whether a file holds sound and no pictures."""
+  try:
+    with opened(os.fspath(path)) as (container, _):
+      video_stream(container)
+  except VideoError as error:
+    return error.reason is Reason.NO_VIDEO_STREAM
+  return False
+
+
+def cut_sound(
+  path: str | os.PathLike[str], out: pathlib.Path, start: float, end: float
+) -> None:
+  """Writes the part of a recording from `start` to `end` seconds as AAC.
+
+  It begins and ends with a whole frame of the recording's codec, some
+  hundredths of a second. Raises VideoError where nothing is heard in it, or it
+  cannot be read.
+  """
+  name, count = os.fspath(path), 0
+  with (
+    files.replacing(out) as beside,
+    opened(name) as (source, _),
+    av.open(str(beside), "w", format="mp4") as target,
+  ):
+    if not source.streams.audio:
+      raise VideoError(Reason.NO_SOUND, f"{name}: it has no sound track")
+    track = source.streams.audio[0]
+    rate = min(_SOUND_RATES, key=lambda known: abs(known - track.rate))
+    encoder: Any = target.add_stream("aac", rate=rate)
+    origin = (source.start_time or 0) / av.time_base
+    source.seek(max(0, round((origin + start) * av.time_base)))
+    for frame in frames_of(source, track):
+      if frame.time is None or frame.pts is None or frame.time_base is None:
+        continue
+      if frame.time - origin >= end:
+        break
+      if frame.time - origin + frame.samples / frame.sample_rate > start:
+        moment = round((frame.time - origin - start) / frame.time_base)
+        frame.pts = max(moment, 0)
+        target.mux(encoder.encode(frame))
+        count += 1
+    # A clip of no frame never began to encode.
+    target.mux(encoder.encode(None) if count else [])
+    if not count:
+      raise VideoError(
+        Reason.NO_SOUND,
+        f"{name}: nothing is heard from {start:.2f} to {end:.2f} s",
+      )
 
 
 def _shape(path: str) -> tuple[int, ...]:
@@ -126,8 +179,8 @@ class _Clip:
     self._lasts: dict[int, int] = {}  # Time of a picture -> its duration.
     self._sound: Any = None
     if sound is not None:
-      known = sound.rate in SOUND_RATES
-      self._rate = sound.rate if known else SOUND_RATES[-1]
+      known = sound.rate in _SOUND_RATES
+      self._rate = sound.rate if known else _SOUND_RATES[-1]
       self._layout = "mono" if sound.channels == 1 else "stereo"
       self._sound = target.add_stream(
         "aac", rate=self._rate, layout=self._layout

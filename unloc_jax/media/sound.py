@@ -8,10 +8,11 @@ of samples follows the time stamps.
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -105,35 +106,28 @@ def write(path: str, out: str, most: float = math.inf) -> list[tuple[int, int]]:
       longer than `most`.
   """
   said = "it has no sound track"
-  number = 0
-  while True:
-    try:
-      with opened(path) as (container, whole):
-        if whole is False:
-          raise VideoError(Reason.TRUNCATED, "the file ends before its time")
-        tracks = container.streams.audio
-        if number >= len(tracks):
-          raise VideoError(Reason.NO_SOUND, said)
-        track = tracks[number]
-        promised = _promised(container, track)
-        limit = min(_MAX_SECONDS, 2 * promised + 60) if promised else None
-        with open(out, "wb") as file:
-          spans = _Spans(file, most, limit or _MAX_SECONDS)
-          for start, samples in _runs(container, track):
-            spans.add(start, samples)
-    except av.FFmpegError as error:
-      text = getattr(error, "strerror", None) or str(error)
-      raise VideoError(Reason.UNDECODABLE, text) from error
-    number += 1
-    if not spans.is_loud:
-      said = _SILENT if spans.found or said == _SILENT else _UNDECODED
-      continue
-    last = spans.found[-1][1] / RATE
-    if promised and last + _SLACK_SECONDS < promised:
-      raise VideoError(
-        Reason.TRUNCATED, f"{last:.2f} s heard of {promised:.2f} s declared"
-      )
-    return spans.found
+  for number in itertools.count():
+    with opened(path) as (container, whole):
+      if whole is False:
+        raise VideoError(Reason.TRUNCATED, "the file ends before its time")
+      tracks = container.streams.audio
+      if number >= len(tracks):
+        raise VideoError(Reason.NO_SOUND, said)
+      promised = _promised(container, tracks[number])
+      limit = min(_MAX_SECONDS, 2 * promised + 60) if promised else _MAX_SECONDS
+      with open(out, "wb") as file:
+        spans = _Spans(file, most, limit)
+        for start, samples in _runs(container, tracks[number]):
+          spans.add(start, samples)
+    if spans.is_loud:
+      break
+    said = _SILENT if spans.found or said == _SILENT else _UNDECODED
+  last = spans.found[-1][1] / RATE
+  if promised and last + _SLACK_SECONDS < promised:
+    raise VideoError(
+      Reason.TRUNCATED, f"{last:.2f} s heard of {promised:.2f} s declared"
+    )
+  return spans.found
 
 
 class _Spans:
@@ -199,75 +193,48 @@ def _runs(
 
   Resampling goes on within a run of frames without a gap.
   """
-  resampler, due = _Resampler(), Fraction(0)
+  placed = _placed(frames_of(container, track), container)
+  for (_, start), run in itertools.groupby(placed, lambda each: each[:2]):
+    resampler, count = av.AudioResampler("fltp", rate=RATE), 0
+    for frame in itertools.chain((each[2] for each in run), [None]):
+      for made in resampler.resample(frame):
+        samples = made.to_ndarray().mean(axis=0)
+        # A file of floats may hold anything.
+        samples = np.nan_to_num(samples, posinf=0.0, neginf=0.0)
+        yield start + count / RATE, np.clip(samples, -8, 8)
+        count += len(samples)
+
+
+def _placed(
+  frames: Iterable[av.AudioFrame], container: av.container.InputContainer
+) -> Iterator[tuple[int, float, av.AudioFrame]]:
+  """Yields frames with the number and start, in seconds, of their runs."""
+  number, start, due = 0, 0.0, Fraction(0)
   origin: Fraction | None = None
-  for frame in frames_of(container, track):
-    length = Fraction(frame.samples, frame.sample_rate)
-    begins = due
+  form: tuple[Any, ...] | None = None
+  for frame in frames:
+    begins, before = due, form
     if frame.pts is not None and frame.time_base:
       stamp = frame.pts * frame.time_base
       if origin is None:
         origin = _origin(container, stamp)
       begins = stamp - origin
-    form = (frame.sample_rate, frame.format.name, frame.layout.name)
-    moved = abs(begins - due) > _JITTER_SECONDS
-    if moved or resampler.form not in (None, form):
-      yield from resampler.end()
-      due = begins
-    yield from resampler.add(frame, form, float(due))
-    due += length
-  yield from resampler.end()
+    form = frame.sample_rate, frame.format.name, frame.layout.name
+    if abs(begins - due) > _JITTER_SECONDS or before not in (None, form):
+      number, start, due = number + 1, float(begins), begins
+    # Its own stamps, with their gaps, are not the resampler's business.
+    frame.pts = None
+    yield number, start, frame
+    due += Fraction(frame.samples, frame.sample_rate)
 
 
 def frames_of(
   container: av.container.InputContainer, track: av.AudioStream
 ) -> Iterator[av.AudioFrame]:
   """Frames of a track, past any damage."""
-  if track.codec_context is None:
-    return
-  try:
+  if track.codec_context is not None:
     for packet in container.demux(track):
       with contextlib.suppress(av.FFmpegError):
         # A lazy decoder would end with the damaged packet.
         frames: list[Any] = list(packet.decode())
         yield from (f for f in frames if f.samples and f.sample_rate)
-  except av.FFmpegError as error:
-    raise VideoError(
-      Reason.UNDECODABLE, f"reading stopped: {error.strerror}"
-    ) from error
-
-
-class _Resampler:
-  """Turns one run of frames into 16 kHz."""
-
-  def __init__(self) -> None:
-    self.form: tuple[Any, ...] | None = None
-    self._start, self._count = 0.0, 0
-    self._swr: Any = None
-
-  def add(
-    self, frame: av.AudioFrame, form: tuple[Any, ...], due: float
-  ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields what is ready; the first frame of a run says when it begins."""
-    if self.form is None:
-      self.form, self._start, self._count = form, due, 0
-      self._swr = av.AudioResampler("fltp", frame.layout, RATE)
-    # Its own stamps, with their gaps, are not the resampler's business.
-    frame.pts = None
-    yield from self._made(frame)
-
-  def end(self) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields what is left of the run."""
-    if self.form is not None:
-      yield from self._made(None)
-    self.form = None
-
-  def _made(
-    self, frame: av.AudioFrame | None
-  ) -> Iterator[tuple[float, np.ndarray]]:
-    for made in self._swr.resample(frame):
-      samples = made.to_ndarray().mean(axis=0)
-      # A file of floats may hold anything.
-      samples = np.nan_to_num(samples, posinf=0.0, neginf=0.0)
-      yield self._start + self._count / RATE, np.clip(samples, -8, 8)
-      self._count += len(samples)

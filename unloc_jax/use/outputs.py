@@ -9,9 +9,8 @@ import numpy as np
 import tqdm
 
 from unloc_jax import files
-from unloc_jax.media.clips import cut_clip
+from unloc_jax.media.clips import SOUND_ENDING, cut_clip, cut_sound, is_sound
 from unloc_jax.media.pool import Pool, PoolError
-from unloc_jax.media.sound_clips import ENDING, cut_sound, is_sound
 from unloc_jax.use import naming
 from unloc_jax.use.console import fault, one_line
 from unloc_jax.use.frames import DEFAULT_LIMITS
@@ -104,7 +103,7 @@ def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
   ):
     path, cut_part = folder / name, cut_clip
     if item.path in only_sound:
-      path, cut_part = path.with_suffix(f".{ENDING}"), cut_sound
+      path, cut_part = path.with_suffix(f".{SOUND_ENDING}"), cut_sound
     try:
       asked = item.path, path, moment.start, moment.end
       stall = DEFAULT_LIMITS.stall_seconds
