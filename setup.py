@@ -18,6 +18,7 @@ setuptools.setup(
     include=["unloc_jax*", "configs*", "data_preprocessing*"]
   ),
   package_data={
+    "data_preprocessing": ["sounds/*.txt"],
     "unloc_jax": [
       "annotations/*.json",
       "annotations/class_data/*",

@@ -3,19 +3,15 @@
 Measures, on the same videos in the same run and turn by turn,
 
 * the bare loop: PyAV decode, resize, JPEG encode of the frames to store;
-* the builder's work: the same plus timing, checks, examples;
-* the whole command with one and with two workers, if asked to.
+* the builder's work: the same plus timing, checks, examples.
 
-Targets: the builder's frames per second at least 85% of the bare loop's; two
-workers at least 1.7 times as fast as one.
+Target: the builder's frames per second at least 85% of the bare loop's.
 """
 
 import argparse
 import functools
 import io
-import json
 import pathlib
-import statistics
 import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
@@ -25,8 +21,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from benchmarks import build
-from benchmarks.input import speed
+from benchmarks import clock, record
 from data_preprocessing import cache
 from data_preprocessing.lookup import VideoJob
 from data_preprocessing.settings import BuildError, Settings
@@ -77,51 +72,22 @@ def built(paths: Sequence[pathlib.Path]) -> int:
   return count
 
 
-def command(paths: Sequence[pathlib.Path], workers: int) -> float:
-  """Returns the seconds that the whole command takes."""
-  with tempfile.TemporaryDirectory() as folder:
-    notes = pathlib.Path(folder) / "train.jsonl"
-    whole = [{"start": 0, "end": 1, "text": "a"}]
-    lines = [{"video": str(p.resolve()), "segments": whole} for p in paths]
-    notes.write_text("\n".join(map(json.dumps, lines)))
-    given = {"annotations": notes, "videos": folder, "data_dir": folder}
-    flags = [f"--{name}={value}" for name, value in given.items()]
-    flags += ["--dataset=custom", f"--workers={workers}"]
-    return build.run([*flags, "--allow_absolute_paths"])[0]
-
-
 def main() -> None:
   """Runs the benchmark and prints a table."""
   flags = argparse.ArgumentParser(description="Preprocessing's throughput.")
   flags.add_argument("videos", nargs="+", type=pathlib.Path)
   flags.add_argument("--repeats", type=int, default=3)
-  flags.add_argument(
-    "--workers",
-    action="store_true",
-    help="also time the command with 1 and 2 workers",
-  )
   args = flags.parse_args()
-  work = {f.__name__: functools.partial(f, args.videos) for f in (bare, built)}
-  found = [[speed(run) for run in work.values()] for _ in range(args.repeats)]
+  works = [functools.partial(work, args.videos) for work in (bare, built)]
+  found = [[clock.speed(work) for work in works] for _ in range(args.repeats)]
   middle = np.median(found, axis=0)
-  print("| what | frames/s | frames/CPU s |")
-  print("|---|---:|---:|")
-  for name, (clock, cpu) in zip(work, middle, strict=True):
-    print(f"| {name} | {clock:.0f} | {cpu:.0f} |")
-  clock, cpu = middle[1] / middle[0]
-  print(
-    f"built / bare: {clock:.0%} by the clock, {cpu:.0%} by CPU time (target"
-    " 85%)"
-  )
-  if args.workers:
-    one, two = (
-      statistics.median(command(args.videos, n) for _ in range(args.repeats))
-      for n in (1, 2)
-    )
-    print(
-      f"1 worker {one:.1f} s, 2 workers {two:.1f} s:"
-      f" {one / two:.2f} times as fast (target 1.7)"
-    )
+  rows = [
+    (name, *(f"{each:.0f}" for each in speeds))
+    for name, speeds in zip(("bare", "built"), middle, strict=True)
+  ]
+  print(record.markdown(("what", "frames/s", "frames/CPU s"), rows))
+  wall, cpu = middle[1] / middle[0]
+  print(f"built / bare: {wall:.0%} by the clock, {cpu:.0%} by CPU time")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,6 @@ Row = tuple[str, str, str]
 _LIMITS = {"float32": 1e-2, "bfloat16": 3e-2}
 _ON_CPU = 2e-5
 _VIDEOS, _LARGE = (4, 8), 40e9  # A device larger than this takes 8.
-_FEW = {"videos": 4, "frames": 64, "num_frames": 32, "repeats": 1}
 
 
 def parity(small: bool) -> Iterator[Row]:
@@ -107,8 +106,7 @@ def step(config: ml_collections.ConfigDict, devices: Any) -> Iterator[Row]:
 
 def frames(small: bool) -> Row:
   """Frames a second from records to batches."""
-  options = reading.OPTIONS | (_FEW if small else {})
-  bare, ours = reading.measure(argparse.Namespace(**options))
+  bare, ours = reading.measure(*(reading.FEW if small else reading.MANY))
   return ("input", f"{ours[0]:.0f} frames/s", f"{bare[0]:.0f} (bare libjpeg)")
 
 

@@ -10,7 +10,6 @@ gives way to the dataset's manifest.
 """
 
 import argparse
-import importlib.util
 import json
 import pathlib
 import sys
@@ -20,6 +19,8 @@ import numpy as np
 
 from benchmarks import record
 from unloc_jax import files
+from unloc_jax.config import flags
+from unloc_jax.config.parser import Parser
 from unloc_jax.data.manifest import Manifest, read_manifest
 from unloc_jax.metrics import __main__ as metrics
 from unloc_jax.parallel import preemption
@@ -34,16 +35,14 @@ _MEASURES = tuple(
 
 
 def of_fold(
-  config: pathlib.Path, data: str, manifest: Manifest, fold: str, seed: int
+  config: ml_collections.ConfigDict,
+  args: argparse.Namespace,
+  manifest: Manifest,
+  fold: str,
 ) -> ml_collections.ConfigDict:
-  """The config of a file, trained on all splits but one."""
-  spec = importlib.util.spec_from_file_location(config.stem, config)
-  if spec is None or spec.loader is None or not config.exists():
-    raise ValueError(f"--config {config}: no such file of Python")
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  c = module.get_config().unlock()
-  c.seed, c.data.path = seed, data
+  """The config, trained on all splits but one."""
+  c = config.copy_and_resolve_references().unlock()
+  c.seed, c.data.path = args.seed, args.data
   c.data.embedding_width = manifest.embedding_width or c.data.embedding_width
   c.data.train_split = "+".join(s for s in manifest.splits if s != fold)
   c.eval.splits = (fold,)
@@ -90,7 +89,7 @@ def keep(args: argparse.Namespace, folds: list[str]) -> None:
   record.write(
     args.record,
     f"python -m benchmarks.folds --config {args.config} --record {args.record}",
-    [*_MEASURES, str(args.config)],
+    [*_MEASURES, args.config.partition(":")[0]],
     ["folds", *figures],
     [[len(folds), *(f"{value:.1f}" for value in figures.values())]],
     seeds=[args.seed],
@@ -99,14 +98,13 @@ def keep(args: argparse.Namespace, folds: list[str]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command; returns the exit status."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--config", required=True, type=pathlib.Path)
+  parser = Parser(__doc__, "benchmarks.folds")
   parser.add_argument("--data", required=True, help="a built dataset")
   parser.add_argument("--workdir", required=True, type=pathlib.Path)
   parser.add_argument("--folds", nargs="*", help="some splits; by default all")
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--record", help="keep the figures under this name")
-  args = parser.parse_args(argv)
+  args, config = flags.parse(parser, argv)
   console.configure()
   try:
     manifest = read_manifest(args.data)
@@ -118,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
       workdir = args.workdir / fold
       results.append(workdir / "results" / fold)
       if not (results[-1] / "metrics.json").exists():
-        c = of_fold(args.config, args.data, manifest, fold, args.seed)
+        c = of_fold(config, args, manifest, fold)
         train_and_evaluate(c, str(workdir))
     score(results, args.workdir)
     if args.record:

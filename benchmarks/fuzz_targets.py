@@ -8,6 +8,7 @@ import io
 import json
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,13 @@ from unloc_jax.annotations.reading import AnnotationError
 from unloc_jax.config import check, schema, stored
 from unloc_jax.metrics import __main__ as command
 
+Files = Mapping[str, str | bytes]  # Name -> content
+
+
+def _encoded(files: Files) -> dict[str, bytes]:
+  """Contents as they are on disk."""
+  return {n: c.encode() if isinstance(c, str) else c for n, c in files.items()}
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -23,7 +31,7 @@ class Target:
 
   files: Mapping[str, bytes]  # Name -> content
   run: Callable[[pathlib.Path], object]  # Reads a folder of mutated files
-  allowed: type[Exception]  # How it refuses
+  allowed: type[Exception] = AnnotationError  # How it refuses
 
 
 def _sound(found: AnnotationSet) -> None:
@@ -45,44 +53,45 @@ def _sound(found: AnnotationSet) -> None:
       assert queries + lost == notes.queries, "a query lost silently"
 
 
-def _reads(name: str) -> Callable[[pathlib.Path], None]:
+def _reads(name: str, files: Files) -> Target:
+  """A benchmark's annotations."""
+
   def run(folder: pathlib.Path) -> None:
     found = benchmark(name).read(folder)
     _sound(found)
     if name == "custom":
       _read_back(found, folder)
 
-  return run
+  return Target(_encoded(files), run)
 
 
 def _read_back(found: AnnotationSet, folder: pathlib.Path) -> None:
   """Writes what was read as both forms, which must say the same again."""
-  rows = [
-    (v.video_id, v.split, s.start, s.end, v.queries[s.query].text)
-    for v in found.videos
-    for s in v.segments
-  ]
+
+  def rows(of: AnnotationSet) -> list[tuple[Any, ...]]:
+    return [
+      (v.video_id, v.split, s.start, s.end, v.queries[s.query].text)
+      for v in of.videos
+      for s in v.segments
+    ]
+
   kept = [
-    (*row[:4], row[4].replace("\r\n", "\n").replace("\r", "\n")) for row in rows
+    (*row, text.replace("\r\n", "\n").replace("\r", "\n"))
+    for *row, text in rows(found)
   ]
   names = ("video", "split", "start", "end", "text")
   table = io.StringIO(newline="")
-  csv.writer(table).writerows([names, *rows])
+  csv.writer(table).writerows([names, *rows(found)])
   (folder / "again.csv").write_bytes(table.getvalue().encode())
   with contextlib.suppress(AnnotationError):  # E.g. a text that holds rows.
     again = benchmark("custom").read(folder / "again.csv")
-    assert sorted(kept) == sorted(
-      (v.video_id, v.split, s.start, s.end, v.queries[s.query].text)
-      for v in again.videos
-      for s in v.segments
-    ), "not read back"
+    assert sorted(kept) == sorted(rows(again)), "not read back"
   (folder / "again.csv").unlink()
 
 
-def _scores(
-  name: str, given: str, truth: str
-) -> Callable[[pathlib.Path], None]:
-  """Scores a submission as the command does; where refused, leniently too."""
+def _scores(name: str, files: Files) -> Target:
+  """A submission, then its truth; where refused, they are scored leniently."""
+  given, truth = (2 * list(files))[:2]  # One may hold both.
   flags = ["--predictions=-", "--ground_truth=-", "--resamples=2"]
   parsed = command.arguments([f"--benchmark={name}", *flags])
 
@@ -98,7 +107,7 @@ def _scores(
         command.run(asked)
         raise
 
-  return run
+  return Target(_encoded(files), run)
 
 
 def _config(folder: pathlib.Path) -> None:
@@ -117,6 +126,10 @@ def _npz() -> bytes:
 
 def _lines(*rows: object) -> str:
   return "\n".join(map(json.dumps, rows)) + "\n"
+
+
+def _results(video: str, *rows: object) -> str:
+  return json.dumps({"results": {video: rows}})
 
 
 _CAPTIONS = {
@@ -159,6 +172,7 @@ _FOLDS = json.dumps(
     "videos": [{"id": "a", **_FOLDED}, {"id": "b", **_FOLDED}],
   }
 )
+_SAID = {"sentence": "é", "timestamp": [0, 2]}
 _SCORED = [{"score": 0.5, **_ROWS[0]}, {"score": 0.25, **_ROWS[1]}]
 _ANSWER = {
   "vid": "AA",
@@ -171,106 +185,84 @@ _KINETICS = "label,youtube_id,time_start,time_end,split\nzumba,-a,5,15,train\n"
 _FRAMES = {"vid": "v", "frame_rate": 2, "labels": [0, 3], "scores": [[1], [2]]}
 
 
-def _target(
-  files: Mapping[str, str | bytes],
-  run: Callable[[pathlib.Path], object],
-  allowed: type[Exception] = AnnotationError,
-) -> Target:
-  made = {n: c.encode() if isinstance(c, str) else c for n, c in files.items()}
-  return Target(made, run, allowed)
-
-
 TARGETS: dict[str, dict[str, Target]] = {
   "readers": {
-    "anet_captions": _target({"val_1.json": _TEXTS}, _reads("anet_captions")),
-    "charades_sta": _target(
+    "anet_captions": _reads("anet_captions", {"val_1.json": _TEXTS}),
+    "charades_sta": _reads(
+      "charades_sta",
       {
         "charades_sta_test.txt": _CHARADES,
         "Charades_v1_test.csv": "id,length\nAA,33.67\n",
       },
-      _reads("charades_sta"),
     ),
-    "qvhighlights": _target(
-      {"val.jsonl": _lines(_TRUTH, {**_TRUTH, "qid": 2})},
-      _reads("qvhighlights"),
+    "qvhighlights": _reads(
+      "qvhighlights", {"val.jsonl": _lines(_TRUTH, {**_TRUTH, "qid": 2})}
     ),
-    "anet": _target({"a.json": _ANET}, _reads("anet")),
-    "bsn": _target(
+    "anet": _reads("anet", {"a.json": _ANET}),
+    "bsn": _reads(
+      "anet",
       {
         "anet_anno_action.json": json.dumps({"v_a": {"annotations": _ROWS}}),
         "video_info_new.csv": "video,subset\nv_a,training\n",
       },
-      _reads("anet"),
     ),
-    "thumos14": _target({"thumos.json": _ANET}, _reads("thumos14")),
-    "coin": _target(
+    "thumos14": _reads("thumos14", {"thumos.json": _ANET}),
+    "coin": _reads(
+      "coin",
       {"COIN.json": _COIN, "taxonomy.csv": "action_id,action_label\n3,cut\n"},
-      _reads("coin"),
     ),
-    "50salads": _target({"annotations.json": _FOLDS}, _reads("50salads")),
-    "kinetics": _target({"train.csv": _KINETICS}, _reads("kinetics400")),
-    "custom_jsonl": _target(
+    "50salads": _reads("50salads", {"annotations.json": _FOLDS}),
+    "kinetics": _reads("kinetics400", {"train.csv": _KINETICS}),
+    "custom_jsonl": _reads(
+      "custom",
       {
         "a.jsonl": _lines(
           {"video": "a.mp4", "split": "val", "segments": [_OWN, _OWN]},
           {"video": "b.mp4", "duration": 9, "segments": [{**_OWN, "x": 1}]},
         )
       },
-      _reads("custom"),
     ),
-    "custom_csv": _target(
+    "custom_csv": _reads(
+      "custom",
       {"a.csv": 'video,start,end,text\na.mp4,1,2,"a, b"\nb.mp4,0,1,é c\n'},
-      _reads("custom"),
     ),
   },
   "submissions": {
-    "qvhighlights": _target(
-      {"p.jsonl": _lines(_FOUND), "g.jsonl": _lines(_TRUTH)},
-      _scores("qvhighlights", "p.jsonl", "g.jsonl"),
+    "qvhighlights": _scores(
+      "qvhighlights", {"p.jsonl": _lines(_FOUND), "g.jsonl": _lines(_TRUTH)}
     ),
-    "results": _target(
-      {
-        "p.json": json.dumps(
-          {"results": {"v_a": [{"sentence": "é", "timestamp": [0, 2]}]}}
-        ),
-        "g.json": _TEXTS,
-      },
-      _scores("anet_captions", "p.json", "g.json"),
+    "results": _scores(
+      "anet_captions", {"p.json": _results("v_a", _SAID), "g.json": _TEXTS}
     ),
-    "charades_sta": _target(
-      {"p.jsonl": _lines(_ANSWER), "g.txt": _CHARADES},
-      _scores("charades_sta", "p.jsonl", "g.txt"),
+    "charades_sta": _scores(
+      "charades_sta", {"p.jsonl": _lines(_ANSWER), "g.txt": _CHARADES}
     ),
-    "anet": _target(
-      {"p.json": json.dumps({"results": {"v": _SCORED}}), "g.json": _ANET},
-      _scores("anet", "p.json", "g.json"),
+    "anet": _scores(
+      "anet", {"p.json": _results("v", *_SCORED), "g.json": _ANET}
     ),
-    "coin": _target(
-      {"p.jsonl": _lines(_FRAMES), "g.json": _COIN},
-      _scores("coin", "p.jsonl", "g.json"),
+    "coin": _scores("coin", {"p.jsonl": _lines(_FRAMES), "g.json": _COIN}),
+    "frames": _scores(
+      "segmentation", {"p.jsonl": _lines(_FRAMES), "g.jsonl": _lines(_FRAMES)}
     ),
-    "frames": _target(
-      {"p.jsonl": _lines(_FRAMES), "g.jsonl": _lines(_FRAMES)},
-      _scores("segmentation", "p.jsonl", "g.jsonl"),
-    ),
-    "npz": _target(
-      {"p.npz": _npz()}, _scores("segmentation", "p.npz", "p.npz")
-    ),
-    "classes_json": _target(
+    "npz": _scores("segmentation", {"p.npz": _npz()}),
+    "classes_json": _scores(
+      "classification",
       {
         "p.json": '{"a": [0.1, 0.9], "b": {"scores": {"0": 1, "1": 2}}}',
         "g.json": '{"a": 1, "b": {"labels": [0, 1]}}',
       },
-      _scores("classification", "p.json", "g.json"),
     ),
-    "classes_csv": _target(
-      {"p.csv": "video,run,jump\na,0.3,0.2\n", "g.csv": "video,label\na,run\n"},
-      _scores("classification", "p.csv", "g.csv"),
+    "classes_csv": _scores(
+      "classification",
+      {
+        "p.csv": "video,run,jump\na,0.3,0.2\n",
+        "g.csv": "video,label\na,run\n",
+      },
     ),
   },
   "config": {
-    "config": _target(
-      {"config.json": schema.base().to_json()}, _config, ValueError
+    "config": Target(
+      _encoded({"config.json": schema.base().to_json()}), _config, ValueError
     )
   },
 }

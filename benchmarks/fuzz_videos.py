@@ -1,18 +1,16 @@
 """Small videos with random bytes in their heads: frames, or one line, in time.
 
-Called by `python -m benchmarks.fuzz --what video --cases 5000`.
+Called by `python -m benchmarks.fuzz --what video`.
 """
 
-import collections
 import fractions
 import pathlib
 import random
-import tempfile
 
 import av
 import numpy as np
-import tqdm
 
+from benchmarks.fuzz_targets import Target
 from unloc_jax.media.errors import VideoError
 from unloc_jax.media.pool import Pool
 from unloc_jax.media.video import FrameStream
@@ -62,7 +60,7 @@ def _film(path: pathlib.Path, kind: str) -> bytes:
   return path.read_bytes()
 
 
-def _mutated(data: bytes, rng: random.Random) -> bytes:
+def mutate(data: bytes, rng: random.Random) -> bytes:
   """Changes up to 40 bytes of the head, or puts some in, or cuts the end."""
   changed = bytearray(data)
   for _ in range(rng.choice((1, 2, 5, 40))):
@@ -76,37 +74,29 @@ def _mutated(data: bytes, rng: random.Random) -> bytes:
   return bytes(changed)
 
 
-def _outcome(path: str) -> str:
-  """Reads a video; "read", the reason of a refusal, or what went wrong."""
+def _fault(path: str) -> str:
+  """Reads a video; what was wrong, if anything was. Raises VideoError."""
   stream = FrameStream(path, 10, 32, max_seconds=_LONGEST)
   try:
     count = sum(1 for _ in stream)
-  except VideoError as error:
-    return f"wrong: {error!r}" if "\n" in str(error) else str(error.reason)
+  except VideoError:
+    raise
   except Exception as error:  # That there is none is what is tested.
-    return f"wrong: {type(error).__name__}: {error}"
+    return repr(error)
   is_sound = 0 < count == stream.frame_count and stream.duration > 0
-  return "read" if is_sound else f"wrong: {count} frames, {stream.duration} s"
+  return "" if is_sound else f"{count} frames, {stream.duration} s"
 
 
-def video_headers(cases: int, seed: int) -> int:
-  """Runs all cases; prints counts and what went wrong; returns how many did."""
-  ends: collections.Counter[str] = collections.Counter()
-  with tempfile.TemporaryDirectory() as place, Pool(1, memory_gib=4) as pool:
-    folder = pathlib.Path(place)
-    films = {kind: _film(folder / f"whole.{kind}", kind) for kind in _KINDS}
-    for number in tqdm.trange(cases, desc="video", mininterval=5):
-      key = f"video-{seed}-{number}"
-      rng = random.Random(key)
-      kind = rng.choice(sorted(films))
-      path = folder / f"case.{kind}"
-      path.write_bytes(_mutated(films[kind], rng))
-      try:
-        end = pool.run(_outcome, str(path), seconds=_SECONDS)
-      except VideoError as error:  # It hung, crashed or took all memory.
-        end = str(error.reason)
-      ends[f"{key}, {kind}: {end}" if end.startswith("wrong") else end] += 1
-  wrong = [text for text in ends if ": wrong" in text]
-  for text, count in ends.most_common():
-    print(f"{count:6} {text[:300]}")
-  return len(wrong)
+def targets(pool: Pool, place: pathlib.Path) -> dict[str, Target]:
+  """Films of every kind, made in a folder, that a process reads."""
+
+  def target(kind: str) -> Target:
+    name = f"case.{kind}"
+
+    def run(folder: pathlib.Path) -> None:
+      fault = pool.run(_fault, str(folder / name), seconds=_SECONDS)
+      assert not fault, fault
+
+    return Target({name: _film(place / name, kind)}, run, VideoError)
+
+  return {kind: target(kind) for kind in _KINDS}

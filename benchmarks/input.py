@@ -1,6 +1,6 @@
 """Reading speed: TFRecord to batch, beside a bare libjpeg loop, same bytes.
 
-  python -m benchmarks.input [--videos=24] [--frames=300] [--repeats=5]
+  python -m benchmarks.input [--repeats=5]
 
 Writes a dataset of images about as hard to decode as video frames, then takes
 turns, in one process, between
@@ -17,38 +17,32 @@ import io
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks import clock, record
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline, splits
 
 TARGET = 0.85
 BATCHES = 8
+BATCH, THREADS = 4, 2
+HEIGHT, WIDTH = 224, 320
 _REST = 2.0  # Seconds.
-OPTIONS = {
-  "videos": 24,
-  "frames": 300,
-  "num_frames": 128,
-  "height": 224,
-  "width": 320,
-  "image_size": 224,
-  "batch": 4,
-  "threads": 2,
-  "repeats": 5,
-}
+# What `measure` is given.
+MANY, FEW = (24, 300, 128, 5), (4, 64, 32, 1)
 
 
-def photograph(rng: np.random.Generator, height: int, width: int) -> bytes:
+def photograph(rng: np.random.Generator) -> bytes:
   """A JPEG with about the bytes per pixel of a video frame."""
-  coarse = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+  coarse = rng.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
   bicubic = Image.Resampling.BICUBIC
-  image = Image.fromarray(coarse).resize((width, height), bicubic)
-  noisy = np.asarray(image) + rng.normal(0, 4, (height, width, 1))
+  image = Image.fromarray(coarse).resize((WIDTH, HEIGHT), bicubic)
+  noisy = np.asarray(image) + rng.normal(0, 4, (HEIGHT, WIDTH, 1))
   buffer = io.BytesIO()
   pixels = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
   pixels.save(buffer, "JPEG", quality=90)
@@ -56,7 +50,7 @@ def photograph(rng: np.random.Generator, height: int, width: int) -> bytes:
 
 
 def write_dataset(
-  folder: pathlib.Path, videos: int, frames: int, height: int, width: int
+  folder: pathlib.Path, videos: int, frames: int
 ) -> list[list[bytes]]:
   """Writes a split "train"; returns every video's encoded frames."""
   import tensorflow_datasets as tfds
@@ -72,7 +66,7 @@ def write_dataset(
   writer = tfds.core.SequentialWriter(info, max_examples_per_shard=8)
   writer.initialize_splits(["train"])
   rng = np.random.default_rng(0)
-  pool = [photograph(rng, height, width) for _ in range(64)]
+  pool = [photograph(rng) for _ in range(64)]
   stored = []
   for i in range(videos):
     images = [pool[j] for j in rng.integers(0, len(pool), frames)]
@@ -83,7 +77,7 @@ def write_dataset(
     dataset="speed",
     extract="frames",
     frame_rate=10.0,
-    short_side=min(height, width),
+    short_side=HEIGHT,
     jpeg_quality=90,
     embedding_width=None,
     tower_hash=None,
@@ -108,7 +102,7 @@ def _example(i: int, images: list[bytes]) -> dict[str, Any]:
   }
 
 
-def bare(stored: list[list[bytes]], num_frames: int, threads: int) -> int:
+def bare(stored: list[list[bytes]], num_frames: int) -> int:
   """Decodes the frames a pass over the split samples; returns how many."""
 
   def decode(images: list[bytes]) -> int:
@@ -117,17 +111,8 @@ def bare(stored: list[list[bytes]], num_frames: int, threads: int) -> int:
       Image.open(io.BytesIO(image)).load()
     return num_frames
 
-  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+  with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
     return sum(pool.map(decode, stored))
-
-
-def speed(work: Callable[[], int]) -> np.ndarray:
-  """Frames per second, and per second of processor time, of one call."""
-  wall, cpu = time.perf_counter(), time.process_time()
-  frames = work()
-  return frames / np.asarray(
-    [time.perf_counter() - wall, time.process_time() - cpu]
-  )
 
 
 def batches(stream: Iterator[dict[str, np.ndarray]]) -> int:
@@ -136,32 +121,26 @@ def batches(stream: Iterator[dict[str, np.ndarray]]) -> int:
   return sum(int(mask.sum()) for mask in masks)
 
 
-def measure(flags: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-  """Medians of the bare loop and of batches, each as of `speed`."""
+def measure(
+  videos: int, frames: int, num_frames: int, repeats: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Medians of the bare loop and of batches, each as of `clock.speed`."""
   with tempfile.TemporaryDirectory() as name:
-    folder = pathlib.Path(name)
-    stored = write_dataset(
-      folder, flags.videos, flags.frames, flags.height, flags.width
-    )
+    stored = write_dataset(pathlib.Path(name), videos, frames)
     config = base().unlock()
-    config.data.path = str(folder)
-    config.data.num_frames = flags.num_frames
-    config.data.image_size = flags.image_size
-    config.data.short_side = flags.height
-    config.data.num_workers = flags.threads
+    config.data.path, config.data.num_workers = name, THREADS
+    config.data.num_frames = num_frames
+    config.data.image_size = config.data.short_side = HEIGHT
     split = splits.open_split(config, "train")
-    stream = pipeline.make_train(
-      config, batch_size=flags.batch, seed=0, split=split
-    )
+    stream = pipeline.make_train(config, batch_size=BATCH, seed=0, split=split)
     loop, path = [], []
-    decode = functools.partial(bare, stored, flags.num_frames, flags.threads)
-    for _ in range(flags.repeats):
+    for _ in range(repeats):
       # What was made ahead must neither slow the one nor speed the other.
       time.sleep(_REST)
-      loop.append(speed(decode))
+      loop.append(clock.speed(functools.partial(bare, stored, num_frames)))
       for _ in range(config.data.prefetch + 2):
         next(stream)
-      path.append(speed(functools.partial(batches, stream)))
+      path.append(clock.speed(functools.partial(batches, stream)))
     # Nothing may read ahead in a folder that is gone.
     del stream
   return np.median(loop, axis=0), np.median(path, axis=0)
@@ -170,20 +149,17 @@ def measure(flags: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
   """Measures and prints a table."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  for name, default in OPTIONS.items():
-    parser.add_argument(f"--{name}", type=int, default=default)
-  flags = parser.parse_args()
-  loop_median, path_median = measure(flags)
-  print(
-    f"{flags.height}x{flags.width} JPEG, {flags.num_frames} of {flags.frames} "
-    f"frames, {flags.threads} thread(s), medians of {flags.repeats}"
-  )
-  print("                     frames/s  frames/s of processor time")
-  print("bare libjpeg loop  {:10.0f} {:10.0f}".format(*loop_median))
-  print("TFRecord to batch  {:10.0f} {:10.0f}".format(*path_median))
-  ratio = path_median / loop_median
-  print("ratio              {:10.2f} {:10.2f}".format(*ratio), end="")
-  print(f"   (target {TARGET})")
+  parser.add_argument("--repeats", type=int, default=5)
+  loop, path = measure(*MANY[:-1], parser.parse_args().repeats)
+  rows = [
+    (name, *(f"{each:.{digits}f}" for each in speeds))
+    for name, speeds, digits in (
+      ("bare libjpeg loop", loop, 0),
+      ("TFRecord to batch", path, 0),
+      (f"ratio (target {TARGET})", path / loop, 2),
+    )
+  ]
+  print(record.markdown(("", "frames/s", "of processor time"), rows))
 
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ processor time, and temporaries.
 
 import argparse
 import contextlib
-import statistics
-import time
 
-from benchmarks import train_step
+import numpy as np
+
+from benchmarks import clock, train_step
 from configs import synthetic_as
 from unloc_jax.models import blocks
 from unloc_jax.parallel import sharding
 from unloc_jax.plan import step_plan, topology
 
-FORMS = ("whole", "blocks")
+FORMS = {"whole": blocks.plain, "blocks": contextlib.nullcontext}
 
 
 def measure(steps: int) -> None:
@@ -33,24 +33,19 @@ def measure(steps: int) -> None:
   config = c.lock()
   devices = topology.open_topology("local")
   mesh = sharding.run_mesh(config, devices.devices)
-  runs, memory = {}, {}
-  for form in FORMS:
-    with blocks.plain() if form == "whole" else contextlib.nullcontext():
+  runs, memory = [], []
+  for form in FORMS.values():
+    with form():
       lowered = step_plan.lower(config, mesh, devices)
       compiled = step_plan.compile_for(lowered, devices)
-    memory[form] = compiled.memory_analysis().temp_size_in_bytes / 1e6
-    runs[form] = train_step.start(compiled, config, mesh)
-    runs[form]()
-  taken: dict[str, list[float]] = {form: [] for form in FORMS}
-  for _ in range(steps):
-    for form, run in runs.items():
-      started = time.process_time()
-      run()
-      taken[form].append(time.process_time() - started)
-  for form in FORMS:
+    memory.append(compiled.memory_analysis().temp_size_in_bytes / 1e6)
+    runs.append(train_step.start(compiled, config, mesh))
+  taken = clock.in_turns(runs, steps + 1)[:, 1:, 1]  # The first warms up.
+  for name, seconds, most in zip(
+    FORMS, np.median(taken, axis=1), memory, strict=True
+  ):
     print(
-      f"{form}: {statistics.median(taken[form]):.2f} s of CPU a step, "
-      f"{memory[form]:.0f} MB of temporaries"
+      f"{name}: {seconds:.2f} s of CPU a step, {most:.0f} MB of temporaries"
     )
 
 

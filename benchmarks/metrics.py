@@ -10,23 +10,18 @@ beside ours.
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import pathlib
-import platform
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from unloc_jax.annotations import (
-  BENCHMARKS,
-  Benchmark,
-  detection_submissions,
-  pairing,
-)
+from benchmarks import clock, record
+from unloc_jax.annotations import BENCHMARKS, detection_submissions, pairing
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
   analysis,
@@ -34,9 +29,10 @@ from unloc_jax.metrics import (
   overlap,
   qvhighlights,
   recall,
-  table,
 )
 
+# Scores with so many bootstrap draws.
+Scoring = Callable[[int], None]
 CLIPS = 75
 WINDOWS = 10
 
@@ -110,80 +106,46 @@ def detections(
   return {"results": results}, {"database": database}
 
 
-def timed(
-  run: Callable[[int], object], repeats: int, resamples: int
-) -> list[float]:
-  """Shortest wall and processor seconds without draws, then with them."""
-  clocks = time.perf_counter, time.process_time
-  figures: list[float] = []
-  for draws in (0, resamples):
-    taken = []
-    for _ in range(repeats):
-      start = [clock() for clock in clocks]
-      run(draws)
-      taken.append([c() - s for c, s in zip(clocks, start, strict=True)])
-    figures.extend(np.min(taken, axis=0).tolist())
-  return figures
+def write_moments(
+  folder: pathlib.Path, queries: int
+) -> tuple[pathlib.Path, pathlib.Path]:
+  """Writes what `moment_rows` draws; predictions, ground truth."""
+  paths = folder / f"{queries}.p.jsonl", folder / f"{queries}.g.jsonl"
+  drawn = moment_rows(queries, np.random.default_rng(0))
+  for path, rows in zip(paths, drawn, strict=True):
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+  return paths
 
 
-def write_rows(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
-  """Writes a JSONL."""
-  path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+def moments(folder: pathlib.Path, queries: int, kind: Any) -> Scoring:
+  """Writes a submission; returns what scores it."""
+  paths = write_moments(folder, queries)
+
+  def run(draws: int) -> None:
+    read, _ = pairing.read(*paths, Problems())
+    analysis.intervals(kind.evaluate(read), draws, 0)
+
+  return run
 
 
-def time_moments(folder: pathlib.Path, repeats: int) -> list[list[object]]:
-  """Times QVHighlights' validation split and a large recall split."""
-  rows: list[list[object]] = []
-  cases = (
-    ("QVHighlights val, 1,550 queries", 1550, qvhighlights, "2"),
-    ("ActivityNet Captions val_2, 17,031 queries", 17031, recall, "-"),
-  )
-  for name, queries, kind, target in cases:
-    predictions, truth = moment_rows(queries, np.random.default_rng(0))
-    write_rows(folder / "p.jsonl", predictions)
-    write_rows(folder / "g.jsonl", truth)
+def segments(
+  folder: pathlib.Path, name: str, videos: int, *sizes: Any
+) -> Scoring:
+  """Writes a submission to a benchmark; returns what scores it."""
+  chosen, rng = BENCHMARKS[name], np.random.default_rng(0)
+  drawn = detections(videos, *sizes, chosen.subset, rng)
+  paths = folder / f"{name}.p.json", folder / f"{name}.g.json"
+  for path, content in zip(paths, drawn, strict=True):
+    path.write_text(json.dumps(content))
 
-    def run(draws: int, kind: Any = kind) -> None:
-      read = pairing.read(folder / "p.jsonl", folder / "g.jsonl", Problems())
-      analysis.intervals(kind.evaluate(read[0]), draws, 0)
+  def run(draws: int) -> None:
+    found, truth, _ = detection_submissions.read(
+      *paths, Problems(), chosen.subset
+    )
+    tiou = chosen.tiou or overlap.THRESHOLDS
+    detection.evaluate(found, truth, thresholds=tiou, resamples=draws)
 
-    rows.append([name, *timed(run, repeats, 1000), target])
-  return rows
-
-
-def time_detection(folder: pathlib.Path, repeats: int) -> list[list[object]]:
-  """Times ActivityNet's and THUMOS14's test sizes."""
-  rows: list[list[object]] = []
-  cases = (
-    ("anet", "4,728 videos x 100, 200 classes", (4728, 200, 100, 1.6)),
-    ("thumos14", "212 videos x 200, 20 classes", (212, 20, 200, 15.8)),
-  )
-  for benchmark, size, sizes in cases:
-    chosen = BENCHMARKS[benchmark]
-    rng = np.random.default_rng(0)
-    predictions, truth = detections(*sizes, chosen.subset, rng)
-    (folder / "p.json").write_text(json.dumps(predictions))
-    (folder / "g.json").write_text(json.dumps(truth))
-
-    def run(draws: int, chosen: Benchmark = chosen) -> None:
-      found, truth, _ = detection_submissions.read(
-        folder / "p.json", folder / "g.json", Problems(), chosen.subset
-      )
-      tiou = chosen.tiou or overlap.THRESHOLDS
-      detection.evaluate(found, truth, thresholds=tiou, resamples=draws)
-
-    seconds = timed(run, repeats, detection.RESAMPLES)
-    rows.append([f"{chosen.title}, {size}", *seconds, "5"])
-  return rows
-
-
-def machine() -> str:
-  """Returns processor, cores and load of this machine."""
-  info = pathlib.Path("/proc/cpuinfo")
-  lines = info.read_text().splitlines() if info.is_file() else []
-  models = [line for line in lines if line.startswith("model name")]
-  name = models[0].split(":", 1)[1].strip() if models else platform.machine()
-  return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+  return run
 
 
 def main() -> None:
@@ -191,15 +153,25 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--repeats", type=int, default=3)
   args = parser.parse_args()
-  today = datetime.datetime.now(datetime.UTC).date()
-  print(f"{today}, {machine()}, NumPy {np.__version__}")
+  load = os.getloadavg()[0]
+  print(f"{datetime.date.today()}, {record.machine()}, load {load:.1f}\n")
+  header = ("file to figures", "seconds", "of processor")
+  header = (*header, "with intervals", "of processor", "target")
+  rows = []
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    rows = time_moments(folder, args.repeats)
-    rows += time_detection(folder, args.repeats)
-  headers = ["file to figures", "seconds", "of processor"]
-  headers += ["with intervals", "of processor", "target"]
-  print(table.render(headers, rows))
+    anet = segments(folder, "anet", 4728, 200, 100, 1.6)
+    thumos = segments(folder, "thumos14", 212, 20, 200, 15.8)
+    for title, score, draws, target in (
+      ("QVHighlights val", moments(folder, 1550, qvhighlights), 1000, "2"),
+      ("ActivityNet Captions val_2", moments(folder, 17031, recall), 1000, "-"),
+      ("ActivityNet, 4,728 videos x 100", anet, detection.RESAMPLES, "5"),
+      ("THUMOS14, 212 videos x 200", thumos, detection.RESAMPLES, "5"),
+    ):
+      runs = (functools.partial(score, n) for n in (0, draws))
+      taken = [clock.in_turns([run], args.repeats).min(axis=1) for run in runs]
+      rows.append([title, *(f"{x:.2f}" for x in np.ravel(taken)), target])
+  print(record.markdown(header, rows))
 
 
 if __name__ == "__main__":

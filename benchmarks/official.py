@@ -14,13 +14,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from benchmarks import metrics
+from benchmarks import clock, metrics
 from unloc_jax.annotations import pairing
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import qvhighlights
@@ -69,32 +67,21 @@ def official(
   return [float(word) for word in done.stdout.split()[-2:]]
 
 
-def took(run: Callable[[], None]) -> list[float]:
-  """Wall and processor seconds of a call."""
-  clocks = time.perf_counter, time.process_time
-  began = [clock() for clock in clocks]
-  run()
-  return [clock() - start for clock, start in zip(clocks, began, strict=True)]
-
-
 def compare(folder: pathlib.Path, flags: argparse.Namespace) -> None:
   """Prints ratios of medians, ours and the official script in turn."""
-  predictions, truth = metrics.moment_rows(1550, np.random.default_rng(0))
-  paths = folder / "p.jsonl", folder / "g.jsonl"
-  metrics.write_rows(paths[0], predictions)
-  metrics.write_rows(paths[1], truth)
+  paths = metrics.write_moments(folder, 1550)
   drawn = np.random.default_rng(0).random((QUERIES, CANDIDATES, 3))
   drawn[..., 1] = drawn[..., 0] + 0.3 * drawn[..., 1]
   np.save(folder / "nms.npy", drawn)
-  segments, scores = drawn[None, :, :, :2], drawn[None, :, :, 2]
+  segments, scores = np.split(drawn[None].astype(np.float32), [2], axis=-1)
 
   def scored() -> None:
     qvhighlights.evaluate(pairing.read(*paths, Problems())[0])
 
   def nms() -> None:
     kept = decode.detect_per_query(
-      segments.astype(np.float32),
-      scores.astype(np.float32),
+      segments,
+      scores[..., 0],
       sigma=0.0,
       score_threshold=0.0,
       max_detections=100,
@@ -106,16 +93,14 @@ def compare(folder: pathlib.Path, flags: argparse.Namespace) -> None:
     ("metrics", scored, paths),
     ("nms", nms, (folder / "nms.npy",)),
   ):
-    mine, theirs = [], []
-    for _ in range(flags.repeats):
-      mine.append(took(ours))
-      theirs.append(official(flags, name, *given))
-    both = np.median(mine, axis=0), np.median(theirs, axis=0)
-    for clock, (own, other) in zip(
-      ("wall", "processor"), np.transpose(both), strict=True
-    ):
+    taken = [
+      (clock.timed(ours)[1], official(flags, name, *given))
+      for _ in range(flags.repeats)
+    ]
+    middle = np.median(taken, axis=0).T
+    for unit, (own, other) in zip(("wall", "processor"), middle, strict=True):
       print(
-        f"QVHighlights, {name}, {clock}: official {other:.2f} s, "
+        f"QVHighlights, {name}, {unit}: official {other:.2f} s, "
         f"ours {own:.3f} s, {other / own:.0f}x"
       )
 

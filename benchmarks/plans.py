@@ -11,12 +11,13 @@ import argparse
 import datetime
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from typing import Any
 
 CONFIGS = tuple(
-  (name, size)
+  f"{name}:{size}"
   for name in (
     *("anet_mr", "charades_mr", "qvhighlights_mr"),
     *("anet_tal", "coin_as", "kinetics_pretrain"),
@@ -31,20 +32,23 @@ HEADER = (
 
 
 def plan(
-  name: str, size: str, topology: str, settings: list[str], cache: pathlib.Path
+  config: str, topology: str, settings: list[str], cache: pathlib.Path
 ) -> dict[str, Any]:
   """A plan's JSON, made now or before."""
-  words = [name, size, topology, *settings]
-  key = "_".join(w.strip("-").replace("/", "-") for w in words)
-  out = cache / f"{key.replace(':', '_')}.json"
+  words = [config, topology, *settings]
+  key = "_".join(re.sub("[/:]", "_", word.strip("-")) for word in words)
+  out = cache / f"{key}.json"
   if not out.exists():
-    flags = [
-      f"--config=configs/{name}.py:{size}",
-      f"--topology={topology}",
-      f"--json={out}",
-    ]
-    command = [sys.executable, "-m", "unloc_jax.plan", *flags, *settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    name, size = config.split(":")
+    done = subprocess.run(
+      [
+        *(sys.executable, "-m", "unloc_jax.plan", f"--topology={topology}"),
+        *(f"--config=configs/{name}.py:{size}", f"--json={out}", *settings),
+      ],
+      capture_output=True,
+      text=True,
+      check=False,
+    )
     print(done.stdout, file=sys.stderr, flush=True)
     if not out.exists():
       message = done.stderr.strip().splitlines() or ["no plan"]
@@ -52,23 +56,17 @@ def plan(
   return json.loads(out.read_text())
 
 
-def row(
-  name: str, size: str, topology: str, found: dict[str, Any]
-) -> list[str]:
-  """Cells of the table."""
-  label = [f"{name}:{size}"]
+def row(found: dict[str, Any]) -> list[str]:
+  """Cells of a plan, behind its config and devices."""
   if "error" in found:
-    return [*label, topology, found["error"], *[""] * (len(HEADER) - 3)]
-  mesh = "x".join(str(n) for n in found["mesh"].values())
+    return [found["error"]]
   cells = [
-    *label,
-    topology,
-    mesh,
+    "x".join(map(str, found["mesh"].values())),
     f"{found['needed_bytes'] / 2**30:.1f}",
     f"{found['capacity_bytes'] / 2**30:.0f}",
   ]
   if "roofline" not in found:
-    return [*cells, found["message"][:60], *[""] * (len(HEADER) - 6)]
+    return [*cells, found["message"][:60]]
   sent = sum(one["sent"] for one in found["collectives"])
   best = found["roofline"]
   return [
@@ -93,11 +91,11 @@ def main() -> None:
   wanted = set(filter(None, args.only.split(",")))
   print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
   for topology in args.topologies.split(","):
-    for name, size in CONFIGS:
-      if wanted and not wanted & {name, f"{name}:{size}"}:
+    for config in CONFIGS:
+      if wanted and not wanted & {config, config.partition(":")[0]}:
         continue
-      found = plan(name, size, topology, settings, args.cache)
-      cells = row(name, size, topology, found)
+      found = row(plan(config, topology, settings, args.cache))
+      cells = [config, topology, *found, *[""] * len(HEADER)][: len(HEADER)]
       print(f"| {' | '.join(cells)} |", flush=True)
   print(f"\n{datetime.date.today()}, {' '.join(settings) or 'as configured'}")
 

@@ -8,12 +8,14 @@ Prints, each beside its target,
 """
 
 import argparse
-import statistics
+import functools
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+import numpy as np
+
+from benchmarks import clock, record
 from unloc_jax import Localizer
 from unloc_jax.parallel.compilation_cache import keep_programs
 
@@ -21,15 +23,9 @@ START_SECONDS = 10.0
 QUERY_MS = 50.0
 # What so many queries may cost, in single ones.
 BATCHES = {32: 6.0, 64: 8.0}
-PEAK_GB = 1.5
+PEAK = "1.5 GB"
 _KIB = 1024
-
-
-def seconds(action: Callable[[], object]) -> float:
-  """Time of one call."""
-  start = time.perf_counter()
-  action()
-  return time.perf_counter() - start
+Row = tuple[str, str, str]
 
 
 def run(export: str, video: str, *within: str) -> str:
@@ -51,50 +47,46 @@ def peak_gb(export: str, video: str) -> float:
   return int(run(export, video, sys.executable, "-c", code)) * _KIB / 1e9
 
 
-def queries(localizer: Localizer, video: str, repeats: int) -> None:
-  """Prints the time of one and of many queries, taken in turn."""
+def queries(localizer: Localizer, video: str, repeats: int) -> list[Row]:
+  """The time of one and of many queries, taken in turn."""
   encoded = localizer.encode_video(video)
   sentences = [f"sentence {i}: a red circle moves" for i in range(max(BATCHES))]
-
-  def ask(count: int) -> None:
-    localizer.localize(encoded, sentences[:count])
-
-  taken: dict[int, list[float]] = {count: [] for count in (1, *BATCHES)}
-  for count in taken:
-    ask(count)  # Compiles.
-  for _ in range(repeats):
-    for count, times in taken.items():
-      times += [seconds(lambda n=count: ask(n)) for _ in range(3)]
-  cost = {count: 1e3 * statistics.median(taken[count]) for count in taken}
-  print(f"one query         {cost[1]:8.2f} ms  (below {QUERY_MS:g})")
-  for count, most in BATCHES.items():
-    print(
-      f"{count} queries        {cost[count]:8.2f} ms  "
-      f"{cost[count] / cost[1]:.1f}x (below {most:g}x)"
-    )
+  runs = [
+    functools.partial(localizer.localize, encoded, sentences[:count])
+    for count in (1, *BATCHES)
+  ]
+  taken = clock.in_turns(runs, repeats + 1)[:, 1:, 0]  # The first compiles.
+  one, *many = 1e3 * np.median(taken, axis=1)
+  return [
+    ("one query", f"{one:.2f} ms", f"{QUERY_MS:g} ms"),
+    *(
+      (f"{count} queries", f"{cost:.2f} ms, {cost / one:.1f}x", f"{most:g}x")
+      for cost, (count, most) in zip(many, BATCHES.items(), strict=True)
+    ),
+  ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Measures and prints."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--export", required=True, help="an exported model")
-  parser.add_argument("--repeats", type=int, default=30)
+  parser.add_argument("--repeats", type=int, default=90)
   parser.add_argument("videos", nargs="+", help="the first one is asked")
   flags = parser.parse_args(argv)
   first = flags.videos[0]
-  cold = seconds(lambda: run(flags.export, first))
-  warm = statistics.median(
-    seconds(lambda: run(flags.export, first)) for _ in range(3)
-  )
-  print(f"start-up, first   {cold:8.2f} s")
-  print(f"start-up, again   {warm:8.2f} s   (below {START_SECONDS:g})")
+  start = functools.partial(run, flags.export, first)
+  cold, *warm = clock.in_turns([start], 4)[0, :, 0]
   keep_programs()
-  queries(Localizer.from_export(flags.export), first, flags.repeats)
-  for video in flags.videos:
-    print(
-      f"peak memory       {peak_gb(flags.export, video):8.2f} GB  "
-      f"(below {PEAK_GB:g}) {video}"
-    )
+  rows = [
+    ("start-up, first", f"{cold:.2f} s", ""),
+    ("start-up, again", f"{np.median(warm):.2f} s", f"{START_SECONDS:g} s"),
+    *queries(Localizer.from_export(flags.export), first, flags.repeats),
+    *(
+      (f"memory, {video}", f"{peak_gb(flags.export, video):.2f} GB", PEAK)
+      for video in flags.videos
+    ),
+  ]
+  print(record.markdown(("what", "takes", "below"), rows))
 
 
 if __name__ == "__main__":

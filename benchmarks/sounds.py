@@ -10,10 +10,11 @@ at a threshold: every stretch above it is a detection.
 """
 
 import argparse
+import collections
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -23,7 +24,7 @@ from unloc_jax import Localizer
 from unloc_jax.annotations import pairing
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
 from unloc_jax.annotations.reading import Problems
-from unloc_jax.metrics import detection, recall
+from unloc_jax.metrics import detection, recall, segmentation
 from unloc_jax.use import exports
 from unloc_jax.use.encoded import EncodedVideo
 
@@ -43,8 +44,8 @@ _YAMNET = {
 }
 _CUTS = (0.03, 0.05, 0.1, 0.2, 0.4)
 
-Moment = tuple[float, float, float]  # Start, end, score
-Answers = dict[str, list[Moment]]  # By label
+# Label, start, end, score of each
+Answers = list[tuple[str, float, float, float]]
 
 
 def moments(folder: pathlib.Path) -> Table:
@@ -61,12 +62,6 @@ def moments(folder: pathlib.Path) -> Table:
   return Table.of_groups(folder.name, headers, groups, hits)
 
 
-def _stretches(loud: np.ndarray) -> Iterator[tuple[int, int]]:
-  """First and last (exclusive) place of every run of True."""
-  edges = np.flatnonzero(np.diff(np.pad(loud, 1).astype(int)))
-  yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-
-
 def cut_scores(
   scores: np.ndarray, names: Sequence[str], cut: float, step: float
 ) -> Answers:
@@ -74,22 +69,21 @@ def cut_scores(
 
   Pauses of up to a second are bridged.
   """
-  found: Answers = {}
+  found = []
   for label, wanted in _YAMNET.items():
     said = scores[:, [names.index(name) for name in wanted]].max(axis=1)
     loud = ndimage.binary_closing(said > cut, np.ones(round(1 / step) + 1))
-    found[label] = [
-      ((a - 0.5) * step, (b - 0.5) * step, float(said[a:b].mean()))
-      for a, b in _stretches(loud)
+    is_loud, places = segmentation.runs(loud)
+    found += [
+      (label, (a - 0.5) * step, (b - 0.5) * step, float(said[a:b].mean()))
+      for a, b in places[is_loud].tolist()
     ]
   return found
 
 
 def _asked(localizer: Localizer, video: EncodedVideo) -> Answers:
-  answers: Answers = {}
-  for m in localizer.detect(video, list(_YAMNET)):
-    answers.setdefault(m.query, []).append((m.start, m.end, m.score))
-  return answers
+  found = localizer.detect(video, list(_YAMNET))
+  return [(m.query, m.start, m.end, m.score) for m in found]
 
 
 def detections(folder: str, raw: pathlib.Path, most: int) -> Table:
@@ -102,11 +96,8 @@ def detections(folder: str, raw: pathlib.Path, most: int) -> Table:
   with np.load(config.text.sentences) as file:
     names = list(map(str, file["names"]))
   rows: list[tuple[str, str, float, float]] = []
-  found: dict[str, dict[str, Answers]] = {
-    "model": {},
-    "model, NMS over all names": {},
-    **{f"YAMNet above {cut:g}": {} for cut in _CUTS},
-  }
+  # System -> video -> what it found
+  found: dict[str, dict[str, Answers]] = collections.defaultdict(dict)
   for line in (raw / "detect.jsonl").read_text().splitlines()[:most]:
     video = json.loads(line)
     path = video["video"]
@@ -117,15 +108,11 @@ def detections(folder: str, raw: pathlib.Path, most: int) -> Table:
     ]
     encoded = localizer.encode_video(raw / path)
     scores = encoded.tokens[0, :, config.model.width :][:, : len(names)]
-    said = (
-      _asked(localizer, encoded),
-      _asked(agnostic, encoded),
-      *(
-        cut_scores(scores, names, cut, float(encoded.steps[0])) for cut in _CUTS
-      ),
-    )
-    for name, answers in zip(found, said, strict=True):
-      found[name][path] = answers
+    found["model"][path] = _asked(localizer, encoded)
+    found["model, NMS over all names"][path] = _asked(agnostic, encoded)
+    for cut in _CUTS:
+      answers = cut_scores(scores, names, cut, float(encoded.steps[0]))
+      found[f"YAMNet above {cut:g}"][path] = answers
   truth = TrueSegments.of({row[0] for row in rows}, rows)
   headers = ["", "segments", *(f"mAP@{m:g}" for m in _THRESHOLDS)]
   table = [[name, len(rows), *_precision(truth, found[name])] for name in found]
@@ -136,18 +123,17 @@ def _precision(
   truth: TrueSegments, found: Mapping[str, Answers]
 ) -> list[float]:
   """MAP at each of the thresholds, percent."""
-  tables = {}
-  for video, answers in found.items():
-    rows = [
-      (truth.labels.index(label), *moment)
-      for label, listed in answers.items()
-      if label in truth.labels
-      for moment in listed
-    ]
-    tables[video] = np.array(rows).reshape(-1, 4)
+  number = {label: i for i, label in enumerate(truth.labels)}
+  tables = {
+    video: np.array(
+      [(number.get(label, -1), *moment) for label, *moment in answers]
+    ).reshape(-1, 4)
+    for video, answers in found.items()
+  }
   detected = FoundSegments.of(truth, tables)
-  options = {"thresholds": _THRESHOLDS, "resamples": 0}
-  report = detection.evaluate(detected, truth, **options)
+  report = detection.evaluate(
+    detected, truth, thresholds=_THRESHOLDS, resamples=0
+  )
   return [report.headline[f"mAP@{m:g}"] for m in _THRESHOLDS]
 
 

@@ -1,6 +1,6 @@
 """A train step's time, work, memory and compile time.
 
-  python -m benchmarks.train_step [--steps=5] [--no-scan] [--remat=none]
+  python -m benchmarks.train_step [--steps=5] [--remat=none]
   python -m benchmarks.train_step --bfloat16 --reference SCENIC --record
   python -m benchmarks.train_step --topology v5e:4x4 --frames 128
 
@@ -32,12 +32,11 @@ import os
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks import record
+from benchmarks import clock, record
 
 REFERENCE = "reference"
 BFLOAT16 = "ours, bfloat16"
@@ -59,7 +58,7 @@ def work(args: argparse.Namespace, dtype: str) -> Any:
   c.model.dtype = dtype
   c.model.image_tower.frozen = False
   c.model.image_tower.remat = args.remat
-  c.model.scan_layers = args.scan
+  c.model.scan_layers = True
   c.model.fusion.query_chunk = 0
   return c.lock()
 
@@ -136,9 +135,7 @@ def serve(pipe: Connection, side: str, args: argparse.Namespace) -> None:
     pipe.send(f"{side}: {type(error).__name__}: {said}")
     return
   before = psutil.Process().memory_info().rss
-  began, cpu = time.perf_counter(), time.process_time()
-  compiled = compile_it()
-  seconds = time.perf_counter() - began, time.process_time() - cpu
+  compiled, seconds = clock.timed(compile_it)
   text = compiled.as_text()
   count = 1 if args.topology == "local" else args.batch
   facts = {
@@ -150,9 +147,7 @@ def serve(pipe: Connection, side: str, args: argparse.Namespace) -> None:
   run = begin(compiled) if args.steps else None
   pipe.send(facts)
   while run and pipe.recv():
-    began = time.perf_counter()
-    run()
-    pipe.send(time.perf_counter() - began)
+    pipe.send(clock.timed(run)[1][0])
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   pipe.send(peak - before)
 
@@ -270,12 +265,10 @@ def best(function: Any, *arguments: Any) -> float:
   """Seconds of a call, the best of 3 after one to warm up."""
   import jax
 
-  times = []
-  for _ in range(4):
-    started = time.perf_counter()
-    jax.block_until_ready(function(*arguments))
-    times.append(time.perf_counter() - started)
-  return min(times[1:])
+  taken = clock.in_turns(
+    [lambda: jax.block_until_ready(function(*arguments))], 4
+  )
+  return float(taken[0, 1:, 0].min())
 
 
 def main() -> None:
@@ -283,19 +276,15 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--topology", default="local")
   parser.add_argument("--frames", type=int, help="8 here, else 128")
-  parser.add_argument("--batch", type=int, help="1 here, else 16")
   parser.add_argument("--steps", type=int, default=5, help="0: only compiled")
   parser.add_argument("--remat", choices=("none", "dots", "full"))
-  parser.add_argument(
-    "--scan", action=argparse.BooleanOptionalAction, default=True
-  )
   parser.add_argument("--bfloat16", action="store_true")
   parser.add_argument("--reference", help="a checkout of Scenic")
   parser.add_argument("--record", action="store_true", help="keep the table")
   args = parser.parse_args()
   local = args.topology == "local"
   args.frames = args.frames or (8 if local else 128)
-  args.batch = args.batch or (1 if local else 16)
+  args.batch = 1 if local else 16
   args.remat = args.remat or ("dots" if local else "full")
   args.steps = args.steps if local else 0
   sides = ["ours"] + [BFLOAT16] * args.bfloat16
@@ -303,7 +292,7 @@ def main() -> None:
   header, rows = table(found)
   print(
     f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
-    f"scan {args.scan}, on {args.topology}, optimization "
+    f"on {args.topology}, optimization "
     f"{os.environ.get('JAX_OPTIMIZATION_LEVEL', 'default')}, load "
     f"{os.getloadavg()[0]:.1f}\n\n{record.markdown(header, rows)}\n"
   )

@@ -9,6 +9,7 @@ import dataclasses
 import shlex
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -173,15 +174,12 @@ def _sharing(what: str, total: int, worker_count: int) -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str | None:
-  """Returns the message of the BuildError inside what Beam raised."""
-  seen: BaseException | None = error
-  while seen is not None:
-    if isinstance(seen, BuildError):
-      return str(seen)
-    seen = seen.__cause__ or seen.__context__
-  # Some runners hand back the text of a traceback only.
+  """Returns the message of the BuildError inside what Beam raised.
+
+  Some runners hand back the text of a traceback only.
+  """
   name = f"{BuildError.__name__}: "
-  for line in str(error).splitlines():
+  for line in "".join(traceback.format_exception(error)).splitlines():
     if name in line:
       return line.split(name, 1)[1].split(" [while running")[0]
   return None

@@ -10,9 +10,6 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from etils import epath
 
 from data_preprocessing import build_plan as plans
 from data_preprocessing import command, features, places, schema
@@ -78,8 +75,6 @@ def parser() -> Parser:
     help=f"positions a second ({Settings.frame_rate:g}); for imported features"
     " the rate they were made at",
   )
-  # They are taken, and remarked upon in the report.
-  add("--allow_no_duration", action="store_true", help=argparse.SUPPRESS)
   add = flags.add_argument_group("how it is built").add_argument
   cores = os.cpu_count() or 1
   add("--workers", type=int, default=cores, help="processes (%(default)s)")
@@ -143,24 +138,28 @@ def run(args: argparse.Namespace) -> str:
   with places.annotations(args.annotations) as annotations:
     chosen = benchmark(args.dataset)
     settings = settings_of(args)
-    limit = reports.Limit(args.max_missing)
+    said = chosen.read(annotations)
+    if not said.videos:
+      raise BuildError(f"{args.annotations}: annotates no video")
+    most = reports.most_left_out(args.max_missing, len(said.videos))
     plan = plans.make(
       chosen,
-      chosen.read(annotations),
+      said,
       settings,
       args.videos,
       args.data_dir,
       args.allow_absolute_paths,
     )
-    if not plan.annotations.videos:
-      raise BuildError(f"{args.annotations}: annotates no video")
     if args.overwrite and plan.final.exists():
       plan.final.rmtree()
     if plan.finished:
       return f"{plan.final}: built before from the same input; nothing to do"
     # TensorFlow takes seconds to import: not before the flags are known good.
     with _quiet():
-      folder, report = _build(plan, args, limit)
+      from data_preprocessing import beam_runner, builder
+
+      runner = beam_runner.Runner(args.workers, args.beam, args.stall_seconds)
+      report = builder.build(plan, runner, most)
   made = sum(p["built"]["videos"] for p in report["splits"].values())
   reasons = sorted(reports.left_out(report).items())
   out = ", ".join(f"{n} {why}" for why, n in reasons)
@@ -168,21 +167,9 @@ def run(args: argparse.Namespace) -> str:
   warning = f"WARNING, no segment in split {bare}. " if bare else ""
   warning = warning if made else "WARNING, the dataset is empty. "
   return (
-    f"{warning}{folder}: {made} videos; left out: {out or 'none'}; see"
-    f" {folder / 'report.md'}"
+    f"{warning}{plan.final}: {made} videos; left out: {out or 'none'}; see"
+    f" {plan.final / 'report.md'}"
   )
-
-
-def _build(
-  plan: plans.Plan, args: argparse.Namespace, limit: reports.Limit
-) -> tuple[epath.Path, dict[str, Any]]:
-  """Builds what is planned; returns its folder and the report of it."""
-  from data_preprocessing import beam_runner
-  from data_preprocessing import builder as builders
-
-  runner = beam_runner.Runner(args.workers, args.beam, args.stall_seconds)
-  builder = builders.VideoDataset(plan, runner, limit)
-  return builders.build(builder), builder.report
 
 
 @contextlib.contextmanager

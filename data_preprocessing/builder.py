@@ -46,29 +46,29 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
 
   VERSION = tfds.core.Version(schema.VERSION)
 
-  def __init__(
-    self, plan: Plan, runner: beam_runner.Runner, limit: reports.Limit
-  ):
-    """Opens nothing; `download_and_prepare` builds."""
+  def __init__(self, plan: Plan, runner: beam_runner.Runner, most: float):
+    """Opens nothing; `download_and_prepare` builds.
+
+    It stops where more than `most` videos are missing or broken.
+    """
     self.name = plan.final.parent.name
     self.plan = plan
     self.report: dict[str, Any] = {}
     self._runner = runner
-    self._limit = limit
-    settings = plan.settings
-    self._schema = (
-      settings.extract,
-      settings.embedding_width or None,
-      settings.sound_width or None,
-      settings.text_width or None,
-    )
+    self._most = most
     super().__init__(data_dir=str(plan.final.parent.parent))
 
   def _info(self) -> tfds.core.DatasetInfo:
+    source = self.plan.source
     return tfds.core.DatasetInfo(
       builder=self,
       description=f"{self.plan.benchmark.title}, one example a video.",
-      features=schema.features(*self._schema),
+      features=schema.features(
+        source.extract,
+        source.embedding_width,
+        source.sound_width,
+        source.text_width,
+      ),
       disable_shuffling=False,
     )
 
@@ -87,27 +87,23 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     """Makes the examples, judges what is left out, writes the shards."""
     # What cannot become true later is said before the long work.
     self._judge({})
-    self._make_examples()
     made = self._made()
     self._judge(made)
     folder = epath.Path(self.data_dir)
     self.info.set_splits(tfds.core.SplitDict(self._write(folder, made)))
     self._finish(folder)
 
-  def _make_examples(self) -> None:
-    """Makes the examples that are not there yet, a file each."""
+  def _made(self) -> Made:
+    """Makes the examples that are not there yet; what became of the videos."""
     plan, stall_seconds = self.plan, self._runner.stall_seconds
-    jobs = [job for split in plan.jobs.values() for job in split]
-    make = beam_runner.MakeExample(plan.settings, str(plan.work), stall_seconds)
-    if jobs:
+    if jobs := [job for split in plan.jobs.values() for job in split]:
       lists = cache.list_jobs(plan.work / "lists", jobs)
       videos = "Videos" >> beam.FlatMap(cache.listed_jobs)
+      make = beam_runner.MakeExample(
+        plan.settings, str(plan.work), stall_seconds
+      )
       steps = videos, "Make" >> beam.ParDo(make)
       beam_runner.run(self._runner, "decoded", len(jobs), lists, *steps)
-
-  def _made(self) -> Made:
-    """Returns what became of the videos that were opened."""
-    plan = self.plan
 
     def read(job: VideoJob) -> tuple[epath.Path, Outcome]:
       path = cache.example_file(str(plan.work), job, plan.settings)
@@ -140,7 +136,11 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     reports.write(plan.work, self.report)
     out = sum(reports.left_out(self.report).values())
     total = len(plan.annotations.videos)
-    self._limit.check(out, total, str(plan.work / "report.md"))
+    if out > self._most:
+      raise BuildError(
+        f"{out} of {total} videos are missing or broken, --max-missing allows"
+        f" {self._most:g}; see {plan.work / 'report.md'}"
+      )
 
   def _write(self, folder: epath.Path, made: Made) -> list[tfds.core.SplitInfo]:
     """Writes the shards of the splits that hold something."""
@@ -167,7 +167,7 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
         work.append((os.fspath(path), os.fspath(place)))
     if work:
       total = sum(sum(lengths) for _, lengths in splits)
-      write = "Write" >> beam.Map(shard_writer.write, *self._schema)
+      write = "Write" >> beam.Map(shard_writer.write, self.info.features)
       beam_runner.run(self._runner, "written", total, work, write)
     return [shard_writer.split_info(*split) for split in splits]
 
@@ -195,14 +195,16 @@ class VideoDataset(dataset_builder.FileReaderBuilder, skip_registration=True):  
     files.write_text(folder / manifests.NAME, manifest.to_json())
 
 
-def build(builder: VideoDataset) -> epath.Path:
-  """Builds a dataset and returns its folder. Raises BuildError."""
-  plan = builder.plan
+def build(
+  plan: Plan, runner: beam_runner.Runner, most: float
+) -> dict[str, Any]:
+  """Builds a dataset; returns the report of it. Raises BuildError."""
+  builder = VideoDataset(plan, runner, most)
   with _locked(plan.work):
     _clean(plan)
     builder.download_and_prepare()
   plan.work.rmtree()
-  return plan.final
+  return builder.report
 
 
 @contextlib.contextmanager

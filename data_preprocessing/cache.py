@@ -28,7 +28,7 @@ from unloc_jax import files
 from unloc_jax.annotations.records import VideoAnnotation
 
 _EXAMPLE = "example.json"
-_ARRAYS = ("embeddings", *hearing.ARRAYS, *text_files.ARRAYS)
+_ARRAYS = {"embeddings", *hearing.ARRAYS, *text_files.ARRAYS}
 # Workers share out lists of videos: so many, and no longer than this.
 _LISTS = 1024
 _MOST_IN_A_LIST = 64
@@ -108,52 +108,46 @@ def make(
   to be taken for a fault of the video. Raises VideoError where the video cannot
   be used.
   """
-  example = example_file(folder, job, settings)
+  place = example_file(folder, job, settings)
   try:
-    with written(example) as path:
+    with written(place) as path:
       with zipfile.ZipFile(path, "w") as archive:
-        draft, made = _fill(archive, job, settings)
-        archive.writestr(_EXAMPLE, json.dumps(draft, ensure_ascii=False))
+        example, made = _draft(archive, job, settings)
+        for name in example.keys() & _ARRAYS:
+          with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            np.save(file, example.pop(name))
+        archive.writestr(_EXAMPLE, json.dumps(example, ensure_ascii=False))
       size = os.path.getsize(path)
   except BuildError as error:
     return error
   return dataclasses.replace(made, bytes=size)
 
 
-def _fill(archive: zipfile.ZipFile, job: VideoJob, settings: Settings) -> Draft:
-  """Writes frames or embeddings of a video, its sound, its texts' features."""
+def _draft(
+  archive: zipfile.ZipFile, job: VideoJob, settings: Settings
+) -> Draft:
+  """Makes all of an example but frames, which it writes."""
 
-  def keep(name: str, array: np.ndarray) -> None:
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-      np.save(file, array)
+  def add(jpeg: bytes) -> None:
+    archive.writestr(f"{len(archive.filelist):07d}.jpg", jpeg)
 
-  rows: dict[str, np.ndarray] = {}
-  faults: list[str] = []
   if settings.texts:
     job, rows, faults = text_files.asked(job, settings)
   if settings.extract == schema.FRAMES:
-
-    def add(jpeg: bytes) -> None:
-      archive.writestr(f"{len(archive.filelist):07d}.jpg", jpeg)
-
-    draft = examples.frames_example(job, settings, add)
+    example, made = examples.frames_example(job, settings, add)
   elif settings.extract == schema.FEATURES:
-    draft, embeddings = features.features_example(job, settings)
-    keep("embeddings", embeddings)
-  if settings.extract == schema.SOUND:
-    draft, heard = hearing.sound_example(job, settings)
-  elif settings.sound:
-    heard = hearing.beside(job, settings, draft[1].frames)
-  if settings.sound:
-    for name, array in zip(hearing.ARRAYS, heard, strict=True):
-      keep(name, array)
+    example, made = features.features_example(job, settings)
+  else:
+    example, made = hearing.sound_example(job, settings)
+  if settings.sound and settings.extract != schema.SOUND:
+    example |= hearing.beside(job, settings, made.frames)
   if settings.texts:
-    texts = [rows[query] for query in draft[0]["queries"]["id"]]
-    keep("text_tokens", np.concatenate(texts))
-    keep("text_lengths", np.array(list(map(len, texts)), np.int64))
-    said = "; ".join([*filter(None, [draft[1].remark]), *faults])
-    draft = draft[0], dataclasses.replace(draft[1], remark=said)
-  return draft
+    texts = [rows[query] for query in example["queries"]["id"]]
+    example["text_tokens"] = np.concatenate(texts)
+    example["text_lengths"] = np.array(list(map(len, texts)), np.int64)
+    said = "; ".join([*filter(None, [made.remark]), *faults])
+    made = dataclasses.replace(made, remark=said)
+  return example, made
 
 
 def read(path: str) -> dict[str, Any]:
@@ -164,7 +158,7 @@ def read(path: str) -> dict[str, Any]:
   for name in _ARRAYS:
     if stored := content.pop(f"{name}.npy", None):
       example[name] = np.load(io.BytesIO(stored), allow_pickle=False)
-  if content or not example.keys() & set(_ARRAYS):
+  if content or not example.keys() & _ARRAYS:
     example["frames"] = [io.BytesIO(jpeg) for jpeg in content.values()]
   return example
 

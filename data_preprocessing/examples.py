@@ -41,8 +41,8 @@ class Outcome:
   bytes: int = 0
 
 
-# All of an example but frames or embeddings, by the keys of `schema.features`
-# and fit for JSON; and what became of its video.
+# All of an example but its frames, by the keys of `schema.features`, its arrays
+# as such and the rest fit for JSON; and what became of its video.
 Draft = tuple[dict[str, Any], Outcome]
 
 

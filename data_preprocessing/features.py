@@ -67,10 +67,8 @@ def completed(
   raise BuildError(f"--videos: no file of features can be read; {fault}")
 
 
-def features_example(
-  job: VideoJob, settings: Settings
-) -> tuple[Draft, np.ndarray]:
-  """Returns an example and its embeddings, float32 [N, D], one a position.
+def features_example(job: VideoJob, settings: Settings) -> Draft:
+  """Returns an example with embeddings, float32 [N, D], one a position.
 
   Raises:
     VideoError: The video or its file of features cannot be used.
@@ -91,7 +89,8 @@ def features_example(
       f"{values.shape[1]} channels, the dataset has"
       f" {settings.embedding_width}: made by another extractor?",
     )
-  return describe(job, settings, duration, len(values), stream), values
+  example, made = describe(job, settings, duration, len(values), stream)
+  return {**example, "embeddings": values}, made
 
 
 def _duration(job: VideoJob, settings: Settings, count: int) -> float:

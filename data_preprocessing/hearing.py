@@ -1,7 +1,6 @@
 """The sound of a video as rows, one at every stored position."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,10 +32,8 @@ def _extractor(settings: Settings) -> extractors.Extractor:
     raise BuildError(f"--sound {error}") from error
 
 
-def sound_example(
-  job: VideoJob, settings: Settings
-) -> tuple[Draft, Sequence[np.ndarray]]:
-  """Returns the example of a file's sound alone, and its ARRAYS.
+def sound_example(job: VideoJob, settings: Settings) -> Draft:
+  """Returns the example of a file's sound alone, with its ARRAYS.
 
   Raises VideoError where it holds none.
   """
@@ -49,13 +46,19 @@ def sound_example(
     )
   extractor = _extractor(settings)
   count = extractor.count(duration)
-  rows = extractor.rows(heard, count)
-  return describe(job, settings, duration, count), rows
+  example, made = describe(job, settings, duration, count)
+  return {**example, **_arrays(extractor, heard, count)}, made
+
+
+def _arrays(
+  extractor: extractors.Extractor, heard: sound.Sound, count: int
+) -> dict[str, np.ndarray]:
+  return dict(zip(ARRAYS, extractor.rows(heard, count), strict=True))
 
 
 def beside(
   job: VideoJob, settings: Settings, count: int
-) -> Sequence[np.ndarray]:
+) -> dict[str, np.ndarray]:
   """Returns the ARRAYS of a video of `count` positions.
 
   Where there is no sound, or none that can be read, nothing is heard: the
@@ -65,4 +68,4 @@ def beside(
     heard = sound.read(job.path)
   except VideoError:
     heard = sound.Sound(np.zeros(0, np.float32), np.zeros((0, 2), np.int64))
-  return _extractor(settings).rows(heard, count)
+  return _arrays(_extractor(settings), heard, count)

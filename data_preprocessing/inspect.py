@@ -7,6 +7,7 @@ others. Prints counts and histograms, and writes an HTML page on which a person
 sees whether segments and frames line up.
 """
 
+import argparse
 import os
 import pathlib
 import re
@@ -142,24 +143,15 @@ def summary(split: str, videos: Iterable[sources.Video]) -> str:
   )
 
 
-def inspect(
-  folder: pathlib.Path,
-  page: pathlib.Path,
-  videos: int,
-  frames: int,
-  frame_rate: float,
-) -> str:
-  """Writes the page of a dataset; returns its counts and histograms.
-
-  Of each split it shows some videos, and some frames of each of them; the
-  frame rate is that of MediaSequence records that do not say theirs.
-  """
+def inspect(args: argparse.Namespace) -> str:
+  """Writes the page of a dataset; returns its counts and histograms."""
+  folder = args.folder
   kind, names = splits(folder)
   config = base()
   # Captions are told apart by number and text, and so are classes.
   config.task = "moment_retrieval"
   config.data.path, config.data.format = os.fspath(folder), kind
-  config.data.mediasequence_frame_rate = frame_rate
+  config.data.mediasequence_frame_rate = args.frame_rate
   name, line = about(folder)
   texts = [f"{name}: {line}"]
   shown: dict[str, list[contact_sheet.Shown]] = {}
@@ -167,41 +159,33 @@ def inspect(
     source = open_source(config, split)
     texts.append(summary(split, map(source.video, source.records)))
     shown[split] = []
-    for record in source.records[: max(0, videos)]:
+    for record in source.records[: max(0, args.videos)]:
       video = source.video(record)
-      shown[split].append((video, list(strip(record, video, frames))))
+      shown[split].append((video, list(strip(record, video, args.frames))))
   text = "\n\n".join(texts)
-  files.write_text(page, contact_sheet.page(name, shown, text))
-  return text
+  files.write_text(args.html, contact_sheet.page(name, shown, text))
+  return f"{text}\n\nframes and segments: {args.html}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns the exit code."""
-  flags = Parser(
+  parser = Parser(
     "Counts, histograms and a contact sheet of a dataset.",
     "data_preprocessing.inspect",
   )
+  add = parser.add_argument
+  text = "DATA_DIR/NAME/VERSION, or one of MediaSequence files"
+  add("folder", type=pathlib.Path, help=text)
   for name, default, text in (
-    ("folder", None, "DATA_DIR/NAME/VERSION, or one of MediaSequence files"),
-    ("--html", pathlib.Path("inspect.html"), "page to write (%(default)s)"),
-    ("--videos", 12, "videos of each split on it (%(default)s)"),
-    ("--frames", 16, "frames of each video (%(default)s)"),
-    (
-      "--frame_rate",
-      10.0,
-      "of MediaSequence that says none (%(default)s)",
-    ),
+    ("html", pathlib.Path("inspect.html"), "page to write"),
+    ("videos", 12, "videos of each split on it"),
+    ("frames", 16, "frames of each video"),
+    ("frame_rate", 10.0, "of MediaSequence that says none"),
   ):
-    kind = type(default) if default is not None else pathlib.Path
-    flags.add_argument(name, type=kind, default=default, help=text)
-  args = flags.parse_args(argv)
-
-  def run() -> str:
-    more = args.videos, args.frames, args.frame_rate
-    text = inspect(args.folder, args.html, *more)
-    return f"{text}\n\nframes and segments: {args.html}"
-
-  return command.ended(run, args.html)
+    kind = type(default)
+    add(f"--{name}", type=kind, default=default, help=f"{text} (%(default)s)")
+  args = parser.parse_args(argv)
+  return command.ended(lambda: inspect(args), args.html)
 
 
 if __name__ == "__main__":

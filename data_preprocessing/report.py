@@ -162,29 +162,20 @@ def without_segments(report: Mapping[str, Any]) -> list[str]:
   ]
 
 
-class Limit:
-  """How many annotated videos may be left out: `12`, `5%`, or "" for any."""
+def most_left_out(text: str, total: int) -> float:
+  """Returns how many of `total` videos may be: `12`, `5%`, or "" for any.
 
-  def __init__(self, text: str = ""):
-    """Reads it. Raises BuildError where it makes no sense."""
-    self._text = text
-    self._is_share = text.endswith("%")
-    try:
-      most = float(text[:-1]) if self._is_share else float(int(text or 0))
-    except ValueError:
-      most = -1.0
-    if not 0 <= most <= (100 if self._is_share else math.inf):
-      raise BuildError(f"--max-missing {text}: give a number, or e.g. 5%")
-    self._most = most
-
-  def check(self, out: int, total: int, where: str) -> None:
-    """Raises BuildError where more videos are left out than allowed."""
-    most = int(self._most * (total / 100 if self._is_share else 1))
-    if self._text and out > most:
-      raise BuildError(
-        f"{out} of {total} videos are missing or broken, --max-missing allows"
-        f" {most}; see {where}"
-      )
+  Raises BuildError where the text makes no sense.
+  """
+  if not text:
+    return math.inf
+  try:
+    most = float(text[:-1]) * total / 100 if text[-1] == "%" else int(text)
+  except ValueError:
+    most = -1
+  if not 0 <= most <= (total if text[-1] == "%" else math.inf):
+    raise BuildError(f"--max-missing {text}: give a number, or e.g. 5%")
+  return int(most)
 
 
 def write(folder: epath.Path, report: Mapping[str, Any]) -> None:

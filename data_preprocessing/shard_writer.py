@@ -18,7 +18,7 @@ from tensorflow_datasets.core import (
 )
 from tensorflow_datasets.core.utils import shard_utils
 
-from data_preprocessing import beam_runner, cache, schema
+from data_preprocessing import beam_runner, cache
 from data_preprocessing.examples import Outcome
 
 # What a record of a TFRecord takes beside its message.
@@ -45,19 +45,12 @@ def deal(made: Mapping[epath.Path, Outcome]) -> list[list[epath.Path]]:
   return [ordered[a:b] for a, b in zip(starts, ends, strict=True)]
 
 
-def write(
-  shard: tuple[str, str],
-  extract: str,
-  embedding_width: int | None,
-  sound_width: int | None,
-  text_width: int | None,
-) -> None:
+def write(shard: tuple[str, str], features: tfds.features.FeaturesDict) -> None:
   """Writes a shard, reading its examples one by one. Raises BuildError.
 
   The shard is a file to write, and one that lists where its examples wait.
   """
   path, names = shard
-  features = schema.features(extract, embedding_width, sound_width, text_width)
   serializer = example_serializer.ExampleSerializer(
     features.get_serialized_info()
   )

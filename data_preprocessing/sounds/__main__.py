@@ -11,6 +11,7 @@ at most; `detect` is over faint pink noise, up to 8 sounds one after another.
 Whatever is a background is not asked for.
 """
 
+import argparse
 import json
 import pathlib
 import sys
@@ -20,6 +21,7 @@ import av
 import numpy as np
 import tqdm
 
+from data_preprocessing import command
 from data_preprocessing.sounds import mixing, recordings, wordings
 from unloc_jax import files
 from unloc_jax.config.parser import Parser
@@ -100,20 +102,15 @@ def write(path: pathlib.Path, samples: np.ndarray) -> None:
     out.mux(track.encode(None))
 
 
-def build(
-  library: recordings.Library,
-  out: pathlib.Path,
-  counts: dict[str, int],
-  seed: int,
-  left_out: Sequence[str],
-) -> None:
+def build(args: argparse.Namespace) -> str:
   """Writes OUT/SPLIT/00000.flac and OUT/SPLIT.jsonl of every split.
 
   Classes that are left out are not in training at all. Raises ValueError
   where one is unknown.
   """
-  unknown = sorted(set(left_out) - set(library))
-  if unknown:
+  library = recordings.read(args.esc10)
+  left_out = [name for name in args.leave_out.split(",") if name]
+  if unknown := sorted(set(left_out) - set(library)):
     raise ValueError(
       f"--leave_out {unknown[0]}: give some of {', '.join(library)}"
     )
@@ -125,11 +122,13 @@ def build(
       if not (training and name in left_out)
     }
     lines = []
-    for i in tqdm.tqdm(range(counts[split]), split, disable=None):
-      rng = np.random.default_rng([seed, number, i])
+    for i in tqdm.trange(
+      args.train if training else args.test, desc=split, disable=None
+    ):
+      rng = np.random.default_rng([args.seed, number, i])
       samples, events = mixing.mix(known, style, rng)
       name = f"{split}/{i:05d}.flac"
-      write(out / name, samples)
+      write(args.out / name, samples)
       asked = segments(events, training, rng)
       line = {
         "video": name,
@@ -139,7 +138,9 @@ def build(
         "absent": absent(events, known, rng) if training else [],
       }
       lines.append(json.dumps(line) + "\n")
-    files.write_text(out / f"{split}.jsonl", "".join(lines))
+    files.write_text(args.out / f"{split}.jsonl", "".join(lines))
+  count = args.train + (len(STYLES) - 1) * args.test
+  return f"{args.out}: {count} mixtures written"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,16 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   add("--seed", type=int, default=0)
   add("--leave_out", default="", help="classes not trained on, by commas")
   args = parser.parse_args(argv)
-  left_out = [name for name in args.leave_out.split(",") if name]
-  counts = {s: args.train if s == "train" else args.test for s in STYLES}
-  try:
-    library = recordings.read(args.esc10)
-    build(library, args.out, counts, args.seed, left_out)
-  except (ValueError, OSError) as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
-  print(f"{args.out}: {sum(counts.values())} mixtures written")
-  return 0
+  return command.ended(lambda: build(args), args.out)
 
 
 if __name__ == "__main__":

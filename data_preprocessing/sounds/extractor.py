@@ -8,12 +8,14 @@ embeddings of the names of its classes, and of the wordings that a model
 trained on mixtures then knows by heart.
 """
 
+import argparse
 import csv
 import pathlib
 import shutil
 import sys
 from collections.abc import Sequence
 
+from data_preprocessing import command
 from data_preprocessing.sounds import wordings
 from unloc_jax import files
 from unloc_jax.config.parser import Parser
@@ -33,22 +35,22 @@ K. J. Piczak collected (2015), CC BY 3.0; none of them is here.
 """
 
 
-def make(yamnet: pathlib.Path, text_weights: str, out: pathlib.Path) -> None:
+def make(args: argparse.Namespace) -> str:
   """Writes the folder; ValueError or OSError where something is missing."""
-  with (yamnet / _CLASS_MAP).open(encoding="utf-8") as file:
-    names = [row["display_name"] for row in csv.DictReader(file)]
-  if len(names) != extractors.CLASSES:
-    raise ValueError(
-      f"{yamnet / _CLASS_MAP}: {len(names)} classes, not {extractors.CLASSES}"
-    )
-  encode = TextEmbedder(text_weights, _TOKENS)
+  path = args.yamnet / _CLASS_MAP
+  with path.open(encoding="utf-8") as file:
+    names = [row.get("display_name", "") for row in csv.DictReader(file)]
+  if len(names) != extractors.CLASSES or "" in names:
+    raise ValueError(f"{path}: not the {extractors.CLASSES} classes of YAMNet")
+  encode = TextEmbedder(args.text_weights, _TOKENS)
   labels = wordings.LABELS
   texts = [text for label in labels for text in wordings.every(label)]
-  out.mkdir(parents=True, exist_ok=True)
-  path = str(out / extractors.SENTENCES)
+  args.out.mkdir(parents=True, exist_ok=True)
+  path = str(args.out / extractors.SENTENCES)
   sentences.write(path, names, texts, labels, encode)
-  files.write_text(out / "NOTICE", _NOTICE)
-  shutil.copyfile(yamnet / extractors.YAMNET, out / extractors.YAMNET)
+  files.write_text(args.out / "NOTICE", _NOTICE)
+  shutil.copyfile(args.yamnet / extractors.YAMNET, args.out / extractors.YAMNET)
+  return f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir()))}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,13 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   add("--text_weights", required=True, help="folder of the sentence encoder")
   add("--out", required=True, type=pathlib.Path, help="folder to write")
   args = parser.parse_args(argv)
-  try:
-    make(args.yamnet, args.text_weights, args.out)
-  except (ValueError, OSError, KeyError) as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
-  print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir()))}")
-  return 0
+  return command.ended(lambda: make(args), args.out)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from data_preprocessing.sounds.recordings import Library
 from unloc_jax.media.sound import RATE
 
 SECONDS = 45.0
+_LENGTH = int(SECONDS * RATE)
 # Classes that are also backgrounds, of mixtures that do not ask for them.
 BACKGROUNDS = ("rain", "sea waves")
 _MOST = 8
@@ -55,17 +56,15 @@ def mix(
   library: Library, style: Style, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[Event]]:
   """Draws a mixture: samples float32 [45 s], and its sounds in time."""
-  length = int(SECONDS * RATE)
-  noise = _noise(library, style, rng, length)
-  background, used = noise
+  background, used = _noise(library, style, rng)
   known = [name for name in library if name != used]
   sounds = _sounds(library, known, style, rng)
-  events, out = [], np.zeros(length, np.float32)
+  events, out = [], np.zeros(_LENGTH, np.float32)
   snr = rng.uniform(*style.snr)
-  for start, (name, samples) in _placed(sounds, style, rng, length):
+  for start, name, samples in _placed(sounds, style, rng):
     level = _LEVEL * 10 ** (rng.uniform(*style.gain) / 20)
-    out[start : start + len(samples)] += _scaled(samples, level)
     end = start + len(samples)
+    out[start:end] += _scaled(samples, level)
     events.append(Event(name, start / RATE, end / RATE))
   out += _scaled(background, _LEVEL * 10 ** (-snr / 20))
   out *= min(
@@ -85,17 +84,17 @@ def _recording(
 
 
 def _noise(
-  library: Library, style: Style, rng: np.random.Generator, length: int
+  library: Library, style: Style, rng: np.random.Generator
 ) -> tuple[np.ndarray, str]:
   """A background, and the class that it is of ("" for pink noise)."""
   there = [name for name in BACKGROUNDS if name in library]
   if not there or rng.random() >= style.real:
-    return pink(rng, length), ""
+    return pink(rng, _LENGTH), ""
   name = there[rng.integers(len(there))]
-  out = np.zeros(length + _FADE, np.float32)
+  out = np.zeros(_LENGTH + _FADE, np.float32)
   ramp = np.linspace(0, 1, _FADE, dtype=np.float32) ** 0.5
   place = 0
-  while place < length:
+  while place < _LENGTH:
     part = _scaled(_recording(library, name, style, rng), 1.0)
     part = part[: len(out) - place].copy()
     if len(part) <= 2 * _FADE:
@@ -105,7 +104,7 @@ def _noise(
       out[place : place + _FADE] *= ramp[::-1]
     out[place : place + len(part)] += part
     place += max(len(part) - _FADE, 1)
-  return out[:length], name
+  return out[:_LENGTH], name
 
 
 def pink(rng: np.random.Generator, length: int) -> np.ndarray:
@@ -148,29 +147,24 @@ def _varied(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _placed(
-  sounds: list[tuple[str, np.ndarray]],
-  style: Style,
-  rng: np.random.Generator,
-  length: int,
-) -> list[tuple[int, tuple[str, np.ndarray]]]:
-  """First samples of sounds; those that find no room are left out."""
+  sounds: list[tuple[str, np.ndarray]], style: Style, rng: np.random.Generator
+) -> list[tuple[int, str, np.ndarray]]:
+  """Sounds with their first samples; those without room are left out."""
   least = int(0.3 * RATE)
-  while not style.gap and sum(len(s) + least for _, s in sounds) > length:
+  while not style.gap and sum(len(s) + least for _, s in sounds) > _LENGTH:
     sounds = sounds[:-1]
-  free = length - sum(len(s) + least for _, s in sounds)
+  free = _LENGTH - sum(len(s) + least for _, s in sounds)
   shares = rng.dirichlet(np.ones(len(sounds) + 1)) * free
-  placed: list[tuple[int, tuple[str, np.ndarray]]] = []
+  placed: list[tuple[int, str, np.ndarray]] = []
   end = 0
   for (name, samples), share in zip(sounds, shares[:-1], strict=True):
     gap = int(rng.uniform(*style.gap) * RATE) if style.gap else least + share
     start = end + int(gap)
     if placed and rng.random() < style.together:
-      before = len(placed[-1][1][1])
-      start = end - int(rng.uniform(0.2, 0.8) * before)
-    if start + len(samples) > length:
-      continue
-    placed.append((start, (name, samples)))
-    end = max(end, start + len(samples))
+      start = end - int(rng.uniform(0.2, 0.8) * len(placed[-1][2]))
+    if start + len(samples) <= _LENGTH:
+      placed.append((start, name, samples))
+      end = max(end, start + len(samples))
   return placed
 
 

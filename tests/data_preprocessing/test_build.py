@@ -6,6 +6,7 @@ import filecmp
 import importlib
 import io
 import json
+import math
 import pathlib
 import resource
 import shutil
@@ -225,10 +226,9 @@ def test_what_an_earlier_version_left_unfinished(source, tmp_path, capsys):
 
 def test_threshold(source, tmp_path, capsys):
   # What passes is a whole build; that is tested elsewhere.
-  for enough in ("3", "20%"):
-    reports.Limit(enough).check(3, 23, "report")
-  with pytest.raises(BuildError, match="3 of 23 videos"):
-    reports.Limit("12%").check(3, 23, "report")
+  given = ("", "3", "20%", "12%")
+  most = [reports.most_left_out(text, 23) for text in given]
+  assert most == [math.inf, 3, 4, 2]
   assert run(source, tmp_path, "--max-missing=2", "--workers=2") == 1
   assert "3 of 23 videos are missing or broken" in capsys.readouterr().err
   assert not (tmp_path / "custom" / "1.0.0").exists()
@@ -239,7 +239,7 @@ def test_threshold(source, tmp_path, capsys):
 @pytest.mark.parametrize("text", ["x", "-1", "101%", "%"])
 def test_threshold_must_make_sense(text):
   with pytest.raises(BuildError, match="--max-missing"):
-    reports.Limit(text)
+    reports.most_left_out(text, 23)
 
 
 def test_only_broken_videos_still_finish(source, tmp_path, capsys):
