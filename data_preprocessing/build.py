@@ -62,7 +62,8 @@ def parser() -> Parser:
   )
   for name, text in _WHAT.items():
     default = getattr(Settings, name)
-    add(f"--{name}", type=type(default), default=default, help=text)
+    kind = type(default or "")
+    add(f"--{name}", type=kind, default=default, help=text)
   add(
     "--short_side",
     type=int,

@@ -70,20 +70,11 @@ class Plan:
   @property
   def source(self) -> manifests.Source:
     """What the stored videos will be."""
-    settings = self.settings
-    return manifests.Source(
-      dataset=settings.dataset,
-      extract=settings.extract,
-      frame_rate=settings.frame_rate,
-      short_side=settings.short_side * settings.decodes,
-      jpeg_quality=settings.jpeg_quality * settings.decodes,
-      embedding_width=settings.embedding_width or None,
-      tower_hash=settings.tower_hash or None,
-      normalisation=settings.normalisation,
-      sound_width=settings.sound_width or None,
-      sound_hash=settings.sound_hash or None,
-      text_width=settings.text_width or None,
-    )
+    names = [field.name for field in dataclasses.fields(manifests.Source)]
+    kept = {name: getattr(self.settings, name) for name in names}
+    if not self.settings.decodes:
+      kept |= {"short_side": 0, "jpeg_quality": 0}
+    return manifests.Source(**kept)
 
   @property
   def finished(self) -> bool:

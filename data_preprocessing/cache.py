@@ -53,7 +53,9 @@ def _plain(value: Any) -> Any:
     for kind in ("sound", "text"):
       if not fields[f"{kind}_hash"]:
         del fields[f"{kind}_hash"], fields[f"{kind}_width"]
-    # There were other formats, and hashes of finished datasets name theirs.
+    # Hashes of finished datasets have these for None, and name a format.
+    fields["embedding_width"] = value.embedding_width or 0
+    fields["tower_hash"] = value.tower_hash or ""
     fields["tfrecord"] = "example"
   return fields
 

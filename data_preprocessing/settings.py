@@ -3,6 +3,7 @@
 import dataclasses
 
 from data_preprocessing import schema
+from unloc_jax.data.manifest import Source
 
 
 class BuildError(ValueError):
@@ -10,28 +11,22 @@ class BuildError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-  """How videos are turned into examples."""
+class Settings(Source):
+  """How videos are turned into examples, and what these then are."""
 
-  dataset: str  # Name of the benchmark
-  extract: str = schema.FRAMES  # FRAMES, FEATURES or SOUND alone
-  frame_rate: float = 10.0  # Stored positions per second
-  # Of stored frames, in pixels; smaller videos are not enlarged, 0 keeps every
-  # size
+  extract: str = schema.FRAMES
+  frame_rate: float = 10.0
   short_side: int = 256
-  jpeg_quality: int = 90  # 1 to 95
+  jpeg_quality: int = 90
+  normalisation: str = "none"
+  embedding_width: int | None = None
+  tower_hash: str | None = None
   max_damaged: float = 0.01  # Share of a video that may be undecodable
-  normalisation: str = "none"  # What was done to imported features
   # Folder of the tower that makes features; "" to import them
   checkpoint: str = ""
-  tower_hash: str = ""  # Which tower made the features; "" for frames
-  embedding_width: int = 0  # Channels of the features; 0 for frames
   sound: str = ""  # Extractor of the sound; "" stores none
-  sound_width: int = 0  # Channels of a row of sound; 0 for none
-  sound_hash: str = ""  # Which extractor made it; "" for none
   texts: str = ""  # Features of the queries' texts; "" stores none
-  text_width: int = 0  # Channels of a token of them; 0 for none
-  text_hash: str = ""  # Of their names and sizes; "" for none
+  text_hash: str | None = None  # Of their names and sizes; None for none
 
   @property
   def decodes(self) -> bool:
