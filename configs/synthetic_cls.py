@@ -21,6 +21,6 @@ def get_config() -> ml_collections.ConfigDict:
   synthetic_tal.set_classes(c)
   c.model.head.num_layers = 0
   c.loss.relevance = "sigmoid"
-  synthetic_tal.set_length(c, 250)
+  synthetic_tal.set_length(c, 800)
   c.checkpoint.best_metric = "top1"
   return c.lock()
