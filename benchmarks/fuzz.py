@@ -20,7 +20,7 @@ from typing import Any
 
 import tqdm
 
-from benchmarks import fuzz_targets, fuzz_videos
+from benchmarks import fuzz_targets, fuzz_videos, record
 from unloc_jax.media.pool import Pool
 
 ODD: tuple[Any, ...] = (
@@ -137,6 +137,19 @@ def try_case(
   return "read"
 
 
+def keep(rows: Sequence[Sequence[Any]], flags: argparse.Namespace) -> None:
+  """Writes the counts to benchmarks/results."""
+  asked = f"--what {flags.what} --cases {flags.cases} --seed {flags.seed}"
+  record.write(
+    f"fuzz_{flags.what}",
+    f"python -m benchmarks.fuzz {asked} --record",
+    [f"unloc_jax/{room}" for room in ("media", "annotations", "metrics")],
+    (flags.what, "cases", "read", "refused", "wrong"),
+    rows,
+    seeds=[flags.seed],
+  )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs all cases; prints counts and what went wrong."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -145,9 +158,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--only", help="one of its files, by name")
   parser.add_argument("--cases", type=int, default=1000, help="of each")
   parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--record", action="store_true", help="keep the counts")
   flags = parser.parse_args(argv)
   warnings.simplefilter("error")
-  failed = False
+  failed, rows = False, []
   with Pool(1, memory_gib=4) as pool, tempfile.TemporaryDirectory() as place:
     if flags.what == "video":
       change = fuzz_videos.mutate
@@ -176,6 +190,11 @@ def main(argv: Sequence[str] | None = None) -> int:
       for text in wrong[:20]:
         print(f"  {text[:300]}")
       failed |= bool(wrong)
+      read = ends["read"]
+      refused = ends.total() - read - len(wrong)
+      rows.append((name, len(keys), read, refused, len(wrong)))
+  if flags.record:
+    keep(rows, flags)
   return int(failed)
 
 

@@ -1,7 +1,7 @@
 """Sound localization on mixtures of ESC-10, beside YAMNet with thresholds.
 
     python -m benchmarks.sounds --workdir runs/sounds --export exports/sounds \
-      --raw RAW
+      --raw RAW [--record sounds]
 
 Moments: what evaluation of the run found of the splits `noise` and `water`, by
 name and by sentence, and by class. Detection: the export is asked for the ten
@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.synthetic.tables import Table, render
+from benchmarks import record
+from benchmarks.synthetic.tables import Table, merged, render
 from unloc_jax import Localizer
 from unloc_jax.annotations import pairing
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
@@ -43,6 +44,14 @@ _YAMNET = {
   "fire crackling": ("Fire", "Crackle"),
 }
 _CUTS = (0.03, 0.05, 0.1, 0.2, 0.4)
+
+# What the figures of given weights depend on.
+_MEASURES = (
+  *(f"unloc_jax/{room}" for room in ("task", "models", "data", "metrics")),
+  "unloc_jax/use",
+  "data_preprocessing/sounds",
+  "configs/sounds.py",
+)
 
 # Label, start, end, score of each
 Answers = list[tuple[str, float, float, float]]
@@ -137,6 +146,25 @@ def _precision(
   return [report.headline[f"mAP@{m:g}"] for m in _THRESHOLDS]
 
 
+def keep(name: str, found: Sequence[Table], flags: argparse.Namespace) -> None:
+  """Writes tables of the same columns, one below the other."""
+  given = [("workdir", flags.workdir), ("export", flags.export)]
+  options = "".join(f" --{k} {v}" for k, v in given if v)
+  raw = " --raw RAW" if flags.raw else ""
+  record.write(
+    name,
+    f"python -m benchmarks.sounds{options}{raw} --record {flags.record}",
+    _MEASURES,
+    found[0].headers,
+    [
+      [f"{one.title.partition(',')[0]}: {row[0]}", *row[1:]]
+      for one in found
+      for row in merged([one]).rows
+    ],
+    seeds=(0,),
+  )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
   """Prints the tables."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -145,12 +173,19 @@ def main(argv: Sequence[str] | None = None) -> None:
   add("--export", help="model that detects")
   add("--raw", type=pathlib.Path, help="folder of mixtures")
   add("--most", type=int, default=30, help="mixtures detected in (30)")
+  add("--record", help="keep NAME_moments and NAME_detection")
   flags = parser.parse_args(argv)
+  found = {}
   if flags.workdir:
-    for split in ("noise", "water"):
-      print(render([moments(flags.workdir / "results" / split)]), end="\n\n")
+    results = flags.workdir / "results"
+    found["moments"] = [moments(results / part) for part in ("noise", "water")]
   if flags.export and flags.raw:
-    print(render([detections(flags.export, flags.raw, flags.most)]))
+    found["detection"] = [detections(flags.export, flags.raw, flags.most)]
+  for name, made in found.items():
+    for one in made:
+      print(render([one]), end="\n\n")
+    if flags.record:
+      keep(f"{flags.record}_{name}", made, flags)
 
 
 if __name__ == "__main__":

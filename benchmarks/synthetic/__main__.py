@@ -42,12 +42,16 @@ _MEASURES = (
   *(f"configs/synthetic_{part}.py" for part in ("towers", "mr")),
   "data_preprocessing/synthetic",
 )
+# And those of runs without checkpoints.
+_UNTRAINED = tuple(
+  f"unloc_jax/use/{name}.py" for name in ("untrained", "untrained_evaluation")
+)
 
 
 def keep(
   name: str,
   found: Mapping[str, Sequence[tables.Table]],
-  configs: Sequence[str],
+  measures: Sequence[str],
   seeds: Sequence[int],
 ) -> None:
   """Writes tables of splits, each of several seeds, to benchmarks/results."""
@@ -57,7 +61,7 @@ def keep(
     name,
     f"python -m benchmarks.synthetic --workdir {runs}"
     f" --split {' '.join(found)} --record {name}",
-    (*_MEASURES, *(f"configs/synthetic_{part}.py" for part in configs)),
+    (*_MEASURES, *measures),
     next(iter(whole.values())).headers,
     [
       [f"{split}: {row[0]}", *row[1:]]
@@ -89,7 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   for of_seeds in found.values():
     print(tables.render(of_seeds), end="\n\n")
   if flags.record:
-    keep(flags.record, found, parts, [int(c.seed) for c in configs])
+    measures = [f"configs/synthetic_{part}.py" for part in parts]
+    if not (flags.workdir[0] / "checkpoints").exists():
+      measures += _UNTRAINED
+    keep(flags.record, found, measures, [int(c.seed) for c in configs])
   drawn = flags.workdir[0] / "results" / splits[-1]
   pictures = sorted(drawn.glob("timeline_*.png"))
   if pictures:

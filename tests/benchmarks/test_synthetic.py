@@ -139,7 +139,9 @@ def test_what_is_kept_is_by_split_and_without_lengths(monkeypatch):
   monkeypatch.setattr(record, "write", lambda *args: kept.append(args))
   rows = [["all", 3, 50.0], ["6-12% of the video", 1, 100.0]]
   one = tables.Table("test", ["", "n", "x"], rows)
-  __main__.keep("tal", {"test": [one], "unseen": [one]}, ("tal",), [4])
+  __main__.keep(
+    "tal", {"test": [one], "unseen": [one]}, ("configs/synthetic_tal.py",), [4]
+  )
   (name, command, measures, header, rows, seeds), *_ = kept
   assert "--workdir runs/tal/seed_* --split test unseen --record tal" in command
   assert "configs/synthetic_tal.py" in measures
