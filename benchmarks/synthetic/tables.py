@@ -87,5 +87,5 @@ def render(tables: Sequence[Table]) -> str:
 
 def _spread(values: Sequence[float]) -> str:
   deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-  spread = f" ± {deviation:.1f}" if deviation else ""
+  spread = f" ± {deviation:.1f}" if deviation >= 0.05 else ""
   return f"{np.mean(values):.1f}{spread}"
