@@ -165,7 +165,7 @@ def converted(tensors, config=None):
 
 def run_ours(made, frames, ids):
   """Image embeddings [B, D], text tokens [Q, L, D], end tokens [Q, D]."""
-  params, sizes = made.params, made.config["clip"]
+  params, sizes = made.params, made.config["towers"]
   run = our_towers(json.dumps(sizes))
   out = run(
     frames.transpose(0, 2, 3, 1)[:, None],
@@ -310,14 +310,11 @@ def as_ours(tensors):
 
 
 def test_sizes_are_inferred():
-  sizes = converted(random_tensors(openai_shapes(TINY))).config["clip"]
-  image = {"patch": 16, "width": 128, "num_layers": 2, "num_heads": 2}
-  text = {"max_tokens": 12, "width": 64, "num_layers": 2, "num_heads": 1}
-  assert sizes == {
-    "image": image | {"image_size": 32},
-    "text": text | {"vocab_size": 60},
-    "width": 32,
-  }
+  sizes = converted(random_tensors(openai_shapes(TINY))).config["towers"]
+  both = {"num_layers": 2, "activation": "quick_gelu"}
+  image = {"patch": 16, "width": 128, "num_heads": 2, "image_size": 32}
+  text = {"max_tokens": 12, "width": 64, "num_heads": 1, "vocab_size": 60}
+  assert sizes == {"image": both | image, "text": both | text, "width": 32}
 
 
 def test_other_names_give_the_same():
@@ -383,7 +380,7 @@ def test_the_activation_is_stated_named_or_said_to_be_assumed(
   tensors = bare_names(random_tensors(openai_shapes(TINY)))
   made = convert(tensors, config, named)
   for part in ("image", "text"):
-    assert made.config["clip"][part].get("activation", "quick_gelu") == used
+    assert made.config["towers"][part]["activation"] == used
   assert ("assumed" in made.config) == assumed
   # OpenAI's own files are known by their buffers.
   own = {**tensors, "input_resolution": np.array(32)}
@@ -408,7 +405,7 @@ def test_heads_and_mlps_of_openclips_larger_models(tower):
     tensors[f"{mlp}.c_fc.weight"] = tensors[f"{mlp}.c_fc.weight"][:37]
     tensors[f"{mlp}.c_fc.bias"] = tensors[f"{mlp}.c_fc.bias"][:37]
     tensors[f"{mlp}.c_proj.weight"] = tensors[f"{mlp}.c_proj.weight"][:, :37]
-  sizes = converted(tensors).config["clip"]
+  sizes = converted(tensors).config["towers"]
   assert sizes[tower]["mlp_dim"] == 37
   assert sizes["image"]["num_heads"] == 16
 
@@ -417,7 +414,7 @@ def test_heads_and_mlps_of_openclips_larger_models(tower):
   ("name", "message"),
   [
     ("visual.layer1.0.conv1.weight", "ResNet"),
-    ("visual.conv1.weight", "nothing that could be our image_tower/patch"),
+    ("visual.conv1.weight", "nothing that could be our image_tower/pos"),
     ("embeddings.word", r"1 tensors \(embeddings/word .*known: CLIP's ViT"),
   ],
 )
@@ -432,7 +429,7 @@ def test_command_writes_a_folder_or_one_line(tmp_path, capsys):
   out = tmp_path / "out"
   assert main(["--from", str(tmp_path), "--to", str(out)]) == 0
   loaded = load_weights(str(out))
-  assert loaded.config["clip"]["image"]["patch"] == 16
+  assert loaded.config["towers"]["image"]["patch"] == 16
   assert loaded.config["source"]["file"] == "model.safetensors"
   expected = as_ours(tensors)
   assert all(np.array_equal(loaded.params[k], v) for k, v in expected.items())

@@ -12,23 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from unloc_jax.config.parser import Parser
-from unloc_jax.weights import (
-  bert,
-  clip,
-  foreign_files,
-  perception,
-  siglip,
-)
-from unloc_jax.weights.conversion import Format, Tensors
+from unloc_jax.weights import bert, clip, foreign_files, perception, siglip
+from unloc_jax.weights.conversion import Tensors
 from unloc_jax.weights.folder import Weights, save_weights, tower_of
 
-# Another tower: a file with a table of names and a FORMAT, and a line here.
-FORMATS: tuple[Format, ...] = (
-  clip.FORMAT,
-  siglip.FORMAT,
-  perception.FORMAT,
-  bert.FORMAT,
-)
+# Another tower: a file with a table of names, and its place here.
+FORMATS = (clip, siglip, perception, bert)
 
 
 def convert(
@@ -36,25 +25,23 @@ def convert(
 ) -> Weights:
   """Our weights, from tensors of any of FORMATS.
 
-  Args:
-    tensors: By name, parts joined by slashes.
-    config: What stands beside their file, {} where nothing does.
-    activation: Of the MLPs, where the configuration does not state it.
-
-  Raises:
-    ValueError: They are of none, or not as it should be.
+  Arguments are those of `clip.convert`. Raises ValueError where they are of no
+  form that is known, or not as it should be.
   """
   for known in FORMATS:
     if known.recognises(tensors):
       try:
-        return known.convert(tensors, config, activation)
+        made: Weights = known.convert(tensors, config, activation)
+        return made
       except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
         raise ValueError(
           f"what its config.json says cannot be ({error}); fetch it again"
         ) from error
+      except ValueError as error:
+        raise ValueError(f"it looks like {known.NAME}, but {error}") from error
   raise ValueError(
     f"its {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])} ...) are "
-    f"of no known form; known: {'; '.join(known.name for known in FORMATS)}"
+    f"of no known form; known: {'; '.join(known.NAME for known in FORMATS)}"
   )
 
 

@@ -4,9 +4,7 @@ OpenAI's ViT-B/32, B/16 and L/14, Hugging Face's CLIPModel and OpenCLIP's state
 dicts; sizes are read off the tensors' shapes.
 """
 
-import functools
 import re
-import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,28 +12,24 @@ import numpy as np
 
 from unloc_jax.models.towers.clip import PIXELS
 from unloc_jax.weights.conversion import (
-  Format,
+  Renamed,
   Table,
   Tensors,
   activation,
   block,
   blocks,
-  blocks_of,
-  fitted,
   heads,
-  needed,
   norm,
-  renamed,
-  shapes,
 )
 from unloc_jax.weights.folder import Weights
 
-_HEAD_DIM = 64  # Of every published CLIP; a config.json may say otherwise.
+NAME = "CLIP's ViT (OpenAI, OpenCLIP, Hugging Face)"
+# Channels of a head where nothing says so: OpenCLIP's larger ViTs differ.
+_CHANNELS = {1280: 80, 1408: 88, 1664: 104}
 
 # OpenAI's and OpenCLIP's block; q, k and v are split before.
-_OPENAI_BLOCK = block(
-  ("ln_1", "ln_2"), "attn q k v out_proj", "mlp c_fc c_proj"
-)
+OPENAI_MAPS = "attn/q attn/k attn/v attn/out_proj mlp/c_fc mlp/c_proj"
+_OPENAI_BLOCK = block({"ln_1": "norm_1", "ln_2": "norm_2"}, OPENAI_MAPS)
 OPENAI: Table = (
   ("visual/conv1/weight", "image_tower/patch_embedding/kernel"),
   ("visual/class_embedding", "image_tower/class_embedding"),
@@ -52,9 +46,9 @@ OPENAI: Table = (
 )
 
 HUGGING_FACE_BLOCK = block(
-  ("layer_norm1", "layer_norm2"),
-  "self_attn q_proj k_proj v_proj out_proj",
-  "mlp fc1 fc2",
+  {"layer_norm1": "norm_1", "layer_norm2": "norm_2"},
+  "self_attn/q_proj self_attn/k_proj self_attn/v_proj self_attn/out_proj"
+  " mlp/fc1 mlp/fc2",
 )
 VISION, _TEXT = "vision_model/embeddings", "text_model/embeddings"
 HUGGING_FACE_TEXT: Table = (
@@ -87,7 +81,8 @@ def _is_hugging_face(tensors: Tensors) -> bool:
   return f"{VISION}/class_embedding" in tensors
 
 
-def _recognises(tensors: Tensors) -> bool:
+def recognises(tensors: Tensors) -> bool:
+  """Whether tensors are a CLIP's, under either naming."""
   # With a pooled head it is Perception Encoder's.
   return _is_hugging_face(tensors) or (
     any(name.startswith("visual/") for name in tensors)
@@ -95,9 +90,7 @@ def _recognises(tensors: Tensors) -> bool:
   )
 
 
-def convert(
-  tensors: Tensors, config: Mapping[str, Any], named: str = ""
-) -> Weights:
+def convert(tensors: Tensors, config: Mapping[str, Any], named: str) -> Weights:
   """CLIP's tensors under either naming -> our towers and projections.
 
   Args:
@@ -106,15 +99,15 @@ def convert(
     named: The activation, where the configuration does not state it.
 
   Returns:
-    One class embedding for all frames, sizes as {"clip": ...}, and what had to
-    be assumed as {"assumed": ...}.
+    Parameters, one class embedding for all frames; sizes as {"towers": ...},
+    and what had to be assumed as {"assumed": ...}.
 
   Raises:
     ValueError: It is not a CLIP ViT, or tensors are missing, too many or of
       wrong shapes; all are listed.
   """
   if any(name.startswith("visual/layer1/") for name in tensors):
-    raise ValueError("it is a CLIP ResNet; UnLoc's towers are CLIP's ViTs")
+    raise ValueError("it is a ResNet; UnLoc's towers are CLIP's ViTs")
   stated = config.get("preprocess_cfg", {})
   if any(tuple(stated.get(k, v)) != v for k, v in PIXELS._asdict().items()):
     raise ValueError(
@@ -127,30 +120,24 @@ def convert(
       "(docs/weights.md)"
     )
   table = _HUGGING_FACE if _is_hugging_face(tensors) else OPENAI
-  params, unknown = renamed(apart(tensors), table)
-  sizes = _sizes(params)
-  for part, section in sizes.items():
-    if part == "width":
-      continue
-    said = _said(config, part)
-    used = activation(said.activation, named, "quick_gelu")
-    section |= {"activation": used} if used != "quick_gelu" else {}
-    width = section["width"]
-    section["num_heads"] = heads(width, said.heads or width // _head(width))
-  params = fitted(params, unknown, shapes(sizes), "CLIP ViT")
-  about: dict[str, Any] = {"clip": sizes}
-  if not (_said(config, "text").activation or named or _is_openai(tensors)):
+  found = Renamed(apart(tensors), table)
+  image, text = found.image_sizes(), found.text_sizes()
+  for part, section in (("vision", image), ("text", text)):
+    used, count = _said(config, part)
+    section["num_heads"] = heads(section["width"], count, _CHANNELS)
+    section["activation"] = activation(used, named, "quick_gelu")
+  width = found.needed("image_projection/kernel", 2).shape[1]
+  sizes = {"image": image, "text": text, "width": width}
+  about: dict[str, Any] = {"towers": sizes}
+  # OpenAI's archives alone have that buffer.
+  is_openai = "input_resolution" in tensors
+  if not (_said(config, "text")[0] or named or is_openai):
     about["assumed"] = (
       "activation quick_gelu, as in OpenAI's models; nothing beside the file "
       "states it, and most of OpenCLIP's have exact GELU: then give "
       "--activation gelu"
     )
-  return Weights(params, about)
-
-
-FORMAT = Format(
-  "CLIP's ViT (OpenAI, OpenCLIP, Hugging Face)", _recognises, convert
-)
+  return Weights(found.fitted(sizes), about)
 
 
 def apart(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -170,64 +157,18 @@ def apart(tensors: Tensors) -> dict[str, np.ndarray]:
   return found
 
 
-class _Said(typing.NamedTuple):
-  """What a configuration says of a tower; "" and 0 where nothing."""
-
-  activation: str = ""
-  heads: int = 0
-
-
-def _said(config: Mapping[str, Any], part: str) -> _Said:
-  """Of the "image" or "text" tower, in either form of configuration."""
-  if model := config.get("model_cfg"):
+def _said(config: Mapping[str, Any], part: str) -> tuple[str, int]:
+  """Activation and heads of the "vision" or "text" tower; "" and 0: unsaid."""
+  if model := config.get("model_cfg"):  # OpenCLIP's.
+    section = model[f"{part}_cfg"]
     used = "quick_gelu" if model.get("quick_gelu") else "gelu"
-    section = model["vision_cfg" if part == "image" else "text_cfg"]
     if part == "text":
-      return _Said(used, section.get("heads", 0))
-    head = section.get("head_width", _HEAD_DIM)
-    return _Said(used, section["width"] // head if "width" in section else 0)
-  section = config.get("vision_config" if part == "image" else "text_config")
+      return used, section.get("heads", 0)
+    head = section.get("head_width", 64)
+    return used, section["width"] // head if "width" in section else 0
+  section = config.get(f"{part}_config")
   if section is None:
-    return _Said()
+    return "", 0
   # What Hugging Face's configurations leave out has the default of its class.
-  return _Said(
-    section.get("hidden_act", "quick_gelu"),
-    section.get("num_attention_heads", 0),
-  )
-
-
-def _head(width: int) -> int:
-  """Channels of a head where nothing says so: OpenCLIP's larger ViTs differ."""
-  return {1280: 80, 1408: 88, 1664: 104}.get(width, _HEAD_DIM)
-
-
-def _is_openai(tensors: Tensors) -> bool:
-  """Whether buffers are there that only OpenAI's archives have."""
-  return "input_resolution" in tensors
-
-
-def _sizes(params: Tensors) -> dict[str, Any]:
-  """Sizes of the towers, read off shapes."""
-  get = functools.partial(needed, params, what="CLIP ViT")
-  patch = get("image_tower/patch_embedding/kernel", 4)
-  position = get("image_tower/position_embedding", 2)
-  tokens = get("text_tower/token_embedding/embedding", 2)
-  text_position = get("text_tower/position_embedding", 2)
-  projection = get("image_projection/kernel", 2)
-  side, _, _, width = patch.shape
-  grid = round((len(position) - 1) ** 0.5)
-  return {
-    "image": {
-      "patch": side,
-      "width": width,
-      "image_size": grid * side,
-      **blocks_of(params, "image_tower"),
-    },
-    "text": {
-      "vocab_size": tokens.shape[0],
-      "max_tokens": text_position.shape[0],
-      "width": tokens.shape[1],
-      **blocks_of(params, "text_tower"),
-    },
-    "width": projection.shape[1],
-  }
+  used = section.get("hidden_act", "quick_gelu")
+  return used, section.get("num_attention_heads", 0)

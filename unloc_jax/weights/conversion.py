@@ -1,9 +1,9 @@
 """Tensors under others' names and layouts -> ours, checked to the last one."""
 
-import dataclasses
 import functools
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.traverse_util
@@ -12,30 +12,12 @@ import numpy as np
 
 from unloc_jax.config import schema
 from unloc_jax.models.towers import kinds
-from unloc_jax.weights.folder import Weights
 from unloc_jax.weights.merging import difference
 
 Tensors = Mapping[str, np.ndarray]
 # Rows (theirs, ours) of names, paths with {} for an index. A prefix that is
 # mapped takes all below it along.
 Table = tuple[tuple[str, str], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Format:
-  """A form in which others publish weights.
-
-  Attributes:
-    name: For a reader.
-    recognises: Whether tensors (by name, parts joined by slashes) have it.
-    convert: Makes our weights of tensors, of the configuration beside their
-      file ({} where there is none) and of the activation that a user names
-      ("" where none); raises ValueError where they do not fit.
-  """
-
-  name: str
-  recognises: Callable[[Tensors], bool]
-  convert: Callable[[Tensors, Mapping[str, Any], str], Weights]
 
 
 def norm(theirs: str, ours: str) -> Table:
@@ -54,29 +36,29 @@ def linear(theirs: str, ours: str) -> Table:
   )
 
 
-def block(norms: tuple[str, str], attention: str, mlp: str) -> Table:
-  """Rows of one block of a transformer.
+def block(norms: Mapping[str, str], maps: str) -> Table:
+  """Rows of attention and an MLP.
 
   Args:
-    norms: Names before attention and before the MLP.
-    attention: "query key value out", below which path: "path query key ...".
-    mlp: The same of "up down".
+    norms: {theirs: ours} of the LayerNorms.
+    maps: Their "query key value out up down", each a path.
   """
-  path, *maps = attention.split()
-  below, *layers = mlp.split()
-  rows = norm(norms[0], "norm_1") + norm(norms[1], "norm_2")
-  for theirs, ours in zip(maps, ("query", "key", "value", "out"), strict=True):
-    rows += linear(f"{path}/{theirs}", f"attention/{ours}")
-  for theirs, ours in zip(layers, ("up", "down"), strict=True):
-    rows += linear(f"{below}/{theirs}", f"mlp/{ours}")
+  rows = tuple(row for names in norms.items() for row in norm(*names))
+  ours = [f"attention/{name}" for name in ("query", "key", "value", "out")]
+  ours += ["mlp/up", "mlp/down"]
+  for names in zip(maps.split(), ours, strict=True):
+    rows += linear(*names)
   return rows
 
 
-def blocks(theirs: str, ours: str, rows: Table) -> Table:
-  """Rows of a stack of blocks, from those of one."""
-  return tuple(
-    (f"{theirs}/{{}}/{a}", f"{ours}/encoder/layer_{{}}/{b}") for a, b in rows
-  )
+def below(theirs: str, ours: str, rows: Table) -> Table:
+  """Rows of what lies below two paths."""
+  return tuple((f"{theirs}/{a}", f"{ours}/{b}") for a, b in rows)
+
+
+def blocks(theirs: str, tower: str, rows: Table) -> Table:
+  """Rows of a tower's stack of blocks, from those of one."""
+  return below(f"{theirs}/{{}}", f"{tower}/encoder/layer_{{}}", rows)
 
 
 def translate(
@@ -99,50 +81,83 @@ def translate(
   return translated, sorted(unknown)
 
 
-def renamed(
-  tensors: Tensors, table: Table
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-  """Tensors under our names, theirs still in layout, and those unknown.
+class Renamed:
+  """Tensors under our names, in `params`, theirs still in layout.
 
-  Raises ValueError where values cannot be weights.
+  Raises ValueError where values cannot be weights, and of `fitted` where names
+  or shapes are not those of our towers.
   """
-  names, unknown = translate(tensors, table)
-  ours = {}
-  for theirs, name in names.items():
-    given = np.asarray(tensors[theirs])
-    with np.errstate(over="ignore"):
-      value = np.asarray(given, np.float32)
-    if given.dtype.kind in "biu" or not np.isfinite(value).all():
+
+  def __init__(self, tensors: Tensors, table: Table):
+    names, unknown = translate(tensors, table)
+    self._unknown = {name: tensors[name] for name in unknown}
+    self.params: dict[str, np.ndarray] = {}
+    for theirs, name in names.items():
+      given = np.asarray(tensors[theirs])
+      with np.errstate(over="ignore"):
+        value = np.asarray(given, np.float32)
+      if given.dtype.kind in "biu" or not np.isfinite(value).all():
+        raise ValueError(
+          f"{theirs.replace('/', '.')} holds {given.dtype}, or what is not "
+          "finite; fetch the weights again, as floating-point numbers"
+        )
+      if name.endswith("kernel") and theirs.endswith("/weight"):
+        # PyTorch's linear maps are [out, in], convolutions [out, in, h, w].
+        value = value.transpose(*range(2, value.ndim), 1, 0)
+      self.params[name] = value
+
+  def needed(self, name: str, rank: int = 0) -> np.ndarray:
+    """A parameter of ours, of any rank where it is 0; ValueError without it."""
+    if name not in self.params or rank not in (0, self.params[name].ndim):
+      raise ValueError(f"there is nothing that could be our {name}")
+    return self.params[name]
+
+  def image_sizes(self) -> dict[str, Any]:
+    """Sizes of the image tower that shapes tell."""
+    kernel = self.needed("image_tower/patch_embedding/kernel")
+    positions = self.needed("image_tower/position_embedding", 2)
+    side = math.isqrt(math.prod(kernel.shape[:-1]) // 3)
+    patches = len(positions) - ("image_tower/class_embedding" in self.params)
+    return {
+      "patch": side,
+      "width": kernel.shape[-1],
+      "image_size": side * math.isqrt(patches),
+      **self._blocks("image_tower"),
+    }
+
+  def text_sizes(self) -> dict[str, Any]:
+    """Sizes of the text tower that shapes tell."""
+    words = self.needed("text_tower/token_embedding/embedding", 2)
+    return {
+      "vocab_size": len(words),
+      "max_tokens": len(self.needed("text_tower/position_embedding", 2)),
+      "width": words.shape[1],
+      **self._blocks("text_tower"),
+    }
+
+  def _blocks(self, tower: str) -> dict[str, Any]:
+    """Number of blocks, and hidden width of their MLPs where it is odd."""
+    pattern = re.compile(rf"{tower}/encoder/layer_(\d+)/")
+    found = [int(m[1]) for m in map(pattern.match, self.params) if m]
+    sizes = {"num_layers": 1 + max(found, default=-1)}
+    first = self.params.get(f"{tower}/encoder/layer_0/mlp/up/kernel")
+    if first is not None and first.ndim == 2:
+      width, hidden = first.shape
+      sizes |= {"mlp_dim": hidden} if hidden != 4 * width else {}
+    return sizes
+
+  def fitted(self, sizes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The parameters in the shapes of towers of these `sizes`."""
+    wanted, shaped = shapes(sizes), dict(self.params)
+    for name in shaped.keys() & wanted.keys():
+      shaped[name] = _reshaped(name, shaped[name], wanted[name].shape)
+    lines = difference({**shaped, **self._unknown}, wanted)
+    if lines:
       raise ValueError(
-        f"{theirs.replace('/', '.')} holds {given.dtype}, or what is not "
-        "finite; fetch the weights again, as floating-point numbers"
+        f"there are {len(lines)} differences, nothing was loaded:"
+        + "".join(f"\n  {line}" for line in lines)
       )
-    if name.endswith("kernel") and theirs.endswith("/weight"):
-      # PyTorch's linear maps are [out, in], its convolutions [out, in, h, w].
-      value = value.transpose(*range(2, value.ndim), 1, 0)
-    ours[name] = value
-  return ours, {name: tensors[name] for name in unknown}
-
-
-def fitted(
-  params: Tensors, unknown: Tensors, wanted: Mapping[str, Any], what: str
-) -> dict[str, np.ndarray]:
-  """Parameters as of `renamed` in the shapes that our towers want.
-
-  Raises:
-    ValueError: They are not those of `what` they were taken for; every
-      difference is listed.
-  """
-  shaped = dict(params)
-  for name in params.keys() & wanted.keys():
-    shaped[name] = _reshaped(name, params[name], wanted[name].shape)
-  lines = difference({**shaped, **unknown}, wanted)
-  if lines:
-    raise ValueError(
-      f"it is not the {what} it looks like ({len(lines)} differences), "
-      "nothing was loaded:" + "".join(f"\n  {line}" for line in lines)
-    )
-  return shaped
+    return shaped
 
 
 def _reshaped(
@@ -188,25 +203,20 @@ def activation(stated: str, named: str, assumed: str) -> str:
   return ours or named or assumed
 
 
-def needed(params: Tensors, name: str, rank: int, what: str) -> np.ndarray:
-  """A parameter of ours, of any rank where it is 0; ValueError without it."""
-  if name not in params or rank not in (0, params[name].ndim):
+def heads(
+  width: int, count: int = 0, channels: Mapping[int, int] | None = None
+) -> int:
+  """The number of heads: `count`, else of `channels` by width, else of 64.
+
+  Raises ValueError where the width has not so many.
+  """
+  count = count or width // (channels or {}).get(width, 64)
+  if count < 1 or width % count:
     raise ValueError(
-      f"it is not a {what}: there is nothing that could be our {name}"
+      f"a width of {width} has no {count} heads; put the model's config.json "
+      "beside the file"
     )
-  return params[name]
-
-
-def blocks_of(params: Tensors, tower: str) -> dict[str, Any]:
-  """Number of blocks, and hidden width of their MLPs where it is odd."""
-  pattern = re.compile(rf"{tower}/encoder/layer_(\d+)/")
-  found = [int(m[1]) for m in map(pattern.match, params) if m]
-  sizes = {"num_layers": 1 + max(found, default=-1)}
-  first = params.get(f"{tower}/encoder/layer_0/mlp/up/kernel")
-  if first is not None and first.ndim == 2:
-    width, hidden = first.shape
-    sizes |= {"mlp_dim": hidden} if hidden != 4 * width else {}
-  return sizes
+  return count
 
 
 def shapes(sizes: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
@@ -236,13 +246,3 @@ def shapes(sizes: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
       (out.shape[-1], sizes["width"]), np.float32
     )
   return found
-
-
-def heads(width: int, count: int) -> int:
-  """The number of heads, where the width has so many; else ValueError."""
-  if count < 1 or width % count:
-    raise ValueError(
-      f"a width of {width} has no {count} heads; put the model's config.json "
-      "beside the file"
-    )
-  return count

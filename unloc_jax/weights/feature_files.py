@@ -29,6 +29,7 @@ _IN_PACK = re.compile(r"(.+?\.(?:npz|h5|hdf5))/(.+)", re.IGNORECASE | re.DOTALL)
 _PREFERRED = ("features", "feature", "feats", "embeddings", "x", "data")
 # And those of a text: its tokens [L, E], else a vector [E].
 OF_TEXTS = ("last_hidden_state", "pooler_output", "features")
+_bad = functools.partial(VideoError, Reason.FEATURES)
 
 
 def read(path: str, preferred: Sequence[str] = _PREFERRED) -> np.ndarray:
@@ -65,9 +66,8 @@ def joined(paths: Sequence[str]) -> tuple[np.ndarray, str]:
     said = ", ".join(
       f"{n} in {short(p)}" for n, p in zip(lengths, paths, strict=True)
     )
-    raise VideoError(
-      Reason.FEATURES,
-      f"lengths that are not of one video: {said}; were they made at one rate?",
+    raise _bad(
+      f"lengths that are not of one video: {said}; were they made at one rate?"
     )
   rows = np.concatenate([part[: min(lengths)] for part in parts], axis=1)
   return rows, done([part.shape[1] for part in parts])
@@ -127,7 +127,7 @@ def told(what: str = "") -> Iterator[None]:
   except Exception as error:
     # Readers of four formats raise whatever they come upon.
     said = f"{before}cannot be read: {error or type(error).__name__}"
-    raise VideoError(Reason.FEATURES, said) from error
+    raise _bad(said) from error
 
 
 def _arrays(path: str) -> dict[str, np.ndarray]:
@@ -137,20 +137,20 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
     return _packed(*packed.groups())
   extension = epath.Path(path).suffix.lower()
   if extension not in EXTENSIONS:
-    raise VideoError(
-      Reason.FEATURES, f"{extension}: not one of {', '.join(EXTENSIONS)}"
-    )
+    raise _bad(f"{extension}: not one of {', '.join(EXTENSIONS)}")
   if not epath.Path(path).stat().length:
-    raise VideoError(Reason.FEATURES, "an empty file")
+    raise _bad("an empty file")
   if extension in (".pt", ".pth"):
     try:
       return torch_file.read(path)
     except ValueError as error:
-      said = str(error).removeprefix(f"{path}: ")
-      raise VideoError(Reason.FEATURES, said) from error
+      raise _bad(str(error).removeprefix(f"{path}: ")) from error
   content = io.BytesIO(epath.Path(path).read_bytes())
   if extension in (".h5", ".hdf5"):
-    return _hdf5(content)
+    import h5py
+
+    with h5py.File(content, "r") as file:
+      return _below(file)
   found = np.load(content, allow_pickle=False)
   return {"": found} if isinstance(found, np.ndarray) else dict(found)
 
@@ -160,20 +160,18 @@ def _matrix(found: np.ndarray) -> np.ndarray:
   if found.dtype == ml_dtypes.bfloat16:
     found = found.astype(np.float32)
   if found.dtype.kind not in "fiu":
-    raise VideoError(Reason.FEATURES, f"holds {found.dtype}, not numbers")
+    raise _bad(f"holds {found.dtype}, not numbers")
   shape = found.shape
   if found.ndim > 2:
     found = found.reshape([n for n in shape if n != 1])
   if found.ndim == 1:
     found = found[None]
   if found.ndim != 2 or 0 in found.shape:
-    raise VideoError(
-      Reason.FEATURES, f"shape {shape}; expected [positions, channels]"
-    )
+    raise _bad(f"shape {shape}; expected [positions, channels]")
   with np.errstate(over="ignore"):
     rows = np.ascontiguousarray(found, np.float32)
   if not np.isfinite(rows).all():
-    raise VideoError(Reason.FEATURES, "not all numbers are finite")
+    raise _bad("not all numbers are finite")
   return rows
 
 
@@ -196,10 +194,9 @@ def _chosen(
     )
   if not names or len({found[name].shape[:1] for name in names}) > 1:
     held = ", ".join([*sorted(found)[:5], *["..."] * (len(found) > 5)])
-    raise VideoError(
-      Reason.FEATURES,
+    raise _bad(
       f"holds {held or 'nothing'}; one array, one named {preferred[0]}, or"
-      " matrices of as many rows are needed",
+      " matrices of as many rows are needed"
     )
   return np.concatenate([_matrix(found[name]) for name in names], axis=1)
 
@@ -207,30 +204,19 @@ def _chosen(
 def _packed(place: str, key: str) -> dict[str, np.ndarray]:
   """Returns the arrays under a key of a file of many, by their last names."""
   file = opened(place)
-  if hasattr(file, "visititems") and key in file:
+  if hasattr(file, "visit") and key in file:
     return _below(file[key])
   names = [key] if key in file else [n for n in file if n.startswith(f"{key}/")]
   if not names:
-    raise VideoError(Reason.FEATURES, f"{short(place)} has no {key}")
+    raise _bad(f"{short(place)} has no {key}")
   return {posixpath.basename(name): file[name] for name in names}
-
-
-def _hdf5(content: io.BytesIO) -> dict[str, np.ndarray]:
-  import h5py
-
-  with h5py.File(content, "r") as file:
-    return _below(file)
 
 
 def _below(item: Any) -> dict[str, np.ndarray]:
   """Returns the arrays of HDF5's group, or its one dataset."""
-  if not hasattr(item, "visititems"):
+  if not hasattr(item, "visit"):
     return {"": item[()]}
-  found: dict[str, np.ndarray] = {}
-
-  def visit(name: str, each: Any) -> None:
-    if not hasattr(each, "visititems"):
-      found[posixpath.basename(name)] = each[()]
-
-  item.visititems(visit)
-  return found
+  names: list[str] = []
+  item.visit(names.append)
+  arrays = [name for name in names if not hasattr(item[name], "visit")]
+  return {posixpath.basename(name): item[name][()] for name in arrays}

@@ -89,11 +89,9 @@ def tokenizer(source: str, lower_case: bool) -> str:
   folder = path if path.is_dir() else path.parent
   if not (folder / TOKENIZER).exists():
     return ""
-  text, said = (folder / TOKENIZER).read_text(encoding="utf-8"), {}
-  if (folder / _TOKENS).exists():
-    said = _object(folder / _TOKENS)
+  said = _object(folder / _TOKENS) if (folder / _TOKENS).exists() else {}
   try:
-    made = tokenizers.Tokenizer.from_str(text)
+    made = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
   except Exception as error:  # The library raises no other class.
     raise ValueError(f"{folder / TOKENIZER}: {error}") from error
   ends = {"add_bos_token": "bos_token", "add_eos_token": "eos_token"}
@@ -144,15 +142,12 @@ def _fetched(repository: str) -> pathlib.Path:
   missing = "there is no such file or folder"
   if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
     raise ValueError(missing)
+  import huggingface_hub  # Takes its time.
+
+  wanted = [*_FILES, *_BESIDE, "*-of-*", "*.pt"]
   try:
-    import huggingface_hub
-  except ImportError as error:
-    raise ValueError(
-      f"{missing}; to fetch it from Hugging Face, pip install huggingface_hub"
-    ) from error
-  try:
-    folder = huggingface_hub.snapshot_download(
-      repository, allow_patterns=[*_FILES, *_BESIDE, "*-of-*", "*.pt"]
+    return pathlib.Path(
+      huggingface_hub.snapshot_download(repository, allow_patterns=wanted)
     )
   except Exception as error:
     # The library raises errors of the network, of names, of rights.
@@ -160,7 +155,6 @@ def _fetched(repository: str) -> pathlib.Path:
     raise ValueError(
       f"{missing}, and Hugging Face did not give it: {why}"
     ) from error
-  return pathlib.Path(folder)
 
 
 def bare_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -173,9 +167,9 @@ def bare_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _file_of(folder: pathlib.Path) -> pathlib.Path:
   """The file of a folder that holds, or lists, the tensors."""
-  found = [folder / name for name in _FILES if (folder / name).exists()]
-  if found:
-    return found[0]
+  for name in _FILES:
+    if (folder / name).exists():
+      return folder / name
   alone = sorted(folder.glob("*.pt"))
   if len(alone) == 1:
     return alone[0]

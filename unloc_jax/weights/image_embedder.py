@@ -13,12 +13,11 @@ import hashlib
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.traverse_util
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from unloc_jax.media import resizing
@@ -49,20 +48,13 @@ class TowerEmbedder:
   """One image tower, as `data_preprocessing.features` uses it.
 
   No device is touched before the first frame: other processes may need it.
-
-  Attributes:
-    sizes: As `config.model.image_tower`.
-    params: float32, names within the tower.
-    image_size: Side of the square the tower sees, pixels.
-    resized_side: Short side that frames are brought to before that crop.
-    short_side: Short side of the frames it wants, pixels.
   """
 
-  sizes: dict[str, Any]
-  params: Mapping[str, np.ndarray]
-  image_size: int
-  resized_side: int
-  short_side: int
+  sizes: dict[str, Any]  # As `config.model.image_tower`
+  params: Mapping[str, np.ndarray]  # float32, names within the tower
+  image_size: int  # Side of the square the tower sees, pixels
+  resized_side: int  # Short side that frames are brought to before that crop
+  short_side: int  # Short side of the frames it wants, pixels
 
   @property
   def width(self) -> int:
@@ -100,31 +92,24 @@ class TowerEmbedder:
 
   def embed(self, frames: np.ndarray) -> np.ndarray:
     """uint8 [B, H, W, 3] RGB -> float32 [B, D]; B is at most `batch`."""
-    seen = np.asarray(
-      resizing.centre(frames, self.image_size, self.resized_side)
-    )
+    seen = resizing.centre(frames, self.image_size, self.resized_side)
     # One shape, one program: a video's last batch is filled up.
     missing = self.batch - len(seen)
     seen = np.pad(seen, ((0, missing), (0, 0), (0, 0), (0, 0)))
-    made = _encode(
-      tuple(sorted(self.sizes.items())), self._placed, jnp.asarray(seen)
-    )
-    return np.asarray(made, np.float32)[: len(frames)]
+    return np.asarray(self._encode(seen), np.float32)[: len(frames)]
 
   @functools.cached_property
-  def _placed(self) -> Any:
-    """The parameters, on the device."""
+  def _encode(self) -> Callable[[np.ndarray], jax.Array]:
+    """Frames [B, H, W, 3] -> tokens [B, D], by weights on the device."""
+    tower = kinds.image_tower(self.sizes, per_frame_class=False, remat="none")
+
+    @jax.jit
+    def run(variables: Any, frames: jax.Array) -> Any:
+      tokens: Any = tower.apply(variables, frames[:, None], True)
+      return tokens[:, 0]
+
     nested = flax.traverse_util.unflatten_dict(dict(self.params), sep="/")
-    return jax.device_put({"params": nested})
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _encode(
-  section: tuple[tuple[str, Any], ...], variables: Any, frames: jax.Array
-) -> jax.Array:
-  kept = {**dict(section), "per_frame_class": False, "remat": "none"}
-  tokens: Any = kinds.image_tower(kept).apply(variables, frames[:, None], True)
-  return jnp.asarray(tokens[:, 0])
+    return functools.partial(run, jax.device_put({"params": nested}))
 
 
 def load_embedder(checkpoint: str) -> TowerEmbedder:
@@ -150,19 +135,26 @@ def load_embedder(checkpoint: str) -> TowerEmbedder:
   }
   if _GRID not in params:
     raise ValueError(f"{checkpoint}: holds no image tower; give another")
-  if _CLASS in params:
-    params[_CLASS] = _one_class(params[_CLASS], checkpoint)
+  classes = params.get(_CLASS)
+  if classes is not None:
+    if not (classes == classes[:1]).all():
+      raise ValueError(
+        f"{checkpoint}: its tower learned a class embedding for each of "
+        f"{len(classes)} frame positions, so that a frame's token depends on "
+        "where it is sampled; build frames, or take a tower trained with "
+        "model.image_tower.frozen or without per_frame_class"
+      )
+    params[_CLASS] = classes[:1]
   count = len(params[_GRID]) - (_CLASS in params)
   # Where it does not divide by the patch, positions do not tell it.
   data = loaded.config.get("data", {})
   seen = loaded.config.get("towers", {}).get("image", data)
   side = int(seen.get("image_size", math.isqrt(count) * sizes["patch"]))
   resized = int(data.get("short_side", side))
+  stored = max(_STORED_SIDE, side)
   source = source_of(str(folder))
   if source.get("extract") == "frames":
     stored = int(source["short_side"])
-  else:
-    stored = max(_STORED_SIDE, side)
   return TowerEmbedder(sizes, params, side, resized, stored)
 
 
@@ -196,15 +188,3 @@ def _weights_folder(folder: pathlib.Path) -> pathlib.Path:
       "unloc_jax.export and give the export"
     )
   return folder / "weights"
-
-
-def _one_class(embedding: np.ndarray, checkpoint: str) -> np.ndarray:
-  """The class embedding [1, D] that all frame positions share."""
-  if not (embedding == embedding[:1]).all():
-    raise ValueError(
-      f"{checkpoint}: its tower learned a class embedding for each of "
-      f"{len(embedding)} frame positions, so that a frame's token depends on "
-      "where it is sampled; build frames, or take a tower trained with "
-      "model.image_tower.frozen or without per_frame_class"
-    )
-  return embedding[:1]

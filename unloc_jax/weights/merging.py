@@ -26,25 +26,24 @@ def difference(
   """
   lines = []
   for name in sorted({*given, *wanted}):
-    if name not in wanted:
-      lines.append(f"+ {name} {tuple(given[name].shape)} is not in the model")
-    elif name not in given:
-      lines.append(f"- {name} {tuple(wanted[name].shape)} is missing")
-    elif tuple(given[name].shape) != tuple(wanted[name].shape):
-      lines.append(
-        f"~ {name} is {tuple(given[name].shape)}, "
-        f"the model has {tuple(wanted[name].shape)}"
-      )
+    has = tuple(given[name].shape) if name in given else None
+    needs = tuple(wanted[name].shape) if name in wanted else None
+    if needs is None:
+      lines.append(f"+ {name} {has} is not in the model")
+    elif has is None:
+      lines.append(f"- {name} {needs} is missing")
+    elif has != needs:
+      lines.append(f"~ {name} is {has}, the model has {needs}")
   return lines
 
 
-def resample(values: np.ndarray, *sides: int) -> np.ndarray:
+def _resample(values: np.ndarray, *sides: int) -> np.ndarray:
   """[n, m, ..., D] -> [*sides, D], linearly, first and last entries kept."""
   factors = [new / old for new, old in zip(sides, values.shape, strict=False)]
   return np.asarray(scipy.ndimage.zoom(values, (*factors, 1), order=1))
 
 
-def resample_grid(values: np.ndarray, count: int) -> np.ndarray:
+def _resample_grid(values: np.ndarray, count: int) -> np.ndarray:
   """Square grid of embeddings [N * N, D] -> [M * M, D], M * M = count.
 
   What is not of a square image is left as it is.
@@ -52,11 +51,11 @@ def resample_grid(values: np.ndarray, count: int) -> np.ndarray:
   old, new = (round(n**0.5) for n in (len(values), count))
   if old == new or old**2 != len(values) or new**2 != count:
     return values
-  grid = resample(values.reshape(old, old, -1), new, new)
+  grid = _resample(values.reshape(old, old, -1), new, new)
   return grid.reshape(count, -1)
 
 
-def adapt(
+def _adapt(
   params: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
   """Fits what depends on frames, image size and text length to a model.
@@ -72,11 +71,11 @@ def adapt(
   if _CLASS not in shapes:
     out.pop(_CLASS, None)
   elif classes:
-    out[_CLASS] = resample(params[_CLASS], shapes[_CLASS][0])
+    out[_CLASS] = _resample(params[_CLASS], shapes[_CLASS][0])
   if _GRID in params and _GRID in shapes:
     kept = params[_GRID][: classes if _CLASS in shapes else 0]
     count = shapes[_GRID][0] - len(kept)
-    grid = resample_grid(params[_GRID][classes:], count)
+    grid = _resample_grid(params[_GRID][classes:], count)
     out[_GRID] = np.concatenate([kept, grid])
   if _TEXT in params and _TEXT in shapes:
     out[_TEXT] = params[_TEXT][: shapes[_TEXT][0]]
@@ -89,7 +88,7 @@ def merge_weights(
   """Puts loaded parameters, layers apart, into a new model's.
 
   Every parameter of the model that `take` matches must be there in its shape,
-  after `adapt`; whole modules that the model does not have are left out.
+  after `_adapt`; whole modules that the model does not have are left out.
 
   Args:
     initial: The model's, layers apart or stacked. Those with a sharding
@@ -108,7 +107,7 @@ def merge_weights(
   )
   modules = {name.split("/")[0] for name in shapes}
   chosen = {k: v for k, v in loaded.items() if k.split("/")[0] in modules}
-  chosen = adapt(chosen, {name: s.shape for name, s in shapes.items()})
+  chosen = _adapt(chosen, {name: s.shape for name, s in shapes.items()})
   chosen = {k: v for k, v in chosen.items() if re.match(take, k)}
   wanted = {k: v for k, v in shapes.items() if re.match(take, k)}
   if not wanted:
