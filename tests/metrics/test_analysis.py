@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from tests.metrics.made import MADE
-from unloc_jax.annotations import BENCHMARKS, detection_submissions, pairing
+from unloc_jax.annotations import BENCHMARKS, pairing
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import (
   analysis,
-  detection,
   qvhighlights,
   recall,
   show,
@@ -74,15 +73,6 @@ def test_bootstrap_leaves_out_nan():
   found = analysis.bootstrap(columns, resamples=50)["some"]
   # Also where a draw holds none of the examples with a value.
   assert (found.value, found.low, found.high) == (100.0, 100.0, 100.0)
-
-
-def test_detection_intervals_hold_the_figure():
-  paths = MADE / "tal_predictions.json", MADE / "tal_truth.json"
-  pair = detection_submissions.read(*paths, Problems(), "validation")[:2]
-  report = detection.evaluate(*pair, resamples=50)
-  found = report.intervals["mAP"]
-  assert found.value == pytest.approx(100 * report.metrics["average_mAP"])
-  assert 0.0 <= found.low <= found.value <= found.high <= 100.0
 
 
 def test_values_average_to_the_headline(queries):

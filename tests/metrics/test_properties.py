@@ -151,7 +151,9 @@ def test_every_interval_holds_its_figure(seed):
   }
   report = detection.evaluate(*segments(truth, found), resamples=8, seed=seed)
   for each in report.intervals.values():
-    assert each.low <= each.value <= each.high
+    assert 0.0 <= each.low <= each.value <= each.high <= 100.0
+  mean = 100 * report.metrics["average_mAP"]
+  assert report.intervals["mAP"].value == pytest.approx(mean)
 
 
 def test_detections_in_unknown_videos_are_drawn_too():
