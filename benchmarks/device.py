@@ -101,7 +101,7 @@ def step(config: ml_collections.ConfigDict, devices: Any) -> Iterator[Row]:
   yield ("MFU", mfu, f"{best.mfu:.1%}" if best else "")
   stats = devices.devices[0].memory_stats() or {}
   held = printing.gib(stats["peak_bytes_in_use"]) if stats else ""
-  yield ("memory", held, printing.gib(plan.needed))
+  yield ("memory", held, printing.gib(plan.needed_bytes))
 
 
 def frames(small: bool) -> Row:

@@ -31,7 +31,7 @@ def test_a_plan_without_data(config):
   plan = step_plan.plan_step("tiny", config.lock(), LOCAL)
   assert plan.fits
   assert plan.mesh == {"data": 4, "fsdp": 1, "model": 2}
-  found = json.loads(json.dumps(printing.as_json(plan)))
+  found = json.loads(json.dumps(plan.as_json()))
   memory = found["memory"]
   assert (
     found["needed_bytes"]
@@ -45,9 +45,7 @@ def test_a_plan_without_data(config):
   text = "\n".join(printing.lines(plan))
   for word in ("tiny on 8 x cpu", "fits", "all-reduce", "not estimated"):
     assert word in text
-  small = dataclasses.replace(
-    plan, topology=dataclasses.replace(LOCAL, memory=plan.needed - 1)
-  )
+  small = dataclasses.replace(plan, capacity_bytes=plan.needed_bytes - 1)
   assert not small.fits
   text = "\n".join(printing.lines(small))
   for word in ("does NOT fit", "all-reduce", "to need less: "):
@@ -91,7 +89,7 @@ def test_a_compiler_out_of_memory(config, monkeypatch, text):
   monkeypatch.setattr(step_plan, "compile_for", refuse)
   plan = step_plan.plan_step("tiny", config.lock(), LOCAL)
   assert not plan.fits
-  assert plan.needed == round(20.5 * 2**30)
+  assert plan.needed_bytes == round(20.5 * 2**30)
   said = "\n".join(printing.lines(plan))
   for word in ("20.50G", "15.75G", "does NOT fit", "to need less: "):
     assert word in said

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from unloc_jax.costs import hlo
-from unloc_jax.costs.hlo import Array, Instruction, Lines
+from unloc_jax.costs.hlo import Array, Instruction
 from unloc_jax.costs.products import instruction_flops
 
 # Collective -> times that a device of a ring of n sends (n - 1) / n of the
@@ -67,15 +67,13 @@ def count(text: str, num_devices: int) -> Costs:
     lambda: [0.0, 0.0, 0.0]
   )
   for run in _executed(module, module.entry):
-    line, lines, times, fusion = run
-    flops += times * instruction_flops(line, lines)
-    if not fusion:
-      nbytes += times * _bytes(module, line, lines)
-    one = _collective(run, num_devices)
-    if one is not None:
+    flops += run.times * instruction_flops(run.line)
+    if not run.fusion:
+      nbytes += run.times * _bytes(module, run.line)
+    if one := _collective(run, num_devices):
       total = sums[one.kind, one.group]
       for i, value in enumerate((one.count, one.payload, one.sent)):
-        total[i] += times * value
+        total[i] += run.times * value
   traffic = (Traffic(*key, *sums[key]) for key in sorted(sums))
   return Costs(flops, nbytes, tuple(traffic))
 
@@ -83,10 +81,10 @@ def count(text: str, num_devices: int) -> Costs:
 def products(text: str) -> Iterator[tuple[tuple[int, int, int], float]]:
   """(rows, contracted, columns) and FLOPs of the matrix products that run."""
   module = hlo.parse(text)
-  for line, lines, times, _ in _executed(module, module.entry):
+  for line, times, _ in _executed(module, module.entry):
     if line.opcode == "dot":
-      left, right = (lines[name].arrays[0].size for name in line.operands)
-      flops, out = instruction_flops(line, lines), line.arrays[0].size
+      left, right = (array.size for array in line.operands)
+      flops, out = instruction_flops(line), line.arrays[0].size
       inner = round(flops / 2 / out)
       batch = round(left * right / (out * inner**2))
       each = batch * inner
@@ -94,10 +92,9 @@ def products(text: str) -> Iterator[tuple[tuple[int, int, int], float]]:
 
 
 class _Run(NamedTuple):
-  """An instruction, those of its computation, runs, and fusion it is in."""
+  """An instruction, how often it runs, and the fusion it is in."""
 
   line: Instruction
-  lines: Lines
   times: float
   fusion: str
 
@@ -106,9 +103,8 @@ def _executed(
   module: hlo.Module, name: str, times: float = 1.0, fusion: str = ""
 ) -> Iterator[_Run]:
   """Instructions of a computation and of all that it calls."""
-  lines = module.computations[name]
-  for line in lines.values():
-    yield _Run(line, lines, times, fusion)
+  for line in module.computations[name]:
+    yield _Run(line, times, fusion)
     if line.opcode == "while":
       turns = times * module.trip_count(line)
       for inner in line.called("body", "condition"):
@@ -128,10 +124,8 @@ def _executed(
 
 
 def _flops_of(module: hlo.Module, name: str) -> float:
-  return sum(
-    run.times * instruction_flops(run.line, run.lines)
-    for run in _executed(module, name)
-  )
+  runs = _executed(module, name)
+  return sum(run.times * instruction_flops(run.line) for run in runs)
 
 
 def _kind(line: Instruction) -> str:
@@ -140,19 +134,19 @@ def _kind(line: Instruction) -> str:
   return kind if kind in COLLECTIVES else ""
 
 
-def _results(line: Instruction, lines: Lines) -> tuple[Array, ...]:
+def _results(line: Instruction) -> tuple[Array, ...]:
   """Arrays that a collective makes; that of a start holds its operands, too."""
   started = line.opcode.endswith("-start") and _kind(line) != "all-reduce"
-  return line.arrays[len(_operands(line, lines)) if started else 0 :]
+  return line.arrays[len(line.operands) if started else 0 :]
 
 
 def _collective(run: _Run, num_devices: int) -> Traffic | None:
-  line, lines, kind = run.line, run.lines, _kind(run.line)
+  line, kind = run.line, _kind(run.line)
   if not kind:
     return None
-  payload = _nbytes(_operands(line, lines))
+  payload = _nbytes(line.operands)
   if kind == "all-gather":
-    payload = max(payload, _nbytes(_results(line, lines)))
+    payload = max(payload, _nbytes(_results(line)))
   group = group_size(line.attributes, num_devices)
   if kind == "collective-permute":
     group = 2
@@ -165,60 +159,57 @@ def _collective(run: _Run, num_devices: int) -> Traffic | None:
   return Traffic(kind, group, 1, payload, sent)
 
 
-def _bytes(module: hlo.Module, line: Instruction, lines: Lines) -> float:
+def _bytes(module: hlo.Module, line: Instruction) -> float:
   """Bytes of main memory that an instruction reads and writes."""
-  opcode, operands = line.opcode, _operands(line, lines)
+  opcode, results = line.opcode, line.arrays
   if _kind(line):
-    return _main_memory([*operands, *_results(line, lines)])
+    return _main_memory([*line.operands, *_results(line)])
   if _FREE.fullmatch(opcode) or opcode.endswith("-start"):
     return 0.0
   if opcode.endswith("-done"):
     # An asynchronous move, whose other side is on the chip; collectives are
     # counted where they start.
     moved = opcode.removesuffix("-done") not in COLLECTIVES
-    return _nbytes(line.arrays) if moved else 0.0
+    return _nbytes(results) if moved else 0.0
   if opcode in _SLICING:
-    source = lines[line.operands[0]].arrays
-    read = _nbytes(line.arrays) if _main_memory(source) else 0.0
-    return read + _main_memory(line.arrays)
+    source = line.inputs[0].arrays
+    read = _nbytes(results) if _main_memory(source) else 0.0
+    return read + _main_memory(results)
   if opcode == "dynamic-update-slice":
-    update = lines[line.operands[1]].arrays
-    written = _nbytes(update) if _main_memory(line.arrays) else 0.0
+    update = line.inputs[1].arrays
+    written = _nbytes(update) if _main_memory(results) else 0.0
     return written + _main_memory(update)
   if opcode == "fusion":
-    return _fusion_bytes(module, line, lines)
-  results = line.arrays
+    return _fusion_bytes(module, line)
   if opcode == "custom-call":
     # A library's scratch space, of which it touches little, is a row of bytes.
     results = tuple(a for a in results if (a.dtype, len(a.dims)) != ("s8", 1))
-  return _main_memory([*results, *operands])
+  return _main_memory([*results, *line.operands])
 
 
-def _fusion_bytes(module: hlo.Module, line: Instruction, lines: Lines) -> float:
+def _fusion_bytes(module: hlo.Module, line: Instruction) -> float:
   """A fusion that takes or replaces a part of an array touches that part."""
   inside = module.computations[line.called("calls")[0]]
-  parameters = {
-    int(one.argument): one
-    for one in inside.values()
-    if one.opcode == "parameter"
-  }
   total = 0.0
-  for number, operand in enumerate(line.operands):
-    whole = _main_memory(lines[operand].arrays)
-    total += min(whole, _read(parameters[number], inside, whole))
-  root = next(one for one in inside.values() if one.is_root)
-  return total + _written(root, inside, _main_memory(line.arrays))
+  for one in inside:
+    if one.opcode == "parameter":
+      whole = _main_memory(line.inputs[int(one.argument)].arrays)
+      total += min(whole, _read(one, inside, whole))
+    if one.is_root:
+      total += _written(one, _main_memory(line.arrays))
+  return total
 
 
-def _read(parameter: Instruction, inside: Lines, whole: float) -> float:
+def _read(
+  parameter: Instruction, inside: list[Instruction], whole: float
+) -> float:
   """Bytes that a fused computation reads of one of its parameters."""
-  users = [one for one in inside.values() if parameter.name in one.operands]
   total = 0.0
-  for user in users:
-    replaced = (
-      user.opcode == "dynamic-update-slice"
-      and user.operands[0] == parameter.name
-    )
+  for user in inside:
+    if parameter not in user.inputs:
+      continue
+    updates = user.opcode == "dynamic-update-slice"
+    replaced = updates and user.inputs[0] is parameter
     if user.opcode in _SLICING:
       total += _nbytes(user.arrays)
     elif user.opcode == "bitcast":
@@ -228,17 +219,13 @@ def _read(parameter: Instruction, inside: Lines, whole: float) -> float:
   return total
 
 
-def _written(root: Instruction, inside: Lines, whole: float) -> float:
+def _written(root: Instruction, whole: float) -> float:
   """Bytes that a fused computation writes of its result."""
   while root.opcode == "bitcast":
-    root = inside[root.operands[0]]
+    root = root.inputs[0]
   if root.opcode == "dynamic-update-slice":
-    return min(whole, _nbytes(inside[root.operands[1]].arrays))
+    return min(whole, _nbytes(root.inputs[1].arrays))
   return whole
-
-
-def _operands(line: Instruction, lines: Lines) -> list[Array]:
-  return [a for name in line.operands for a in lines[name].arrays]
 
 
 def _nbytes(arrays: Iterable[Array]) -> float:

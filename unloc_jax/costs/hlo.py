@@ -45,21 +45,17 @@ def parse_type(text: str) -> tuple[Array, ...]:
   return tuple(found)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Instruction:
   """One line of a computation."""
 
   name: str
-  type: str  # Text of its result's type
   opcode: str
-  operands: tuple[str, ...]  # Names of instructions; of a constant nothing
+  arrays: tuple[Array, ...]  # Of its result
+  inputs: tuple["Instruction", ...]
   attributes: str  # What follows the operands
   argument: str  # Text between the parentheses
   is_root: bool  # Whether it is the computation's result
-
-  @property
-  def arrays(self) -> tuple[Array, ...]:
-    return parse_type(self.type)
 
   def called(self, *keys: str) -> list[str]:
     """Computations that attributes of these names refer to."""
@@ -70,15 +66,17 @@ class Instruction:
         found += _NAME.findall(value)
     return found
 
-
-Lines = dict[str, Instruction]
+  @property
+  def operands(self) -> list[Array]:
+    """Arrays of all inputs."""
+    return [array for one in self.inputs for array in one.arrays]
 
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-  """Instructions by computation and name; `entry` is what is run."""
+  """Instructions by computation; `entry` is what is run."""
 
-  computations: dict[str, Lines]
+  computations: dict[str, list[Instruction]]
   entry: str
 
   def trip_count(self, loop: Instruction) -> int:
@@ -87,39 +85,37 @@ class Module:
     if known:
       return int(known[1])
     condition = self.computations[loop.called("condition")[0]]
-    bounds = [
-      int(i.argument)
-      for i in condition.values()
-      if i.opcode == "constant" and i.argument.isdigit()
-    ]
+    constants = (i.argument for i in condition if i.opcode == "constant")
+    bounds = (int(value) for value in constants if value.isdigit())
     return max(bounds, default=1)
 
 
 def parse(text: str) -> Module:
   """Reads `compiled.as_text()`."""
-  computations: dict[str, Lines] = {}
+  computations: dict[str, dict[str, Instruction]] = {}
   entry, current = "", None
   for line in text.splitlines():
     if line.startswith("}"):
       current = None
     elif not line.startswith(" ") and line.endswith("{") and "->" in line:
-      name = _NAME.search(line)
-      if name is None:
-        continue
-      current = computations.setdefault(name[1], {})
-      entry = name[1] if line.startswith("ENTRY") else entry
+      if name := _NAME.search(line):
+        current = computations.setdefault(name[1], {})
+        entry = name[1] if line.startswith("ENTRY") else entry
     elif current is not None and " = " in line:
-      instruction = parse_instruction(line)
+      instruction = _parse_line(line, current)
       current[instruction.name] = instruction
   if not entry:
     raise ValueError("the text of the program has no entry computation")
-  return Module(computations, entry)
+  listed = {name: list(lines.values()) for name, lines in computations.items()}
+  return Module(listed, entry)
 
 
-def parse_instruction(line: str) -> Instruction:
-  """One line such as `ROOT %a = f32[2]{0} add(%b, %c), metadata={}`."""
+def _parse_line(line: str, before: dict[str, Instruction]) -> Instruction:
+  """One such as `ROOT %a = f32[2]{0} add(%b, %c), metadata={}`.
+
+  Its operands are among the instructions before it.
+  """
   left, _, rest = line.strip().partition(" = ")
-  is_root = left.startswith("ROOT ")
   rest = _COMMENT.sub("", rest) if "/*" in rest else rest
   end = _closing(rest, 0) + 1 if rest[0] == "(" else rest.index(" ")
   result, rest = rest[:end], rest[end:].lstrip()
@@ -128,12 +124,12 @@ def parse_instruction(line: str) -> Instruction:
   argument = rest[opens + 1 : closes]
   return Instruction(
     name=left.removeprefix("ROOT ").lstrip("%"),
-    type=result,
     opcode=rest[:opens],
-    operands=tuple(_NAME.findall(argument)),
+    arrays=parse_type(result),
+    inputs=tuple(before[name] for name in _NAME.findall(argument)),
     attributes=rest[closes + 1 :],
     argument=argument,
-    is_root=is_root,
+    is_root=left.startswith("ROOT "),
   )
 
 

@@ -7,21 +7,21 @@ import re
 
 import numpy as np
 
-from unloc_jax.costs.hlo import Array, Instruction, Lines
+from unloc_jax.costs.hlo import Array, Instruction
 
 _GEMM = '"gemm_backend_config"'
 _WINDOW = {"stride": "1", "pad": "0_0", "lhs_dilate": "1", "rhs_dilate": "1"}
 
 
-def instruction_flops(line: Instruction, lines: Lines) -> float:
+def instruction_flops(line: Instruction) -> float:
   """2 per multiply-add of products, 0 of other instructions."""
   if line.opcode == "convolution":
-    left, right = (lines[name].arrays[0] for name in line.operands[:2])
+    left, right = line.operands[:2]
     return convolution_flops(left, right, line.arrays[0], line.attributes)
   if line.opcode == "dot":
-    pattern = r"lhs_contracting_dims=\{([0-9,]*)\}"
+    pattern = r"lhs_contracting_dims=\{([0-9,]+)\}"
     found = re.search(pattern, line.attributes)
-    axes = [n for n in found[1].split(",") if n] if found else []
+    axes = found[1].split(",") if found else []
   elif line.opcode == "custom-call" and _GEMM in line.attributes:
     # A matrix product that is a library's, on a GPU.
     at = line.attributes.index("backend_config=") + len("backend_config=")
@@ -29,9 +29,9 @@ def instruction_flops(line: Instruction, lines: Lines) -> float:
     numbers = config["gemm_backend_config"]["dot_dimension_numbers"]
     axes = numbers["lhs_contracting_dimensions"]
   else:
-    return _attention_flops(line, lines)
-  left = lines[line.operands[0]].arrays[0]
-  over = math.prod(left.dims[int(axis)] for axis in axes)
+    return _attention_flops(line)
+  dims = line.operands[0].dims
+  over = math.prod(dims[int(axis)] for axis in axes)
   return 2.0 * line.arrays[0].size * over
 
 
@@ -46,13 +46,13 @@ _ATTENTION = (
 )
 
 
-def _attention_flops(line: Instruction, lines: Lines) -> float:
+def _attention_flops(line: Instruction) -> float:
   """FLOPs of a library's attention kernel, 0 of other instructions."""
   if line.opcode != "custom-call":
     return 0.0
   for pattern, products, axis in _ATTENTION:
     if re.search(pattern, line.attributes):
-      query, key = (lines[name].arrays[0] for name in line.operands[:2])
+      query, key = line.operands[:2]
       return 2.0 * products * query.size * key.dims[axis]
   return 0.0
 

@@ -68,7 +68,7 @@ def _run(flags: argparse.Namespace, config: ml_collections.ConfigDict) -> bool:
   plan = step_plan.plan_step(flags.config, config, devices)
   show("\n".join(printing.lines(plan)))
   if flags.json:
-    write_json(flags.json, printing.as_json(plan))
+    write_json(flags.json, plan.as_json())
   return plan.fits
 
 

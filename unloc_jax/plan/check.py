@@ -37,18 +37,12 @@ from unloc_jax.weights.merging import initial_weights
 
 @dataclasses.dataclass
 class Doctor:
-  """Answers, and what later questions need of earlier ones.
-
-  Attributes:
-    topology: Where the config is to run, by name.
-    workdir: Where results are to go.
-    splits: Opened splits, by name.
-  """
+  """Answers, and what later questions need of earlier ones."""
 
   config: ml_collections.ConfigDict
-  topology: str
-  workdir: str
-  splits: dict[str, Split] = dataclasses.field(default_factory=dict)
+  topology: str  # Where the config is to run
+  workdir: str  # Where results are to go
+  splits: dict[str, Split] = dataclasses.field(default_factory=dict)  # Opened
 
   def model(self) -> str:
     """Values of the config that the schema or modules refuse."""

@@ -66,15 +66,25 @@ def missing(name: str, config: ml_collections.ConfigDict) -> str:
 
   `name` is that of the config, as given.
   """
-  wanted = {
-    "init.weights": (config.init.weights, _weights),
-    "text.class_embeddings": (config.text.class_embeddings, _embeddings),
-    "text.sentences": (config.text.sentences, _sentences),
-  }
-  parts = [] if _is_there(config.data.path) else [_data(config)]
-  for key, (path, how) in wanted.items():
+  data, weights = config.data.path, config.init.weights
+  classes, sentences = config.text.class_embeddings, config.text.sentences
+  embed = (
+    f"python -m unloc_jax.embed_classes --config={name} "
+    f"--config.data.path={data} --config.init.weights={weights} "
+    f"--out={classes}"
+  )
+  encode = (
+    "python -m data_preprocessing.sounds.extractor --yamnet YAMNET "
+    f"--text_weights weights/minilm --out {pathlib.Path(sentences).parent}"
+  )
+  parts = [] if _is_there(data) else [_data(config)]
+  for key, path, how in (
+    ("init.weights", weights, _weights(weights, config)),
+    ("text.class_embeddings", classes, embed),
+    ("text.sentences", sentences, encode),
+  ):
     if path and not _is_there(path):
-      parts.append(f"{key}: {path} is not there\n{how(path, name, config)}")
+      parts.append(f"{key}: {path} is not there\n  {how}")
   if parts:
     parts.append("nothing to download, at sizes of a laptop: add --demo_data")
   return "\n".join(parts)
@@ -101,36 +111,19 @@ def _data(config: ml_collections.ConfigDict) -> str:
   )
 
 
-def _sentences(path: str, name: str, config: ml_collections.ConfigDict) -> str:
-  del name, config
-  return (
-    "  python -m data_preprocessing.sounds.extractor --yamnet YAMNET "
-    f"--text_weights weights/minilm --out {pathlib.Path(path).parent}"
-  )
-
-
-def _weights(path: str, name: str, config: ml_collections.ConfigDict) -> str:
-  source = _TOWERS.get(pathlib.Path(path).name, "FILE")
-  pretrained = re.fullmatch(r"(runs/kinetics_pretrain-(\w+))/weights", path)
-  if pretrained:
-    workdir, size = pretrained.groups()
-    fusion = config.model.fusion.kind
+def _weights(path: str, config: ml_collections.ConfigDict) -> str:
+  """Commands that make a folder of weights, or how to do without."""
+  if ours := re.fullmatch(r"(runs/kinetics_pretrain-(\w+))/weights", path):
     return (
-      "  python -m unloc_jax.main --config=configs/kinetics_pretrain.py:"
-      f"{size},fusion={fusion} --workdir={workdir}"
+      "python -m unloc_jax.main --config=configs/kinetics_pretrain.py:"
+      f"{ours[2]},fusion={config.model.fusion.kind} --workdir={ours[1]}"
     )
-  loading = f"  curl -LO {source}\n" if "://" in source else ""
-  file = source.rpartition("/")[2] if loading else source
-  said = f"{loading}  python -m unloc_jax.weights --from {file} --to {path}"
-  if source == "FILE":
-    return said
-  return f"{said}\n  or start from random weights: --config.init.weights="
-
-
-def _embeddings(path: str, name: str, config: ml_collections.ConfigDict) -> str:
-  weights = config.init.weights
-  return (
-    f"  python -m unloc_jax.embed_classes --config={name} "
-    f"--config.data.path={config.data.path} --config.init.weights={weights} "
-    f"--out={path}"
-  )
+  convert = "python -m unloc_jax.weights --from"
+  source = _TOWERS.get(pathlib.Path(path).name)
+  if source is None:
+    return f"{convert} FILE --to {path}"
+  if "://" in source:
+    convert = f"curl -LO {source}\n  {convert}"
+    source = source.rpartition("/")[2]
+  random = "or start from random weights: --config.init.weights="
+  return f"{convert} {source} --to {path}\n  {random}"

@@ -16,12 +16,12 @@ from unloc_jax.training.step import check_sizes, compile_train_step
 LEFT = 0.05
 _WARMUP = 10
 _ADVICE = (
-  "more --overfit_steps or another --overfit_rate may do, else look at the "
-  "targets: python -m data_preprocessing.inspect DATA"
+  f"not to {LEFT:.0%} of it; more --overfit_steps or another --overfit_rate "
+  "may do, else look at the targets: python -m data_preprocessing.inspect DATA"
 )
 
 
-def simplified(
+def _simplified(
   config: ml_collections.ConfigDict, rate: float
 ) -> ml_collections.ConfigDict:
   """The config with an optimizer that needs no tuning, nothing random."""
@@ -55,7 +55,7 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   """
   if steps <= _WARMUP:
     raise ValueError(f"--overfit_steps={steps}: give more than {_WARMUP}")
-  config = simplified(config, rate)
+  config = _simplified(config, rate)
   parts = Parts.from_config(config)
   mesh = sharding.run_mesh(config)
   check_sizes(parts, mesh)
@@ -72,21 +72,17 @@ def run(config: ml_collections.ConfigDict, steps: int, rate: float) -> bool:
   )
   batch = sharding.shard_batch(next(batches), mesh)
   losses: list[float] = []
-  progress = tqdm.trange(steps, unit="step", desc="overfit")
-  for _ in progress:
-    carried, metrics = step_fn(carried, batch, texts)
-    losses.append(float(metrics["loss/total"]))
-    first, value = losses[0], losses[-1]
-    progress.set_postfix_str(f"loss {value:.4g} of {first:.4g}")
-    if value <= LEFT * first:
-      break
-  progress.close()
-  first, best = losses[0], min(losses)
-  managed = losses[-1] <= LEFT * first
+  with tqdm.trange(steps, unit="step", desc="overfit") as progress:
+    for _ in progress:
+      carried, metrics = step_fn(carried, batch, texts)
+      losses.append(float(metrics["loss/total"]))
+      progress.set_postfix_str(f"loss {losses[-1]:.4g} of {losses[0]:.4g}")
+      if losses[-1] <= LEFT * losses[0]:
+        break
+  managed = losses[-1] <= LEFT * losses[0]
   print(
     f"{'managed' if managed else 'did NOT manage'}: the loss of one batch went "
-    f"from {first:.4g} to {best:.4g} in {progress.n} steps on "
-    f"{jax.device_count()} device(s)"
-    + ("" if managed else f", not to {LEFT:.0%} of it; {_ADVICE}")
+    f"from {losses[0]:.4g} to {min(losses):.4g} in {len(losses)} steps on "
+    f"{jax.device_count()} device(s){'' if managed else ', ' + _ADVICE}"
   )
   return managed

@@ -1,8 +1,6 @@
-"""A plan as lines for the terminal, and as a JSON object."""
+"""A plan as lines for the terminal."""
 
-import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 from unloc_jax.plan.step_plan import StepPlan
 
@@ -33,27 +31,23 @@ def seconds(value: float) -> str:
 
 def lines(plan: StepPlan) -> Iterator[str]:
   """The plan for a terminal."""
-  top = plan.topology
-  kind = top.devices[0].device_kind
-  yield f"{plan.config['name']} on {len(top.devices)} x {kind} ({top.name})"
   settings = {k: v for k, v in plan.config.items() if k != "name"}
-  for named in (settings, plan.mesh):
-    title = "mesh: " if named is plan.mesh else ""
-    yield f"  {title}" + " ".join(f"{k}={v}" for k, v in named.items())
-  verdict = "fits" if plan.fits else "does NOT fit"
   yield (
-    f"  memory: {gib(plan.needed) if plan.needed else 'more than there is'} of "
-    f"{gib(top.memory)} a device ({plan.needed / top.memory:.0%}): {verdict}"
+    f"{plan.config['name']} on {plan.devices} x {plan.device_kind} "
+    f"({plan.topology})"
+  )
+  for title, named in (("", settings), ("mesh: ", plan.mesh)):
+    yield f"  {title}" + " ".join(f"{k}={v}" for k, v in named.items())
+  needed, there = plan.needed_bytes, plan.capacity_bytes
+  yield (
+    f"  memory: {gib(needed) if needed else 'more than there is'} of "
+    f"{gib(there)} a device ({needed / there:.0%}): "
+    f"{'fits' if plan.fits else 'does NOT fit'}"
   )
   if plan.message:
     yield f"    {plan.message}"
   else:
     yield from _compiled_lines(plan)
-    yield from _time_lines(plan, kind)
-    yield (
-      f"  compiled in {plan.compile_seconds:.1f} s, traced in "
-      f"{plan.trace_seconds:.1f} s"
-    )
   if not plan.fits:
     yield _SAVING
 
@@ -66,7 +60,7 @@ def _compiled_lines(plan: StepPlan) -> Iterator[str]:
     "arguments)"
   )
   spent = plan.flops_per_device
-  needed = plan.model_flops / len(plan.topology.devices)
+  needed = plan.model_flops / plan.devices
   yield (
     f"  work: {si(spent, 'FLOP')} a device and step, {si(needed, 'FLOP')} of "
     f"them the model's, the rest recomputed or repeated "
@@ -81,45 +75,17 @@ def _compiled_lines(plan: StepPlan) -> Iterator[str]:
       f"  {one.kind}: {one.count:.0f} of {si(one.payload, 'B')} in all, over "
       f"groups of {one.group}; {si(one.sent, 'B')} sent by a device"
     )
-
-
-def _time_lines(plan: StepPlan, kind: str) -> Iterator[str]:
-  best, chip = plan.roofline, plan.topology.chip
-  if best is None or chip is None:
+  best, kind = plan.roofline, plan.device_kind
+  if best is None:
     yield f"  step time: the peaks of {kind!r} are not known, so not estimated"
-    return
+  else:
+    yield (
+      f"  step time at best: {seconds(best.seconds)}, bound by {best.bound} "
+      f"(compute {seconds(best.compute)}, memory {seconds(best.memory)}, "
+      f"interconnect {seconds(best.interconnect)})"
+    )
+    yield f"  MFU at best: {best.mfu:.1%} (peaks: {best.source})"
   yield (
-    f"  step time at best: {seconds(best.seconds)}, bound by {best.bound} "
-    f"(compute {seconds(best.compute)}, memory {seconds(best.memory)}, "
-    f"interconnect {seconds(best.interconnect)})"
+    f"  compiled in {plan.compile_seconds:.1f} s, traced in "
+    f"{plan.trace_seconds:.1f} s"
   )
-  yield f"  MFU at best: {best.mfu:.1%} (peaks: {chip.source})"
-
-
-def as_json(plan: StepPlan) -> dict[str, Any]:
-  """The plan as an object of plain values; sizes in bytes, times in s."""
-  top = plan.topology
-  found: dict[str, Any] = {
-    "config": plan.config,
-    "topology": top.name,
-    "device_kind": top.devices[0].device_kind,
-    "devices": len(top.devices),
-    "mesh": plan.mesh,
-    "fits": plan.fits,
-    "needed_bytes": plan.needed,
-    "capacity_bytes": top.memory,
-    "message": plan.message,
-  }
-  if not plan.message:
-    found |= {
-      "memory": plan.memory,
-      "flops_per_device": plan.flops_per_device,
-      "model_flops": plan.model_flops,
-      "bytes_per_device": plan.bytes_per_device,
-      "collectives": [dataclasses.asdict(one) for one in plan.collectives],
-      "trace_seconds": plan.trace_seconds,
-      "compile_seconds": plan.compile_seconds,
-    }
-  if plan.roofline is not None:
-    found["roofline"] = dataclasses.asdict(plan.roofline)
-  return found

@@ -17,6 +17,7 @@ class Roofline:
   seconds: float  # Of the slowest of the three, which the others overlap
   bound: str  # Its name
   mfu: float  # FLOPs the model needs over those that fit in that time
+  source: str  # Of the peaks
 
 
 def roofline(
@@ -28,17 +29,18 @@ def roofline(
   recomputed.
   """
   peak = chip.peak_flops(dtype)
+  sent = sum(one.sent / _link(chip, one.group) for one in costs.traffic)
   times = {
     "compute": costs.flops / peak,
     "memory": costs.bytes / chip.bandwidth,
-    "interconnect": sum(
-      one.sent / _link(chip, one.group) for one in costs.traffic
-    ),
+    "interconnect": sent,
   }
   bound = max(times, key=lambda name: times[name])
   slowest = times[bound]
   mfu = model_flops / (peak * slowest) if slowest else 0.0
-  return Roofline(**times, seconds=slowest, bound=bound, mfu=mfu)
+  return Roofline(
+    **times, seconds=slowest, bound=bound, mfu=mfu, source=chip.source
+  )
 
 
 def _link(chip: Chip, group: int) -> float:

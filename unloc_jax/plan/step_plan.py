@@ -1,6 +1,7 @@
 """The real train step, compiled for a mesh from shapes alone."""
 
 import dataclasses
+import functools
 import math
 import re
 import time
@@ -36,15 +37,21 @@ _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 @dataclasses.dataclass(frozen=True)
 class StepPlan:
-  """What is known of a config's train step on a topology."""
+  """What is known of a config's train step; where memory is short, little.
+
+  Work, traffic and memory are those of a device unless said otherwise, sizes in
+  bytes, times in seconds.
+  """
 
   config: dict[str, Any]  # Name and settings that matter, for a reader
-  topology: Topology
+  topology: str
+  device_kind: str
+  devices: int
+  capacity_bytes: int
   mesh: dict[str, int]  # Devices per axis
-  # Peak memory of a device, bytes; 0 where the compiler refused unsaid
-  needed: int
-  # Of the compiler, where memory is short; the rest is not known then
-  message: str = ""
+  needed_bytes: int  # At the peak; 0 where the compiler refused unsaid
+  message: str = ""  # Of the compiler, where memory is short
+  # What follows is only known where there is no message.
   memory: dict[str, int] = dataclasses.field(default_factory=dict)
   flops_per_device: float = 0.0
   model_flops: float = 0.0  # Of the whole mesh, nothing recomputed
@@ -57,7 +64,15 @@ class StepPlan:
   @property
   def fits(self) -> bool:
     """Whether a device has that much memory."""
-    return not self.message and self.needed <= self.topology.memory
+    return not self.message and self.needed_bytes <= self.capacity_bytes
+
+  def as_json(self) -> dict[str, Any]:
+    """What is known, in plain values."""
+    found = {"fits": self.fits, **dataclasses.asdict(self)}
+    names = list(found)
+    if self.message:
+      names = names[: names.index("message") + 1]
+    return {name: found[name] for name in names if found[name] is not None}
 
 
 def plan_step(
@@ -71,7 +86,15 @@ def plan_step(
   config = _for_devices(config, topology)
   mesh = sharding.run_mesh(config, topology.devices)
   check_sizes(Parts.from_config(config), mesh)
-  about = _settings(name, config), topology, dict(mesh.shape)
+  about = functools.partial(
+    StepPlan,
+    config=_settings(name, config),
+    topology=topology.name,
+    device_kind=topology.devices[0].device_kind,
+    devices=len(topology.devices),
+    capacity_bytes=topology.memory,
+    mesh=dict(mesh.shape),
+  )
   started = time.perf_counter()
   lowered = lower(config, mesh, topology)
   lowered_at = time.perf_counter()
@@ -84,15 +107,17 @@ def plan_step(
     if "RESOURCE_EXHAUSTED" not in said:
       raise ValueError(f"the compiler refuses the step: {refused}") from error
     message = f"the compiler refused: {refused}"
-    return StepPlan(*about, _used_bytes(said), message)
+    return about(needed_bytes=_used_bytes(said), message=message)
   compiled_at = time.perf_counter()
   counted = counting.count(compiled.as_text() or "", mesh.size)
   needed = model_flops(config, mesh, topology)
   memory = memory_of(compiled)
-  chip, dtype = topology.chip, config.model.dtype
-  return StepPlan(
-    *about,
-    needed=peak(memory),
+  best = None
+  if topology.chip is not None:
+    each = needed / mesh.size
+    best = roofline(counted, each, topology.chip, config.model.dtype)
+  return about(
+    needed_bytes=peak(memory),
     memory=memory,
     flops_per_device=counted.flops,
     model_flops=needed,
@@ -100,9 +125,7 @@ def plan_step(
     collectives=counted.traffic,
     trace_seconds=lowered_at - started,
     compile_seconds=compiled_at - lowered_at,
-    roofline=roofline(counted, needed / mesh.size, chip, dtype)
-    if chip
-    else None,
+    roofline=best,
   )
 
 
