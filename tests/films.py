@@ -9,7 +9,30 @@ import av
 import numpy as np
 import pytest
 
+from unloc_jax.media.errors import VideoError
+from unloc_jax.media.video import FrameStream
+
 BITS = 8
+TIMES = [i / 25 for i in range(150)]
+
+
+def noise(count: int) -> np.ndarray:
+  """Frames that no codec makes small, uint8 [count, 48, 64, 3]."""
+  draw = np.random.default_rng(0)
+  return draw.integers(0, 255, (count, 48, 64, 3), np.uint8)
+
+
+def count(path: pathlib.Path) -> int:
+  """How many frames are read at 25 a second."""
+  return len(list(FrameStream(path, 25, 0)))
+
+
+def fault(path: pathlib.Path | str) -> VideoError:
+  """What reading a file says, in one line."""
+  with pytest.raises(VideoError) as caught:
+    list(FrameStream(path, 25, 0))
+  assert "\n" not in str(caught.value)
+  return caught.value
 
 
 def numbered_frame(number: int, width: int, height: int) -> np.ndarray:

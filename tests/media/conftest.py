@@ -1,3 +1,4 @@
-"""The films of tests."""
+"""Films and recordings of tests."""
 
 from tests.films import film, read_number  # noqa: F401
+from tests.recordings import sound_file  # noqa: F401

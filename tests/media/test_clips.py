@@ -1,17 +1,21 @@
-"""Clips show what a player shows: upright, from the right moment on."""
+"""Clips show what a player shows, and sound as it, from the right moment on."""
+
+import types
 
 import av
 import numpy as np
 import pytest
 
-from unloc_jax.media.clips import cut_clip
+from tests.films import TIMES
+from tests.recordings import beeps, tone
+from unloc_jax.media import sound
+from unloc_jax.media.clips import cut_clip, cut_sound, is_sound
+from unloc_jax.media.errors import VideoError
 from unloc_jax.media.video import FrameStream
-
-RATE = 5.0
 
 
 def shown(path) -> list[np.ndarray]:
-  return [image for _, image in FrameStream(path, RATE, 64)]
+  return [image for _, image in FrameStream(path, 5.0, 64)]
 
 
 @pytest.mark.parametrize(
@@ -38,31 +42,38 @@ def test_clips_of_real_videos_show_what_the_video_shows(shared, tmp_path, name):
     assert error.mean() < 0.5 * turned.mean() + 2
 
 
-def test_a_clip_lasts_as_long_as_the_moment_and_is_even(film, tmp_path):
+@pytest.fixture
+def cut(tmp_path, read_number):
+  """Cuts a clip, which is alone in its folder, and tells what is in it."""
+
+  def cut_out(path, start, end):
+    clip = tmp_path / "clips" / "clip.mp4"
+    cut_clip(path, clip, start, end)
+    assert list(clip.parent.iterdir()) == [clip]
+    found = types.SimpleNamespace(heard=None)
+    with av.open(str(clip)) as container:
+      frames = [
+        frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)
+      ]
+      found.numbers = [read_number(frame) for frame in frames]
+      found.shape = frames[0].shape
+      found.seconds = container.duration / 1e6
+    with av.open(str(clip)) as container:
+      if container.streams.audio:
+        heard = container.decode(audio=0)
+        found.heard = sum(frame.samples / frame.sample_rate for frame in heard)
+    return found
+
+  return cut_out
+
+
+def test_a_clip_lasts_as_long_as_the_moment_and_is_even(film, tmp_path, cut):
   times = [i / 10 for i in range(80)]
   odd = {"size": (33, 47), "pix_fmt": "yuv444p", "sound": True}
-  path = film(tmp_path / "a" / "a.mkv", times, **odd)
-  clip = tmp_path / "b" / "clip.mp4"
-  cut_clip(path, clip, 2.0, 5.0)
-  with av.open(str(clip)) as container:
-    context = container.streams.video[0].codec_context
-    assert (context.width, context.height) == (34, 48)
-    assert sum(1 for _ in container.decode(video=0)) == 30
-  with av.open(str(clip)) as container:
-    heard = sum(frame.samples for frame in container.decode(audio=0))
-  assert heard / 8000 == pytest.approx(3.0, abs=0.4)
-  assert list(clip.parent.iterdir()) == [clip]
-
-
-TIMES = [i / 25 for i in range(100)]
-
-
-def numbers(path, read_number) -> list[int]:
-  with av.open(str(path)) as container:
-    return [
-      read_number(frame.to_ndarray(format="rgb24"))
-      for frame in container.decode(video=0)
-    ]
+  clip = cut(film(tmp_path / "a.mkv", times, **odd), 2.0, 5.0)
+  assert clip.shape == (48, 34, 3)
+  assert len(clip.numbers) == 30
+  assert clip.heard == pytest.approx(3.0, abs=0.4)
 
 
 @pytest.mark.parametrize(
@@ -81,93 +92,94 @@ def numbers(path, read_number) -> list[int]:
   ],
 )
 def test_clips_show_exactly_the_frames_of_the_moment(
-  tmp_path, film, read_number, extension, codec, options
+  tmp_path, film, cut, extension, codec, options
 ):
   """Also where nothing but reading all of it tells where a moment is."""
   path = tmp_path / f"a.{extension}"
-  film(path, TIMES, codec=codec, base=25, options=options)
-  clip = tmp_path / "clip.mp4"
+  film(path, TIMES[:100], codec=codec, base=25, options=options)
   for start, end in ((0.0, 0.5), (1.29, 1.9), (2.0, 3.0), (3.5, 9.0)):
-    cut_clip(path, clip, start, end)
-    wanted = [i for i, t in enumerate(TIMES) if start <= t < end]
-    assert numbers(clip, read_number) == wanted
-    with av.open(str(clip)) as container:
-      assert container.duration / 1e6 == pytest.approx(
-        min(end, 4.0) - start, abs=0.03
-      )
+    clip = cut(path, start, end)
+    wanted = [i for i, t in enumerate(TIMES[:100]) if start <= t < end]
+    assert clip.numbers == wanted
+    assert clip.seconds == pytest.approx(min(end, 4.0) - start, abs=0.03)
 
 
-def test_clips_of_joined_films(tmp_path, film, read_number):
-  part = film(tmp_path / "a.ts", TIMES, base=25, sound=True).read_bytes()
-  path, clip = tmp_path / "b.ts", tmp_path / "clip.mp4"
+def test_clips_of_joined_films(tmp_path, film, read_number, cut):
+  part = film(tmp_path / "a.ts", TIMES[:100], base=25, sound=True).read_bytes()
+  path = tmp_path / "b.ts"
   path.write_bytes(part * 2)
   begins = next(t for t, i in FrameStream(path, 100, 0) if read_number(i) == 1)
-  cut_clip(path, clip, begins + 3.5, begins + 4.5)
-  shown = numbers(clip, read_number)
-  assert shown[:3] + shown[-3:] == [89, 90, 91, 11, 12, 13]
-  assert len(shown) == 25
+  found = cut(path, begins + 3.5, begins + 4.5).numbers
+  assert found[:3] + found[-3:] == [89, 90, 91, 11, 12, 13]
+  assert len(found) == 25
 
 
 @pytest.mark.parametrize(
-  "sounds",
+  ("sounds", "heard"),
   [
-    [("pcm_s16le", 4000)],
-    [("pcm_s16le", 192000)],
-    [("broken", 8000), ("aac", 44100)],
+    ([("pcm_s16le", 4000)], 1.0),
+    ([("pcm_s16le", 192000)], 1.0),
+    ([("broken", 8000), ("aac", 44100)], 1.0),
+    ([("broken", 8000)], None),
   ],
 )
-def test_sound_is_had_where_it_can_be(tmp_path, film, sounds):
+def test_sound_is_had_where_it_can_be(tmp_path, film, cut, sounds, heard):
   forms = [("aac" if c == "broken" else c, rate) for c, rate in sounds]
-  path = film(
-    tmp_path / "a.mkv", TIMES, base=25, sounds=forms, sound_first=True
-  )
-  if len(sounds) > 1:
-    # Of a codec that nobody knows.
-    content = path.read_bytes()
-    path.write_bytes(content.replace(b"A_AAC", b"A_XXX", 1))
-  cut_clip(path, tmp_path / "clip.mp4", 1.0, 2.0)
-  with av.open(str(tmp_path / "clip.mp4")) as clip:
-    assert sum(1 for _ in clip.decode(video=0)) == 25
-  with av.open(str(tmp_path / "clip.mp4")) as clip:
-    seconds = sum(f.samples / f.sample_rate for f in clip.decode(audio=0))
-  assert seconds == pytest.approx(1.0, abs=0.3)
+  form = {"base": 25, "sounds": forms, "sound_first": True}
+  path = film(tmp_path / "a.mkv", TIMES[:100], **form)
+  if sounds[0][0] == "broken":  # Of a codec that nobody knows.
+    path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_XXX", 1))
+  clip = cut(path, 1.0, 2.0)
+  assert len(clip.numbers) == 25
+  assert clip.heard == (heard and pytest.approx(heard, abs=0.3))
 
 
-def test_sound_that_cannot_be_decoded_costs_no_clip(tmp_path, film):
-  path = film(tmp_path / "a.mkv", TIMES, base=25, sound=True)
-  path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_XXX"))
-  cut_clip(path, tmp_path / "clip.mp4", 1.0, 2.0)
-  with av.open(str(tmp_path / "clip.mp4")) as clip:
-    assert not clip.streams.audio
+@pytest.mark.parametrize(
+  ("times", "start", "end", "numbers"),
+  [
+    ([0, 10, 20], 12, 15, [1]),
+    # Those before it came faster, and the encoder put them in order.
+    ([0, 0.5, 0.6, 0.61, 0.62, 1.12, 1.14, 9], 0, 4, [0, 1, 2, 3, 4, 5, 6]),
+  ],
+)
+def test_a_picture_stays_to_the_end_of_the_moment(
+  tmp_path, film, cut, times, start, end, numbers
+):
+  clip = cut(film(tmp_path / "a.mkv", times), start, end)
+  assert clip.numbers == numbers
+  assert clip.seconds == pytest.approx(end - start, abs=0.01)
 
 
-def test_a_picture_that_stays_is_a_clip(tmp_path, film, read_number):
-  path = film(tmp_path / "a.mkv", [0, 10, 20], base=1000)
-  cut_clip(path, tmp_path / "clip.mp4", 12, 15)
-  assert numbers(tmp_path / "clip.mp4", read_number) == [1]
-  with av.open(str(tmp_path / "clip.mp4")) as clip:
-    assert clip.duration / 1e6 == pytest.approx(3.0, abs=0.01)
+def test_what_gives_no_clip_is_told(film, tmp_path):
+  path, none = tmp_path / "a.mp4", tmp_path / "none.mp4"
+  film(path, [i / 10 for i in range(40)])
+  none.write_bytes(b"no video")
+  for source, start, end, says in (
+    (path, 100.0, 101.0, "no frame is shown"),
+    (path, 2.0, 2.0, "no frame is shown"),
+    (none, 0.0, 1.0, "cannot be cut"),
+  ):
+    with pytest.raises(ValueError, match=says):
+      cut_clip(source, tmp_path / "clip.mp4", start, end)
+  assert sorted(tmp_path.iterdir()) == [path, none]
 
 
-def test_the_last_picture_stays_to_the_end_of_the_moment(tmp_path, film):
-  """Where those before it came faster, and the encoder put them in order."""
-  times = [0, 0.5, 0.6, 0.61, 0.62, 1.12, 1.14, 9]
-  path = film(tmp_path / "a.mkv", times, base=1000)
-  cut_clip(path, tmp_path / "clip.mp4", 0, 4)
-  with av.open(str(tmp_path / "clip.mp4")) as clip:
-    assert clip.duration / 1e6 == pytest.approx(4.0, abs=0.01)
+@pytest.mark.parametrize("kind", ["wav", "mp3", "ogg", "m4a"])
+def test_a_clip_of_sound_is_what_is_heard_then(kind, sound_file, tmp_path):
+  path = sound_file(f"beep.{kind}", [(0, beeps(6, [(3, 4)], rate=48_000))])
+  assert is_sound(path)
+  out = tmp_path / "clip.m4a"
+  cut_sound(path, out, 2.5, 4.5)
+  found = sound.read(out)
+  loud = np.flatnonzero(np.abs(found.samples) > 0.1) / sound.RATE
+  assert (loud[0], loud[-1]) == pytest.approx((0.5, 1.5), abs=0.1)
+  assert found.duration == pytest.approx(2, abs=0.2)
 
 
-@pytest.mark.parametrize(("start", "end"), [(100.0, 101.0), (2.0, 2.0)])
-def test_a_moment_without_a_frame_is_told(film, tmp_path, start, end):
-  path = film(tmp_path / "a.mp4", [i / 10 for i in range(40)])
-  with pytest.raises(ValueError, match="no frame is shown"):
-    cut_clip(path, tmp_path / "clip.mp4", start, end)
-  assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_is_no_video_is_told(tmp_path):
-  path = tmp_path / "x.mp4"
-  path.write_bytes(b"no video")
-  with pytest.raises(ValueError, match="cannot be cut"):
-    cut_clip(path, tmp_path / "clips" / "clip.mp4", 0.0, 1.0)
+def test_what_gives_no_clip_of_sound(sound_file, tmp_path):
+  second = [(0, tone(1, rate=48_000))]
+  with pytest.raises(VideoError, match="nothing is heard from"):
+    cut_sound(sound_file("short.wav", second), tmp_path / "clip.m4a", 5, 6)
+  assert not (tmp_path / "clip.m4a").exists()
+  assert not is_sound(sound_file("v.mp4", second, picture=(1, 10)))
+  assert not is_sound(tmp_path / "nowhere.wav")

@@ -4,8 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.films import film  # noqa: F401
-from tests.recordings import CODECS, beeps, sound_file, tone  # noqa: F401
+from tests.recordings import CODECS, beeps, tone
 from unloc_jax.media import sound
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.pool import Pool
@@ -20,7 +19,7 @@ def loud_span(found, floor=0.1):
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_every_container_gives_the_same_sound(kind, sound_file):  # noqa: F811
+def test_every_container_gives_the_same_sound(kind, sound_file):
   samples = beeps(3, [(1, 2)], rate=_HIGH)
   path = sound_file(f"beep.{kind}", [(0, samples)])
   found = sound.read(path)
@@ -33,7 +32,7 @@ def test_every_container_gives_the_same_sound(kind, sound_file):  # noqa: F811
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
-def test_any_rate_and_layout(rate, sound_file):  # noqa: F811
+def test_any_rate_and_layout(rate, sound_file):
   samples = beeps(2, [(0.5, 1)], rate=rate)
   path = sound_file("beep.wav", [(0, samples)], rate=rate, layout="mono")
   found = sound.read(path)
@@ -41,7 +40,7 @@ def test_any_rate_and_layout(rate, sound_file):  # noqa: F811
   assert loud_span(found) == pytest.approx((0.5, 1), abs=0.005)
 
 
-def test_late_and_shorter_than_the_picture(sound_file):  # noqa: F811
+def test_late_and_shorter_than_the_picture(sound_file):
   samples = tone(2, rate=_HIGH)
   path = sound_file("late.mp4", [(1.5, samples)], picture=(6, 10))
   found = sound.read(path)
@@ -51,7 +50,7 @@ def test_late_and_shorter_than_the_picture(sound_file):  # noqa: F811
   assert heard.tolist() == [False] * 3 + [True] * 4 + [False] * 5
 
 
-def test_a_gap_is_silence_that_is_not_heard(sound_file):  # noqa: F811
+def test_a_gap_is_silence_that_is_not_heard(sound_file):
   pieces = [(0, tone(1, rate=_HIGH)), (3, tone(1, rate=_HIGH))]
   found = sound.read(sound_file("gap.mkv", pieces))
   assert found.duration == pytest.approx(4, abs=0.01)
@@ -62,7 +61,7 @@ def test_a_gap_is_silence_that_is_not_heard(sound_file):  # noqa: F811
   assert not middle.any()
 
 
-def test_a_drifting_track_follows_its_time_stamps(sound_file):  # noqa: F811
+def test_a_drifting_track_follows_its_time_stamps(sound_file):
   """A recorder whose clock is 5 % slow: a second of samples lasts 1.05 s."""
   piece = beeps(0.1, [(0, 0.02)], rate=_HIGH)
   pieces = [(i * 0.105, piece) for i in range(100)]
@@ -75,7 +74,7 @@ def test_a_drifting_track_follows_its_time_stamps(sound_file):  # noqa: F811
   assert found.heard(np.arange(0, 10.5, 0.25)).all()
 
 
-def test_what_holds_no_sound_says_so(film, tmp_path):  # noqa: F811
+def test_what_holds_no_sound_says_so(film, tmp_path):
   path = film(tmp_path / "mute.mp4", [i / 10 for i in range(10)], rate=10)
   with pytest.raises(VideoError, match="no sound: it has no sound track"):
     sound.read(path)
@@ -87,7 +86,7 @@ def test_what_holds_no_sound_says_so(film, tmp_path):  # noqa: F811
   assert error.value.reason is Reason.MISSING
 
 
-def test_a_cut_file_is_refused(sound_file):  # noqa: F811
+def test_a_cut_file_is_refused(sound_file):
   path = sound_file("whole.wav", [(0, tone(6, rate=_HIGH))])
   content = path.read_bytes()
   path.write_bytes(content[: len(content) // 2])
@@ -96,13 +95,13 @@ def test_a_cut_file_is_refused(sound_file):  # noqa: F811
   assert error.value.reason is Reason.TRUNCATED
 
 
-def test_too_long_is_said_before_it_is_read(sound_file):  # noqa: F811
+def test_too_long_is_said_before_it_is_read(sound_file):
   path = sound_file("long.ogg", [(0, tone(8, rate=_HIGH))])
   with pytest.raises(VideoError, match="too long: more than 3 s"):
     sound.read(path, most=3)
 
 
-def test_in_a_guarded_process(sound_file, tmp_path):  # noqa: F811
+def test_in_a_guarded_process(sound_file, tmp_path):
   path = sound_file("beep.mp3", [(0, tone(1, rate=_HIGH))])
   with Pool(1) as pool:
     spans = pool.run(sound.write, str(path), str(tmp_path / "out.f32"))
