@@ -33,16 +33,7 @@ TABLES: Mapping[
   "classification": (classification.compare, ("tal", "cls")),
 }
 
-# What the figures depend on.
-_MEASURES = (
-  *(
-    f"unloc_jax/{room}"
-    for room in ("task", "models", "data", "training", "metrics")
-  ),
-  *(f"configs/synthetic_{part}.py" for part in ("towers", "mr")),
-  "data_preprocessing/synthetic",
-)
-# And those of runs without checkpoints.
+# And what those of runs without checkpoints depend on.
 _UNTRAINED = tuple(
   f"unloc_jax/use/{name}.py" for name in ("untrained", "untrained_evaluation")
 )
@@ -61,7 +52,7 @@ def keep(
     name,
     f"python -m benchmarks.synthetic --workdir {runs}"
     f" --split {' '.join(found)} --record {name}",
-    (*_MEASURES, *measures),
+    (*tables.MEASURES, *measures),
     next(iter(whole.values())).headers,
     [
       [f"{split}: {row[0]}", *row[1:]]

@@ -12,6 +12,16 @@ from unloc_jax.metrics import table
 LENGTHS = tuple(itertools.pairwise((0.0, 0.06, 0.12, 0.25, 1.01)))
 OF_LENGTH = "% of the video"  # Names of such rows end so.
 
+# What the figures depend on.
+MEASURES = (
+  *(
+    f"unloc_jax/{room}"
+    for room in ("task", "models", "data", "training", "metrics")
+  ),
+  *(f"configs/synthetic_{part}.py" for part in ("towers", "mr")),
+  "data_preprocessing/synthetic",
+)
+
 Group = tuple[str, np.ndarray]  # Name, bool [N].
 
 
