@@ -1,5 +1,6 @@
 """Fixtures every test shares."""
 
+import gc
 import os
 import pathlib
 from typing import Any
@@ -18,7 +19,8 @@ os.environ.setdefault(
   "JAX_COMPILATION_CACHE_DIR",
   str(pathlib.Path(__file__).parent.parent / ".cache" / "jax"),
 )
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# No line of Python is looked up for every operation that is compiled.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
@@ -56,6 +58,20 @@ _LONG = ("training", "use", "data_preprocessing", "tests", "weights", "data")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
   rank = {room: place for place, room in enumerate(_LONG)}
   items.sort(key=lambda item: rank.get(item.path.parent.name, len(_LONG)))
+
+
+def pytest_collection_finish() -> None:
+  """Keeps programs where every command does, and what is imported for good.
+
+  A command that changed the folder amid a process would change the names of
+  all its programs, too, and none would be found again.
+  """
+  from unloc_jax.parallel.compilation_cache import keep_programs
+
+  keep_programs()
+  gc.collect()
+  gc.freeze()
+  gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,15 +1,21 @@
 """Runs of seconds: a model 16 wide on a handful of tiny videos."""
 
 import pathlib
+from collections.abc import Iterator
 
+import jax
 import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from tests import tiny_data
+from tests.training.random_batch import random_params
 from unloc_jax.config.keys import INF
 from unloc_jax.config.schema import FIGURES
 from unloc_jax.results.drawing import figures
 from unloc_jax.task.tasks import get_task
+from unloc_jax.training import loop, state
 
 STEPS = 6
 
@@ -72,6 +78,18 @@ def write_data(out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
   return written[0], written[1]
 
 
+def write_whole_arrays() -> None:
+  """Orbax does not cut each array into slices, one for every device."""
+  handler = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
+  ocp.type_handlers.register_type_handler(jax.Array, handler, override=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_arrays() -> None:
+  """A third of what a run takes on eight devices is saved."""
+  write_whole_arrays()
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> pathlib.Path:
   """The folder of both datasets."""
@@ -96,6 +114,23 @@ def classes(tmp_path_factory) -> pathlib.Path:
 def config(captions) -> ml_collections.ConfigDict:
   """The tiny config; unlocked for a test to change."""
   return tiny_config(captions)
+
+
+@pytest.fixture(scope="module")
+def quick_start() -> Iterator[None]:
+  """A run begins from what NumPy draws: no program is compiled for it."""
+
+  def init_state(parts, optimizer, mesh):
+    shapes = state.placed_shapes(parts, optimizer, mesh)
+    new = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    params = random_params(parts.config)
+    average = new.average and {name: params[name] for name in new.average}
+    new = new.replace(params=params, average=average)
+    return jax.device_put(new, jax.tree.map(lambda x: x.sharding, shapes))
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(loop, "init_state", init_state)
+    yield
 
 
 @pytest.fixture

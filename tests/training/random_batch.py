@@ -31,11 +31,14 @@ def random_batch(
   batch = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), spec)
   frames = config.data.num_frames
   batch["streams"] = {
-    "frames": rng.integers(0, 255, spec["streams"]["frames"].shape, np.uint8)
+    name: rng.integers(0, 255, rows.shape, np.uint8)
+    if name == "frames"
+    else rng.standard_normal(rows.shape, np.float32)
+    for name, rows in spec["streams"].items()
   }
   batch["frame_mask"] = np.arange(frames) < np.full((batch_size, 1), frames)
   batch["frame_mask"][-1, frames // 2 :] = False
-  batch["masks"] = {"frames": batch["frame_mask"]}
+  batch["masks"] = dict.fromkeys(batch["streams"], batch["frame_mask"])
   start = rng.uniform(0, frames / 2, spec["segment_query"].shape)
   length = rng.uniform(0.5, frames / 2, start.shape)
   batch["segments"] = np.stack([start, start + length], -1).astype(np.float32)

@@ -139,7 +139,7 @@ class Run:
 def forkserver() -> multiprocessing.context.ForkServerContext:
   """Starts processes that have imported everything already."""
   context = multiprocessing.get_context("forkserver")
-  context.set_forkserver_preload(["unloc_jax.training.loop"])
+  context.set_forkserver_preload(["tests.training.conftest"])
   return context
 
 
@@ -195,7 +195,7 @@ def wait(
       return False
     if time.monotonic() > end:
       raise TimeoutError("the run made no checkpoint")
-    time.sleep(0.002)
+    time.sleep(0.01)
   return True
 
 

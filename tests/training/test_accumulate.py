@@ -37,12 +37,19 @@ def found(config, accumulate: int, batch, params):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-  "task",
-  ["moment_retrieval", "matched_moment_retrieval", "temporal_localization"],
+  ("task", "stream"),
+  [
+    ("moment_retrieval", "frames"),
+    ("matched_moment_retrieval", "embeddings"),
+    ("temporal_localization", "embeddings"),
+  ],
 )
-def test_gradients_are_those_of_the_whole_batch(task):
+def test_gradients_are_those_of_the_whole_batch(task, stream):
   """In-batch negatives and what the means are over, too."""
   config = task_config(task, pathlib.Path("/"), pathlib.Path("/"))
+  if stream == "embeddings":
+    config.streams, config.data.embedding_width = (stream,), 16
+    config.model.image_tower.num_layers = 0
   config.model.fusion.dropout = 0.0
   # Parts that count differently, which a mean of means would show.
   batch = random_batch(config, batch_size=4)

@@ -17,7 +17,7 @@ from unloc_jax.weights.folder import save_weights
 
 
 @pytest.fixture(autouse=True)
-def nothing_long(monkeypatch):
+def nothing_long(monkeypatch, quick_start):
   """No step is ever compiled."""
 
   def refuse(*args):
@@ -126,7 +126,7 @@ def run_folder(config, workdir) -> None:
   optimizer = loop.make_optimizer(parts, 6, 1.0)
   checkpoints.write_config(str(workdir), config)
   there = checkpoints.Checkpoints(str(workdir), config)
-  one = state.init_state(parts, optimizer, mesh)
+  one = loop.init_state(parts, optimizer, mesh)
   there.save(one.replace(step=one.step + 1))
   there.close()
 

@@ -10,7 +10,7 @@ from tests.training.conftest import task_config
 from unloc_jax.metrics import __main__ as command
 from unloc_jax.training import loop
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("quick_start")]
 
 # Task: headline figure, benchmark of the metrics command, the files it reads.
 TASKS = {

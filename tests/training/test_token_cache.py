@@ -13,13 +13,15 @@ from unloc_jax.parallel import sharding
 from unloc_jax.training import loop, state, token_cache
 from unloc_jax.weights.folder import load_weights
 
+pytestmark = pytest.mark.usefixtures("quick_start")
+
 
 def frozen_config(path: pathlib.Path) -> ml_collections.ConfigDict:
   config = tiny_config(path)
   config.model.image_tower.frozen = True
   config.data.augment.random_crop = False
   config.eval.splits = ()
-  config.train.length = 3
+  config.train.length, config.optimizer.warmup = 2, 1
   config.checkpoint.every = 0
   return config
 
@@ -49,8 +51,8 @@ class Cache:
     self.parts = state.Parts.from_config(config)
     self.mesh = sharding.make_mesh(config.mesh)
     self.split = splits.open_split(config, "train")
-    optimizer = loop.make_optimizer(self.parts, 3, 1.0)
-    made = state.init_state(self.parts, optimizer, self.mesh)
+    optimizer = loop.make_optimizer(self.parts, 2, 1.0)
+    made = loop.init_state(self.parts, optimizer, self.mesh)
     self.params = made.params
     self.workdir = workdir
     self.computed = 0
