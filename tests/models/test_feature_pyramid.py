@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.drawn import drawn
 from unloc_jax.models.feature_pyramid import (
   POOLING,
   Conv,
@@ -28,7 +29,7 @@ def test_convolutions_as_flax(length, stride, depthwise):
   theirs = nn.Conv(
     D, (3,), (stride,), feature_group_count=D if depthwise else 1
   )
-  params = theirs.init(KEY, x)
+  params = drawn(theirs, x)
   params["params"]["bias"] = jnp.arange(D, dtype=jnp.float32)
   np.testing.assert_allclose(
     ours.apply(params, x), theirs.apply(params, x), rtol=1e-5, atol=1e-5

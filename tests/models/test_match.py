@@ -1,9 +1,9 @@
 """Agreement of sound and sentence, by names of classes."""
 
-import jax
 import numpy as np
 import pytest
 
+from tests.models.drawn import drawn
 from unloc_jax.models.match import Match
 
 _CLASSES, _WIDTH, _COUNT = 6, 4, 5
@@ -18,7 +18,7 @@ def given():
   texts = np.concatenate([cosines, rng.normal(size=(2, 3, _WIDTH))], -1)
   mask = np.array([[1, 1, 1, 1, 0], [1] * 5], bool)
   model = Match(8, _CLASSES, 3)
-  params = model.init(jax.random.key(0), rows, mask, texts)
+  params = drawn(model, rows, mask, texts)
   return model, params, rows, mask, texts
 
 

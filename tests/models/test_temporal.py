@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.models.drawn import drawn
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import RelevanceHead
 from unloc_jax.models.towers.clip import ImageTower
@@ -19,7 +20,7 @@ def test_padding_changes_nothing():
     num_layers=2, width=8, kernel=5, dropout=0.5, noise=0.3, channel_dropout=0.5
   )
   rows = np.random.default_rng(0).normal(size=(1, 12, 6)).astype(np.float32)
-  params = stem.init(jax.random.key(0), rows, True)
+  params = drawn(stem, rows, True)
   short = stem.apply(params, rows, True)
   padded = jnp.pad(rows, [(0, 0), (0, 7), (0, 0)])
   long = stem.apply(params, padded, True)
@@ -48,9 +49,7 @@ def test_kept_frame_tokens_go_through_the_same_stem():
   frames = np.random.default_rng(0).integers(1, 255, shape, np.uint8)
   frames[:, 3:] = 0  # Padding.
   ours = model("frames", tower)
-  variables = ours.init(
-    jax.random.key(0), {"frames": frames}, method=UnLoc.encode_video
-  )
+  variables = drawn(ours, {"frames": frames}, method=UnLoc.encode_video)
   tokens = ours.apply(variables, {"frames": frames}, method=UnLoc.encode_video)
   short = {"frames": frames[:, :3]}
   alone = ours.apply(variables, short, method=UnLoc.encode_video)

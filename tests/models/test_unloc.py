@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests.models.drawn import drawn
 from unloc_jax.models.attention import attend
 from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
@@ -61,10 +62,10 @@ def close(a, b, atol=1e-5):
 
 
 PAIRS = jnp.array([[4, -1, 0], [2, 2, 3]])
+ASKED = {"all": None, "pairs": PAIRS}
 
 
 def value_and_gradient(module, pairs, params=None):
-  @jax.jit
   def run(params):
     out = module.apply({"params": params}, *inputs(), pairs)
     asked = (
@@ -75,14 +76,19 @@ def value_and_gradient(module, pairs, params=None):
     return value, (out.relevance, displacement)
 
   params = variables()["params"] if params is None else params
-  return jax.value_and_grad(run, has_aux=True)(params)
+  return jax.jit(jax.value_and_grad(run, has_aux=True))(params)
 
 
-@pytest.mark.parametrize("pairs", [None, PAIRS], ids=["all", "pairs"])
-def test_query_chunks_change_nothing(pairs):
-  whole = value_and_gradient(model(), pairs)
-  chunked = value_and_gradient(model(query_chunk=2), pairs)
-  close(whole, chunked, atol=1e-4)
+@functools.cache
+def plainly(asked):
+  """What the model without options says: of `all` texts, or of `pairs`."""
+  return value_and_gradient(model(), ASKED[asked])
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_query_chunks_change_nothing(asked):
+  chunked = value_and_gradient(model(query_chunk=2), ASKED[asked])
+  close(plainly(asked), chunked, atol=1e-4)
 
 
 def test_pairs_are_picked_from_all():
@@ -108,7 +114,7 @@ def test_matched_is_a_part_of_all():
 def test_products_are_of_each_frame_with_its_text():
   plain, module = model(), model(product=True)
   frames, mask, texts = inputs()
-  params = jax.jit(module.init)(KEY, *inputs())
+  params = drawn(module, *inputs())
   full = jax.jit(module.apply)(params, *inputs())
   chunked = jax.jit(model(product=True, query_chunk=2).apply)
   close(full, chunked(params, *inputs()))
@@ -130,7 +136,7 @@ def test_texts_that_share_frames_are_as_alone(kind):
   module = model(kind, words=True, text_part="all")
   frames, mask, _ = inputs()
   ids = jnp.array([[18, 3, 4, 19, 0, 0], [18, 5, 19, 0, 0, 0]])
-  params = jax.jit(module.init)(KEY, frames, mask, ids)
+  params = drawn(module, frames, mask, ids)
   run = jax.jit(module.apply)
   shared = run(params, frames, mask, ids)
   for query in range(len(ids)):
@@ -138,22 +144,20 @@ def test_texts_that_share_frames_are_as_alone(kind):
     close(shared.relevance[:, query], alone.relevance[:, 0])
 
 
-@pytest.mark.parametrize("remat", ["none", "dots"])
-def test_scanned_layers_share_frames_too(remat):
+@pytest.mark.parametrize(("remat", "chunk"), [("none", 0), ("dots", 2)])
+def test_scanned_layers_share_frames_too(remat, chunk):
   """Values and gradients, also in chunks of texts."""
-  plain = value_and_gradient(model(), PAIRS)
   options = {"scan": True, "remat": remat}
-  module = model(fusion=Fusion("simple_pyramid", 2, 2, 2, 2 * D, **options))
+  fusion = Fusion("simple_pyramid", 2, 2, 2, 2 * D, **options)
+  module = model(fusion=fusion, query_chunk=chunk)
   params = variables()["params"]
   encoder = stack_layers(params["fusion"]["encoder"])
   stacked = {**params, "fusion": {**params["fusion"], "encoder": encoder}}
-  for chunk in (0, 2):
-    scanned = value_and_gradient(
-      module.clone(query_chunk=chunk), PAIRS, stacked
-    )
-    close(plain[0], scanned[0], atol=1e-4)
-    ours = scanned[1]["fusion"]["encoder"]
-    close(plain[1]["fusion"]["encoder"], unstack_layers(ours), atol=1e-4)
+  value, scanned = value_and_gradient(module, PAIRS, stacked)
+  wanted, plain = plainly("pairs")
+  close(wanted, value, atol=1e-4)
+  ours = unstack_layers(scanned["fusion"]["encoder"])
+  close(plain["fusion"]["encoder"], ours, atol=1e-4)
 
 
 def test_bfloat16_stays_close():
@@ -166,7 +170,7 @@ def test_bfloat16_stays_close():
     displacement_head=DisplacementHead(**head),
     **half,
   )
-  (_, exact), gradient = value_and_gradient(model(), None)
+  (_, exact), gradient = plainly("all")
   (_, ours), other = value_and_gradient(module, None)
   close(exact, ours, atol=0.1)
   norm = lambda tree: float(optax.global_norm(tree))  # noqa: E731
@@ -204,7 +208,7 @@ def test_padded_words_are_not_seen():
   module = model(words=True, text_part="all")
   frames, mask, _ = inputs()
   ids = jnp.array([[18, 3, 4, 19, 0, 0], [18, 5, 19, 0, 0, 0]])
-  params = jax.jit(module.init)(KEY, frames, mask, ids)
+  params = drawn(module, frames, mask, ids)
   run = jax.jit(module.apply)
   longer = jnp.pad(ids, ((0, 0), (0, 2)))
   close(
@@ -237,7 +241,7 @@ def test_late_fusion_is_a_cosine():
 
 def test_readout_of_the_text_token():
   module = model("transformer", displacement_head=None, readout="text")
-  params = jax.jit(module.init)(KEY, *inputs())
+  params = drawn(module, *inputs())
   out = jax.jit(module.apply)(params, *inputs())
   assert out.relevance.shape == (B, Q, 1)
   assert out.displacement is None
@@ -257,8 +261,7 @@ def transformer(**options):
 @functools.cache
 def layers():
   x = jax.random.normal(KEY, (B, T, D))
-  params = jax.jit(lambda x: transformer().init(KEY, x, None, True))(x)
-  return x, params["params"]
+  return x, drawn(transformer(), x, None, True)["params"]
 
 
 def output_and_gradient(module, params):
@@ -307,7 +310,7 @@ def test_stochastic_depth_drops_whole_examples():
 def test_image_towers_see_each_frame_by_itself(classifier):
   tower = ImageTower(4, D, 1, 2, classifier)
   frames = jax.random.normal(KEY, (B, 3, 8, 8, 3))
-  params = jax.jit(lambda x: tower.init(KEY, x, True))(frames)
+  params = drawn(tower, frames, True)
   run = jax.jit(lambda x: tower.apply(params, x, True))
   out = run(frames)
   assert out.shape == (B, 3, D)
