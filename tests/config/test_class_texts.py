@@ -1,9 +1,11 @@
 """Class names -> prompts and embeddings that configs point to."""
 
+import flax.traverse_util
+import jax
 import numpy as np
 import pytest
-from config_cases import load
 
+from tests.config.config_cases import load
 from unloc_jax import embed_classes
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.data.tokenizer import Tokenizer
@@ -23,9 +25,6 @@ NAMES = ("Archery", "Ballet", "Surfing")
 @pytest.fixture(scope="module")
 def tower():
   """Random weights, {path: array}."""
-  import flax.traverse_util
-  import jax
-
   ids = np.ones((1, 16), np.int32)
   params = TextTower(**SIZES).init(jax.random.key(0), ids, True)["params"]
   flat = flax.traverse_util.flatten_dict({"text_tower": params}, sep="/")
@@ -42,8 +41,6 @@ def folder(tower, tmp_path):
 
 def one_by_one(tower, text):
   """The end token's embedding of one text."""
-  import flax.traverse_util
-
   nested = flax.traverse_util.unflatten_dict(tower, sep="/")["text_tower"]
   ids = np.asarray(Tokenizer(16)([text]))
   tokens = TextTower(**SIZES).apply({"params": nested}, ids, True)
@@ -65,6 +62,9 @@ def test_embeddings_are_found_by_name(tmp_path):
   values = np.arange(3 * 768, dtype=np.float32).reshape(3, 768)
   embed_classes.save(path, NAMES, values)
   config = load("anet_tal", "L").copy_and_resolve_references()
+  # There is no text tower.
+  with pytest.raises(ValueError, match="embed_classes"):
+    class_texts(config, NAMES)
   config.text.class_embeddings = path
   found = class_texts(config, ("Surfing", "Archery"))
   np.testing.assert_array_equal(found, values[None, [2, 0]])
@@ -73,11 +73,6 @@ def test_embeddings_are_found_by_name(tmp_path):
   config.model.width = 512
   with pytest.raises(ValueError, match="its names, model"):
     class_texts(config, ("Archery",))
-
-
-def test_no_text_tower_needs_embeddings():
-  with pytest.raises(ValueError, match="embed_classes"):
-    class_texts(load("anet_tal", "L"), NAMES)
 
 
 @pytest.mark.parametrize(

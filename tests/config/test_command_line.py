@@ -9,8 +9,8 @@ import sys
 import types
 
 import pytest
-from config_cases import CASES, load
 
+from tests.config.config_cases import CASES, load
 from unloc_jax import main
 from unloc_jax.config import parser
 from unloc_jax.config.check import problems

@@ -4,9 +4,9 @@ import math
 import re
 
 import pytest
-from config_cases import load, shapes_of
 
 from configs.common import TOWERS
+from tests.config.config_cases import load, shapes_of
 from unloc_jax.annotations import class_lists
 from unloc_jax.config.check import problems
 from unloc_jax.config.keys import INF
@@ -23,17 +23,18 @@ RANGES = {
 }
 
 # Of the model: tokens L, what is frozen, convolutions of the head, whether
-# levels share it, its bias, what the image tower gives.
+# levels share it, its bias, what the image tower gives, and the task, which
+# says whether captions of other videos are negatives.
 MODELS = """
-name            size frames ranges fusion         tokens frozen head shared bias classifier
-anet_mr         B    128    V4     simple_pyramid 32     image  3    0      0.0  token
-anet_mr         L    128    V4     fpn            16     text   4    1      0.0  gap
-charades_mr     B    128    V4     fpn            16     text   3    0      0.0  token
-qvhighlights_mr B    144    QVH_B  simple_pyramid 32     none   3    1      0.0  token
-qvhighlights_mr L    144    QVH_L  simple_pyramid 32     image  3    1      0.0  token
-anet_tal        B    128    V4     simple_pyramid 16     text   4    1      -5.0 token
-anet_tal        L    160    V5     simple_pyramid 0      given  4    1      -5.0 gap
-coin_as         L    512    ONE    transformer    0      given  0    0      -6.6 gap
+name            size frames ranges fusion         tokens frozen head shared bias classifier task
+anet_mr         B    128    V4     simple_pyramid 32     image  3    0      0.0  token      moment_retrieval
+anet_mr         L    128    V4     fpn            16     text   4    1      0.0  gap        moment_retrieval
+charades_mr     B    128    V4     fpn            16     text   3    0      0.0  token      moment_retrieval
+qvhighlights_mr B    144    QVH_B  simple_pyramid 32     none   3    1      0.0  token      highlight_retrieval
+qvhighlights_mr L    144    QVH_L  simple_pyramid 32     image  3    1      0.0  token      highlight_retrieval
+anet_tal        B    128    V4     simple_pyramid 16     text   4    1      -5.0 token      temporal_localization
+anet_tal        L    160    V5     simple_pyramid 0      given  4    1      -5.0 gap        temporal_localization
+coin_as         L    512    ONE    transformer    0      given  0    0      -6.6 gap        action_segmentation
 """  # noqa: E501
 
 # Of training: rate of fusion and head, epochs, and when the rate falls to a
@@ -69,6 +70,7 @@ def of_rows(table):
 @of_rows(MODELS)
 def test_model(row, config):
   model, head = config.model, config.model.head
+  assert config.task == row["task"]
   assert config.data.num_frames == int(row["frames"])
   assert config.pyramid.ranges == RANGES[row["ranges"]]
   assert config.pyramid.radius == 3.0
@@ -147,13 +149,6 @@ def test_losses_decoding_and_input(row, config):
   assert a.flip == (0.5 if action else 0.0)
   # The crop is never larger than the scaled frame.
   assert data.short_side * a.scale[0] >= data.image_size
-
-
-@pytest.mark.parametrize("name", ["anet_mr", "charades_mr", "anet_tal"])
-def test_captions_of_other_videos_are_negatives(name):
-  wanted = "temporal_localization" if name == "anet_tal" else "moment_retrieval"
-  assert load(name, "B").task == wanted
-  assert load("qvhighlights_mr", "B").task == "highlight_retrieval"
 
 
 @pytest.mark.parametrize(
@@ -246,9 +241,9 @@ def test_exact_parameter_counts(name, argument):
 
 @pytest.mark.parametrize("classes", ["400", "600", "700"])
 def test_pretraining_matches_what_it_is_for(classes):
-  for size, target in (("B", "anet_tal"), ("L", "anet_tal")):
+  for size in "BL":
     source = load("kinetics_pretrain", f"{size},classes={classes}")
-    config = load(target, f"{size},init=pretraining")
+    config = load("anet_tal", f"{size},init=pretraining")
     for key in ("fusion", "image_tower", "width"):
       assert source.model[key] == config.model[key]
     assert source.pyramid == config.pyramid
