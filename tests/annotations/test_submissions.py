@@ -14,14 +14,21 @@ from unloc_jax.annotations import (
 from unloc_jax.annotations.reading import AnnotationError, Problems
 
 
-def read_moments(folder, rows, truths, lenient=False):
+def read(reader, folder, predictions, truth, *more, lenient=False):
+  """What a reader makes of two files' content, and what it skipped."""
+  for name, content in (("p.json", predictions), ("g.json", truth)):
+    (folder / name).write_text(content)
+  problems = Problems(lenient)
+  found = reader(folder / "p.json", folder / "g.json", problems, *more)
+  return *found, problems.skipped
+
+
+def read_moments(folder, rows, truths, **lenient):
   """Reads predictions of queries 0, 1, ... with these windows."""
   real = [{"qid": i, "relevant_windows": w} for i, w in enumerate(truths)]
-  for name, lines in (("p.jsonl", rows), ("g.jsonl", real)):
-    (folder / name).write_text("\n".join(map(json.dumps, lines)))
-  problems = Problems(lenient)
-  found = pairing.read(folder / "p.jsonl", folder / "g.jsonl", problems)
-  return found[0], problems.skipped
+  files = ("\n".join(map(json.dumps, lines)) for lines in (rows, real))
+  found, *_, skipped = read(pairing.read, folder, *files, **lenient)
+  return found, skipped
 
 
 GOOD = {"qid": 1, "pred_relevant_windows": [[0, 1, 1]]}
@@ -46,7 +53,7 @@ def test_moments(tmp_path, row, what):
   truths = [[[0, 1]], [[0, 1]]]
   with pytest.raises(AnnotationError, match=what) as caught:
     read_moments(tmp_path, [GOOD, row], truths)
-  assert str(caught.value).startswith(f"{tmp_path}/p.jsonl:2: ")
+  assert str(caught.value).startswith(f"{tmp_path}/p.json:2: ")
   assert "\n" not in str(caught.value)
   queries, skipped = read_moments(tmp_path, [GOOD, row], truths, lenient=True)
   assert queries[1].predicted.tolist() == [[0, 1, 1]]
@@ -58,16 +65,9 @@ TRUTH = {"v": {"annotations": [{"label": "a", "segment": [0, 10]}]}}
 RIGHT = {"label": "a", "score": 0.5, "segment": [0, 10]}
 
 
-def read_detections(folder, results, lenient=False):
-  for name, value in (("p.json", {"results": results}), ("g.json", TRUTH)):
-    (folder / name).write_text(json.dumps(value))
-  problems = Problems(lenient)
-  return (
-    *detection_submissions.read(
-      folder / "p.json", folder / "g.json", problems, "val"
-    ),
-    problems.skipped,
-  )
+def read_detections(folder, results, **lenient):
+  files = json.dumps({"results": results}), json.dumps(TRUTH)
+  return read(detection_submissions.read, folder, *files, "val", **lenient)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,10 @@ def test_frames(tmp_path):
 
 def test_classes_are_numbers_of_any_length(tmp_path):
   names = ["10", "9", "9" * 5000, "dog"]
-  for file, value in (
-    ("p.json", {"v": {name: i for i, name in enumerate(names)}}),
-    ("g.json", {"v": "10"}),
-  ):
-    (tmp_path / file).write_text(json.dumps(value))
-  scores, labels, classes, _ = class_submissions.read(
-    tmp_path / "p.json", tmp_path / "g.json", Problems()
-  )
+  given = {"v": {name: i for i, name in enumerate(names)}}
+  files = json.dumps(given), json.dumps({"v": "10"})
+  found = read(class_submissions.read, tmp_path, *files)
+  scores, labels, classes, *_ = found
   assert classes == ["9", "10", "9" * 5000, "dog"]
   assert scores.tolist() == [[1, 0, 2, 3]]
   assert labels.tolist() == [1]

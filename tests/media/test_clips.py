@@ -92,11 +92,10 @@ def test_a_clip_lasts_as_long_as_the_moment_and_is_even(film, tmp_path, cut):
   ],
 )
 def test_clips_show_exactly_the_frames_of_the_moment(
-  tmp_path, film, cut, extension, codec, options
+  filmed, cut, extension, codec, options
 ):
   """Also where nothing but reading all of it tells where a moment is."""
-  path = tmp_path / f"a.{extension}"
-  film(path, TIMES[:100], codec=codec, base=25, options=options)
+  path = filmed(f"a.{extension}", 100, codec=codec, options=options)
   for start, end in ((0.0, 0.5), (1.29, 1.9), (2.0, 3.0), (3.5, 9.0)):
     clip = cut(path, start, end)
     wanted = [i for i, t in enumerate(TIMES[:100]) if start <= t < end]
@@ -104,10 +103,9 @@ def test_clips_show_exactly_the_frames_of_the_moment(
     assert clip.seconds == pytest.approx(min(end, 4.0) - start, abs=0.03)
 
 
-def test_clips_of_joined_films(tmp_path, film, read_number, cut):
-  part = film(tmp_path / "a.ts", TIMES[:100], base=25, sound=True).read_bytes()
-  path = tmp_path / "b.ts"
-  path.write_bytes(part * 2)
+def test_clips_of_joined_films(filmed, read_number, cut):
+  path = filmed("a.ts", 100, sound=True)
+  path.write_bytes(path.read_bytes() * 2)
   begins = next(t for t, i in FrameStream(path, 100, 0) if read_number(i) == 1)
   found = cut(path, begins + 3.5, begins + 4.5).numbers
   assert found[:3] + found[-3:] == [89, 90, 91, 11, 12, 13]
@@ -123,10 +121,9 @@ def test_clips_of_joined_films(tmp_path, film, read_number, cut):
     ([("broken", 8000)], None),
   ],
 )
-def test_sound_is_had_where_it_can_be(tmp_path, film, cut, sounds, heard):
+def test_sound_is_had_where_it_can_be(filmed, cut, sounds, heard):
   forms = [("aac" if c == "broken" else c, rate) for c, rate in sounds]
-  form = {"base": 25, "sounds": forms, "sound_first": True}
-  path = film(tmp_path / "a.mkv", TIMES[:100], **form)
+  path = filmed("a.mkv", 100, sounds=forms, sound_first=True)
   if sounds[0][0] == "broken":  # Of a codec that nobody knows.
     path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_XXX", 1))
   clip = cut(path, 1.0, 2.0)

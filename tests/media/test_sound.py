@@ -74,31 +74,23 @@ def test_a_drifting_track_follows_its_time_stamps(sound_file):
   assert found.heard(np.arange(0, 10.5, 0.25)).all()
 
 
-def test_what_holds_no_sound_says_so(film, tmp_path):
-  path = film(tmp_path / "mute.mp4", [i / 10 for i in range(10)], rate=10)
-  with pytest.raises(VideoError, match="no sound: it has no sound track"):
-    sound.read(path)
-  (tmp_path / "notes.txt").write_text("no sound at all")
-  with pytest.raises(VideoError):
-    sound.read(tmp_path / "notes.txt")
-  with pytest.raises(VideoError) as error:
-    sound.read(tmp_path / "nowhere.wav")
-  assert error.value.reason is Reason.MISSING
-
-
-def test_a_cut_file_is_refused(sound_file):
-  path = sound_file("whole.wav", [(0, tone(6, rate=_HIGH))])
-  content = path.read_bytes()
-  path.write_bytes(content[: len(content) // 2])
-  with pytest.raises(VideoError) as error:
-    sound.read(path)
-  assert error.value.reason is Reason.TRUNCATED
-
-
-def test_too_long_is_said_before_it_is_read(sound_file):
-  path = sound_file("long.ogg", [(0, tone(8, rate=_HIGH))])
-  with pytest.raises(VideoError, match="too long: more than 3 s"):
-    sound.read(path, most=3)
+def test_what_cannot_be_heard_says_so(film, sound_file, tmp_path):
+  mute = film(tmp_path / "mute.mp4", [i / 10 for i in range(10)], rate=10)
+  notes = tmp_path / "notes.txt"
+  notes.write_text("no sound at all")
+  cut = sound_file("whole.wav", [(0, tone(6, rate=_HIGH))])
+  cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+  long = sound_file("long.ogg", [(0, tone(8, rate=_HIGH))])
+  for path, reason, says in (
+    (mute, Reason.NO_SOUND, "no sound: it has no sound track"),
+    (notes, Reason.NOT_A_VIDEO, "not a video"),
+    (tmp_path / "nowhere.wav", Reason.MISSING, "missing"),
+    (cut, Reason.TRUNCATED, "truncated"),
+    (long, Reason.TOO_LONG, "too long: more than 7 s"),  # Before it is read
+  ):
+    with pytest.raises(VideoError, match=says) as error:
+      sound.read(path, most=7)
+    assert error.value.reason is reason
 
 
 def test_in_a_guarded_process(sound_file, tmp_path):

@@ -94,10 +94,9 @@ def test_variable_rate_and_offset(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "ts", "avi", "webm"])
-def test_files_of_a_few_frames(tmp_path, film, read_number, extension, count):
+def test_files_of_a_few_frames(filmed, film, read_number, extension, count):
   codec = {"avi": "mpeg4", "webm": "libvpx"}.get(extension, "libx264")
-  times = [i / 25 for i in range(count)]
-  path = film(tmp_path / f"a.{extension}", times, codec=codec, base=25)
+  path = filmed(f"a.{extension}", count, codec=codec)
   assert [read_number(i) for i in images(path, 25)] == list(range(count))
   if extension == "mkv":
     # libav finds no start time in one of a few frames.
@@ -105,10 +104,9 @@ def test_files_of_a_few_frames(tmp_path, film, read_number, extension, count):
     assert len(images(path, 1)) == 1
 
 
-def test_an_avi_with_empty_chunks_is_whole(tmp_path, film):
+def test_an_avi_with_empty_chunks_is_whole(filmed):
   """libav's writer puts one in where sound and picture are out of step."""
-  form = {"codec": "mpeg4", "base": 25, "sound": True}
-  path = film(tmp_path / "a.avi", [i / 25 for i in range(50)], **form)
+  path = filmed("a.avi", 50, codec="mpeg4", sound=True)
   with av.open(str(path)) as container:
     assert container.streams.video[0].frames > 50
   assert len(images(path, 25)) >= 50

@@ -8,7 +8,7 @@ import random
 import av
 import pytest
 
-from tests.films import TIMES, count, fault, noise
+from tests.films import count, fault, noise
 from unloc_jax.media import video
 from unloc_jax.media.errors import Reason, VideoError
 
@@ -67,9 +67,9 @@ def test_a_playlist_does_not_open_other_files(tmp_path, film):
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
-def test_a_hole_in_the_middle_is_damage(tmp_path, film, extension):
-  path = tmp_path / f"a.{extension}"
-  film(path, TIMES, images=noise(150), options={"g": "10"})
+def test_a_hole_in_the_middle_is_damage(filmed, extension):
+  form = {"images": noise(150), "options": {"g": "10"}}
+  path = filmed(f"a.{extension}", 150, **form)
   content = bytearray(path.read_bytes())
   middle, hole = len(content) // 2, len(content) // 6
   content[middle : middle + hole] = bytes(hole)
@@ -81,10 +81,9 @@ def test_a_hole_in_the_middle_is_damage(tmp_path, film, extension):
     assert stream.damaged > 0
 
 
-def test_random_damage_never_raises_anything_else(tmp_path, film):
+def test_random_damage_never_raises_anything_else(tmp_path, filmed):
   whole = {
-    ext: film(tmp_path / f"w.{ext}", TIMES[:40]).read_bytes()
-    for ext in ("mp4", "mkv", "avi")
+    ext: filmed(f"w.{ext}", 40).read_bytes() for ext in ("mp4", "mkv", "avi")
   }
   draw = random.Random(0)
   for trial in range(90):
@@ -129,12 +128,11 @@ def test_times_far_past_the_end_are_refused(tmp_path, film):
   ],
 )
 def test_no_cut_file_is_a_shorter_video(
-  tmp_path, film, extension, codec, pix_fmt, share
+  filmed, extension, codec, pix_fmt, share
 ):
   """Also where the form alone tells: sizes of packets, lists and blocks."""
   form = {"codec": codec, "pix_fmt": pix_fmt, "sound": extension == "ts"}
-  path = tmp_path / f"a.{extension}"
-  film(path, TIMES[:60], **form, base=25, images=noise(60))
+  path = filmed(f"a.{extension}", 60, **form, images=noise(60))
   whole = count(path)
   assert whole >= 60
   content = path.read_bytes()
@@ -152,7 +150,7 @@ def test_no_cut_file_is_a_shorter_video(
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
 @pytest.mark.parametrize("damage", ["hole", "more"])
-def test_a_hole_does_not_end_a_video(tmp_path, film, damage, share):
+def test_a_hole_does_not_end_a_video(filmed, damage, share):
   """Demuxers take zeros for the end, or any byte for that of a GIF."""
   cases = (
     ("gif", "gif", "rgb8", {}),
@@ -160,8 +158,8 @@ def test_a_hole_does_not_end_a_video(tmp_path, film, damage, share):
   )
   for extension, codec, pix_fmt, options in cases:
     form = {"codec": codec, "pix_fmt": pix_fmt, "container_options": options}
-    path, group = tmp_path / f"a.{extension}", {"g": "6"} if options else None
-    film(path, TIMES[:60], **form, base=25, images=noise(60), options=group)
+    form |= {"images": noise(60), "options": {"g": "6"} if options else None}
+    path = filmed(f"a.{extension}", 60, **form)
     assert count(path) == 60
     content = bytearray(path.read_bytes())
     at = int(len(content) * share)

@@ -7,14 +7,11 @@ import av
 import pytest
 
 from data_preprocessing.lookup import VideoIndex
-from tests.films import TIMES as ALL_TIMES
-from tests.films import count, fault, noise, numbered_frame
+from tests.films import TIMES, count, fault, noise, numbered_frame
 from unloc_jax.annotations.records import VideoAnnotation
 from unloc_jax.media import listing
 from unloc_jax.media.errors import Reason, VideoError
 from unloc_jax.media.video import FrameStream
-
-TIMES = ALL_TIMES[:75]
 
 
 @pytest.fixture
@@ -30,11 +27,8 @@ def numbers(read_number):
 
 @pytest.mark.parametrize("length", [2, 75])
 @pytest.mark.parametrize("extension", ["mp4", "mkv"])
-def test_the_picture_need_not_come_first(
-  tmp_path, film, numbers, extension, length
-):
-  path = tmp_path / f"a.{extension}"
-  film(path, TIMES[:length], base=25, sound_first=True)
+def test_the_picture_need_not_come_first(filmed, numbers, extension, length):
+  path = filmed(f"a.{extension}", length, sound_first=True)
   alone, _ = numbers(path)
   assert sorted(set(alone)) == list(range(length))
   assert [numbers(path, threads)[0] for threads in (3, 16)] == [alone] * 2
@@ -44,12 +38,10 @@ def test_the_picture_need_not_come_first(
   ("extension", "codec"),
   [("mp4", "libx264"), ("ts", "libx264"), ("webm", "libvpx")],
 )
-def test_damage_is_the_same_in_any_number_of_threads(
-  tmp_path, film, extension, codec
-):
-  path = tmp_path / f"a.{extension}"
-  form = {"codec": codec, "base": 25, "options": {"g": "20"}}
-  whole = film(path, TIMES[:40], **form, images=noise(40)).read_bytes()
+def test_damage_is_the_same_in_any_number_of_threads(filmed, extension, codec):
+  form = {"codec": codec, "images": noise(40), "options": {"g": "20"}}
+  path = filmed(f"a.{extension}", 40, **form)
+  whole = path.read_bytes()
   damaged = 0.0
   for where in (0.4, 0.6, 0.95):
     content, at = bytearray(whole), int(len(whole) * where)
@@ -64,7 +56,8 @@ def test_damage_is_the_same_in_any_number_of_threads(
   assert damaged > 0
 
 
-def joined(path: pathlib.Path, *parts: pathlib.Path) -> pathlib.Path:
+def joined(*parts: pathlib.Path) -> pathlib.Path:
+  path = parts[0].with_stem("joined")
   path.write_bytes(b"".join(part.read_bytes() for part in parts))
   return path
 
@@ -78,20 +71,18 @@ def joined(path: pathlib.Path, *parts: pathlib.Path) -> pathlib.Path:
     ("mpg", "mpeg2video", 0),
   ],
 )
-def test_joined_films_are_one(tmp_path, film, numbers, extension, codec, start):
-  form = {"codec": codec, "base": 25, "options": {"g": "12"}}
-  first = film(tmp_path / f"a.{extension}", TIMES, **form)
-  times = [start + t for t in TIMES]
-  second = film(tmp_path / f"b.{extension}", times, **form)
-  path = joined(tmp_path / f"c.{extension}", first, second, first)
-  shown, stream = numbers(path)
+def test_joined_films_are_one(filmed, numbers, extension, codec, start):
+  form = {"codec": codec, "options": {"g": "12"}}
+  first = filmed(f"a.{extension}", **form)
+  second = filmed(f"b.{extension}", start=start, **form)
+  shown, stream = numbers(joined(first, second, first))
   assert shown == list(range(75)) * 3
   assert stream.duration == pytest.approx(9.0)
   assert "its clock starts again or leaps 2 times" in stream.remarks[0]
 
 
 def test_a_gap_in_the_picture_alone_is_no_leap(tmp_path, film, numbers):
-  times = [*TIMES, *(t + 15 for t in TIMES)]
+  times = [*TIMES[:75], *(t + 15 for t in TIMES[:75])]
   path = film(tmp_path / "a.ts", times, base=25, sound=True)
   assert numbers(path)[1].duration == pytest.approx(18, abs=0.2)
 
@@ -107,16 +98,11 @@ def test_a_gap_in_the_picture_alone_is_no_leap(tmp_path, film, numbers):
     ("ts", {}, {"container_options": {"mpegts_start_pid": "0x200"}}),
   ],
 )
-def test_what_players_leave_out_is_refused(
-  tmp_path, film, extension, first, second
-):
+def test_what_players_leave_out_is_refused(filmed, extension, first, second):
   """A second film behind the first that its readers do not come to."""
-  parts = [
-    film(tmp_path / f"{number}.{extension}", TIMES, base=25, **form)
-    for number, form in enumerate((first, second))
-  ]
-  assert count(parts[0]) == 75
-  path = joined(tmp_path / f"c.{extension}", *parts)
+  one = filmed(f"a.{extension}", **first)
+  assert count(one) == 75
+  path = joined(one, filmed(f"b.{extension}", **second))
   assert fault(path).reason in (Reason.UNDECODABLE, Reason.DAMAGED)
 
 
@@ -139,11 +125,10 @@ def test_an_empty_packet_holds_the_picture(tmp_path, numbers):
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mov"])
-def test_times_before_zero_begin_at_zero(tmp_path, film, numbers, extension):
-  options = {"avoid_negative_ts": "disabled", "use_editlist": "0"}
-  path = tmp_path / f"a.{extension}"
-  times = [t - 0.4 for t in TIMES]
-  film(path, times, base=25, container_options=options, options={"bf": "0"})
+def test_times_before_zero_begin_at_zero(filmed, numbers, extension):
+  container = {"avoid_negative_ts": "disabled", "use_editlist": "0"}
+  form = {"container_options": container, "options": {"bf": "0"}}
+  path = filmed(f"a.{extension}", start=-0.4, **form)
   assert numbers(path)[0] == list(range(75))
 
 
@@ -194,9 +179,9 @@ def test_a_title_need_not_be_utf_8(tmp_path, numbers):
   assert numbers(path)[0] == [0]
 
 
-def test_a_live_recording_is_read_to_its_end(tmp_path, film, numbers):
+def test_a_live_recording_is_read_to_its_end(filmed, numbers):
   form = {"codec": "libvpx", "container_options": {"live": "1"}}
-  path = film(tmp_path / "a.webm", TIMES, **form)
+  path = filmed("a.webm", **form)
   shown, stream = numbers(path)
   assert shown == list(range(75))
   assert "states no duration" in stream.remarks[0]
@@ -216,11 +201,11 @@ def test_frames_far_apart_are_refused_at_once(tmp_path, film):
 
 
 @pytest.mark.parametrize("extension", ["ts", "mpg"])
-def test_a_recording_may_begin_midway(tmp_path, film, numbers, extension):
+def test_a_recording_may_begin_midway(filmed, numbers, extension):
   """Switched on between two key frames, as every broadcast is."""
   codec = "libx264" if extension == "ts" else "mpeg2video"
   form = {"codec": codec, "options": {"g": "30", "sc_threshold": "0"}}
-  path = film(tmp_path / f"a.{extension}", TIMES, base=25, **form)
+  path = filmed(f"a.{extension}", **form)
   whole = path.read_bytes()
   size = {"ts": 188, "mpg": 2048}[extension]
   for cut in range(size, len(whole), size):
