@@ -17,7 +17,7 @@ import numpy as np
 from unloc_jax.config import flags as config_flags
 from unloc_jax.config.parser import Parser
 from unloc_jax.data.manifest import read_manifest
-from unloc_jax.files import replacing
+from unloc_jax.files import write_arrays
 from unloc_jax.weights.text_embedder import TextEmbedder
 
 
@@ -35,12 +35,6 @@ def embed(
   return np.asarray(of_names.mean(axis=1))
 
 
-def save(path: str, names: tuple[str, ...], embeddings: np.ndarray) -> None:
-  """Writes names [C] and embeddings [C, D], whole or not at all."""
-  with replacing(path) as beside, beside.open("wb") as file:
-    np.savez(file, names=np.array(names), embeddings=embeddings)
-
-
 def run(config: ml_collections.ConfigDict, out: str) -> str:
   """Embeds the classes of `data.path`; returns a line that says what is there.
 
@@ -52,7 +46,7 @@ def run(config: ml_collections.ConfigDict, out: str) -> str:
   embeddings = embed(
     config.init.weights, names, config.text.prompts, config.data.max_tokens
   )
-  save(out, names, embeddings)
+  write_arrays(out, names=np.array(names), embeddings=embeddings)
   count = len(config.text.prompts)
   return f"{out}: {len(names)} classes, {count} templates, {embeddings.shape}"
 

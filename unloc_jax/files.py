@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 
@@ -53,6 +54,12 @@ def write_bytes(path: os.PathLike[str] | str, content: bytes) -> None:
   """Writes bytes."""
   with replacing(path) as beside:
     beside.write_bytes(content)
+
+
+def write_arrays(path: os.PathLike[str] | str, **arrays: Any) -> None:
+  """Writes an .npz, whatever the name ends in."""
+  with replacing(path) as beside, beside.open("wb") as file:
+    np.savez(file, **arrays)
 
 
 def write_json(path: os.PathLike[str] | str, value: Any) -> None:

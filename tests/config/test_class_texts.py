@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.config.config_cases import load
-from unloc_jax import embed_classes
+from unloc_jax import embed_classes, files
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.data.tokenizer import Tokenizer
 from unloc_jax.models.towers.clip import TextTower, end_tokens
@@ -60,7 +60,7 @@ def test_embeddings_are_means_over_templates(folder, tower):
 def test_embeddings_are_found_by_name(tmp_path):
   path = str(tmp_path / "classes.npz")
   values = np.arange(3 * 768, dtype=np.float32).reshape(3, 768)
-  embed_classes.save(path, NAMES, values)
+  files.write_arrays(path, names=np.array(NAMES), embeddings=values)
   config = load("anet_tal", "L").copy_and_resolve_references()
   # There is no text tower.
   with pytest.raises(ValueError, match="embed_classes"):

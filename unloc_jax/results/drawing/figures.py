@@ -49,22 +49,16 @@ def _figure(
   # all, what wraps them would still parse it.
   shown = title.replace("$", r"\$")
   axes[0].set_title(shown, loc="left", fontsize=11, wrap=True)
-  if seen.frames is not None:
-    _draw_strip(axes[0], seen)
+  if seen.frames is not None:  # A row over the time they were sampled from.
+    last = float(seen.times[-1]) or seen.duration
+    pixels = np.concatenate(list(seen.frames), axis=1)
+    axes[0].imshow(pixels, aspect="auto", extent=(0, last, 0, 1))
+    axes[0].set_xlim(0, seen.duration)
+    axes[0].set_axis_off()
   below = list(axes[len(strip) :])
   for axis in below:
     axis.spines[["top", "right"]].set_visible(False)
   return figure, below
-
-
-def _draw_strip(axis: Axes, seen: Seen) -> None:
-  """A row of frames over the time they were sampled from."""
-  assert seen.frames is not None
-  last = float(seen.times[-1]) or seen.duration
-  strip = np.concatenate(list(seen.frames), axis=1)
-  axis.imshow(strip, aspect="auto", extent=(0, last, 0, 1))
-  axis.set_xlim(0, seen.duration)
-  axis.set_axis_off()
 
 
 def rendered(figure: Figure, kind: str = "png", dpi: float = 100.0) -> bytes:

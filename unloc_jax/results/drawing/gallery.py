@@ -1,6 +1,7 @@
 """Draws the best and the worst examples of a split while it is scored."""
 
 import bisect
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,18 @@ Batch = Mapping[str, Any]
 Drawing = Callable[[], Figure]  # Holds what it draws, and no more
 
 
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """A video of a batch, and what was found in the batch."""
+
+  batch: Batch
+  found: Detections
+  b: int  # Its row
+  index: int  # Of the split's table
+  shown: np.ndarray  # Positions of its frames
+  step: float  # Seconds between two of them
+
+
 class Gallery:
   """Draws `eval.num_drawn` examples: half scored best, half worst.
 
@@ -45,7 +58,7 @@ class Gallery:
     # The worst, then the best: ((score, -how sure), drawing), by these.
     self._kept: list[tuple[tuple[float, float], Drawing]] = []
     self._asks_captions = task.texts == "captions"
-    drawings: dict[str, Callable[..., None]] = {
+    drawings: dict[str, Callable[[_Row], None]] = {
       "per_query": self._localized,
       "per_frame": self._segmented,
       "per_video": self._classified,
@@ -58,10 +71,16 @@ class Gallery:
       return
     if self._asks_captions:
       for b, q, index, query in caption_rows(batch):
-        self._asked(batch, found, b, q, index, query)
+        self._asked(self._row(batch, found, b, index), q, query)
       return
     for b, index in video_rows(batch):
-      self._draw_classes(batch, found, b, index)
+      self._draw_classes(self._row(batch, found, b, index))
+
+  def _row(self, batch: Batch, found: Detections, b: int, index: int) -> _Row:
+    shown = np.flatnonzero(batch["frame_mask"][b])
+    counts, rates = batch["frame_count"][b], batch["frame_rate"][b]
+    step = float(self._sampling.seconds_per_position(counts, rates))
+    return _Row(batch, found, b, index, shown, step)
 
   def offer(
     self, score: float, sure: float, prepare: Callable[[], Drawing]
@@ -75,44 +94,30 @@ class Gallery:
       # It is neither among the worst nor among the best any more.
       del self._kept[half : half + is_full]
 
-  def _seen(self, batch: Batch, b: int, index: int) -> tuple[np.ndarray, Seen]:
-    """Indices of the sampled frames of a row, and what was seen of it."""
-    shown = np.flatnonzero(batch["frame_mask"][b])
-    frames = batch.get("streams", {}).get("frames")
+  def _seen(self, row: _Row) -> Seen:
+    frames = row.batch.get("streams", {}).get("frames")
     if frames is not None:
-      places = np.linspace(0, len(shown) - 1, figures.THUMBNAILS)
-      frames = frames[b][shown[places.round().astype(int)]]
-    duration = self._split.table[index].duration
-    return shown, Seen(duration, shown * self._step(batch, b), frames)
+      places = np.linspace(0, len(row.shown) - 1, figures.THUMBNAILS)
+      frames = frames[row.b][row.shown[places.round().astype(int)]]
+    duration = self._split.table[row.index].duration
+    return Seen(duration, row.shown * row.step, frames)
 
-  def _step(self, batch: Batch, b: int) -> float:
-    """Seconds between the sampled frames of a row."""
-    counts, rates = batch["frame_count"][b], batch["frame_rate"][b]
-    return float(self._sampling.seconds_per_position(counts, rates))
-
-  def _asked(
-    self,
-    batch: Batch,
-    found: Detections,
-    b: int,
-    q: int,
-    index: int,
-    query: int,
-  ) -> None:
-    video = self._split.table[index]
-    truth = self._split.table.segments_of(index, query)
+  def _asked(self, row: _Row, q: int, query: int) -> None:
+    """Query q of the row, of the video's queries the one with index `query`."""
+    video, found = self._split.table[row.index], row.found
+    truth = self._split.table.segments_of(row.index, query)
     if not len(truth):
       return
     assert found.segments is not None
-    best = np.flatnonzero(found.scores[b, q] > 0)[:_BEST]
-    segments, scores = found.segments[b, q][best], found.scores[b, q][best]
+    best = np.flatnonzero(found.scores[row.b, q] > 0)[:_BEST]
+    segments = found.segments[row.b, q][best]
+    scores = found.scores[row.b, q][best]
     met = overlap.intersection_over_union(segments[:1, None], truth[None])
 
     def prepare() -> Drawing:
-      shown, seen = self._seen(batch, b, index)
       title = f"“{video.texts[query]}”  —  {video.video_id}"
-      curve = found.curve[b, q][shown]
-      drawn = (title, seen, truth, segments, scores, curve)
+      curve = found.curve[row.b, q][row.shown]
+      drawn = (title, self._seen(row), truth, segments, scores, curve)
       return functools.partial(figures.timeline, *drawn)
 
     self.offer(met.max(initial=0.0), scores.max(initial=0.0), prepare)
@@ -124,66 +129,50 @@ class Gallery:
     events = [Event(video.texts[q], float(s[0]), float(s[1])) for s, q in pairs]
     return [event for event in events if event.label in self._split.classes]
 
-  def _events(
-    self,
-    batch: Batch,
-    b: int,
-    index: int,
-    events: Sequence[Event],
-    curves: np.ndarray,
-  ) -> None:
-    truth, name = self._truth(index), self._split.table[index].video_id
+  def _events(self, row: _Row, events: Sequence[Event]) -> None:
+    truth, name = self._truth(row.index), self._split.table[row.index].video_id
     if not truth and not events:
       return
 
     def prepare() -> Drawing:
-      shown, seen = self._seen(batch, b, index)
-      named = zip(self._split.classes, curves, strict=True)
-      relevance = {each: curve[shown] for each, curve in named}
-      drawn = (name, seen, truth, events, relevance)
+      named = zip(self._split.classes, row.found.curve[row.b], strict=True)
+      relevance = {each: curve[row.shown] for each, curve in named}
+      drawn = (name, self._seen(row), truth, events, relevance)
       return functools.partial(figures.events, *drawn)
 
     sure = float(np.mean([event.score for event in events] or [0.0]))
     self.offer(agreement(truth, events), sure, prepare)
 
-  def _localized(
-    self, batch: Batch, found: Detections, b: int, index: int
-  ) -> None:
+  def _localized(self, row: _Row) -> None:
     """As many of the best detections as there are true events."""
-    count = max(1, len(self._truth(index)))
-    best = (values[:count] for values in listed(found, b))
+    count = max(1, len(self._truth(row.index)))
+    best = (values[:count] for values in listed(row.found, row.b))
     events = [
       Event(self._split.classes[label], float(start), float(end), float(score))
       for label, (start, end), score in zip(*best, strict=True)
     ]
-    self._events(batch, b, index, events, found.curve[b])
+    self._events(row, events)
 
-  def _segmented(
-    self, batch: Batch, found: Detections, b: int, index: int
-  ) -> None:
-    shown, step = np.flatnonzero(batch["frame_mask"][b]), self._step(batch, b)
-    cost = self._split.config.decode.switch_cost
-    classes = frame_classes(found.scores[b].T[shown], cost)
+  def _segmented(self, row: _Row) -> None:
+    cost, step = self._split.config.decode.switch_cost, row.step
+    classes = frame_classes(row.found.scores[row.b].T[row.shown], cost)
     labels, places = segmentation.runs(classes)
     events = [
       Event(self._split.classes[label - 1], start * step, end * step)
       for label, (start, end) in zip(labels, places, strict=True)
       if label != BACKGROUND
     ]
-    self._events(batch, b, index, events, found.curve[b])
+    self._events(row, events)
 
-  def _classified(
-    self, batch: Batch, found: Detections, b: int, index: int
-  ) -> None:
-    video, scores = self._split.table[index], found.scores[b]
+  def _classified(self, row: _Row) -> None:
+    video, scores = self._split.table[row.index], row.found.scores[row.b]
     true = np.isin(self._split.classes, video.texts)
 
     def prepare() -> Drawing:
       best = np.argsort(-scores, kind="stable")[:_RANKED]
       names = [self._split.classes[label] for label in best]
-      _, seen = self._seen(batch, b, index)
-      drawn = (names, scores[best], true[best].tolist())
-      return functools.partial(figures.ranking, video.video_id, seen, *drawn)
+      drawn = (self._seen(row), names, scores[best], true[best].tolist())
+      return functools.partial(figures.ranking, video.video_id, *drawn)
 
     score = scores.max(where=true, initial=0.0)
     self.offer(score, scores.max(), prepare)
@@ -192,10 +181,8 @@ class Gallery:
     """Writes one PNG an example: {"best" or "worst": [(score, PNG)]}."""
     half = -(-len(self._kept) // 2)
     written: dict[str, list[tuple[str, bytes]]] = {"best": [], "worst": []}
-    for kind, some in (
-      ("best", reversed(self._kept[half:])),
-      ("worst", self._kept[:half]),
-    ):
+    best, worst = self._kept[half:][::-1], self._kept[:half]
+    for kind, some in (("best", best), ("worst", worst)):
       for number, ((score, _), draw) in enumerate(some, start=1):
         png = figures.rendered(draw())
         files.write_bytes(folder / f"timeline_{kind}_{number}.png", png)

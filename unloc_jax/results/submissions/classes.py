@@ -78,11 +78,7 @@ class Segments(Submission):
       ]
       for video, table in self._found.items()
     }
-    lengths = {
-      video.video_id: video.duration
-      for video in self.split.table.videos
-      if video is not None
-    }
+    lengths = {v.video_id: v.duration for v in self.split.table.videos if v}
     database = {
       video: {
         "subset": _SUBSET,
@@ -144,11 +140,7 @@ class Frames(Submission):
       arrays[f"{video.name}/Y"] = video.truth
       if video.scores is not None:
         arrays[f"{video.name}/S"] = video.scores
-    with (
-      files.replacing(folder / "predictions.npz") as beside,
-      beside.open("wb") as file,
-    ):
-      np.savez(file, **arrays)  # type: ignore[arg-type]
+    files.write_arrays(folder / "predictions.npz", **arrays)
 
 
 class Tags(Submission):
