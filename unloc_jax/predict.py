@@ -55,8 +55,12 @@ def _parser() -> Parser:
   parser = Parser(__doc__, "unloc_jax.predict")
   add, path = parser.add_argument, pathlib.Path
   model = parser.add_mutually_exclusive_group(required=True)
-  model.add_argument("--export", help="folder of the exported model")
-  model.add_argument("--weights", metavar="DIR", help="folder of towers")
+  model.add_argument(
+    "--export", default="", help="folder of the exported model"
+  )
+  model.add_argument(
+    "--weights", metavar="DIR", default="", help="folder of towers"
+  )
   add("--video", required=True, nargs="+", help="files or patterns")
   add("--query", action="append", default=[], help="a sentence; repeatable")
   add("--labels", metavar="FILE", help="labels to detect, one a line")
@@ -163,13 +167,6 @@ def _is_folder(flags: argparse.Namespace) -> bool:
   return flags.out is not None and (is_one_each or flags.out.endswith("/"))
 
 
-def _model(flags: argparse.Namespace) -> tuple[str, ...]:
-  """The model that is asked, as `load` takes it."""
-  if flags.weights is None:
-    return "export", flags.export, flags.text_weights
-  return "weights", flags.weights
-
-
 def _run_beam(
   flags: argparse.Namespace, request: Request, asked: Sequence[Job]
 ) -> int:
@@ -178,8 +175,9 @@ def _run_beam(
   from unloc_jax.use import corpus
 
   logging.disable(logging.NOTSET)
+  model = flags.export, flags.weights, flags.text_weights
   failures = corpus.ask(
-    _model(flags), asked, request, flags.format, flags.out, flags.beam
+    model, asked, request, flags.format, flags.out, flags.beam
   )
   for line in failures:
     print(f"error: {line}", file=sys.stderr)
@@ -192,7 +190,7 @@ def _run(
   flags: argparse.Namespace, request: Request, asked: Sequence[Job]
 ) -> int:
   """Asks videos; returns how many could not be asked, or moments not cut."""
-  localizer = load(*_model(flags))
+  localizer = load(flags.export, flags.weights, flags.text_weights)
   request.check(localizer)
   as_text, found, failed = formats.FORMATS[flags.format], [], 0
   # None: silent where nobody is watching.

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from unloc_jax.use import export_programs, exports, questions
+from unloc_jax.use import export_programs, exports
+from unloc_jax.use.questions import TextRows
 
 # (videos, texts): both are left open in the programs.
 _CASES = ((2, 3), (1, 1))
@@ -72,7 +73,7 @@ def cases(made, localizer, tmp_path_factory):
     given = {
       "frames": rng.integers(0, 255, shape, np.uint8),
       "frame_mask": np.ones(shape[:2], bool),
-      "texts": questions.captions(localizer.export.config, names)[0],
+      "texts": TextRows(localizer.export.config).captions(names)[0],
       "steps": np.array([0.5, 1.0], np.float32)[:videos],
       "durations": np.array([4.0, 7.5], np.float32)[:videos],
     }

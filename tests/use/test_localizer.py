@@ -14,8 +14,9 @@ import pytest
 from tests.films import film  # noqa: F401
 from tests.use.conftest import TEXTS
 from unloc_jax import Localizer, evaluate
-from unloc_jax.use import questions, windows
+from unloc_jax.use import windows
 from unloc_jax.use.encoded import SUFFIX, EncodedVideo, read_index
+from unloc_jax.use.questions import TextRows
 
 
 def rows(moments) -> np.ndarray:
@@ -99,7 +100,7 @@ def test_a_long_video_is_its_windows_merged_by_hand(short_sighted, videos):
   # By hand: soft-NMS over what every window proposes.
   asker, config = short_sighted._asker, short_sighted.export.config
   params = short_sighted._params
-  texts = asker._encode(params, questions.captions(config, TEXTS[:1]))
+  texts = asker._encode(params, TextRows(config).captions(TEXTS[:1]))
   segments, scores = [], []
   for w in range(video.num_windows):
     one = _one(video, w)

@@ -8,8 +8,8 @@ import pytest
 from tests.use.conftest import save_run, tiny_config
 from tests.weights.towers import WORDS, write_tokenizer
 from unloc_jax import Localizer
-from unloc_jax.use import questions
 from unloc_jax.use.export_run import export_run
+from unloc_jax.use.questions import TextRows
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def export(dataset, tmp_path_factory):
 
 def test_an_export_answers_with_its_own_tokenizer(export, videos):
   localizer = Localizer.from_export(export)
-  ids = questions.captions(localizer.export.config, ("A dog barks.",))
+  ids = TextRows(localizer.export.config).captions(("A dog barks.",))
   assert ids.tolist() == [[[2, 4, 5, 6, 7, 8, 3, 0]]]
   video = localizer.encode_video(videos[0])
   moments = localizer.localize(video, ["A dog barks.", "a a a"], top_k=2)

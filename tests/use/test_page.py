@@ -94,6 +94,6 @@ def test_an_address_in_use_ends_in_a_line():
 def test_sentences_stay_text():
   moment = Moment("v", "<script>", 1.0, 2.0, 0.5)
   answer = Answer("<script>", [moment], np.arange(3.0), np.ones(3, np.float32))
-  html = page.timeline([answer], 3.0)
+  html = page.timeline(answer, 3.0)
   assert "<script>" not in html
   assert "&lt;script&gt;" in html

@@ -12,8 +12,8 @@ from tests.films import film  # noqa: F401
 from tests.training.conftest import write_data
 from tests.use.conftest import SECONDS, TEXTS
 from unloc_jax import evaluate, predict
-from unloc_jax.use import questions
 from unloc_jax.use.encoded import EncodedVideo
+from unloc_jax.use.questions import TextRows
 from unloc_jax.use.untrained import POOL, Untrained
 from unloc_jax.weights.folder import load_weights, save_weights
 
@@ -47,7 +47,7 @@ def test_a_moment_that_looks_like_the_text_is_found(untrained, videos):
   """Two seconds of frames are turned from all texts towards the one asked."""
   video = untrained.encode_video(videos[3])
   config, asker = untrained.export.config, untrained._asker
-  ids = questions.captions(config, (TEXTS[0], *POOL))
+  ids = TextRows(config).captions((TEXTS[0], *POOL))
   texts = np.asarray(asker._encode(untrained._params, ids).tokens)[:, 0]
   centre = texts.mean(axis=0)
   inside = np.stack([(t >= 2.0) & (t < 4.0) for t in video.times()])

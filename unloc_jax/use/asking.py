@@ -72,24 +72,12 @@ class Asker:
     answers: list[Answer] = []
     for _, segments, scores in found:
       asked = queries[len(answers) :][: scores.shape[1]]
-      answers += self._answers(video, asked, segments, scores, top_k)
+      seen = _blended(video, scores[:, : len(asked)])
+      # Texts that only fill up must not take places of an NMS over all.
+      scores[:, len(asked) :] = 0.0
+      segments, scores = _as_one_window(segments), _as_one_window(scores)
+      answers += self._best(video, asked, segments, scores, seen, top_k)
     return answers
-
-  def _answers(
-    self,
-    video: EncodedVideo,
-    queries: Sequence[str],
-    segments: np.ndarray,
-    scores: np.ndarray,
-    top_k: int,
-  ) -> Iterator[Answer]:
-    """Answers of Q queries from segments [W, Q', P, 2], scores [W, Q', P]."""
-    seen = _blended(video, scores[:, : len(queries)])
-    # Texts that only fill up must not take places of an NMS over all classes.
-    asked = np.arange(scores.shape[1]) < len(queries)
-    scores = _as_one_window(scores * asked[:, None])
-    segments = _as_one_window(segments)
-    return self._best(video, queries, segments, scores, seen, top_k)
 
   def _best(
     self,

@@ -19,29 +19,17 @@ _BROKEN = (ValueError, KeyError, TypeError, EOFError, OSError)
 
 @dataclasses.dataclass(frozen=True)
 class EncodedVideo:
-  """A video as W windows of S tokens, those of its T frames first.
+  """A video as W windows of S tokens, those of its T frames first."""
 
-  Attributes:
-    video_id: Name of the file it came from, without its ending.
-    duration: Seconds.
-    tokens: float32 [W, S, D], of `UnLoc.encode_video`.
-    token_mask: bool [W, S], False where there is no token.
-    frame_mask: bool [W, T], False where a window has no frame.
-    starts: float64 [W], where windows begin, seconds.
-    durations: float32 [W], seconds.
-    steps: float32 [W], seconds between two sampled frames.
-    encoder_hash: Of the export that encoded it.
-  """
-
-  video_id: str
-  duration: float
-  tokens: np.ndarray
-  token_mask: np.ndarray
-  frame_mask: np.ndarray
-  starts: np.ndarray
-  durations: np.ndarray
-  steps: np.ndarray
-  encoder_hash: str
+  video_id: str  # Name of the file it came from, without its ending
+  duration: float  # Seconds
+  tokens: np.ndarray  # float32 [W, S, D], of `UnLoc.encode_video`
+  token_mask: np.ndarray  # bool [W, S], False where there is no token
+  frame_mask: np.ndarray  # bool [W, T], False where a window has no frame
+  starts: np.ndarray  # float64 [W], where windows begin, seconds
+  durations: np.ndarray  # float32 [W], seconds
+  steps: np.ndarray  # float32 [W], seconds between two sampled frames
+  encoder_hash: str  # Of the export that encoded it
 
   @property
   def num_windows(self) -> int:
@@ -66,9 +54,7 @@ class EncodedVideo:
     fields = dict(vars(self))
     arrays = {name: fields.pop(name) for name in _ARRAYS}
     about = np.array(json.dumps({"format": _FORMAT, **fields}))
-    path = checked_path(path, "path")
-    with files.replacing(path) as beside, beside.open("wb") as file:
-      np.savez(file, about=about, **arrays)
+    files.write_arrays(checked_path(path, "path"), about=about, **arrays)
 
   @classmethod
   def load(cls, path: str) -> "EncodedVideo":

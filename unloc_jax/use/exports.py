@@ -4,10 +4,11 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_collections
+import numpy as np
 from jax.sharding import Mesh
 
 from unloc_jax.config import check, stored
@@ -27,26 +28,19 @@ _AGAIN = "copy or make the export again"
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-  """What an exported folder says; `params` are read when asked for.
-
-  Attributes:
-    folder: Where it is.
-    config: The run's locked config.
-    source: The videos it expects.
-    window_seconds: Longer videos are seen in windows of this length.
-    labels: Classes it was trained on; () for captions.
-    metrics: {split: {name: value}} of the run.
-    encoder_hash: Names what turns frames into tokens; encoded videos of
-      another one cannot be asked.
-  """
+  """What an exported folder says; `params` are read when asked for."""
 
   folder: pathlib.Path
-  config: ml_collections.ConfigDict
-  source: Source
-  window_seconds: float
-  labels: tuple[str, ...]
-  metrics: dict[str, dict[str, float]]
+  config: ml_collections.ConfigDict  # The run's, locked
+  source: Source  # The videos it expects
+  window_seconds: float  # Longer videos are seen in windows of this length
+  labels: tuple[str, ...]  # Classes it was trained on; () for captions
+  metrics: dict[str, dict[str, float]]  # {split: {name: value}} of the run
+  # Names what turns frames into tokens; encoded videos of another one cannot
+  # be asked.
   encoder_hash: str
+  # Parameters that the weights may lack.
+  spare: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def params(self, parts: Parts, mesh: Mesh | None = None) -> FlatParams:
     """The weights, {path: float32 array}, stacked as the model wants them.
@@ -61,7 +55,7 @@ class Export:
     except ValueError as error:
       place = self.folder / PARAMS
       raise ValueError(f"{place}: {error.__cause__}; {_AGAIN}") from error
-    return merge_weights(wanted, given, "")
+    return merge_weights(wanted, {**self.spare, **given}, "")
 
   def extractor(self) -> extractors.Extractor | None:
     """What makes rows of sound; None where the model hears none.

@@ -36,19 +36,12 @@ _ADVICE = {
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """What decoding a video may take.
+  """What decoding a video may take."""
 
-  Attributes:
-    stall_seconds: Without a new frame.
-    seconds: In all.
-    memory_gib: Address space beyond what Python's libraries take, or any.
-    video_seconds: Length of the video.
-  """
-
-  stall_seconds: float = 120.0
-  seconds: float = math.inf
-  memory_gib: float | None = None
-  video_seconds: float = math.inf
+  stall_seconds: float = 120.0  # Without a new frame
+  seconds: float = math.inf  # In all
+  memory_gib: float | None = None  # Beyond what Python's libraries take
+  video_seconds: float = math.inf  # Length of the video
 
 
 DEFAULT_LIMITS = Limits()

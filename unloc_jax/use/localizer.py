@@ -22,12 +22,13 @@ import numpy as np
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.training.state import Parts, nest
-from unloc_jax.use import exports, naming, questions, readers, windows
+from unloc_jax.use import exports, naming, readers, windows
 from unloc_jax.use.answers import Answer, Moment, rank, spans
 from unloc_jax.use.asking import Asker
 from unloc_jax.use.encoded import EncodedVideo, read_index
 from unloc_jax.use.frames import DEFAULT_LIMITS, Decoder, Limits
 from unloc_jax.use.questions import (
+  TextRows,
   checked_count,
   checked_path,
   checked_seconds,
@@ -74,7 +75,7 @@ class Localizer:
     self._encode = jax.jit(functools.partial(_encode, parts))
     self._decoder = Decoder(export.source, limits)
     self._extractor = export.extractor()
-    self._read = questions.reader(export.config, text_weights)
+    self._texts = TextRows(export.config, text_weights)
     weakref.finalize(self, self._decoder.close)
 
   @classmethod
@@ -237,11 +238,10 @@ class Localizer:
     if not asked:
       raise ValueError("sentences: there is none; give at least one")
     top_k = checked_count(top_k, "top_k")
-    config = self.export.config
     if features is None:
-      texts = questions.captions(config, asked, self._read)
+      texts = self._texts.captions(asked)
     else:
-      texts = questions.given(config, features, len(asked))
+      texts = self._texts.given(features, len(asked))
     return self._asker.moments(video, asked, texts, top_k)
 
   def localize(
@@ -313,7 +313,7 @@ class Localizer:
     """The labels that are asked of a video, and their prompts."""
     self._check(video)
     chosen = self.known_labels(labels)
-    return chosen, questions.labels(self.export.config, chosen, self._read)
+    return chosen, self._texts.labels(chosen)
 
   def _check(self, video: EncodedVideo) -> None:
     if not isinstance(video, EncodedVideo):

@@ -24,9 +24,8 @@ _CLIP_VIDEO, _CLIP_QUERY = 100, 80
 def check_place(flag: str, path: pathlib.Path, is_folder: bool) -> None:
   """Raises ValueError where nothing could be written, before any work."""
   if path.exists() and path.is_dir() != is_folder:
-    what = "no folder" if is_folder else "a folder"
-    wanted = "a folder" if is_folder else "a file"
-    raise ValueError(f"{flag} {path} is {what}; name {wanted}")
+    said = "no folder; name a folder" if is_folder else "a folder; name a file"
+    raise ValueError(f"{flag} {path} is {said}")
   if _is_special(path):
     return
   above = path if is_folder else path.parent
@@ -98,9 +97,8 @@ def cut(found: Sequence[Found], folder: pathlib.Path) -> int:
     stems.append("".join(c if c.isalnum() or c in "-_" else "_" for c in name))
   bar = tqdm.tqdm(wanted, desc="Cutting", unit="clip", disable=None)
   failed, processes = 0, Pool(1)
-  for (item, moment), name in zip(
-    bar, naming.file_names(stems, "mp4"), strict=True
-  ):
+  names = naming.file_names(stems, "mp4")
+  for (item, moment), name in zip(bar, names, strict=True):
     path, cut_part = folder / name, cut_clip
     if item.path in only_sound:
       path, cut_part = path.with_suffix(f".{SOUND_ENDING}"), cut_sound

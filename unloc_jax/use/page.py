@@ -53,10 +53,8 @@ def serve(
   """
   _check_address(host, port)
   with tempfile.TemporaryDirectory(prefix="unloc_demo_") as root:
-    uploads, downloads = (
-      pathlib.Path(root, "uploads"),
-      pathlib.Path(root, "out"),
-    )
+    uploads = pathlib.Path(root, "uploads")
+    downloads = pathlib.Path(root, "out")
     # Read when Gradio is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -68,8 +66,7 @@ def serve(
       export, Limits(max_seconds, max_seconds, _MEMORY_GIB, _VIDEO_SECONDS)
     )
     page = Page(localizer, [uploads, *served], downloads, max_megabytes)
-    blocks = page.build(shown)
-    blocks.queue(max_size=32).launch(
+    page.build(shown).queue(max_size=32).launch(
       server_name=host,
       server_port=port,
       max_file_size=f"{max_megabytes}mb",
@@ -188,7 +185,8 @@ class Page:
     stem = self._out / uuid.uuid4().hex / "moments"
     for name in ("srt", "json"):
       files.write_text(f"{stem}.{name}", formats.FORMATS[name](moments))
-    return timeline(answers, encoded.duration), f"{stem}.srt", f"{stem}.json"
+    shown = "\n".join(timeline(answer, encoded.duration) for answer in answers)
+    return shown, f"{stem}.srt", f"{stem}.json"
 
   def _checked(self, video: str) -> pathlib.Path:
     """The real path of a video that may be read."""
@@ -207,13 +205,8 @@ class Page:
     return path
 
 
-def timeline(answers: Sequence[Answer], duration: float) -> str:
-  """Relevance curves and moments, a block per query; all text escaped."""
-  return "\n".join(_block(answer, duration) for answer in answers)
-
-
-def _block(answer: Answer, duration: float) -> str:
-  """A query's curve, moments as bars, and a button for each of them."""
+def timeline(answer: Answer, duration: float) -> str:
+  """A query's curve, moments as bars and buttons; all text is escaped."""
   bars, buttons, scale = [], [], _WIDTH / max(duration, 1e-6)
   for place, m in enumerate(answer.moments):
     # What a click does: the player jumps there and plays.
@@ -234,10 +227,8 @@ def _block(answer: Answer, duration: float) -> str:
     )
   top = max(float(answer.relevance.max(initial=0.0)), 1e-3)
   heights = _HEIGHT * (1 - answer.relevance / top)
-  points = " ".join(
-    f"{x:.1f},{y:.1f}"
-    for x, y in zip(answer.times * scale, heights, strict=True)
-  )
+  curve = zip(answer.times * scale, heights, strict=True)
+  points = " ".join(f"{x:.1f},{y:.1f}" for x, y in curve)
   return (
     '<div class="answer" style="margin-bottom:14px">'
     f"<b>{html.escape(answer.query)}</b>"

@@ -19,8 +19,6 @@ from unloc_jax.task import prompts
 from unloc_jax.weights.text_embedder import TextEmbedder
 
 MAX_CHARACTERS = 1000
-
-
 # The sentence encoder, where nobody names a folder.
 TEXT_WEIGHTS = "weights/minilm"
 _ADVICE = (
@@ -30,99 +28,79 @@ _ADVICE = (
 )
 
 
-def reader(
-  config: ml_collections.ConfigDict, text_weights: str = ""
-) -> TextReader | None:
-  """What makes rows of texts; None where the model reads none.
+class TextRows:
+  """Makes what a model reads of texts.
 
   Sentences that a model does not know by heart are encoded by the text tower
-  in a folder. Raises ValueError where there is none in it.
+  in the folder `text_weights`, by default TEXT_WEIGHTS where that is there.
+  ValueError says of every call why the model cannot read such texts.
   """
-  if not config.text.sentence_width:
-    return (
-      sentences.reader(config) if config.model.text_tower.num_layers else None
-    )
-  known = sentences.read(config.text.sentences, config.text.sentence_width)
-  folder = text_weights or TEXT_WEIGHTS
-  if text_weights or os.path.isdir(folder):
-    # Only now: a model that knows the question needs no tower.
-    tower = functools.cache(lambda: TextEmbedder(folder))
-    return dataclasses.replace(known, encode=lambda texts: tower()(texts))
-  return known
 
+  def __init__(self, config: ml_collections.ConfigDict, text_weights: str = ""):
+    self._config = config
+    self._read: TextReader | None = None
+    folder = text_weights or TEXT_WEIGHTS
+    if config.text.sentence_width:
+      known = sentences.read(config.text.sentences, config.text.sentence_width)
+      if text_weights or os.path.isdir(folder):
+        # Only when asked: a model that knows the question needs no tower.
+        tower = functools.cache(lambda: TextEmbedder(folder))
+        known = dataclasses.replace(known, encode=lambda texts: tower()(texts))
+      self._read = known
+    elif config.model.text_tower.num_layers:
+      self._read = sentences.reader(config)
 
-def captions(
-  config: ml_collections.ConfigDict,
-  texts: tuple[str, ...],
-  read: TextReader | None = None,
-) -> np.ndarray:
-  """Sentences as they are, ids int32 [1, Q, L] or embeddings [1, Q, E'].
-
-  They are read by `read`, else as `reader` says. Raises ValueError where the
-  model reads no text, or not such a one.
-  """
-  read = read or reader(config)
-  if config.data.text_width:
-    raise ValueError(
-      "the model reads features of texts, not words; it needs the extractor "
-      f"that made their tokens [L, {config.data.text_width}]: give these by "
-      "--text_features, or Localizer.ask(..., features=...)"
-    )
-  if read is None:
-    raise ValueError(
-      "the model has no text tower, so it only knows its own labels; use detect"
-    )
-  return _rows(read, texts)[None]
-
-
-def given(
-  config: ml_collections.ConfigDict, features: Sequence[np.ndarray], count: int
-) -> np.ndarray:
-  """Tokens [L, E] that others made of `count` texts -> [1, Q, L, E].
-
-  Raises ValueError where they are not what the model reads.
-  """
-  width, length = config.data.text_width, config.data.max_tokens
-  if not width:
-    raise ValueError("features: the model reads words, not features of texts")
-  if len(features) != count:
-    raise ValueError(f"features: of {len(features)} texts, not of {count}")
-  rows = np.zeros((1, count, length, width), np.float32)
-  for row, tokens in zip(rows[0], features, strict=True):
-    whole = np.asarray(tokens, np.float32)
-    if whole.ndim != 2 or whole.shape[1] != width or not whole.size:
+  def captions(self, texts: Sequence[str]) -> np.ndarray:
+    """Sentences as they are: ids int32 [1, Q, L], embeddings [1, Q, E']."""
+    if self._config.data.text_width:
       raise ValueError(
-        f"features: tokens of shape {whole.shape}, but the model wants [L, "
-        f"{width}]; make them with its extractor"
+        "the model reads features of texts, not words; it needs the extractor "
+        f"that made their tokens [L, {self._config.data.text_width}]: give "
+        "these by --text_features, or Localizer.ask(..., features=...)"
       )
-    row[: len(whole)] = whole[:length]
-    # As in training, longer texts keep their last token.
-    row[min(length, len(whole)) - 1] = whole[-1]
-  if not np.isfinite(rows).all():
-    raise ValueError("features: not all numbers are finite")
-  return rows
+    if self._read is None:
+      raise ValueError(
+        "the model has no text tower, so it only knows its own labels; use "
+        "detect"
+      )
+    return self._rows(texts)[None]
 
+  def labels(self, names: Sequence[str]) -> np.ndarray:
+    """Prompts of labels, ids [R, C, L] or embeddings [R, C, E' | D]."""
+    if not self._config.text.sentence_width:
+      return class_texts(self._config, names)
+    filled = prompts.fill(self._config.text.prompts, names)
+    return np.stack([self._rows(texts) for texts in filled])
 
-def labels(
-  config: ml_collections.ConfigDict,
-  names: tuple[str, ...],
-  read: TextReader | None = None,
-) -> np.ndarray:
-  """Prompts of labels, ids [R, C, L] or embeddings [R, C, E' | D].
+  def _rows(self, texts: Sequence[str]) -> np.ndarray:
+    assert self._read is not None
+    try:
+      return self._read(texts)
+    except sentences.UnknownSentenceError as error:
+      raise ValueError(f"{error}; {_ADVICE}") from error
 
-  Raises ValueError where one has no embedding.
-  """
-  if config.text.sentence_width and read is not None:
-    filled = prompts.fill(config.text.prompts, names)
-    return np.stack([_rows(read, texts) for texts in filled])
-  return class_texts(config, names)
-
-
-def _rows(read: TextReader, texts: Sequence[str]) -> np.ndarray:
-  try:
-    return read(texts)
-  except sentences.UnknownSentenceError as error:
-    raise ValueError(f"{error}; {_ADVICE}") from error
+  def given(self, features: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Tokens [L, E] that others made of `count` texts -> [1, Q, L, E]."""
+    data = self._config.data
+    width, length = data.text_width, data.max_tokens
+    if not width:
+      raise ValueError("features: the model reads words, not features of texts")
+    if len(features) != count:
+      raise ValueError(f"features: of {len(features)} texts, not of {count}")
+    rows = np.zeros((1, count, length, width), np.float32)
+    for row, tokens in zip(rows[0], features, strict=True):
+      whole = np.asarray(tokens, np.float32)
+      if whole.ndim != 2 or whole.shape[1] != width or not whole.size:
+        raise ValueError(
+          f"features: tokens of shape {whole.shape}, but the model wants [L, "
+          f"{width}]; make them with its extractor"
+        )
+      row[: len(whole)] = whole[:length]
+      # As in training, longer texts keep their last token.
+      row[min(length, len(whole)) - 1] = whole[-1]
+    if not np.isfinite(rows).all():
+      raise ValueError("features: not all numbers are finite")
+    return rows
 
 
 def checked_texts(texts: Iterable[str], what: str) -> tuple[str, ...]:

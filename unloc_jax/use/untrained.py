@@ -14,25 +14,22 @@ from typing import ClassVar
 
 import ml_collections
 import numpy as np
-from jax.sharding import Mesh
 
 from unloc_jax.config import schema
 from unloc_jax.config.keys import INF
 from unloc_jax.data.manifest import Source
-from unloc_jax.parallel import sharding
 from unloc_jax.task import peaks
 from unloc_jax.task.sampling import frame_edges
-from unloc_jax.training.state import FlatParams, Parts, param_shapes
-from unloc_jax.use import exports, questions
+from unloc_jax.training.state import Parts
+from unloc_jax.use import exports
 from unloc_jax.use.answers import Answer
 from unloc_jax.use.asking import Asker, Params
 from unloc_jax.use.encoded import EncodedVideo
 from unloc_jax.use.frames import DEFAULT_LIMITS, Limits
 from unloc_jax.use.localizer import Localizer
-from unloc_jax.use.questions import checked_path
+from unloc_jax.use.questions import TextRows, checked_path
 from unloc_jax.weights.folder import load_weights, tower_of
-from unloc_jax.weights.image_embedder import TowerEmbedder, load_embedder
-from unloc_jax.weights.merging import merge_weights
+from unloc_jax.weights.image_embedder import load_embedder
 
 # Texts that say little, beside those that are asked.
 POOL = (
@@ -44,13 +41,12 @@ _RATE, _FRAMES = 2.0, 16
 _IMAGE, _TEXT = "image_projection/kernel", "text_projection/kernel"
 
 
-def configured(
-  config: ml_collections.ConfigDict, folder: str
-) -> tuple[ml_collections.ConfigDict, TowerEmbedder]:
-  """A config whose model is the towers of a folder of weights.
+def as_export(folder: str, config: ml_collections.ConfigDict) -> exports.Export:
+  """What an export of a folder's two towers would say.
 
-  Its data are sized as they want. Returns also the image tower, which knows
-  its pixels. Raises ValueError where the folder holds no pair.
+  Its config is the one given, but for the model and the sizes of the data,
+  which are as the towers want them. Raises ValueError where the folder holds
+  no pair.
   """
   frames, loaded = load_embedder(folder), load_weights(folder)
   text = tower_of(loaded.config, "text")
@@ -65,11 +61,8 @@ def configured(
   c.data.image_size, c.data.short_side = frames.image_size, frames.resized_side
   c.data.embedding_width, c.data.max_tokens = frames.width, text["max_tokens"]
   c.model.width = loaded.params[_TEXT].shape[1]
-  c.model.text_part, c.model.dtype, c.model.stem.num_layers = (
-    "eos",
-    "float32",
-    0,
-  )
+  c.model.text_part, c.model.dtype = "eos", "float32"
+  c.model.stem.num_layers = 0
   c.model.image_tower.update(frames.sizes)
   c.model.text_tower.update(text)
   c.model.image_tower.per_frame_class = False
@@ -77,24 +70,25 @@ def configured(
   said = loaded.config.get("model", {}).get("fusion", {})
   similarity = said["similarity"] if said.get("kind") == "none" else "cosine"
   c.model.fusion.kind, c.model.fusion.similarity = "none", similarity
-  return c.lock(), frames
-
-
-def placed(parts: Parts, mesh: Mesh | None = None) -> FlatParams:
-  """Parameters of a config as of `configured`, as of `Export.params`."""
-  shapes = param_shapes(parts)
-  wanted = shapes if mesh is None else sharding.placed(shapes, mesh)
-  # Published pairs may lack them; z-scores have no scale.
-  given = {"log_scale": np.zeros(()), "relevance_bias": np.zeros(())}
-  given |= load_weights(parts.config.init.weights).params
-  return merge_weights(wanted, given, "")
-
-
-class _Export(exports.Export):
-  """What an export of two towers would say."""
-
-  def params(self, parts: Parts, mesh: Mesh | None = None) -> FlatParams:
-    return placed(parts, mesh)
+  source = Source(
+    *("none", "frames", _RATE, frames.short_side, 95, "none", None, None)
+  )
+  window = _FRAMES / _RATE
+  # Changes whenever the tokens of a video would.
+  seen = f"{frames.tower_hash} {frames.normalisation} {source} {window}"
+  digest = hashlib.sha256(seen.encode())
+  digest.update(loaded.params[_IMAGE].tobytes())
+  return exports.Export(
+    folder=pathlib.Path(folder),
+    config=c.lock(),
+    source=source,
+    window_seconds=window,
+    labels=(),
+    metrics={},
+    encoder_hash=digest.hexdigest()[:32],
+    # Published pairs may lack them; z-scores have no scale.
+    spare={"log_scale": np.zeros(()), "relevance_bias": np.zeros(())},
+  )
 
 
 class PoolAsker(Asker):
@@ -102,7 +96,7 @@ class PoolAsker(Asker):
 
   def __init__(self, parts: Parts, params: Params):
     super().__init__(parts, params)
-    self._pool = questions.captions(parts.config, POOL)
+    self._pool = TextRows(parts.config).captions(POOL)
 
   def moments(
     self,
@@ -152,29 +146,14 @@ class Untrained(Localizer):
     Raises ValueError where it is no pair of image and text tower.
     """
     folder = checked_path(folder, "folder")
-    c = schema.base().copy_and_resolve_references().unlock()
+    c = schema.base().unlock()
     c.task = "frame_tagging"  # Every frame is compared with every text.
     c.data.sampling, c.data.rate, c.data.num_frames = "rate", 0.0, _FRAMES
-    config, frames = configured(c, folder)
-    source = Source(
-      *("none", "frames", _RATE, frames.short_side, 95, "none", None, None)
-    )
-    window = _FRAMES / _RATE
-    # Changes whenever the tokens of a video would.
-    seen = f"{frames.tower_hash} {frames.normalisation} {source} {window}"
-    digest = hashlib.sha256(seen.encode())
-    digest.update(load_weights(folder).params[_IMAGE].tobytes())
-    token_hash = digest.hexdigest()[:32]
-    path = pathlib.Path(folder)
-    export = _Export(path, config, source, window, (), {}, token_hash)
-    return cls(export, limits)
+    return cls(as_export(folder, c), limits)
 
 
-def load(kind: str, folder: str, text_weights: str = "") -> Localizer:
-  """The model of a folder: an "export", or "weights" of a pair of towers.
-
-  An export's `text_weights` are as of `Localizer.from_export`.
-  """
-  if kind == "export":
-    return Localizer.from_export(folder, text_weights=text_weights)
-  return Untrained.from_weights(folder)
+def load(export: str, weights: str, text_weights: str) -> Localizer:
+  """The model of an export (see `Localizer.from_export`), or of two towers."""
+  if weights:
+    return Untrained.from_weights(weights)
+  return Localizer.from_export(export, text_weights=text_weights)

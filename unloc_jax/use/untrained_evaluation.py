@@ -21,7 +21,8 @@ from unloc_jax.training import provenance
 from unloc_jax.training.checkpoints import write_config
 from unloc_jax.training.evaluation import Batch, Evaluator, Params, prompts_of
 from unloc_jax.training.state import Parts, nest
-from unloc_jax.use import questions, untrained
+from unloc_jax.use import untrained
+from unloc_jax.use.questions import TextRows
 
 
 class UntrainedEvaluator(Evaluator):
@@ -29,7 +30,7 @@ class UntrainedEvaluator(Evaluator):
 
   def _step_of(self, split: Split) -> Callable[[Params, Batch], Detections]:
     prompts = prompts_of(self._config, split)
-    generic = jnp.asarray(questions.captions(self._config, untrained.POOL)[0])
+    generic = jnp.asarray(TextRows(self._config).captions(untrained.POOL)[0])
 
     def compare(model: UnLoc, batch: Batch) -> list[jax.Array]:
       """Similarities of texts [B, Q, T] and generic ones [B, G, T]."""
@@ -82,8 +83,9 @@ def found(
   if parts.task.decode == "per_frame":
     return Detections(logits, None, None, curve)
   options = detections.DecodeSpec(**parts.config.decode.to_dict())
-  proposed = jnp.asarray(segments), jnp.asarray(scores)
-  return detections.suppress(options, *proposed, jnp.asarray(curve))
+  return detections.suppress(
+    options, *map(jnp.asarray, (segments, scores, curve))
+  )
 
 
 def evaluate(
@@ -94,24 +96,23 @@ def evaluate(
 ) -> dict[str, Report]:
   """The report of every split, by its name; the folder looks like a run's.
 
-  Raises:
-    ValueError: The weights are no pair, or do not fit the data.
-    FileExistsError: There is a run in the folder.
+  Raises ValueError where the weights are no pair or do not fit the data,
+  FileExistsError where there is a run in the folder.
   """
   if (pathlib.Path(workdir) / "checkpoints").exists():
     raise FileExistsError(f"{workdir} holds a run; give another --workdir")
   if jax.process_count() > 1:
     raise ValueError("--training_free scores in one process; start one")
-  config, _ = untrained.configured(config, weights)
-  parts = Parts.from_config(config)
+  export = untrained.as_export(weights, config)
+  parts = Parts.from_config(export.config)
   model = parts.model.clone(displacement_head=None)
   parts = dataclasses.replace(parts, model=model)
-  mesh = sharding.run_mesh(config)
+  mesh = sharding.run_mesh(parts.config)
   evaluator = UntrainedEvaluator(parts, mesh, workdir)
   manifest = evaluator.split(splits[0]).manifest
-  provenance.check_weights(config, manifest)
-  write_config(workdir, config)
-  params = untrained.placed(parts, mesh)
+  provenance.check_weights(parts.config, manifest)
+  write_config(workdir, parts.config)
+  params = export.params(parts, mesh)
   reports = {name: evaluator.run(params, name) for name in splits}
   evaluator.write_page()
   return reports
