@@ -40,3 +40,25 @@ def segments(truth, found):
     for video in found
   }
   return FoundSegments.of(real, tables), real
+
+
+def draw_segments(rng, number, whole=False):
+  if whole:  # Of whole seconds: many are equal, some have no length.
+    return np.sort(rng.integers(0, 4, (number, 2)), axis=1).astype(float)
+  start = rng.uniform(0, 50, number)
+  return np.stack([start, start + rng.uniform(0.1, 30, number)], axis=1)
+
+
+def drawn(rng, videos, most_true, most_found, whole=False):
+  """Segments of up to three classes: true ones, and detections of these."""
+  truth, found = {}, {}
+  for video in (f"v{i}" for i in range(videos)):
+    rows = draw_segments(rng, rng.integers(1, most_true), whole).tolist()
+    rows.sort()  # As the evaluator does, whatever the file says.
+    truth[video] = [(f"c{rng.integers(3)}", *row) for row in rows]
+    rows = draw_segments(rng, rng.integers(0, most_found), whole).tolist()
+    found[video] = [(f"c{rng.integers(3)}", *row, rng.random()) for row in rows]
+  names = {row[0] for rows in truth.values() for row in rows}
+  for video, rows in found.items():
+    found[video] = [row for row in rows if row[0] in names]
+  return truth, found, names

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.metrics.made import queries, segments
+from tests.metrics.made import draw_segments, drawn, queries, segments
 from unloc_jax.metrics import (
   analysis,
   detection,
@@ -17,28 +17,6 @@ from unloc_jax.metrics import (
 )
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-def draw_segments(rng, number, whole=False):
-  if whole:  # Of whole seconds: many are equal, some have no length.
-    return np.sort(rng.integers(0, 4, (number, 2)), axis=1).astype(float)
-  start = rng.uniform(0, 50, number)
-  return np.stack([start, start + rng.uniform(0.1, 30, number)], axis=1)
-
-
-def drawn(rng, videos, most_true, most_found, whole=False):
-  """Segments of up to three classes: true ones, and detections of these."""
-  truth, found = {}, {}
-  for video in (f"v{i}" for i in range(videos)):
-    rows = draw_segments(rng, rng.integers(1, most_true), whole).tolist()
-    rows.sort()  # As the evaluator does, whatever the file says.
-    truth[video] = [(f"c{rng.integers(3)}", *row) for row in rows]
-    rows = draw_segments(rng, rng.integers(0, most_found), whole).tolist()
-    found[video] = [(f"c{rng.integers(3)}", *row, rng.random()) for row in rows]
-  names = {row[0] for rows in truth.values() for row in rows}
-  for video, rows in found.items():
-    found[video] = [row for row in rows if row[0] in names]
-  return truth, found, names
 
 
 def official_ap(truth, found, thresholds):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.metrics.made import queries, segments
+from tests.metrics.made import drawn, queries, segments
 from unloc_jax.annotations.arrays import FrameClasses
 from unloc_jax.metrics import (
   classification,
@@ -114,23 +114,13 @@ def test_a_query_without_predictions_is_a_miss_and_said_so():
   assert brief["MR-full-mAP"] == 50.0
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_detections_and_truth_may_come_in_any_order(seed):
+@given(st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
+def test_detections_and_truth_may_come_in_any_order(seed, random):
   rng = np.random.default_rng(seed)
-  truth = {
-    f"v{i}": [(label, *sorted(rng.uniform(0, 40, 2))) for label in "abb"]
-    for i in range(3)
-  }
+  truth, found, _ = drawn(rng, 3, 5, 20)
   # Ties, within and between videos.
-  found = {
-    video: [
-      (rng.choice(["a", "b"]), *sorted(rng.uniform(0, 40, 2)), score)
-      for score in rng.integers(0, 10, 12) / 10
-    ]
-    for video in truth
-  }
-  mixed = {v: [found[v][i] for i in rng.permutation(12)] for v in found}
-  mixed = dict(reversed(mixed.items()))
+  found = {v: [(*r[:3], round(r[3], 1)) for r in found[v]] for v in found}
+  mixed = {v: random.sample(found[v], len(found[v])) for v in reversed(found)}
   turned = {video: rows[::-1] for video, rows in reversed(truth.items())}
   first = detection.evaluate(*segments(truth, found), resamples=9)
   second = detection.evaluate(*segments(turned, mixed), resamples=9)

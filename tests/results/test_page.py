@@ -196,9 +196,7 @@ def test_the_best_and_the_worst_are_kept(tmp_path):
   assert len(list(tmp_path.iterdir())) == 5
   first = tmp_path / "timeline_best_1.png"
   assert first.read_bytes() == drawn["best"][0][1]
-
-
-def test_of_failures_the_surest_come_first(tmp_path):
+  # Of failures the surest come first.
   gallery = Gallery(schema.base(), None)
   for sure in (0.1, 0.9, 0.5, 0.7):
     drawing = functools.partial(Figure, figsize=(1 + sure, 1))
