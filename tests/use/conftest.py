@@ -1,6 +1,9 @@
 """A tiny model with random weights, as a run and as an export."""
 
+import contextlib
+import io
 import pathlib
+import re
 
 import jax
 import ml_collections
@@ -9,12 +12,13 @@ import pytest
 
 from tests import tiny_data
 from tests.films import film  # noqa: F401
-from unloc_jax import Localizer
+from tests.training.conftest import classes  # noqa: F401
+from unloc_jax import Localizer, evaluate
 from unloc_jax.config.keys import INF
 from unloc_jax.parallel import sharding
 from unloc_jax.training import loop
 from unloc_jax.training.checkpoints import Checkpoints, write_config
-from unloc_jax.training.state import Parts, TrainState, init_state
+from unloc_jax.training.state import Parts, placed_shapes
 from unloc_jax.use.export_run import export_run
 from unloc_jax.weights import conversion
 from unloc_jax.weights.folder import save_weights
@@ -104,27 +108,28 @@ def save_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """A run whose weights are random, and its average not the same."""
   parts = Parts.from_config(config)
   mesh = sharding.make_mesh(config.mesh)
-  state = init_state(parts, loop.make_optimizer(parts, 10, 1.0), mesh)
-  state = _shaken(state)
+  shapes = placed_shapes(parts, loop.make_optimizer(parts, 10, 1.0), mesh)
+  draw = np.random.default_rng(2)
+
+  def placed(value: np.ndarray, like: jax.ShapeDtypeStruct) -> jax.Array:
+    return jax.device_put(value.astype(like.dtype), like.sharding)
+
+  def drawn(name: str, like: jax.ShapeDtypeStruct) -> jax.Array:
+    """So large that no two videos or texts are answered alike."""
+    around = 1.0 if "/scale" in name else 0.0
+    if re.fullmatch("displacement_head/.*output/bias", name):
+      around = config.model.head.displacement_bias
+    return placed(around + 0.25 * draw.standard_normal(like.shape), like)
+
+  params, average = (
+    held and {name: drawn(name, like) for name, like in held.items()}
+    for held in (shapes.params, shapes.average)
+  )
+  empty = jax.tree.map(lambda x: placed(np.zeros(x.shape), x), shapes)
   write_config(str(workdir), config)
   checkpoints = Checkpoints(str(workdir), config)
-  checkpoints.save(state)
+  checkpoints.save(empty.replace(params=params, average=average))
   checkpoints.close()
-
-
-def _shaken(state: TrainState) -> TrainState:
-  """Noise everywhere, so that no two videos or texts are answered alike."""
-
-  def shake(name: str, value: jax.Array, seed: int) -> jax.Array:
-    key = jax.random.fold_in(jax.random.key(seed), len(name))
-    noise = 0.1 * jax.random.normal(key, value.shape)
-    return jax.device_put(value + noise, value.sharding)
-
-  average = state.average and {
-    name: shake(name, value, 2) for name, value in state.average.items()
-  }
-  params = {k: shake(k, v, 1) for k, v in state.params.items()}
-  return state.replace(params=params, average=average)
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +140,14 @@ def run(dataset, tmp_path_factory) -> pathlib.Path:
   workdir = tmp_path_factory.mktemp("runs") / "mr"
   save_run(config.lock(), workdir)
   return workdir
+
+
+@pytest.fixture(scope="session")
+def scored(run) -> str:
+  """What is said of that run when it is scored; results are in its folder."""
+  with contextlib.redirect_stdout(io.StringIO()) as said:
+    evaluate.main(["--workdir", str(run), "--split", "val"])
+  return said.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -71,17 +71,15 @@ def test_weights_may_be_read_by_whom_the_umask_says(tmp_path):
 
 @pytest.mark.heavy
 def test_evaluation_of_an_export_gives_the_same_numbers(
-  exported_folder, run, capsys
+  exported_folder, run, scored, capsys
 ):
-  figures = []
-  for folder in (run, exported_folder):
-    evaluate.main(["--workdir", str(folder), "--split", "val"])
-    figures.append(
-      (folder / "results" / "val" / "predictions.jsonl").read_text()
-    )
-  assert figures[0] == figures[1]
-  lines = capsys.readouterr().out.splitlines()
-  assert lines[0] == lines[1]
+  evaluate.main(["--workdir", str(exported_folder), "--split", "val"])
+  assert capsys.readouterr().out == scored
+  found, wanted = (
+    (folder / "results" / "val" / "predictions.jsonl").read_text()
+    for folder in (exported_folder, run)
+  )
+  assert found == wanted
   assert not (exported_folder / "checkpoints").exists()
 
 

@@ -1,5 +1,6 @@
 """What prediction finds is what evaluation finds; windows; bad questions."""
 
+import copy
 import dataclasses
 import io
 import itertools
@@ -13,7 +14,7 @@ import pytest
 
 from tests.films import film  # noqa: F401
 from tests.use.conftest import TEXTS
-from unloc_jax import Localizer, evaluate
+from unloc_jax import Localizer
 from unloc_jax.use import windows
 from unloc_jax.use.encoded import SUFFIX, EncodedVideo, read_index
 from unloc_jax.use.questions import TextRows
@@ -24,8 +25,8 @@ def rows(moments) -> np.ndarray:
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("scored")
 def test_moments_are_those_of_evaluation(run, localizer, encoded):
-  evaluate.main(["--workdir", str(run), "--split", "val"])
   lines = (run / "results/val/predictions.jsonl").read_text().splitlines()
   videos = {video.video_id: video for video in encoded}
   assert len(lines) == len(videos) * len(TEXTS)
@@ -72,10 +73,17 @@ def test_moments_are_ranked_differ_and_are_inside_the_video(localizer, encoded):
     assert (scores[:, 0] <= scores[:, 1]).all()
 
 
+def _in_windows(localizer, seconds) -> Localizer:
+  """The model, its programs and all, in windows of another length."""
+  other = copy.copy(localizer)
+  other.export = dataclasses.replace(localizer.export, window_seconds=seconds)
+  return other
+
+
 @pytest.fixture(scope="module")
 def short_sighted(localizer) -> Localizer:
   """The model in windows of two seconds."""
-  return Localizer(dataclasses.replace(localizer.export, window_seconds=2.0))
+  return _in_windows(localizer, 2.0)
 
 
 def _one(video: EncodedVideo, window: int) -> EncodedVideo:
@@ -302,10 +310,9 @@ def test_the_only_frame_of_a_video_stands_for_it(
   tmp_path,
 ):
   """Whole videos of a frame, and windows of a frame of a longer video."""
-  blink = dataclasses.replace(localizer.export, window_seconds=0.1)
   for model, count, wanted in (
     (localizer, 1, {(0.0, 0.1)}),
-    (Localizer(blink), 10, {(0.0, 0.5), (0.5, 1.0)}),
+    (_in_windows(localizer, 0.1), 10, {(0.0, 0.5), (0.5, 1.0)}),
   ):
     times = [n / 10 for n in range(count)]
     path = film(tmp_path / f"{count}.mp4", times, base=10, rate=10)
@@ -319,7 +326,8 @@ def test_the_only_frame_of_a_video_stands_for_it(
       assert moment.start < moment.end
 
 
-def _of_features(localizer) -> Localizer:
+@pytest.fixture(scope="module")
+def of_features(localizer) -> Localizer:
   """The model, told to take features of 16 channels."""
   features = {"embedding_width": 16, "tower_hash": "abc"}
   source = dataclasses.replace(
@@ -333,10 +341,9 @@ def _of_features(localizer) -> Localizer:
   return Localizer(export)
 
 
-def test_features_of_another_tower_are_refused(localizer):
+def test_features_of_another_tower_are_refused(localizer, of_features):
   with pytest.raises(ValueError, match="takes videos"):
     localizer.encode_features(np.zeros((3, 4)))
-  model = _of_features(localizer)
   for shape, options, message in (
     ((3, 16), {"tower_hash": "xyz"}, r"tower xyz.*wants abc"),
     ((3, 8), {}, r"shape \(3, 8\).*\[N, 16\]"),
@@ -347,21 +354,20 @@ def test_features_of_another_tower_are_refused(localizer):
     ((20, 16), {"video_id": None}, "^video_id"),
   ):
     with pytest.raises(ValueError, match=message):
-      model.encode_features(np.zeros(shape), **options)
+      of_features.encode_features(np.zeros(shape), **options)
   for features in (np.full((3, 16), np.nan), [["a"] * 16]):
     with pytest.raises(ValueError, match="features"):
-      model.encode_features(features)
+      of_features.encode_features(features)
   with pytest.raises(ValueError, match="takes features, not videos"):
-    model.encode_video("x.mp4")
+    of_features.encode_video("x.mp4")
 
 
-def test_features_are_localized(localizer):
-  model = _of_features(localizer)
+def test_features_are_localized(of_features):
   features = np.random.default_rng(0).normal(size=(20, 16))
-  video = model.encode_features(features, tower_hash="abc")
+  video = of_features.encode_features(features, tower_hash="abc")
   assert video.num_windows == 4
   assert video.duration == 10.0
-  assert model.localize(video, TEXTS, 2)
+  assert of_features.localize(video, TEXTS, 2)
 
 
 def test_importing_the_package_is_light():

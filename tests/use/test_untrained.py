@@ -9,9 +9,9 @@ import pytest
 from benchmarks.synthetic import moments
 from tests import tiny_data
 from tests.films import film  # noqa: F401
-from tests.training.conftest import write_data
 from tests.use.conftest import SECONDS, TEXTS
 from unloc_jax import evaluate, predict
+from unloc_jax.use import untrained as loading
 from unloc_jax.use.encoded import EncodedVideo
 from unloc_jax.use.questions import TextRows
 from unloc_jax.use.untrained import POOL, Untrained
@@ -31,8 +31,14 @@ def untrained(towers) -> Untrained:
 
 
 @pytest.fixture
-def ask(capsys, towers):
-  """Runs predict on the towers: its status, output and errors."""
+def ask(capsys, towers, untrained, monkeypatch):
+  """Runs predict on the towers, open already: status, output and errors."""
+  opened = "", str(towers), ""
+
+  def load(*model):
+    return untrained if model == opened else loading.load(*model)
+
+  monkeypatch.setattr(predict, "load", load)
 
   def run(*arguments, weights=towers):
     flags = ["--weights", weights, *arguments]
@@ -110,6 +116,9 @@ def test_what_is_no_pair_ends_in_a_line(ask, towers, videos, tmp_path):
     assert words in str(code)
 
 
+_SMALL = (".data.num_frames=8", ".eval.batch_size=8", ".eval.num_drawn=0")
+
+
 def _evaluate(towers, path, workdir, *changes):
   evaluate.main(
     [
@@ -118,8 +127,7 @@ def _evaluate(towers, path, workdir, *changes):
       f"--workdir={workdir}",
       f"--data={path}",
       "--split=val",
-      *(f"--config{change}" for change in changes),
-      "--config.eval.batch_size=8",
+      *(f"--config{change}" for change in (*_SMALL, *changes)),
     ]
   )
 
@@ -127,8 +135,7 @@ def _evaluate(towers, path, workdir, *changes):
 def test_evaluate_scores_towers_as_it_scores_a_run(
   towers, dataset, tmp_path, capsys
 ):
-  config = "=configs/anet_mr.py"
-  changes = (config, ".data.num_frames=8", ".eval.num_drawn=1")
+  changes = ("=configs/anet_mr.py", ".eval.num_drawn=1")
   _evaluate(towers, dataset, tmp_path / "mr", *changes)
   assert "val: R1@0.3" in (said := capsys.readouterr().out)
   assert "(8 of 8 examples)" in said
@@ -154,9 +161,10 @@ def test_evaluate_scores_towers_as_it_scores_a_run(
     ("synthetic_cls", "top1"),
   ],
 )
-def test_class_tasks_are_scored(config, figure, towers, tmp_path, capsys):
-  path = write_data(tmp_path)[1]
-  _evaluate(towers, path, tmp_path / "x", f"=configs/{config}.py")
+def test_class_tasks_are_scored(
+  config, figure, towers, classes, tmp_path, capsys
+):
+  _evaluate(towers, classes, tmp_path / "x", f"=configs/{config}.py")
   said = capsys.readouterr().out
   assert f"{figure} " in said
   assert "(4 of 4 examples)" in said
