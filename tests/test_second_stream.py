@@ -12,13 +12,18 @@ import tensorflow as tf
 
 from tests import tiny_data
 from tests.films import film  # noqa: F401
-from tests.training.conftest import tiny_config
+from tests.training.conftest import (
+  no_pictures,  # noqa: F401
+  quick_start,  # noqa: F401
+  tiny_config,
+)
+from tests.training.random_batch import random_params
 from unloc_jax import Localizer
 from unloc_jax.config import keys, schema
 from unloc_jax.data import pipeline, streams
 from unloc_jax.models.towers import streams as towers
 from unloc_jax.training import loop
-from unloc_jax.training.state import Parts, init_params, nest
+from unloc_jax.training.state import Parts, nest
 from unloc_jax.use import readers
 from unloc_jax.use.export_run import export_run
 
@@ -102,7 +107,7 @@ def config(toy, dataset):
 def test_a_model_of_two_streams(config):
   """Types tell streams apart; what is masked is not heard."""
   parts = Parts.from_config(config.lock())
-  params = init_params(parts, jax.random.key(0))
+  params = random_params(config)
   width = config.model.width
   assert params["kind_embedding"].shape == (3, width)
   assert params["toy_tower/embed/kernel"].shape == (1, 8)
@@ -129,6 +134,7 @@ def test_a_model_of_two_streams(config):
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("no_pictures", "quick_start")
 def test_it_trains_evaluates_exports_and_predicts(config, film, tmp_path):  # noqa: F811
   workdir, folder = tmp_path / "run", tmp_path / "export"
   reports = loop.train_and_evaluate(config.lock(), str(workdir))
