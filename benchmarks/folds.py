@@ -56,8 +56,7 @@ def score(results: list[pathlib.Path], out: pathlib.Path) -> None:
     for folder in results:
       with np.load(folder / "predictions.npz") as found:
         arrays |= dict(found)
-    with files.replacing(out / "predictions.npz") as beside:
-      np.savez(beside.open("wb"), **arrays)  # type: ignore[arg-type]
+    files.write_arrays(out / "predictions.npz", **arrays)
     paths = ["predictions.npz"] * 2
     benchmark = "segmentation"
   else:

@@ -143,7 +143,10 @@ def keep(rows: Sequence[Sequence[Any]], flags: argparse.Namespace) -> None:
   record.write(
     f"fuzz_{flags.what}",
     f"python -m benchmarks.fuzz {asked} --record",
-    [f"unloc_jax/{room}" for room in ("media", "annotations", "metrics")],
+    [
+      f"unloc_jax/{room}"
+      for room in ("config", "media", "annotations", "metrics")
+    ],
     (flags.what, "cases", "read", "refused", "wrong"),
     rows,
     seeds=[flags.seed],

@@ -26,6 +26,7 @@ from unloc_jax.annotations import pairing
 from unloc_jax.annotations.arrays import FoundSegments, TrueSegments
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import detection, recall, segmentation
+from unloc_jax.training.checkpoints import read_config
 from unloc_jax.use import exports
 from unloc_jax.use.encoded import EncodedVideo
 
@@ -148,6 +149,10 @@ def _precision(
 
 def keep(name: str, found: Sequence[Table], flags: argparse.Namespace) -> None:
   """Writes tables of the same columns, one below the other."""
+  if flags.workdir:
+    seed = read_config(str(flags.workdir)).seed
+  else:
+    seed = exports.read(flags.export).config.seed
   given = [("workdir", flags.workdir), ("export", flags.export)]
   options = "".join(f" --{k} {v}" for k, v in given if v)
   raw = " --raw RAW" if flags.raw else ""
@@ -161,7 +166,7 @@ def keep(name: str, found: Sequence[Table], flags: argparse.Namespace) -> None:
       for one in found
       for row in merged([one]).rows
     ],
-    seeds=(0,),
+    seeds=[int(seed)],
   )
 
 

@@ -10,6 +10,7 @@ or too much of the right one (0.2), or elsewhere. Shares are of all queries.
 
 import argparse
 import collections
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,9 +24,8 @@ from unloc_jax.annotations import moments, pairing
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics.overlap import intersection_over_union
 from unloc_jax.results.drawing import figures
+from unloc_jax.training.checkpoints import read_config
 
-_SHARES = (0.12, 0.25)  # Of a video: short, middle, long
-_LENGTHS = ("short", "middle", "long")
 _CAUSES = ("another event", "part or too much", "elsewhere")
 
 
@@ -33,13 +33,18 @@ class Answer(NamedTuple):
   """The answers to one query."""
 
   title: str
-  group: str  # Kind and length
+  kind: str
   duration: float  # Seconds
   truth: np.ndarray  # [2] seconds
   others: np.ndarray  # [E, 2], the other events asked for in the video
   found: np.ndarray  # [D, 3] seconds and score, best first
   right: np.ndarray  # bool [D], overlaps the truth by half or more
   cause: str  # Why it is missed, "" where it is not
+
+  @property
+  def share(self) -> float:
+    """Of the video that is asked for."""
+    return float(np.ptp(self.truth)) / self.duration
 
 
 def cause(first: np.ndarray, truth: np.ndarray, others: np.ndarray) -> str:
@@ -68,17 +73,22 @@ def answers(folder: pathlib.Path) -> list[Answer]:
     given = np.reshape(
       [] if query.predicted is None else query.predicted, (-1, 3)
     )
-    share = (truth[1] - truth[0]) / row.duration
-    length = _LENGTHS[np.searchsorted(_SHARES, share, "right")]
     why = cause(given[0, :2], truth, others) if len(given) else _CAUSES[2]
     right = intersection_over_union(given[:, :2], truth) >= 0.5
-    group = f"{query.tags.get('kinds', 'all')}, {length}"
-    found.append(
-      Answer(
-        str(row.text), group, row.duration, truth, others, given, right, why
-      )
-    )
+    told = str(row.text), query.tags.get("kinds", "all"), row.duration
+    found.append(Answer(*told, truth, others, given, right, why))
   return found
+
+
+def _groups(found: Sequence[Answer]) -> list[tables.Group]:
+  """Which answers are of a kind and length."""
+  kinds = np.array([answer.kind for answer in found])
+  shares = np.array([answer.share for answer in found])
+  return [
+    (f"{kind}, {name}", (kinds == kind) & chosen)
+    for kind in np.unique(kinds)
+    for name, chosen in tables.by_length(shares)
+  ]
 
 
 def table(title: str, found: Sequence[Answer]) -> tables.Table:
@@ -86,11 +96,7 @@ def table(title: str, found: Sequence[Answer]) -> tables.Table:
   causes = np.array([answer.cause for answer in found])
   second = [bool(a.cause) and bool(a.right[1:2].any()) for a in found]
   columns = [causes != "", *(causes == each for each in _CAUSES)]
-  names = np.array([answer.group for answer in found])
-  kinds = sorted({name.partition(",")[0] for name in names})
-  order = [f"{kind}, {length}" for kind in kinds for length in _LENGTHS]
-  groups = [("all", np.ones(len(found), bool))]
-  groups += [(name, names == name) for name in order]
+  groups = [("all", np.ones(len(found), bool)), *_groups(found)]
   headers = ["", "queries", "missed", *_CAUSES, "right one is second"]
   return tables.Table.of_groups(
     title, headers, groups, [*columns, np.array(second)]
@@ -99,15 +105,13 @@ def table(title: str, found: Sequence[Answer]) -> tables.Table:
 
 def draw(found: Sequence[Answer], number: int = 40) -> Figure:
   """Misses in turn from every kind and length: truth, others, five answers."""
-  missed = collections.defaultdict(list)
-  for answer in found:
-    if answer.cause:
-      missed[answer.group].append(answer)
-  turns = max(map(len, missed.values()), default=0)
-  drawn = [
-    each[i] for i in range(turns) for each in missed.values() if i < len(each)
-  ][:number]
-  drawn.sort(key=lambda answer: answer.group)
+  missed = [answer for answer in found if answer.cause]
+  apart = [
+    [missed[i] for i in np.flatnonzero(chosen)] for _, chosen in _groups(missed)
+  ]
+  turns = itertools.chain.from_iterable(itertools.zip_longest(*apart))
+  drawn = [answer for answer in turns if answer is not None][:number]
+  drawn.sort(key=lambda answer: (answer.kind, answer.share))
   figure = Figure(figsize=(20, 0.9 * max(len(drawn), 2)), layout="constrained")
   axes = figure.subplots(max((len(drawn) + 1) // 2, 1), 2, squeeze=False)
   for axis in axes.flat[len(drawn) :]:
@@ -124,7 +128,7 @@ def draw(found: Sequence[Answer], number: int = 40) -> Figure:
     axis.set_xlim(0, one.duration)
     axis.invert_yaxis()
     axis.set_yticks([])
-    axis.set_title(f"{one.group}: {one.title} ({one.cause})", fontsize=8)
+    axis.set_title(f"{one.kind}: {one.title} ({one.cause})", fontsize=8)
   return figure
 
 
@@ -151,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       tables.MEASURES,
       whole.headers,
       whole.rows,
-      seeds=range(len(made)),
+      seeds=[int(read_config(str(run)).seed) for run in flags.workdir],
     )
 
 
