@@ -1,5 +1,6 @@
 """Padding of a batch, whatever stands in it, is no part of the loss."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from unloc_jax.task.objective import (
   among,
   compute_losses,
   displacement_pairs,
+  draw_classes,
   make_targets,
 )
 from unloc_jax.task.predictions import Predictions
@@ -117,3 +119,32 @@ def test_drawn_classes_are_numbered_by_their_place():
   np.testing.assert_array_equal(part.labels, np.asarray(whole.labels)[:, drawn])
   pairs = displacement_pairs(task, some)
   assert np.asarray(pairs).max() < len(drawn)
+
+
+def test_each_video_is_asked_for_its_own_classes_first():
+  """Its targets are those of all classes, at the classes drawn for it."""
+  rng = np.random.default_rng(0)
+  task = get_task("temporal_localization")
+  batch = random_batch(rng, classes=True)
+  batch["segment_query"] = np.where(batch["segment_query"] > 1, 3, -1)
+  drawn = draw_classes(batch, jax.random.key(0), C, 2, own=True)
+  for query, row in zip(batch["segment_query"], np.asarray(drawn), strict=True):
+    assert len(set(row)) == 2
+    assert row[0] == 3 or 3 not in query
+  some = among(batch, drawn)
+  whole, part = (
+    make_targets(task, SPEC, each, count)
+    for each, count in ((batch, C), (some, 2))
+  )
+  rows = np.asarray(drawn)[:, :, None]
+  np.testing.assert_array_equal(
+    part.labels, np.take_along_axis(np.asarray(whole.labels), rows, axis=1)
+  )
+  np.testing.assert_array_equal(
+    np.sum(part.positive, axis=1), np.sum(whole.positive, axis=1)
+  )
+  others = [
+    draw_classes(batch, jax.random.key(seed), C, 2, own=True)[:, 1]
+    for seed in range(20)
+  ]
+  assert len(np.unique(others)) > 2  # The rest is drawn anew each step.

@@ -42,11 +42,16 @@ def found(config, accumulate: int, batch, params):
     ("moment_retrieval", "frames"),
     ("matched_moment_retrieval", "embeddings"),
     ("temporal_localization", "embeddings"),
+    ("own classes", "embeddings"),
   ],
 )
 def test_gradients_are_those_of_the_whole_batch(task, stream):
   """In-batch negatives and what the means are over, too."""
+  own = task == "own classes"
+  task = "temporal_localization" if own else task
   config = task_config(task, pathlib.Path("/"), pathlib.Path("/"))
+  if own:
+    config.text.sampled, config.text.sampled_for = 3, "video"
   if stream == "embeddings":
     config.streams, config.data.embedding_width = (stream,), 16
     config.model.image_tower.num_layers = 0
@@ -99,3 +104,35 @@ def test_texts_of_stacked_layers_need_no_randomness():
     jax.random.key(0),
   )
   assert grads.keys() == trained.keys()
+
+
+def test_a_video_asked_for_some_classes_answers_as_asked_for_all():
+  root = pathlib.Path("/")
+  config = task_config("temporal_localization", root, root)
+  config.streams, config.data.embedding_width = ("embeddings",), 16
+  config.model.image_tower.num_layers = 0
+  config.model.fusion.dropout = 0.0
+  parts = state.Parts.from_config(config)
+  batch, params = random_batch(config, batch_size=2), random_params(config)
+  drawn = jnp.asarray([[3, 0], [1, 2]])
+
+  @jax.jit
+  def answer(drawn):
+    asked = gradients.Asked(batch["streams"], batch["masks"], None, None, drawn)
+    texts = class_texts(config, ("run", "jump", "sit", "stand"))[0]
+    return gradients.localize(
+      params,
+      lambda model: model.encode_text(texts, False),
+      asked,
+      jax.random.key(0),
+      parts,
+    )
+
+  some, whole = answer(drawn), answer(None)
+  for part, all_of_it in (
+    (some.relevance, whole.relevance),
+    (some.displacement, whole.displacement),
+  ):
+    index = np.asarray(drawn).reshape(2, 2, *[1] * (part.ndim - 2))
+    want = np.take_along_axis(np.asarray(all_of_it), index, axis=1)
+    np.testing.assert_allclose(part, want, atol=2e-5)

@@ -183,6 +183,12 @@ _TEXT: Section = {
     least=1,
   ),
   "sampled": whole(0, "Classes drawn a training step; 0 = all."),
+  "sampled_for": choice(
+    "step",
+    "Whom they are drawn for: all videos of a step, or each video, its own"
+    " classes before others.",
+    "video",
+  ),
   "class_embeddings": text("", "Their .npz, in place of a text tower."),
   "tokenizer": text(
     "",

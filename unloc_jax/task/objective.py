@@ -57,12 +57,28 @@ def displacement_pairs(task: Task, batch: Batch) -> jax.Array | None:
   return index.reshape(num_videos, num_captions)
 
 
+def draw_classes(
+  batch: Batch, key: jax.Array, num_classes: int, count: int, own: bool
+) -> jax.Array:
+  """Some of C classes: the same for every video, or each video's own and more.
+
+  Returns:
+    int32 [C'], or [B, C'] of which a video's own come first.
+  """
+  if not own:
+    return jax.random.permutation(key, num_classes)[:count]
+  query = batch["segment_query"]
+  shown = jnp.any(query[..., None] == jnp.arange(num_classes), axis=1)
+  _, drawn = jax.lax.top_k(shown + jax.random.uniform(key, shown.shape), count)
+  return drawn
+
+
 def among(batch: Batch, drawn: jax.Array) -> dict[str, jax.Array]:
-  """The batch as if only the classes `drawn`, int32 [C'], existed.
+  """The batch as if only the classes `drawn`, int32 [C'] or [B, C'], existed.
 
   They are numbered by their place there; segments of others are padding.
   """
-  same = batch["segment_query"][..., None] == drawn
+  same = batch["segment_query"][..., None] == drawn[..., None, :]
   place = jnp.argmax(same, axis=-1).astype(jnp.int32)
   query = jnp.where(jnp.any(same, axis=-1), place, -1)
   return {**batch, "segment_query": query}

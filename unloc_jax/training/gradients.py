@@ -1,6 +1,6 @@
 """Losses of a batch and their gradients, at once or part after part."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
@@ -15,6 +15,7 @@ from unloc_jax.task.objective import (
   compute_losses,
   count_slots,
   displacement_pairs,
+  draw_classes,
   make_targets,
 )
 from unloc_jax.task.predictions import Predictions
@@ -35,12 +36,14 @@ class Asked:
     masks: bool [B, N] by stream.
     pairs: int32 [B, M], see `displacement_pairs`; or None.
     targets: What the heads should say.
+    drawn: int32 [B, C'], of the texts those that each video meets; or None.
   """
 
   streams: dict[str, jax.Array]
   masks: dict[str, jax.Array]
   pairs: jax.Array | None
   targets: Targets
+  drawn: jax.Array | None = None
 
 
 def prepare(
@@ -48,23 +51,23 @@ def prepare(
 ) -> tuple[jax.Array, Asked]:
   """The texts that a batch meets in this step, and all else it is asked."""
   task = parts.task
-  num_classes = 0
+  num_classes, drawn = 0, None
   if prompts is not None:
     prompt_key, class_key = jax.random.split(key)
     texts = draw(prompts, prompt_key)
-    num_classes = texts.shape[0]
-    if 0 < parts.config.text.sampled < num_classes:
-      drawn = jax.random.permutation(class_key, num_classes)
-      drawn = drawn[: parts.config.text.sampled]
-      texts, num_classes = texts[drawn], len(drawn)
-      batch = among(batch, drawn)
+    num_classes, count = texts.shape[0], parts.config.text.sampled
+    if 0 < count < num_classes:
+      own = parts.config.text.sampled_for == "video"
+      drawn = draw_classes(batch, class_key, num_classes, count, own)
+      batch, num_classes = among(batch, drawn), count
+      texts, drawn = (texts, drawn) if own else (texts[drawn], None)
   elif task.train_pairing == "all":
     texts = batch["text_ids"].reshape(-1, *batch["text_ids"].shape[2:])
   else:
     texts = batch["text_ids"]
   targets = make_targets(task, parts.pyramid, batch, num_classes)
   pairs = displacement_pairs(task, batch)
-  return texts, Asked(batch["streams"], batch["masks"], pairs, targets)
+  return texts, Asked(batch["streams"], batch["masks"], pairs, targets, drawn)
 
 
 def batch_losses(
@@ -77,14 +80,12 @@ def batch_losses(
   """Losses of a batch in training mode."""
   prompt_key, dropout_key = jax.random.split(key)
   texts, asked = prepare(batch, prompts, prompt_key, parts)
-  predictions: Any = parts.model.apply(
-    nest(params),
-    asked.streams,
-    asked.masks,
-    texts,
-    asked.pairs,
-    deterministic=False,
-    rngs={"dropout": dropout_key},
+  predictions = localize(
+    params,
+    lambda model: model.encode_text(texts, False),
+    asked,
+    dropout_key,
+    parts,
   )
   return compute_losses(parts.task, parts.loss, predictions, asked.targets)
 
@@ -143,7 +144,7 @@ def summed_gradients(
       encoded = jax.tree.map(lambda x: split_rows(x, number)[part], encoded)
     part_key = jax.random.fold_in(dropout_key, part)
     predictions = localize(
-      {**trained, **frozen}, encoded, asked, part_key, parts
+      {**trained, **frozen}, lambda _: encoded, asked, part_key, parts
     )
     losses = compute_losses(
       parts.task, parts.loss, predictions, asked.targets, counts
@@ -167,13 +168,20 @@ def summed_gradients(
 
 
 def localize(
-  params: Params, encoded: Texts, asked: Asked, key: jax.Array, parts: Parts
+  params: Params,
+  encode: Callable[[UnLoc], Texts],
+  asked: Asked,
+  key: jax.Array,
+  parts: Parts,
 ) -> Predictions:
-  """What the model says of videos and encoded texts in training mode."""
+  """What the model says of videos and the texts it encodes, in training."""
 
   def run(model: UnLoc) -> Predictions:
     video = model.encode_video(asked.streams, False)
     mask = model.video_mask(asked.masks)
+    encoded = encode(model)
+    if asked.drawn is not None:
+      encoded = jax.tree.map(lambda x: x[asked.drawn], encoded)
     return model.localize(video, mask, encoded, asked.pairs, False)
 
   said: Any = parts.model.apply(nest(params), method=run, rngs={"dropout": key})
