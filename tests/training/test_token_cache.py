@@ -34,6 +34,8 @@ def frozen_config(path: pathlib.Path) -> ml_collections.ConfigDict:
     {"data.augment.random_crop": True},
     {"data.augment.flip": 0.5},
     {"data.augment.scale": (1.0, 1.2)},
+    {"data.augment.shortest_window": 0.5},
+    {"data.augment.stretch": 0.1},
   ],
 )
 def test_what_changes_tokens_is_refused(captions, change):

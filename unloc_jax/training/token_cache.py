@@ -38,6 +38,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     or augment.colour
     or augment.grey
     or augment.rand_layers
+    or augment.stretch
+    or augment.shortest_window < 1
     or tuple(augment.scale) != (1.0, 1.0)
     or tower.stochastic_depth
   )
@@ -45,7 +47,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   if not cached or moving:
     raise ValueError(
       "train.cache_frame_tokens needs a frozen image tower without "
-      "stochastic depth and no augmentation of pixels; set "
+      "stochastic depth and no augmentation of frames; set "
       "model.image_tower and data.augment, or do without the cache"
     )
 
