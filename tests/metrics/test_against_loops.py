@@ -102,7 +102,7 @@ def test_moment_average_precision(seed):
     np.hstack([draw_segments(rng, 14), rng.random((14, 1))]) for _ in truths
   ]
   asked = queries(truths, predictions)
-  found = qvhighlights.moments(asked, qvhighlights.RANGES["full"]).precision
+  found, _ = qvhighlights.moments(asked, qvhighlights.RANGES["full"])
   for query, row in enumerate(found):
     ordered = sorted(predictions[query][:10], key=lambda window: -window[2])
     flat = [(0, window[0], window[1]) for window in ordered]

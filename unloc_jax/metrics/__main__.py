@@ -35,7 +35,6 @@ from collections.abc import Sequence
 from unloc_jax import files
 from unloc_jax.annotations import (
   BENCHMARKS,
-  Benchmark,
   benchmark,
   class_submissions,
   detection_submissions,
@@ -100,17 +99,16 @@ def read_blocked(path: str | None) -> set[str]:
 
 
 def scored(
-  args: argparse.Namespace, problems: Problems, chosen: Benchmark | None
+  args: argparse.Namespace,
+  metric: str,
+  tiou: tuple[float, ...],
+  problems: Problems,
 ) -> Report:
-  """Reads and scores by the metric of a benchmark, or what `args` name."""
+  """Reads and scores by a metric; `tiou` are thresholds of detection."""
   paths = args.predictions, args.ground_truth
   draws = {"resamples": args.resamples, "seed": args.seed}
-  metric = chosen.metric if chosen else args.benchmark
-  subset = chosen.subset if chosen else "testing"
-  if args.subset is not None:
-    subset = args.subset
   if metric == "segmentation":
-    videos, expected, names, notes = frames.read(*paths, problems, subset)
+    videos, expected, names, notes = frames.read(*paths, problems, args.subset)
     return segmentation.evaluate(
       videos, expected=expected, classes=names, notes=notes, **draws
     )
@@ -118,11 +116,9 @@ def scored(
     scores, labels, classes, notes = class_submissions.read(*paths, problems)
     return classification.evaluate(scores, labels, classes, notes=notes)
   if metric == "detection":
-    blocked = read_blocked(args.blocked)
     found, truth, notes = detection_submissions.read(
-      *paths, problems, subset, blocked
+      *paths, problems, args.subset, read_blocked(args.blocked)
     )
-    tiou = (chosen and chosen.tiou) or overlap.THRESHOLDS
     return detection.evaluate(
       found, truth, thresholds=tiou, notes=notes, **draws
     )
@@ -136,41 +132,40 @@ def run(args: argparse.Namespace) -> None:
   problems = Problems(args.lenient, _ADVICE)
   for flag in ("resamples", "seed"):
     if (getattr(args, flag) or 0) < 0:
-      raise fault(
-        f"--{flag} {getattr(args, flag)}", "below 0", "give 0 or more"
-      )
-  if args.json and files.is_one_of(
-    args.json, (args.predictions, args.ground_truth)
-  ):
+      where = f"--{flag} {getattr(args, flag)}"
+      raise fault(where, "below 0", "give 0 or more")
+  given = args.predictions, args.ground_truth
+  if args.json and files.is_one_of(args.json, given):
     raise fault(f"--json {args.json}", "is read", "name another file")
-  chosen = None
   # Of COIN, frames or detections are scored; the latter are one JSON object.
-  if args.benchmark == "coin" and not args.predictions.lower().endswith(
-    ".json"
-  ):
+  in_one = args.predictions.lower().endswith(".json")
+  if args.benchmark == "coin" and not in_one:
     args.benchmark = "segmentation"
-  if args.benchmark not in _OWN:
-    chosen = benchmark(args.benchmark)
+  chosen = None if args.benchmark in _OWN else benchmark(args.benchmark)
+  metric = chosen.metric if chosen else args.benchmark
+  if args.subset is None:
+    args.subset = chosen.subset if chosen else "testing"
   if args.resamples is None:
-    by_video = chosen is not None and chosen.metric == "detection"
+    by_video = metric == "detection"
     args.resamples = detection.RESAMPLES if by_video else analysis.RESAMPLES
-  report = scored(args, problems, chosen)
-  notes = (*report.notes, *problems.skipped)
-  report = dataclasses.replace(report, notes=notes)
-  published = chosen.published if chosen else {}
-  draws = args.resamples, args.seed
-  text = show.text(report, args.benchmark, published, *draws)
+  tiou = (chosen and chosen.tiou) or overlap.THRESHOLDS
+  report = scored(args, metric, tiou, problems)
+  report = dataclasses.replace(
+    report,
+    notes=(*report.notes, *problems.skipped),
+    intervals=analysis.intervals(report, args.resamples, args.seed),
+  )
   if args.json:
-    value = report.metrics
-    if chosen is None or chosen.metric != "qvhighlights":
-      # QVHighlights' official file has nothing beside the official keys.
-      value = show.to_json(report, *draws)
+    # QVHighlights' official file has nothing beside the official keys.
+    official = metric == "qvhighlights"
+    value = report.metrics if official else show.to_json(report)
     try:
       files.write_text(args.json, json.dumps(value, indent=4))
     except OSError as error:
       do = "name a place that can be written"
       raise fault(args.json, error.strerror or str(error), do) from error
-  show_lines(text)
+  published = chosen.published if chosen else {}
+  show_lines(show.text(report, args.benchmark, published))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

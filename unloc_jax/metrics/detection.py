@@ -48,7 +48,6 @@ def evaluate(
   if not len(truth.labels):
     what = "no segment to score against"
     raise fault("ground truth", what, "check the file and --subset")
-  thresholds = tuple(float(t) for t in thresholds)
   matched = matching.match(truth, detections, thresholds)
   precision = matched.average_precision()
   figures = _figures(precision)
@@ -56,15 +55,14 @@ def evaluate(
   headline = {name: float(value) for name, value in means.items()}
   drawn = 100.0 * matching.resample(truth, detections, matched, resamples, seed)
   draws = _named(drawn.T, thresholds, "mAP") if resamples else {}
-  found = 100.0 * matching.met(matched, thresholds)
-  values = _named(found, thresholds, "found")
+  values = _named(100.0 * matched.met(), thresholds, "found")
   del values["found"]
   return Report(
     metrics={
       "tiou": list(thresholds),
       **figures,
       "official_activitynet": figures,
-      "actionformer": _clean_figures(detections, truth, thresholds, matched),
+      "actionformer": _clean_figures(detections, truth, matched),
     },
     headline=dict(headline),
     values=values,
@@ -72,7 +70,7 @@ def evaluate(
     seen=detections.answered,
     expected=len(truth.videos),
     notes=(*notes, *_missing(truth, detections)),
-    tables={"class": _class_table(truth, matched, precision, thresholds)},
+    tables={"class": _class_table(truth, matched, precision)},
     intervals={
       name: analysis.interval(headline[name], column)
       for name, column in draws.items()
@@ -96,35 +94,28 @@ def _figures(precision: np.ndarray) -> dict[str, Any]:
 
 
 def _clean_figures(
-  detections: FoundSegments,
-  truth: TrueSegments,
-  thresholds: Sequence[float],
-  matched: Matched,
+  detections: FoundSegments, truth: TrueSegments, matched: Matched
 ) -> dict[str, Any] | None:
   """Figures by the other convention; matched anew if it drops anything."""
   lasting = matching.lasting(truth)
-  dropped = int((~lasting).sum())
-  if lasting.sum() == 0:
+  if not lasting.any():
     return None
-  if dropped:
+  if not lasting.all():
     detections, truth = narrow(detections, truth, lasting)
-    matched = matching.match(truth, detections, thresholds)
+    matched = matching.match(truth, detections, matched.thresholds)
   recalls = []
   for k in TOP_K:
-    found = matching.met(matched, thresholds, k)
-    recalls.append(matching.recall(truth, found))
+    found = [np.bincount(truth.label, row) for row in matched.met(k)]
+    recalls.append((np.array(found) / matched.positives).mean(axis=1))
   return {
     **_figures(matched.average_precision()),
     "mRecall": np.transpose(recalls).tolist(),
-    "dropped": dropped,
+    "dropped": int((~lasting).sum()),
   }
 
 
 def _class_table(
-  truth: TrueSegments,
-  matched: Matched,
-  precision: np.ndarray,
-  thresholds: Sequence[float],
+  truth: TrueSegments, matched: Matched, precision: np.ndarray
 ) -> Table:
   """AP by class, best first."""
   percent = 100.0 * precision
@@ -138,7 +129,7 @@ def _class_table(
     ]
     for i in np.argsort(-percent.mean(axis=0), kind="stable")
   ]
-  names = [f"AP@{t:g}" for t in thresholds]
+  names = [f"AP@{t:g}" for t in matched.thresholds]
   return ["class", "segments", "detections", *names, "AP"], rows
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unloc_jax.annotations.arrays import QueryMoments
+
 LEVELS = {"Fair": 2, "Good": 3, "VeryGood": 4}
 
 
@@ -40,31 +42,29 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
   return mean
 
 
-def columns(
-  predicted: Sequence[np.ndarray | None], truth: Sequence[np.ndarray]
-) -> dict[str, np.ndarray]:
+def columns(queries: Sequence[QueryMoments]) -> dict[str, np.ndarray]:
   """Shares [Q] of "HL-min-Fair-mAP", "HL-min-Fair-Hit1" and so on.
 
-  Args:
-    predicted: Q arrays [n] of saliency; None counts as a miss.
-    truth: Q arrays [N, A] of annotated scores.
+  NaN where nobody gave scores; a query without predicted ones is a miss.
   """
   levels = np.array(list(LEVELS.values()))
-  precision, hit = np.zeros((2, len(truth), len(levels)))
-  by_clips: dict[int, list[int]] = {}
-  for index, real in enumerate(truth):
-    answer = predicted[index]
-    if answer is not None and len(answer) and len(real):
-      by_clips.setdefault(len(real), []).append(index)
-  for clips, chosen in by_clips.items():
-    given = [each for i in chosen if (each := predicted[i]) is not None]
-    tops = np.array([int(np.argmax(each)) for each in given])
+  precision, hit = np.full((2, len(queries), len(levels)), np.nan)
+  by_clips: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+  for index, query in enumerate(queries):
+    real, given = query.highlights, query.saliency
+    if real is None:
+      continue
+    precision[index] = hit[index] = 0.0
+    if given is not None and len(given) and len(real):
+      by_clips.setdefault(len(real), []).append((index, given, real))
+  for clips, asked in by_clips.items():
+    chosen = [index for index, _, _ in asked]
+    tops = np.array([int(np.argmax(given)) for _, given, _ in asked])
     # Cut to the clips of the video, or padded with 0.
-    rows = [np.pad(s[:clips], (0, max(0, clips - len(s)))) for s in given]
-    scores = np.stack(rows)
-    labels = np.stack([truth[i] for i in chosen])[..., None] >= levels
+    rows = [np.pad(s[:clips], (0, max(0, clips - len(s)))) for _, s, _ in asked]
+    labels = np.stack([real for _, _, real in asked])[..., None] >= levels
     flat = labels.reshape(*labels.shape[:2], -1)
-    by_annotator = average_precision(scores, flat)
+    by_annotator = average_precision(np.stack(rows), flat)
     precision[chosen] = by_annotator.reshape(-1, *labels.shape[2:]).mean(axis=1)
     top = labels[np.arange(len(chosen)), np.minimum(tops, clips - 1)]
     hit[chosen] = top.any(axis=1) & (tops < clips)[:, None]

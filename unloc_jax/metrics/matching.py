@@ -22,22 +22,50 @@ POINTS = 1.0
 class Matched:
   """Detections of each class, best first, and which of them are true."""
 
+  thresholds: Sequence[float]  # [K]
   order: np.ndarray  # [M] into the detections: by class, then by falling score
   begin: np.ndarray  # [C + 1] where each class begins in `order`
   true: np.ndarray  # [K, M] at each threshold, in the order of `order`
   positives: np.ndarray  # [C] number of ground-truth segments
-  groups: overlap.Groups  # The same by video and class
+  # The same by video and class, for those that the truth has
+  groups: overlap.Groups
 
   def average_precision(self) -> np.ndarray:
     """Returns AP [K, C] in 0..1; 0 for classes nothing was predicted for."""
-    precision = np.zeros((len(self.true), len(self.positives)))
-    for label in range(len(self.positives)):
-      part = self.true[:, self.begin[label] : self.begin[label + 1]]
-      for k, true in enumerate(part):
-        precision[k, label] = overlap.average_precision(
-          true, int(self.positives[label])
-        )
-    return precision
+    classes = range(len(self.positives))
+    return np.array(
+      [
+        [
+          overlap.average_precision(
+            true[self.begin[c] : self.begin[c + 1]], int(self.positives[c])
+          )
+          for c in classes
+        ]
+        for true in self.true
+      ]
+    )
+
+  def met(self, k: float = np.inf) -> np.ndarray:
+    """Says of each true segment if a detection of its class meets it, [K, G].
+
+    Only the best k * n detections of a class in a video count, n being the
+    number of its segments there.
+    """
+    groups = self.groups
+    owner = np.repeat(np.arange(len(groups.count)), groups.count)
+    rank = np.arange(len(owner)) - groups.begin[owner]
+    near = np.flatnonzero(rank < k * groups.truth_mask.sum(axis=1)[owner])
+    best = np.zeros(groups.truth_mask.shape)
+    for some in np.array_split(near, near.size // _CHUNK + 1):
+      shared = overlap.intersection_over_union(
+        groups.predicted[some][:, None],
+        groups.truth[owner[some]],
+        points=POINTS,
+      )
+      np.maximum.at(best, owner[some], shared)
+    value = best[groups.truth_mask]  # In the order of the truth.
+    hit: np.ndarray = value >= np.array(self.thresholds)[:, None]
+    return hit
 
 
 def ranking(detections: FoundSegments) -> np.ndarray:
@@ -53,88 +81,31 @@ def ranking(detections: FoundSegments) -> np.ndarray:
   return np.lexsort((end, start, video, -detections.score, detections.label))
 
 
-def group(
-  truth: TrueSegments, detections: FoundSegments, order: np.ndarray
-) -> tuple[overlap.Groups, np.ndarray]:
-  """Gathers detections, of which `order` [M] is the ranking.
-
-  Returns:
-    A group for each video and class with ground truth, and [R] where in
-    `order` each of the groups' predictions stands.
-  """
-  classes = max(1, len(truth.labels))
-  # The truth is in this very order: by video, then by class. Videos that it
-  # lacks come after, and meet no key.
-  keys, sizes = np.unique(
-    truth.video * classes + truth.label, return_counts=True
-  )
-  width = max(1, int(sizes.max(initial=0)))
-  mask = np.arange(width)[None, :] < sizes[:, None]
-  segments = np.zeros((*mask.shape, 2))
-  segments[mask] = truth.segment
-  video, label = detections.video[order], detections.label[order]
-  wanted = video * classes + label
-  which = np.searchsorted(keys, wanted)
-  which = np.minimum(which, max(0, len(keys) - 1))
-  there = np.flatnonzero(keys[which] == wanted) if len(keys) else which[:0]
-  there = there[np.argsort(which[there], kind="stable")]
-  count = np.bincount(which[there], minlength=len(keys))
-  groups = overlap.Groups(
-    detections.segment[order[there]],
-    np.cumsum(count) - count,
-    count,
-    segments,
-    mask,
-  )
-  return groups, there
-
-
 def match(
   truth: TrueSegments, detections: FoundSegments, thresholds: Sequence[float]
 ) -> Matched:
-  """Matches all detections of all classes."""
-  order = ranking(detections)
-  groups, there = group(truth, detections, order)
+  """Matches all detections of all classes; there is a true segment."""
+  order, classes = ranking(detections), len(truth.labels)
+  label = detections.label[order]
+  # The truth is in this very order: by video, then by class. Videos that it
+  # lacks come after, and meet no key.
+  keys, first = np.unique(
+    truth.video * classes + truth.label, return_index=True
+  )
+  wanted = detections.video[order] * classes + label
+  which = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+  there = np.flatnonzero(keys[which] == wanted)
+  there = there[np.argsort(which[there], kind="stable")]
+  groups = overlap.Groups(
+    detections.segment[order[there]],
+    np.bincount(which[there], minlength=len(keys)),
+    *overlap.pad_segments(np.split(truth.segment, first[1:])),
+  )
   true = np.zeros((len(thresholds), len(order)), bool)
-  true[:, there] = overlap.match(groups, np.asarray(thresholds, float), POINTS)
-  classes = len(truth.labels)
-  begin = np.searchsorted(detections.label[order], np.arange(classes + 1))
+  true[:, there] = overlap.match(groups, thresholds, POINTS)
+  begin = np.searchsorted(label, np.arange(classes + 1))
   positives = np.bincount(truth.label, minlength=classes)
-  return Matched(order, begin, true, positives, groups)
-
-
-def met(
-  matched: Matched, thresholds: Sequence[float], k: float = np.inf
-) -> np.ndarray:
-  """Says of each true segment if a detection of its class meets it, [K, G].
-
-  Only the best k * n detections of a class in a video count, n being the number
-  of its segments there.
-  """
-  groups = matched.groups
-  owner = np.repeat(np.arange(len(groups.count)), groups.count)
-  rank = np.arange(len(owner)) - groups.begin[owner]
-  near = np.flatnonzero(rank < k * groups.truth_mask.sum(axis=1)[owner])
-  best = np.zeros(groups.truth_mask.shape)
-  for some in np.array_split(near, near.size // _CHUNK + 1):
-    shared = overlap.intersection_over_union(
-      groups.predicted[some][:, None, :],
-      groups.truth[owner[some]],
-      points=POINTS,
-    )
-    np.maximum.at(best, owner[some], shared)
-  value = best[groups.truth_mask]  # In the order of the truth.
-  hit: np.ndarray = value >= np.asarray(thresholds, float)[:, None]
-  return hit
-
-
-def recall(truth: TrueSegments, found: np.ndarray) -> np.ndarray:
-  """Mean over classes of the share [K] of segments found [K, G], 0..1."""
-  classes = len(truth.labels)
-  total = [np.bincount(truth.label, row, minlength=classes) for row in found]
-  positives = np.bincount(truth.label, minlength=classes)
-  share: np.ndarray = np.array(total) / np.maximum(positives, 1)
-  return np.array(share.mean(axis=1))
+  return Matched(thresholds, order, begin, true, positives, groups)
 
 
 def resample(
@@ -158,7 +129,7 @@ def resample(
   begin = matched.begin[label]
   samples = np.zeros((resamples, levels))
   # Also videos without a segment, and those that the truth lacks.
-  videos = max(1, len(truth.videos), int(video.max(initial=0)) + 1)
+  videos = max(len(truth.videos), video.max(initial=0) + 1)
   for index, drawn in enumerate(analysis.draws(videos, resamples, seed)):
     weight = drawn.astype(np.int32)
     total = np.zeros(len(video) + 1, np.int32)

@@ -5,6 +5,7 @@ groups in a row, G ground-truth segments of a group, K thresholds.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,73 +41,63 @@ class Groups:
 
   # [M, 2] seconds; those of a group lie together, best first
   predicted: np.ndarray
-  begin: np.ndarray  # [N] index of each group's first prediction
-  count: np.ndarray  # [N] number of its predictions
-  truth: np.ndarray  # [N, G, 2] seconds
+  count: np.ndarray  # [N] number of each group's predictions
+  truth: np.ndarray  # [N, G, 2] seconds; every group has some
   truth_mask: np.ndarray  # [N, G] False where there is no such segment
+
+  @property
+  def begin(self) -> np.ndarray:
+    """Index [N] of each group's first prediction."""
+    return np.cumsum(self.count) - self.count
 
 
 def match(
-  groups: Groups, thresholds: np.ndarray, points: float = 0.0
+  groups: Groups, thresholds: Sequence[float], points: float = 0.0
 ) -> np.ndarray:
   """Says which predictions are true [K, M], every true segment taken once.
 
   In order of score, a prediction takes the free ground truth of its group it
-  overlaps most, if by the threshold; of equal overlaps the last one listed.
-  `points` is the overlap of two points.
+  overlaps most, if by the threshold, which is above 0; of equal overlaps the
+  last one listed. `points` is the overlap of two points.
   All groups take their r-th prediction at once, so the work is a short loop
   over ranks whatever the number of groups.
   """
-  true = np.zeros((len(thresholds), len(groups.predicted)), bool)
+  limits = np.array(thresholds)[:, None]
+  true = np.zeros((len(limits), len(groups.predicted)), bool)
   sizes = groups.truth_mask.sum(axis=1)
   # Groups are taken in classes of size so that padding never doubles the work.
-  level = np.ceil(np.log2(np.maximum(sizes, 1))).astype(int)
-  for value in np.unique(level[sizes > 0]):
-    chosen = np.flatnonzero((level == value) & (sizes > 0))
-    chosen = chosen[np.argsort(-groups.count[chosen], kind="stable")]
-    _match_level(groups, chosen, 2 ** int(value), thresholds, points, true)
+  level = np.ceil(np.log2(sizes))
+  # Those with a prediction of a rank come first.
+  order = np.argsort(-groups.count, kind="stable")
+  for value in np.unique(level):
+    chosen = order[level[order] == value]
+    width = sizes[chosen].max()
+    truth = groups.truth[chosen, :width]
+    begin, count = groups.begin[chosen], groups.count[chosen]
+    mask = groups.truth_mask[chosen, :width]
+    free = np.repeat(mask[None], len(limits), axis=0)
+    for rank in range(count[0]):
+      active = int(np.searchsorted(-count, -rank, side="left"))
+      at = begin[:active] + rank
+      overlap = intersection_over_union(
+        groups.predicted[at][:, None], truth[:active], points=points
+      )
+      left = np.where(free[:, :active], overlap, -1.0)
+      best = width - 1 - np.argmax(left[..., ::-1], axis=-1)
+      found = np.take_along_axis(left, best[..., None], axis=-1)[..., 0]
+      true[:, at] = hit = found >= limits
+      step, group = np.nonzero(hit)
+      free[step, group, best[step, group]] = False
   return true
-
-
-def _match_level(
-  groups: Groups,
-  chosen: np.ndarray,
-  width: int,
-  thresholds: np.ndarray,
-  points: float,
-  true: np.ndarray,
-) -> None:
-  """Fills `true` for groups sorted by falling number of predictions."""
-  width = min(width, groups.truth.shape[1])
-  truth = groups.truth[chosen, :width]
-  mask = groups.truth_mask[chosen, :width]
-  begin, count = groups.begin[chosen], groups.count[chosen]
-  free = np.broadcast_to(mask, (len(thresholds), *mask.shape)).copy()
-  limits = thresholds[:, None]
-  for rank in range(int(count.max(initial=0))):
-    active = int(np.searchsorted(-count, -rank, side="left"))
-    at = begin[:active] + rank
-    overlap = intersection_over_union(
-      groups.predicted[at][:, None, :], truth[:active], points=points
-    )
-    left = np.where(free[:, :active], overlap[None], -1.0)
-    best = width - 1 - np.argmax(left[..., ::-1], axis=-1)
-    value = np.take_along_axis(left, best[..., None], axis=-1)[..., 0]
-    hit = (value >= limits) & (value >= 0)
-    true[:, at] = hit
-    step, group = np.nonzero(hit)
-    free[step, group, best[step, group]] = False
 
 
 def average_precision(true: np.ndarray, positives: int) -> float:
   """Interpolated AP as in VOC 2011, of true [M], best score first.
 
   Precision is made monotone from the right and summed wherever recall steps up,
-  which is at the true predictions only. It is 0 without ground truth.
+  which is at the true predictions only.
   """
   at = np.flatnonzero(true)
-  if not at.size or positives <= 0:
-    return 0.0
   precision = np.arange(1, at.size + 1) / (at + 1)
   monotone = np.maximum.accumulate(precision[::-1])[::-1]
   return float(monotone.sum() / positives)
@@ -115,11 +106,7 @@ def average_precision(true: np.ndarray, positives: int) -> float:
 def pad_segments(segments: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
   """Stacks N arrays [g, 2], padded with 0: [N, G >= 1, 2] and mask [N, G]."""
   counts = np.array([len(each) for each in segments], int)
-  width = max(1, int(counts.max(initial=0)))
-  mask = np.arange(width)[None, :] < counts[:, None]
-  padded = np.zeros((len(segments), width, 2))
-  if counts.sum():
-    padded[mask] = np.concatenate(
-      [each[:, :2] for each in segments if len(each)]
-    )
+  mask = np.arange(max(1, counts.max(initial=0))) < counts[:, None]
+  padded = np.zeros((*mask.shape, 2))
+  padded[mask] = np.concatenate([np.zeros((0, 2)), *segments])
   return padded, mask

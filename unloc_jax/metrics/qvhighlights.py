@@ -4,14 +4,13 @@ The layout of the metrics, their keys and their rounding to two decimals are
 those of the official script.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from unloc_jax.annotations.arrays import QueryMoments, in_order
-from unloc_jax.metrics import highlights, overlap, recall
+from unloc_jax.metrics import analysis, highlights, overlap, recall
 from unloc_jax.metrics.overlap import THRESHOLDS
 from unloc_jax.metrics.report import Report
 
@@ -29,20 +28,14 @@ _BRIEF = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Moments:
-  """Per-query results of one range of lengths, for Q of its queries."""
-
-  index: np.ndarray  # [Q] into all queries
-  # [Q, K] AP at each threshold; NaN for queries the official mean leaves out
-  precision: np.ndarray
-  overlap: np.ndarray  # [Q] IoU of the window listed first
-
-
 def moments(
   queries: Sequence[QueryMoments], limits: tuple[float, float]
-) -> Moments:
-  """Matches windows to the ground truth of (limits[0], limits[1]] seconds."""
+) -> tuple[np.ndarray, np.ndarray]:
+  """Windows against the ground truth of (limits[0], limits[1]] seconds.
+
+  Returns [N, K] AP at each threshold, and whether the window listed first
+  meets it; NaN for queries that the official means leave out.
+  """
   truths, kept = [], []
   for index, query in enumerate(queries):
     length = query.truth[:, 1] - query.truth[:, 0]
@@ -51,113 +44,63 @@ def moments(
       truths.append(inside)
       kept.append(index)
   listed = [recall.predicted(queries[i])[:MAX_WINDOWS] for i in kept]
-  precision = _precision(listed, truths)
+  truth = overlap.pad_segments(truths)
+  precision, first = np.full((2, len(queries), len(THRESHOLDS)), np.nan)
+  precision[kept] = _precision(listed, *truth)
+  first[kept] = _first_overlap(listed, *truth)[:, None] >= np.array(THRESHOLDS)
   # A query that is there with an empty list is left out of the official mean;
   # one that is not there at all, which the official script refuses, is a miss.
-  for row, (index, windows) in enumerate(zip(kept, listed, strict=True)):
-    if queries[index].predicted is not None and not len(windows):
-      precision[row] = np.nan
-  return Moments(np.array(kept, int), precision, _first_overlap(listed, truths))
+  empty = [q.predicted is not None and not len(q.predicted) for q in queries]
+  precision[empty] = np.nan
+  return precision, first
 
 
 def _precision(
-  listed: Sequence[np.ndarray], truths: Sequence[np.ndarray]
+  listed: Sequence[np.ndarray], truth: np.ndarray, mask: np.ndarray
 ) -> np.ndarray:
   """AP [Q, K] of windows sorted by score, equal ones as listed."""
-  ordered = [w[np.argsort(-w[:, 2], kind="stable"), :2] for w in listed]
-  count = np.array([len(each) for each in ordered], int)
-  begin = np.cumsum(count) - count
-  truth, mask = overlap.pad_segments(list(truths))
-  stacked = np.concatenate([np.zeros((0, 2)), *ordered])
-  true = overlap.match(
-    overlap.Groups(stacked, begin, count, truth, mask), np.array(THRESHOLDS)
+  # The few windows of a query fit a rectangle.
+  windows, there = overlap.pad_segments(
+    [w[np.argsort(-w[:, 2], kind="stable"), :2] for w in listed]
   )
-  # [K, Q, D]: the few windows of a query fit a rectangle.
-  width = max(1, int(count.max(initial=0)))
-  there = np.arange(width)[None, :] < count[:, None]
-  tall = np.zeros((len(THRESHOLDS), *there.shape), bool)
-  tall[:, there] = true
-  found = np.cumsum(tall, axis=2)
-  precision = np.where(tall, found / np.arange(1, width + 1), 0.0)
+  groups = overlap.Groups(windows[there], there.sum(axis=1), truth, mask)
+  true = np.zeros((len(THRESHOLDS), *there.shape), bool)
+  true[:, there] = overlap.match(groups, THRESHOLDS)
+  ranks = np.arange(1, there.shape[1] + 1)
+  precision = np.where(true, np.cumsum(true, axis=2) / ranks, 0.0)
   monotone = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
-  mean: np.ndarray = (monotone * tall).sum(axis=2) / mask.sum(axis=1)
+  mean: np.ndarray = (monotone * true).sum(axis=2) / mask.sum(axis=1)
   return mean.T
 
 
 def _first_overlap(
-  listed: Sequence[np.ndarray], truths: Sequence[np.ndarray]
+  listed: Sequence[np.ndarray], truth: np.ndarray, mask: np.ndarray
 ) -> np.ndarray:
   """IoU [Q] of the window listed first with the one it overlaps most.
 
   That one is chosen by true IoU, the first of equals, and scored by the hull.
   """
-  truth, mask = overlap.pad_segments(list(truths))
-  first = np.array([w[0, :2] if len(w) else (0.0, 0.0) for w in listed])
-  first = first.reshape(-1, 1, 2)
+  first, there = overlap.pad_segments([w[:1, :2] for w in listed])
   shared = overlap.intersection_over_union(first, truth)
   best = np.argmax(np.where(mask, shared, -1.0), axis=1)
-  rows = np.arange(len(listed))
-  value = overlap.intersection_over_union(
-    first[:, 0], truth[rows, best], hull=True
-  )
-  return np.where([len(w) > 0 for w in listed], value, 0.0)
+  nearest = truth[np.arange(len(best)), best]
+  value = overlap.intersection_over_union(first[:, 0], nearest, hull=True)
+  return np.where(there[:, 0], value, 0.0)
 
 
-def _mean(shares: np.ndarray) -> float:
-  """Mean of the queries [N] that have a share; NaN where none has."""
-  kept = shares[~np.isnan(shares)]
-  return float(np.mean(kept)) if kept.size else np.nan
-
-
-def _percent(share: float) -> float | None:
+def _percent(share: float | None) -> float | None:
   """As printed officially; None where there is none."""
-  return None if np.isnan(share) else float(f"{100 * share:.2f}")
+  return None if share is None else float(f"{100 * share:.2f}")
 
 
-def _moment_columns(queries: Sequence[QueryMoments]) -> dict[str, np.ndarray]:
-  """Shares [N] of moments, "MR-full-mAP@0.5"; NaN where a query has none."""
-  columns: dict[str, np.ndarray] = {}
-  for name, limits in RANGES.items():
-    found = moments(queries, limits)
-    tables = np.full((2, len(queries), len(THRESHOLDS)), np.nan)
-    tables[0, found.index] = found.overlap[:, None] >= np.array(THRESHOLDS)
-    tables[1, found.index] = found.precision
-    for kind, table in zip(("R1", "mAP"), tables, strict=True):
-      for threshold, column in zip(THRESHOLDS, table.T, strict=True):
-        columns[f"MR-{name}-{kind}@{threshold}"] = column
-    columns[f"MR-{name}-mAP"] = tables[1].mean(axis=1)
-  return columns
-
-
-def _moment_figures(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """{"full": {"MR-mAP": {"0.5", ..., "average"}, "MR-R1"}, "long", ...}."""
-  blocks: dict[str, Any] = {}
-  for name in RANGES:
-    by_kind = [
-      {str(t): _mean(columns[f"MR-{name}-{kind}@{t}"]) for t in THRESHOLDS}
-      for kind in ("mAP", "R1")
-    ]
-    by_kind[0]["average"] = float(np.mean(list(by_kind[0].values())))
-    precision, recalls = (
-      {key: _percent(share) for key, share in each.items()} for each in by_kind
-    )
-    blocks[name] = {"MR-mAP": precision, "MR-R1": recalls}
-  return blocks
-
-
-def _highlight_columns(
-  queries: Sequence[QueryMoments],
-) -> dict[str, np.ndarray]:
-  """Shares [N] of clips, "HL-min-Fair-mAP"; NaN where nobody gave scores."""
-  there = [query.highlights is not None for query in queries]
-  shares = highlights.columns(
-    [query.saliency for query in queries if query.highlights is not None],
-    [q.highlights for q in queries if q.highlights is not None],
-  )
-  columns = {name: np.full(len(queries), np.nan) for name in shares}
-  for name, share in shares.items():
-    columns[name][there] = share
-  return columns
+def _figures(table: np.ndarray, average: bool) -> dict[str, float | None]:
+  """Percent of shares [N, K] by threshold, and their "average"."""
+  means = [analysis.mean(column) for column in table.T]
+  found = dict(zip(map(str, THRESHOLDS), map(_percent, means), strict=True))
+  if average:
+    known = [mean for mean in means if mean is not None]
+    found["average"] = _percent(float(np.mean(known)) if known else None)
+  return found
 
 
 def evaluate(
@@ -177,21 +120,29 @@ def evaluate(
   blocks: dict[str, Any] = {}
   brief: dict[str, Any] = {}
   if not ranked or any(query.predicted is not None for query in queries):
-    shares = _moment_columns(queries)
-    blocks = _moment_figures(shares)
+    found = {part: moments(queries, limits) for part, limits in RANGES.items()}
+    for part, (precision, first) in found.items():
+      blocks[part] = {
+        "MR-mAP": _figures(precision, average=True),
+        "MR-R1": _figures(first, average=False),
+      }
     for name in _BRIEF:
       _, part, figure = name.split("-")
       kind, _, at = figure.partition("@")
       brief[name] = blocks[part][f"MR-{kind}"][at or "average"]
+      table = found[part][kind == "R1"]
+      shares[name] = (
+        table[:, THRESHOLDS.index(float(at))] if at else table.mean(axis=1)
+      )
   if ranked:
-    for name, column in _highlight_columns(queries).items():
+    for name, column in highlights.columns(queries).items():
       block, figure = name.rsplit("-", 1)
-      brief[name] = _percent(_mean(column))
+      brief[name] = _percent(analysis.mean(column))
       blocks.setdefault(block, {})[f"HL-{figure}"] = brief[name]
       shares[name] = column
   return Report(
     metrics={"brief": brief, **dict(sorted(blocks.items()))},
     headline=brief,
-    values={name: 100.0 * shares[name] for name in brief},
+    values={name: 100.0 * column for name, column in shares.items()},
     **recall.of_queries(queries, expected),
   )

@@ -20,17 +20,13 @@ def best_overlaps(queries: Sequence[QueryMoments], k: int) -> np.ndarray:
   Each has that of the segment it overlaps most; 0 where there are fewer
   predictions. Equal scores keep the order of the file.
   """
-  chosen = []
-  for query in queries:
-    listed = predicted(query)
-    order = np.argsort(-listed[:, 2], kind="stable")[:k]
-    chosen.append(listed[order, :2])
-  segments, there = overlap.pad_segments(chosen)
-  truth, truth_mask = overlap.pad_segments([query.truth for query in queries])
-  values = overlap.intersection_over_union(
-    segments[:, :, None, :], truth[:, None, :, :]
+  listed = map(predicted, queries)
+  segments, there = overlap.pad_segments(
+    [w[np.argsort(-w[:, 2], kind="stable")[:k], :2] for w in listed]
   )
-  values = np.where(there[:, :, None] & truth_mask[:, None, :], values, 0.0)
+  truth, mask = overlap.pad_segments([query.truth for query in queries])
+  values = overlap.intersection_over_union(segments[:, :, None], truth[:, None])
+  values = np.where(there[:, :, None] & mask[:, None], values, 0.0)
   best = values.max(axis=2)
   return np.pad(best, ((0, 0), (0, k - best.shape[1])))
 
@@ -82,16 +78,14 @@ def of_queries(
   for name in sorted({name for query in queries for name in query.tags}):
     column = [query.tags.get(name, "-") for query in queries]
     tags[name] = np.array(column, object)
-  misses, seen = [], 0
+  misses, seen = [], len(queries)
   for query in queries:
-    answered = query.predicted is not None or query.saliency is not None
-    seen += answered
-    if not answered:
-      misses.append(f"query {query.id}: no predictions, counts as a miss")
-    elif query.predicted is not None and not len(query.predicted):
-      misses.append(
-        f"query {query.id}: an empty list of windows, counts as a miss"
-      )
+    what = "an empty list of windows"
+    if query.predicted is None and query.saliency is None:
+      seen, what = seen - 1, "no predictions"
+    elif query.predicted is None or len(query.predicted):
+      continue
+    misses.append(f"query {query.id}: {what}, counts as a miss")
   notes: list[str] = []
   if misses:
     notes.append(f"{len(misses)} of {len(queries)} queries without predictions")

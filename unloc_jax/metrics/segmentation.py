@@ -13,7 +13,8 @@ import numpy as np
 from unloc_jax.annotations.arrays import FrameClasses
 from unloc_jax.annotations.reading import fault, left_out
 from unloc_jax.metrics import analysis
-from unloc_jax.metrics.report import Confusion, Interval, Report, Table
+from unloc_jax.metrics.overlap import intersection_over_union
+from unloc_jax.metrics.report import Confusion, Report, Table
 from unloc_jax.task.frame_classes import BACKGROUND
 
 OVERLAPS = (0.1, 0.25, 0.5)
@@ -48,26 +49,20 @@ def edit_score(predicted: np.ndarray, truth: np.ndarray) -> float:
 def true_runs(
   predicted: tuple[np.ndarray, np.ndarray],
   truth: tuple[np.ndarray, np.ndarray],
-  overlaps: Sequence[float] = OVERLAPS,
 ) -> np.ndarray:
-  """Number of true runs at each overlap, int [len(overlaps)].
+  """Number of true runs at each of OVERLAPS, int.
 
   A run is true when the run of its class it overlaps most meets it by the
   threshold and was not taken by an earlier one; it never takes another.
   """
   if not len(predicted[0]) or not len(truth[0]):
-    return np.zeros(len(overlaps), int)
+    return np.zeros(len(OVERLAPS), int)
   (labels, given), (classes, right) = predicted, truth
-  shared = np.minimum(given[:, None, 1], right[None, :, 1]) - np.maximum(
-    given[:, None, 0], right[None, :, 0]
-  )
-  hull = np.maximum(given[:, None, 1], right[None, :, 1]) - np.minimum(
-    given[:, None, 0], right[None, :, 0]
-  )
-  iou = shared / hull * (labels[:, None] == classes[None, :])
+  iou = intersection_over_union(given[:, None], right, hull=True)
+  iou *= labels[:, None] == classes
   best = iou.argmax(axis=1)
   value = iou.max(axis=1)
-  return np.array([len(np.unique(best[value >= t])) for t in overlaps])
+  return np.array([len(np.unique(best[value >= t])) for t in OVERLAPS])
 
 
 def f1(true: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -152,32 +147,11 @@ def _class_table(
   rows: list[list[Any]] = []
   for label in np.unique(np.concatenate([truth, predicted])).tolist():
     real, given = truth == label, predicted == label
-    found = analysis.mean(100.0 * given[real])
-    right = analysis.mean(100.0 * real[given])
-    row = [
-      names.get(label, str(label)),
-      int(real.sum()),
-      int(given.sum()),
-      found,
-      right,
-    ]
-    rows.append(row + ([scores.get(label)] if scores else []))
+    row = [names.get(label, str(label)), int(real.sum()), int(given.sum())]
+    shares = [analysis.mean(100.0 * x) for x in (given[real], real[given])]
+    rows.append([*row, *shares, *([scores.get(label)] if scores else [])])
   headers = ["class", "frames", "predicted", "recall", "precision"]
   return headers + (["AP"] if scores else []), rows
-
-
-def _accuracy_interval(
-  right: np.ndarray, frames: np.ndarray, resamples: int, seed: int
-) -> dict[str, Interval]:
-  """Of frame accuracy in percent when videos are drawn again; {} for none."""
-  samples = [
-    100.0 * (drawn @ right) / (drawn @ frames)
-    for drawn in analysis.draws(len(frames), resamples, seed)
-  ]
-  if not samples:
-    return {}
-  value = float(100.0 * right.sum() / frames.sum())
-  return {"accuracy": analysis.interval(value, np.array(samples))}
 
 
 def evaluate(
@@ -214,6 +188,12 @@ def evaluate(
   names = dict(enumerate(classes or ()))
   bare = left_out(names.get(i, str(i)) for i in lacking)
   by_video, without = _runs_scored(videos, BACKGROUND)
+  intervals = {}
+  if resamples:
+    value = float(100.0 * right.sum() / frames.sum())
+    draws = analysis.draws(len(videos), resamples, seed)
+    samples = [100.0 * (drawn @ right) / (drawn @ frames) for drawn in draws]
+    intervals["accuracy"] = analysis.interval(value, np.array(samples))
   metrics = {
     **_frames_scored(predicted, truth, precision),
     "acc_mean_of_videos": float(100.0 * np.mean(right / frames)),
@@ -235,7 +215,7 @@ def evaluate(
     expected=len(videos) if expected is None else expected,
     notes=(*notes, *bare),
     tables={"class": _class_table(predicted, truth, names, precision)},
-    intervals=_accuracy_interval(right, frames, resamples, seed),
+    intervals=intervals,
     confusion=Confusion(names, truth, predicted),
   )
 

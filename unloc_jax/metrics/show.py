@@ -25,22 +25,15 @@ def text(
   report: Report,
   title: str = "",
   published: Mapping[str, Mapping[str, float]] | None = None,
-  resamples: int = analysis.RESAMPLES,
-  seed: int = 0,
 ) -> str:
   """Lays out a report: figures with intervals, breakdowns, notes.
 
-  `published`, system -> figure -> percent, is printed beside. There are no
-  intervals without resamples.
+  `published`, system -> figure -> percent, is printed beside.
   """
-  found = analysis.intervals(report, resamples, seed)
-  tables = [
-    table.render(*headline(report.headline, found, published), title=title),
-    *(
-      table.render(*_fitted(*each), title=name)
-      for name, each in breakdowns(report).items()
-    ),
-  ]
+  figures = headline(report.headline, report.intervals, published)
+  tables = [table.render(*figures, title=title)]
+  for name, each in breakdowns(report).items():
+    tables.append(table.render(*_fitted(*each), title=name))
   lines = [f"scored {report.seen} of {report.expected}"]
   lines.extend(summarize(report.notes, _MOST_NOTES))
   return "\n\n".join([*tables, "\n".join(lines)])
@@ -53,15 +46,14 @@ def headline(
 ) -> Table:
   """One row a figure: value, interval, what others report."""
   others = published or {}
-  headers = ["", "%", "95% low", "95% high", *others]
   rows: list[list[Any]] = []
   for name, value in figures.items():
-    low = high = None
-    if name in found:
-      low, high = found[name].low, found[name].high
+    limits = (
+      [found[name].low, found[name].high] if name in found else [None] * 2
+    )
     beside = [each.get(name) for each in others.values()]
-    rows.append([name, value, low, high, *beside])
-  return headers, rows
+    rows.append([name, value, *limits, *beside])
+  return ["", "%", "95% low", "95% high", *others], rows
 
 
 def _fitted(headers: list[str], rows: list[list[Any]]) -> Table:
@@ -76,16 +68,15 @@ def _fitted(headers: list[str], rows: list[list[Any]]) -> Table:
   return [str(cell) for cell in turned[0]], turned[1:]
 
 
-def to_json(report: Report, resamples: int, seed: int) -> dict[str, Any]:
+def to_json(report: Report) -> dict[str, Any]:
   """The figures and their analysis as JSON values."""
-  found = analysis.intervals(report, resamples, seed)
   return {
     **report.metrics,
     "seen": report.seen,
     "expected": report.expected,
     "notes": list(report.notes),
     "intervals": {
-      name: dataclasses.asdict(each) for name, each in found.items()
+      name: dataclasses.asdict(each) for name, each in report.intervals.items()
     },
     "breakdowns": {
       name: {"columns": headers, "rows": rows}
