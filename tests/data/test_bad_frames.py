@@ -69,7 +69,7 @@ def test_allowed_ones_are_counted_and_the_rest_is_as_ever(damaged, captions):
       *(found, wanted),
     )
   assert met >= 1
-  assert len(stream.split.corrupt) == 1
+  assert len(stream.split.corrupt.errors) == 1
 
 
 def test_evaluation_sees_all_others_once(damaged):

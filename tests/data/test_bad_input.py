@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -88,7 +89,7 @@ def test_allowed_corrupt_records_are_counted(tiny, copy, verify_gib):
     assert not batch["frame_mask"][masked].any()
     assert not batch["query_mask"][masked].any()
     assert 5 not in batch["example_index"][batch["example_mask"]]
-  assert len(stream.split.corrupt) == 1
+  assert len(stream.split.corrupt.errors) == 1
 
 
 def test_a_shard_replaced_after_it_was_verified(tiny, copy):
@@ -115,38 +116,22 @@ def test_corrupt_records_have_no_queries_in_evaluation(tiny, copy):
     stream.split.table[3]
 
 
-def test_a_truncated_shard(tiny, copy):
-  path = shard(copy)
-  path.write_bytes(path.read_bytes()[:-100])
-  with pytest.raises(shards.CorruptDataError) as error:
-    splits.open_split(tiny.settings(copy), "train")
-  one_line(error, "tfrecord-00001", "record 2", "truncated")
-
-
-def test_a_shard_truncated_between_records(tiny, copy):
-  path = shard(copy)
-  last = shards.shard_records(str(path))[2]
-  path.write_bytes(path.read_bytes()[: last.offset])
-  with pytest.raises(shards.CorruptDataError) as error:
-    splits.open_split(tiny.settings(copy), "train")
-  one_line(error, "holds 2 records", "says 3")
-
-
-def test_a_shard_cut_within_a_header(tiny, copy):
+@pytest.mark.parametrize(
+  ("change", "words"),
+  [
+    (lambda all_, _: all_[:-100], ("tfrecord-00001", "record 2", "truncated")),
+    (lambda all_, last: all_[:last], ("holds 2 records", "says 3")),
+    (lambda all_, last: all_[: last + 5], ("cut short",)),
+    (lambda all_, _: bytes([all_[0] ^ 1]) + all_[1:], ("corrupt length",)),
+  ],
+)
+def test_a_shard_that_is_not_whole(tiny, copy, change, words):
   path = shard(copy)
   last = shards.shard_records(str(path))[2]
-  path.write_bytes(path.read_bytes()[: last.offset + 5])
-  with pytest.raises(shards.CorruptDataError, match="cut short"):
+  path.write_bytes(change(path.read_bytes(), last.offset))
+  with pytest.raises(shards.CorruptDataError) as error:
     splits.open_split(tiny.settings(copy), "train")
-
-
-def test_a_corrupt_length(tiny, copy):
-  path = shard(copy)
-  content = bytearray(path.read_bytes())
-  content[1] ^= 1
-  path.write_bytes(bytes(content))
-  with pytest.raises(shards.CorruptDataError, match="corrupt length"):
-    splits.open_split(tiny.settings(copy), "train")
+  one_line(error, *words)
 
 
 def test_a_missing_shard(tiny, copy):
@@ -207,11 +192,41 @@ def test_a_broken_manifest(copy, change, word):
   one_line(error, "manifest.json")
 
 
-def test_frames_where_embeddings_are_expected(tiny, captions):
-  config = tiny.settings(captions, streams=("embeddings",))
-  with pytest.raises(ValueError, match="does not fit") as error:
-    splits.open_split(config, "train")
-  one_line(error, "extract is 'frames'", "'features'", "embedding_width")
+@pytest.mark.parametrize(
+  ("name", "changes", "words"),
+  [
+    (
+      "captions",
+      {"streams": ("embeddings",)},
+      ("does not fit", "is 'frames'", "'features'", "embedding_width"),
+    ),
+    (
+      "captions",
+      CLASSES,
+      ("{path}: a dataset of captions", "temporal_", "--dataset anet"),
+    ),
+    (
+      "classes",
+      {},
+      ("{path}: a dataset of classes", "moment_", "--dataset custom"),
+    ),
+    (
+      "captions",
+      {"image_size": 64, "short_side": 64},
+      ("{path}: ", "data.image_size=64", "--short_side=64"),
+    ),
+    ("classes", {**CLASSES, "classes": ("fly",)}, ("no class ['fly']",)),
+    ("captions", {"format": "csv"}, ("data.format",)),
+  ],
+)
+def test_a_dataset_that_is_not_what_is_asked(
+  tiny, name, changes, words, request
+):
+  path = request.getfixturevalue(name)
+  words = [word.format(path=path) for word in words]
+  with pytest.raises(ValueError, match=re.escape(words[0])) as error:
+    pipeline.make_train(tiny.settings(path, **changes), batch_size=2, seed=0)
+  one_line(error, *words)
 
 
 def test_a_manifest_of_another_tower(embedded):
@@ -220,34 +235,3 @@ def test_a_manifest_of_another_tower(embedded):
   with pytest.raises(ValueError, match="does not fit") as error:
     manifest_lib.check_manifest(manifest, {"tower_hash": "abc"})
   one_line(error, "tower_hash is None in the dataset", "'abc'")
-
-
-def test_captions_and_classes_are_not_taken_for_each_other(
-  tiny, captions, classes
-):
-  with pytest.raises(ValueError, match="a dataset of captions") as error:
-    splits.open_split(tiny.settings(captions, **CLASSES), "train")
-  one_line(error, str(captions), "temporal_localization", "--dataset anet")
-  with pytest.raises(ValueError, match="a dataset of classes") as error:
-    splits.open_split(tiny.settings(classes), "train")
-  one_line(error, str(classes), "moment_retrieval", "--dataset custom")
-
-
-def test_frames_smaller_than_the_tower_sees_them(tiny, captions):
-  larger = {"image_size": 64, "short_side": 64}
-  with pytest.raises(ValueError, match="--short_side=64") as error:
-    splits.open_split(tiny.settings(captions, **larger), "train")
-  one_line(error, str(captions), "data.image_size=64")
-
-
-def test_an_unknown_class(tiny, classes):
-  config = tiny.settings(classes, **CLASSES, classes=("fly",))
-  with pytest.raises(ValueError, match="no class \\['fly'\\]"):
-    pipeline.make_train(config, batch_size=2, seed=0)
-
-
-def test_a_value_no_reader_understands(tiny, captions):
-  """Any of tests/config/test_schema.py."""
-  with pytest.raises(ValueError, match=r"data\.format") as error:
-    splits.open_split(tiny.settings(captions, format="csv"), "train")
-  one_line(error)

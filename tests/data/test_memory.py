@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from unloc_jax.data import memory
+from unloc_jax import data
 
 # What TensorFlow reads at its first operation, then which allocator it has.
 ASK = """
@@ -36,5 +36,5 @@ def test_tensorflow_is_told_to_keep_its_memory():
 
 def test_what_the_user_chose_stands(monkeypatch):
   monkeypatch.setenv("TF_CPU_ALLOCATOR_USE_BFC", "0")
-  memory.reuse()
+  data.reuse_memory()
   assert os.environ["TF_CPU_ALLOCATOR_USE_BFC"] == "0"

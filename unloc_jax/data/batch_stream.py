@@ -14,19 +14,16 @@ from unloc_jax.data.batch import Batch
 from unloc_jax.data.splits import Split
 from unloc_jax.task.sampling import Sampling
 
-Rows = Callable[[tf.data.Dataset], tf.data.Dataset]
-
 
 @dataclasses.dataclass
 class BatchStream:
   """Iterator of host-local batches."""
 
   split: Split  # Opened
-  rows: Rows  # Numbers -> rows
+  rows: Callable[[range], tf.data.Dataset]  # Numbers -> rows
   record_of: Callable[[int], int]  # Number of a row -> record; below 0: none
   numbers: range  # Of the rows that are left, in order
   host_rows: int  # Rows of a host-local batch
-  batch_size: int  # Rows of the global batch
   length: int  # Batches in an epoch (training) or in all (evaluation)
 
   def __post_init__(self) -> None:
@@ -39,7 +36,7 @@ class BatchStream:
     options.deterministic = True
     if config.num_workers > 0:
       options.threading.private_threadpool_size = config.num_workers
-    rows = self.rows(_dataset(self.numbers))
+    rows = self.rows(self.numbers)
     rows = rows.batch(self.host_rows, drop_remainder=True)
     rows = rows.prefetch(config.prefetch).with_options(options)
     return rows.as_numpy_iterator()
@@ -69,14 +66,13 @@ class BatchStream:
     corrupt, found = self.split.corrupt, False
     for number in self.numbers[: self.host_rows]:
       index = self.record_of(number)
-      if index < 0 or self.split.records[index] in corrupt:
+      if index < 0 or self.split.records[index] in corrupt.errors:
         continue
       try:
-        for _ in self.rows(_dataset(range(number, number + 1))):
-          pass
+        list(self.rows(range(number, number + 1)))
       except tf.errors.OpError as fault:
         record = self.split.records[index]
-        corrupt.add(record, _explained(self.split, record, fault))
+        corrupt.errors[record] = _explained(self.split, record, fault)
         found = True
     if not found:
       raise ValueError(
@@ -86,26 +82,22 @@ class BatchStream:
     corrupt.check()
 
 
-def _dataset(numbers: range) -> tf.data.Dataset:
-  return tf.data.Dataset.range(numbers.start, numbers.stop)
-
-
 def _first_line(error: Exception) -> str:
   return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _explained(
   split: Split, record: shards.Record, fault: tf.errors.OpError
-) -> shards.CorruptDataError:
+) -> str:
   """Says which video it is, and which of its frames is at fault."""
   try:
     video = split.source.video(record)
     stored = split.source.stored(tf.constant(shards.read_record(record)))
   except (tf.errors.OpError, ValueError) as error:
-    return shards.CorruptDataError(f"{record}: {_first_line(error)}")
+    return f"{record}: {_first_line(error)}"
   sampling = Sampling.from_config(split.config)
   index, _ = sampling.frames(video.frame_count, video.frame_rate)
   sampled = {**stored, "frame_index": index}
   faults = (s.fault(sampled) for s in streams.of(split.config).values())
   wrong = next(filter(None, faults), None) or _first_line(fault)
-  return shards.CorruptDataError(f"{record}, video {video.video_id!r}: {wrong}")
+  return f"{record}, video {video.video_id!r}: {wrong}"

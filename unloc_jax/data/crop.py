@@ -38,17 +38,12 @@ def window(
   size, short_side, top, left = (
     tf.cast(x, tf.float64) for x in (size, short_side, top, left)
   )
-  at = tf.stack([top, left])
   scale, offset, first, last, resized = resizing.place(
-    tf, size, short_side, image_size, at
+    tf, size, short_side, image_size, tf.stack([top, left])
   )
   box = tf.cast(tf.concat([first, last - first], 0), tf.int32)
-  return Window(
-    box=tuple(tf.unstack(box)),
-    scale=tf.cast(scale, tf.float32),
-    offset=tf.cast(offset, tf.int32),
-    resized=resized,
-  )
+  scale, offset = tf.cast(scale, tf.float32), tf.cast(offset, tf.int32)
+  return Window(tuple(tf.unstack(box)), scale, offset, resized)
 
 
 def cut(pixels: tf.Tensor, view: Window, image_size: int) -> tf.Tensor:
@@ -56,14 +51,12 @@ def cut(pixels: tf.Tensor, view: Window, image_size: int) -> tf.Tensor:
   corner = tf.stack(view.box[:2])
 
   def scaled() -> tf.Tensor:
-    shift = tf.cast(corner, tf.float32) * view.scale - tf.cast(
-      view.offset, tf.float32
-    )
+    first, offset = (tf.cast(x, tf.float32) for x in (corner, view.offset))
     result = tf.raw_ops.ScaleAndTranslate(
       images=pixels,
       size=[image_size, image_size],
       scale=view.scale,
-      translation=shift,
+      translation=first * view.scale - offset,
       kernel_type="keyscubic",
       antialias=True,
     )

@@ -137,25 +137,33 @@ def choose_queries(max_queries: int, random: bool) -> Op:
 
 
 def tokenize(
-  tokenizer: Callable[[Sequence[str]], np.ndarray],
-  max_queries: int,
-  max_tokens: int,
-  dtype: Any = np.int32,
+  reader: Callable[[Sequence[str]], np.ndarray], width: int, dtype: Any
 ) -> Op:
-  """Texts [Q] to text_ids [Qv, L], of a dtype, and query_mask bool [Qv]."""
+  """Texts [Q] to what a model is given of them, [Q, width] of a dtype."""
 
   def rows(texts: np.ndarray) -> np.ndarray:
-    ids = np.zeros([max_queries, max_tokens], dtype)
-    if len(texts):
-      ids[: len(texts)] = tokenizer([t.decode("utf-8") for t in texts])
-    return ids
+    if not len(texts):
+      return np.zeros([0, width], dtype)
+    return reader([text.decode("utf-8") for text in texts])
 
   def apply(record: Record) -> Record:
-    ids = tf.numpy_function(rows, [record["texts"]], dtype, stateful=False)
+    made = tf.numpy_function(rows, [record["texts"]], dtype, stateful=False)
+    return {**record, "texts": tf.ensure_shape(made, [None, width])}
+
+  return apply
+
+
+def pad_texts(max_queries: int) -> Op:
+  """Rows of texts [Q, ...] to text_ids [Qv, ...] and query_mask bool [Qv]."""
+
+  def apply(record: Record) -> Record:
+    rows = record["texts"]
+    free = max_queries - tf.shape(rows)[0]
+    padded = tf.pad(rows, [[0, free], *[[0, 0]] * (len(rows.shape) - 1)])
     return {
       **record,
-      "text_ids": tf.ensure_shape(ids, [max_queries, max_tokens]),
-      "query_mask": tf.range(max_queries) < tf.size(record["texts"]),
+      "text_ids": tf.ensure_shape(padded, [max_queries, *rows.shape[1:]]),
+      "query_mask": tf.range(max_queries) < tf.shape(rows)[0],
     }
 
   return apply

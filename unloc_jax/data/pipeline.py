@@ -15,17 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from unloc_jax.data import ops, sentences, shards, streams, text_rows
-from unloc_jax.data.batch import row_spec
+from unloc_jax.data.batch import row_spec, text_shape
 from unloc_jax.data.batch_stream import BatchStream
 from unloc_jax.data.sources import Video
 from unloc_jax.data.splits import Split, open_split
 from unloc_jax.task.sampling import Sampling
 from unloc_jax.task.tasks import get_task
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-  """The order of `count` examples in an epoch, int64 [count]."""
-  return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -43,25 +38,23 @@ class GlobalOrder:
 
   def __init__(self, seed: int, count: int, batch_size: int):
     self._seed, self._count, self._batch = seed, count, batch_size
-    self._steps = steps_per_epoch(count, batch_size)
     self._order = functools.lru_cache(4)(self._make)
 
   def _make(self, epoch: int) -> np.ndarray:
-    order = epoch_order(self._seed, epoch, self._count)
+    order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
     return np.resize(order, max(self._count, self._batch))
 
   def __call__(self, step: int, row: int) -> int:
-    epoch, within = divmod(step, self._steps)
+    epoch, within = divmod(step, steps_per_epoch(self._count, self._batch))
     return int(self._order(epoch)[within * self._batch + row])
 
 
 # What a row is made of: (record or -1 for none, first query, two seed words).
 RowPlan = tuple[int, int, int, int]
-Plan = Callable[[int], RowPlan]
-
 
 # What Python says of a row, before anything is drawn.
 _ENTRIES = {
+  "data": tf.TensorSpec([], tf.string),
   "example_index": tf.TensorSpec([], tf.int32),
   "query_offset": tf.TensorSpec([], tf.int32),
   "seed": tf.TensorSpec([2], tf.int32),
@@ -119,11 +112,12 @@ def _processing(split: Split, training: bool) -> ops.Op:
   if get_task(split.config.task).texts == "captions":
     choose = ops.choose_queries(c.max_queries, random=training)
     if c.text_width:
-      steps += [text_rows.take(c), choose, text_rows.pad(c)]
+      steps += [text_rows.take(c), choose]
     else:
-      read, row = sentences.reader(split.config), row_spec(split.config)
-      width, dtype = row["text_ids"].shape[1], row["text_ids"].dtype
-      steps += [choose, ops.tokenize(read, c.max_queries, width, dtype)]
+      (width,), dtype = text_shape(split.config)
+      reader = sentences.reader(split.config)
+      steps += [choose, ops.tokenize(reader, width, dtype)]
+    steps.append(ops.pad_texts(c.max_queries))
   shortest, stretch = c.augment.shortest_window, c.augment.stretch
   if training and (shortest < 1 or stretch > 0):
     steps.append(ops.take_window(shortest, stretch))
@@ -133,24 +127,15 @@ def _processing(split: Split, training: bool) -> ops.Op:
   return ops.chain([*steps, streams.make(split.config, training)])
 
 
-def _empty_row(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The row of no example; see batch.py."""
-  row: dict[str, Any] = jax.tree.map(
-    lambda x: tf.zeros(x.shape, tf.as_dtype(x.dtype)),
-    row_spec(config),
-  )
-  row["segment_query"] -= 1
-  return row
-
-
 def _rows(
-  split: Split, plan: Plan, training: bool
-) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
+  split: Split, plan: Callable[[int], RowPlan], training: bool
+) -> Callable[[range], tf.data.Dataset]:
   """Numbers -> rows of the plan's entries, in order, many made at once."""
-  workers = split.config.data.num_workers
   process, entries_of = _processing(split, training), describe(split)
-  empty = _empty_row(split.config)
-  specs = {"data": tf.TensorSpec([], tf.string), **_ENTRIES}
+  empty: dict[str, Any] = jax.tree.map(
+    lambda x: tf.zeros(x.shape, tf.as_dtype(x.dtype)), row_spec(split.config)
+  )
+  empty["segment_query"] -= 1  # See batch.py.
 
   def read(number: np.ndarray) -> list[np.ndarray]:
     index, query, *seed = plan(int(number))
@@ -164,7 +149,7 @@ def _rows(
     }
     return [
       np.asarray(entries[name], spec.dtype.as_numpy_dtype)
-      for name, spec in specs.items()
+      for name, spec in _ENTRIES.items()
     ]
 
   def full(record: ops.Record) -> dict[str, Any]:
@@ -173,11 +158,11 @@ def _rows(
     return {name: record[name] for name in empty}
 
   def make(number: tf.Tensor) -> dict[str, Any]:
-    types = [spec.dtype for spec in specs.values()]
+    types = [spec.dtype for spec in _ENTRIES.values()]
     values = tf.numpy_function(read, [number], types, stateful=True)
     record = {
       name: tf.ensure_shape(value, spec.shape)
-      for (name, spec), value in zip(specs.items(), values, strict=True)
+      for (name, spec), value in zip(_ENTRIES.items(), values, strict=True)
     }
     return tf.cond(
       tf.strings.length(record["data"]) > 0,
@@ -185,28 +170,56 @@ def _rows(
       lambda: empty,
     )
 
-  return lambda numbers: numbers.map(make, num_parallel_calls=workers)
+  def rows(numbers: range) -> tf.data.Dataset:
+    return tf.data.Dataset.range(numbers.start, numbers.stop).map(
+      make, num_parallel_calls=split.config.data.num_workers
+    )
+
+  return rows
 
 
 def _read_allowed(split: Split, index: int) -> tuple[bytes, Video]:
   """A record's bytes and what it says; no bytes where it is none or corrupt.
 
-  Whether so many may be corrupt the stream judges.
+  Whether so many may be corrupt the stream judges: raised here an error would
+  reach the user as a TensorFlow traceback.
   """
-  if index < 0 or (record := split.records[index]) in split.corrupt:
-    return b"", _NO_VIDEO
   read = shards.read_verified if split.verified else shards.read_record
-  try:
+
+  def whole(record: shards.Record) -> tuple[bytes, Video]:
     data = read(record)
     return data, split.source.video(record, data)
-  except shards.CorruptDataError as error:
-    # Raised here it would reach the user as a TensorFlow traceback.
-    split.corrupt.add(record, error)
-    return b"", _NO_VIDEO
+
+  found = None
+  if index >= 0:
+    found = split.corrupt.tried(whole, split.records[index])
+  return found or (b"", _NO_VIDEO)
 
 
-def _as_split(config: ml_collections.ConfigDict, split: str | Split) -> Split:
-  return split if isinstance(split, Split) else open_split(config, split)
+def _stream(
+  split: Split,
+  plan: Callable[[int, int], RowPlan],
+  batch_size: int,
+  rows: Sequence[int] | None,
+  steps: range,
+  length: int,
+  training: bool,
+) -> BatchStream:
+  """Batches of some steps; the plan is of a step and a row of its batch."""
+  mine = list(range(batch_size) if rows is None else map(int, rows))
+
+  def of_number(number: int) -> RowPlan:
+    step, at = divmod(number, len(mine))
+    return plan(step, mine[at])
+
+  return BatchStream(
+    split,
+    _rows(split, of_number, training),
+    lambda number: of_number(number)[0],
+    range(steps.start * len(mine), steps.stop * len(mine)),
+    len(mine),
+    length,
+  )
 
 
 def make_train(
@@ -229,42 +242,31 @@ def make_train(
       devices share videos make the same rows.
     split: opened; by default config.data.train_split.
   """
-  split = _as_split(config, split or config.data.train_split)
-  mine = list(range(batch_size) if rows is None else map(int, rows))
+  split = split or open_split(config, config.data.train_split)
   usable = split.usable
   order = GlobalOrder(seed, len(usable), batch_size)
 
-  def plan(number: int) -> RowPlan:
-    step, at = divmod(number, len(mine))
-    row = mine[at]
+  def plan(step: int, row: int) -> RowPlan:
     # Hashed: seeds of neighbouring rows must not give neighbouring draws.
     low, high = (
       np.random.SeedSequence([seed, step, row]).generate_state(2).view(np.int32)
     )
     return int(usable[order(step, row)]), 0, int(low), int(high)
 
-  return BatchStream(
-    split,
-    _rows(split, plan, training=True),
-    lambda number: plan(number)[0],
-    range(start_step * len(mine), np.iinfo(np.int64).max),
-    len(mine),
-    batch_size,
-    steps_per_epoch(len(usable), batch_size),
-  )
+  steps = range(start_step, np.iinfo(np.int64).max // batch_size)
+  length = steps_per_epoch(len(usable), batch_size)
+  return _stream(split, plan, batch_size, rows, steps, length, training=True)
 
 
-def eval_rows(split: Split) -> list[tuple[int, int]]:
+def _eval_rows(split: Split) -> list[tuple[int, int]]:
   """(record, first query) of every row of an evaluation, in order.
 
   Captions: every query is in exactly one row; a video without any has none.
   Classes: every video is one row.
   """
   if get_task(split.config.task).texts == "classes":
-    corrupt = split.corrupt
-    return [
-      (int(i), 0) for i in split.usable if split.records[i] not in corrupt
-    ]
+    errors = split.corrupt.errors
+    return [(int(i), 0) for i in split.usable if split.records[i] not in errors]
   step = split.config.data.max_queries
   return [
     (i, first)
@@ -289,22 +291,15 @@ def make_eval(
   Arguments are those of `make_train`; the split may also be a name, by default
   the first of eval.splits.
   """
-  split = _as_split(config, split or config.eval.splits[0])
-  mine = list(range(batch_size) if rows is None else map(int, rows))
-  places = eval_rows(split)
-  batches = -(-len(places) // batch_size)
+  if not isinstance(split, Split):
+    split = open_split(config, split or config.eval.splits[0])
+  places = _eval_rows(split)
+  count = -(-len(places) // batch_size)
 
-  def plan(number: int) -> RowPlan:
-    step, at = divmod(number, len(mine))
-    row = step * batch_size + mine[at]
-    return (*places[row], 0, 0) if row < len(places) else (-1, 0, 0, 0)
+  def plan(step: int, row: int) -> RowPlan:
+    place = step * batch_size + row
+    return (*places[place], 0, 0) if place < len(places) else (-1, 0, 0, 0)
 
-  return BatchStream(
-    split,
-    _rows(split, plan, training=False),
-    lambda number: plan(number)[0],
-    range(batches * len(mine)),
-    len(mine),
-    batch_size,
-    batches,
+  return _stream(
+    split, plan, batch_size, rows, range(count), count, training=False
   )

@@ -17,19 +17,16 @@ def features() -> dict[str, Any]:
 def make(config: ml_collections.ConfigDict, training: bool) -> Op:
   """Adds the pixels of the sampled frames, and their mask."""
   data, augment = config.data, config.data.augment
-  if training:
-    scale, random_crop = tuple(augment.scale), augment.random_crop
-  else:
-    scale, random_crop = (1.0, 1.0), False
-  steps = [
-    take_frames,
-    decode_crop(data.image_size, data.short_side, scale, random_crop),
-  ]
-  if training and augment.flip > 0:
+  sizes = data.image_size, data.short_side
+  if not training:
+    return chain([take_frames, decode_crop(*sizes), spread_frames])
+  crop_op = decode_crop(*sizes, tuple(augment.scale), augment.random_crop)
+  steps = [take_frames, crop_op]
+  if augment.flip > 0:
     steps.append(flip(augment.flip))
-  if training and (augment.colour > 0 or augment.grey > 0):
+  if augment.colour > 0 or augment.grey > 0:
     steps.append(colour(augment.colour, augment.grey))
-  if training and augment.rand_layers > 0:
+  if augment.rand_layers > 0:
     steps.append(rand_augmented(augment.rand_layers, augment.rand_magnitude))
   return chain([*steps, spread_frames])
 

@@ -1,5 +1,6 @@
 """RandAugment (Cubuk et al. 2020) for videos: one draw, every frame alike."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,17 +10,16 @@ _FULL = 10.0
 # What appears where a frame was moved away.
 _FILL = 128.0
 
+# Pixels float32 [T, H, W, 3] of 0 to 255, strength -1 to 1 -> such pixels.
 PixelOp = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def _blend(
-  base: tf.Tensor, pixels: tf.Tensor, strength: tf.Tensor
-) -> tf.Tensor:
+def _blend(base: Any, pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """From 0.1 (nearly base) at strength -1 over pixels at 0 to 1.9 at 1."""
   return base + (1.0 + 0.9 * strength) * (pixels - base)
 
 
-def _transform(pixels: tf.Tensor, matrix: list[Any]) -> tf.Tensor:
+def _transform(pixels: tf.Tensor, *matrix: Any) -> tf.Tensor:
   """Moves pixels by a 2 x 3 matrix from output to input coordinates."""
   row = tf.stack([tf.cast(m, tf.float32) for m in (*matrix, 0.0, 0.0)])
   return tf.raw_ops.ImageProjectiveTransformV3(
@@ -38,7 +38,7 @@ def _size(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   return size[0], size[1]
 
 
-def autocontrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+def _autocontrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Stretches each channel of the video to 0..255."""
   del strength
   low = tf.reduce_min(pixels, axis=[0, 1, 2])
@@ -47,7 +47,7 @@ def autocontrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   return (pixels - tf.where(high > low, low, 0.0)) * scale
 
 
-def equalize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+def _equalize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Makes each channel's histogram over the whole video flat."""
   del strength
 
@@ -63,88 +63,66 @@ def equalize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   return tf.stack([channel(pixels[..., i]) for i in range(3)], axis=-1)
 
 
-def invert(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Negative."""
-  del strength
-  return 255.0 - pixels
-
-
-def posterize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+def _posterize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Drops up to four of the eight bits."""
   step = tf.pow(2.0, tf.round(tf.abs(strength) * 4.0))
   return tf.floor(pixels / step) * step
 
 
-def solarize(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Negative of what is brighter than a threshold."""
-  return tf.where(pixels < 256.0 * (1 - tf.abs(strength)), pixels, 255 - pixels)
-
-
-def solarize_add(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Brightens what is darker than the middle."""
-  return tf.where(pixels < 128.0, pixels + 110.0 * tf.abs(strength), pixels)
-
-
-def saturation(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Less or more colour."""
-  return _blend(tf.image.rgb_to_grayscale(pixels), pixels, strength)
-
-
-def contrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+def _contrast(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Less or more contrast, about the video's mean grey."""
   grey = tf.reduce_mean(tf.image.rgb_to_grayscale(pixels))
   return _blend(grey, pixels, strength)
 
 
-def brightness(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Darker or brighter."""
-  return pixels * (1.0 + 0.9 * strength)
-
-
-def sharpness(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Blurred or sharpened."""
-  return _blend(tf.nn.avg_pool2d(pixels, 3, 1, "SAME"), pixels, strength)
-
-
-def rotate(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+def _rotate(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
   """Turns about the centre by up to 30 degrees."""
-  angle = strength * (3.14159265 / 6.0)
   height, width = _size(pixels)
   y, x = (height - 1.0) / 2.0, (width - 1.0) / 2.0
+  angle = strength * (math.pi / 6.0)
   cos, sin = tf.cos(angle), tf.sin(angle)
-  return _transform(
-    pixels,
-    [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y],
-  )
+  right, down = x - cos * x + sin * y, y - sin * x - cos * y
+  return _transform(pixels, cos, -sin, right, sin, cos, down)
 
 
-def shear_x(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Leans left or right by up to 0.3."""
-  return _transform(pixels, [1.0, 0.3 * strength, 0.0, 0.0, 1.0, 0.0])
-
-
-def shear_y(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Leans up or down by up to 0.3."""
-  return _transform(pixels, [1.0, 0.0, 0.0, 0.3 * strength, 1.0, 0.0])
-
-
-def translate_x(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Moves sideways by up to 0.4 of the width."""
-  shift = 0.4 * strength * _size(pixels)[1]
-  return _transform(pixels, [1.0, 0.0, shift, 0.0, 1.0, 0.0])
-
-
-def translate_y(pixels: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-  """Moves up or down by up to 0.4 of the height."""
-  shift = 0.4 * strength * _size(pixels)[0]
-  return _transform(pixels, [1.0, 0.0, 0.0, 0.0, 1.0, shift])
-
-
-OPERATIONS: tuple[PixelOp, ...] = (
-  *(autocontrast, equalize, invert, posterize, solarize, solarize_add),
-  *(saturation, contrast, brightness, sharpness),
-  *(rotate, shear_x, shear_y, translate_x, translate_y),
-)
+# The order is part of what a seed gives.
+OPERATIONS: dict[str, PixelOp] = {
+  "autocontrast": _autocontrast,
+  "equalize": _equalize,
+  "invert": lambda pixels, _: 255.0 - pixels,
+  "posterize": _posterize,
+  # Negative of what is brighter than a threshold
+  "solarize": lambda pixels, strength: tf.where(
+    pixels < 256.0 * (1 - tf.abs(strength)), pixels, 255 - pixels
+  ),
+  # Brightens what is darker than the middle
+  "solarize_add": lambda pixels, strength: tf.where(
+    pixels < 128.0, pixels + 110.0 * tf.abs(strength), pixels
+  ),
+  "saturation": lambda pixels, strength: _blend(
+    tf.image.rgb_to_grayscale(pixels), pixels, strength
+  ),
+  "contrast": _contrast,
+  "brightness": lambda pixels, strength: pixels * (1.0 + 0.9 * strength),
+  "sharpness": lambda pixels, strength: _blend(
+    tf.nn.avg_pool2d(pixels, 3, 1, "SAME"), pixels, strength
+  ),
+  "rotate": _rotate,
+  # Leans by up to 0.3
+  "shear_x": lambda pixels, strength: _transform(
+    pixels, 1.0, 0.3 * strength, 0.0, 0.0, 1.0, 0.0
+  ),
+  "shear_y": lambda pixels, strength: _transform(
+    pixels, 1.0, 0.0, 0.0, 0.3 * strength, 1.0, 0.0
+  ),
+  # Moves by up to 0.4 of the width or height
+  "translate_x": lambda pixels, strength: _transform(
+    pixels, 1.0, 0.0, 0.4 * strength * _size(pixels)[1], 0.0, 1.0, 0.0
+  ),
+  "translate_y": lambda pixels, strength: _transform(
+    pixels, 1.0, 0.0, 0.0, 0.0, 1.0, 0.4 * strength * _size(pixels)[0]
+  ),
+}
 
 
 def apply(
@@ -166,7 +144,8 @@ def apply(
   pixels = tf.cast(frames, tf.float32)
   for layer in range(layers):
     branches = [
-      lambda op=op, p=pixels, s=strengths[layer]: op(p, s) for op in OPERATIONS
+      lambda op=op, p=pixels, s=strengths[layer]: op(p, s)
+      for op in OPERATIONS.values()
     ]
     pixels = tf.switch_case(chosen[layer], branches)
     pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)

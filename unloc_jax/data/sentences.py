@@ -17,9 +17,8 @@ import numpy as np
 from unloc_jax.data import tokenizer
 from unloc_jax.files import replacing
 
-# Texts [Q] -> rows [Q, L] or [Q, E'] that a model takes.
+# Texts [Q] -> rows [Q, L] or [Q, E'].
 TextReader = Callable[[Sequence[str]], np.ndarray]
-Encode = Callable[[Sequence[str]], np.ndarray]
 _ARRAYS = ("names", "name_embeddings", "texts", "text_embeddings", "labels")
 
 
@@ -35,7 +34,7 @@ class Sentences:
   names: np.ndarray  # float32 [C, E], of length 1
   known: dict[str, np.ndarray]  # Plain text -> float32 [E]
   labels: tuple[str, ...]  # What the model was trained to find
-  encode: Encode | None = None  # Texts [Q] -> float32 [Q, E]; None: known only
+  encode: TextReader | None = None  # To float32 [Q, E]; None: known only
 
   def __call__(self, texts: Sequence[str]) -> np.ndarray:
     """Rows float32 [Q, C + E]; ValueError where a text is not known."""
@@ -48,11 +47,7 @@ class Sentences:
         )
       found = dict(zip(new, self.encode(new), strict=True))
     rows = [found[t] if t in found else self.known[plain(t)] for t in texts]
-    return self.rows(np.stack(rows))
-
-  def rows(self, embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings [Q, E] -> rows float32 [Q, C + E]."""
-    embeddings = unit(embeddings)
+    embeddings = unit(np.stack(rows))
     return np.concatenate([embeddings @ self.names.T, embeddings], axis=1)
 
 
@@ -74,7 +69,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def reader(config: ml_collections.ConfigDict) -> TextReader:
-  """What makes rows of texts: embeddings of sentences, or token ids.
+  """What makes rows of texts that a model takes: embeddings, or token ids.
 
   Raises ValueError where a file that it needs is missing or does not fit.
   """
@@ -113,7 +108,7 @@ def write(
   names: Sequence[str],
   texts: Sequence[str],
   labels: Sequence[str],
-  encode: Encode,
+  encode: TextReader,
 ) -> None:
   """Writes a file of sentences, embeddings in float16."""
   texts = list(dict.fromkeys([*labels, *texts]))

@@ -8,9 +8,8 @@ any example is one seek away and a truncated shard is found before any work.
 import concurrent.futures
 import dataclasses
 import struct
-import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 from tensorflow.python.lib.io import tf_record
@@ -18,6 +17,8 @@ from tensorflow.python.lib.io import tf_record
 HEADER_BYTES = 12
 _FOOTER_BYTES = 4
 _THREADS = 32
+
+T = TypeVar("T")
 
 
 class CorruptDataError(ValueError):
@@ -121,30 +122,29 @@ def map_threads(
   function: Callable[[Any], Any], items: Sequence[Any]
 ) -> list[Any]:
   """[function(item) for item in items], many at once: the wait is for disks."""
-  if not items:
-    return []
-  with concurrent.futures.ThreadPoolExecutor(min(_THREADS, len(items))) as pool:
+  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     return list(pool.map(function, items))
 
 
+@dataclasses.dataclass
 class CorruptRecords:
-  """Counts corrupt records, each once, and stops past what is allowed.
+  """Counts corrupt records, each once, and stops past what is allowed."""
 
-  Attributes:
-    allowed: how many may be skipped.
-    errors: one line per corrupt record met so far, by (shard, number).
-  """
+  allowed: int  # How many may be skipped
+  # A line for each that was met so far
+  errors: dict[Record, str] = dataclasses.field(default_factory=dict)
 
-  def __init__(self, allowed: int):
-    self.allowed = allowed
-    self.errors: dict[tuple[str, int], str] = {}
-    self._lock = threading.Lock()
-
-  def add(self, record: Record, error: CorruptDataError) -> None:
-    with self._lock:
-      self.errors[record.path, record.number] = str(error)
+  def tried(self, read: Callable[[Record], T], record: Record) -> T | None:
+    """What is read of a record; None where it is corrupt, which is counted."""
+    if record not in self.errors:
+      try:
+        return read(record)
+      except CorruptDataError as error:
+        self.errors[record] = str(error)
+    return None
 
   def check(self) -> None:
+    """Raises CorruptDataError where they are more than allowed."""
     if len(self.errors) > self.allowed:
       first = next(iter(self.errors.values()))
       raise CorruptDataError(
@@ -152,23 +152,14 @@ class CorruptRecords:
         f"{self.allowed}; first: {first}; rebuild the shard or allow more"
       )
 
-  def __contains__(self, record: Record) -> bool:
-    return (record.path, record.number) in self.errors
-
-  def __len__(self) -> int:
-    return len(self.errors)
-
 
 def verify(records: Sequence[Record], corrupt: CorruptRecords) -> None:
   """Reads every record once and counts those whose checksum is wrong."""
 
-  def check_one(record: Record) -> None:
-    try:
-      read_record(record)
-    except CorruptDataError as error:
-      corrupt.add(record, error)
+  def is_read(record: Record) -> bool:
+    return corrupt.tried(read_record, record) is not None
 
-  map_threads(check_one, records)
+  map_threads(is_read, records)
   corrupt.check()
 
 

@@ -155,13 +155,7 @@ def read_table(
   """Reads every record except its frames."""
 
   def read(record: shards.Record) -> Video | None:
-    if record in corrupt:
-      return None
-    try:
-      return source.video(record)
-    except shards.CorruptDataError as error:
-      corrupt.add(record, error)
-      return None
+    return corrupt.tried(source.video, record)
 
   videos = shards.map_threads(read, records)
   corrupt.check()

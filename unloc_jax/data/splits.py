@@ -101,32 +101,35 @@ def open_source(
 def open_split(config: ml_collections.ConfigDict, split: str) -> Split:
   """Finds a split's records and checks that its shards are whole."""
   check(config)
-  _hide_accelerators()
-  source = open_source(config, split)
-  if not source.records:
-    raise ValueError(f"{config.data.path}: split {split!r} is empty")
-  manifest = None
-  data = config.data
+  # TensorFlow would take memory the model needs; too late is also no harm.
+  with contextlib.suppress(RuntimeError):
+    tf.config.set_visible_devices([], "GPU")
+  source, data = open_source(config, split), config.data
+  records, manifest = source.records, None
+  if not records:
+    raise ValueError(f"{data.path}: split {split!r} is empty")
   if data.format == "tfds" or manifests.exists(data.path):
     manifest = manifests.read_manifest(data.path)
-    for stream in streams.of(config).values():
-      manifests.check_manifest(manifest, stream.manifest(config))
-    manifests.check_manifest(manifest, text_rows.manifest(config))
-    _check_size(config, manifest)
-  _check_classes(config, manifest)
+    _check_fits(config, manifest)
+  if data.classes and get_task(config.task).texts != "classes":
+    raise ValueError(
+      f"data.classes selects classes, but task={config.task!r} asks captions; "
+      "choose a task of classes or leave data.classes empty"
+    )
   corrupt = shards.CorruptRecords(data.max_corrupt_records)
-  verified = shards.total_bytes(source.records) <= data.verify_gib * _GIB
+  verified = shards.total_bytes(records) <= data.verify_gib * _GIB
   if verified:
-    shards.verify(source.records, corrupt)
-  return Split(
-    config, split, source, source.records, manifest, corrupt, verified
-  )
+    shards.verify(records, corrupt)
+  return Split(config, split, source, records, manifest, corrupt, verified)
 
 
-def _check_size(
+def _check_fits(
   config: ml_collections.ConfigDict, manifest: manifests.Manifest
 ) -> None:
-  """Frames that are stored smaller than the model sees them are refused."""
+  """Raises ValueError where a dataset is not what a config asks for."""
+  for stream in streams.of(config).values():
+    manifests.check_manifest(manifest, stream.manifest(config))
+  manifests.check_manifest(manifest, text_rows.manifest(config))
   stored, data = manifest.short_side, config.data
   if "frames" in config.streams and 0 < stored < data.image_size:
     raise ValueError(
@@ -134,28 +137,11 @@ def _check_size(
       f"data.image_size={data.image_size}; build it with "
       f"--short_side={data.short_side}"
     )
-
-
-def _check_classes(
-  config: ml_collections.ConfigDict, manifest: manifests.Manifest | None
-) -> None:
-  """Raises ValueError where task and dataset ask of different things."""
   asked = get_task(config.task).texts
-  held = "classes" if manifest and manifest.classes else "captions"
-  if manifest and held != asked:
+  held = "classes" if manifest.classes else "captions"
+  if held != asked:
     raise ValueError(
-      f"{config.data.path}: a dataset of {held}, but task={config.task!r} asks"
+      f"{data.path}: a dataset of {held}, but task={config.task!r} asks"
       f" {asked}; choose a config of {held}, or build the annotations as"
       f" {_BUILT[asked]}"
     )
-  if config.data.classes and get_task(config.task).texts != "classes":
-    raise ValueError(
-      f"data.classes selects classes, but task={config.task!r} asks captions; "
-      "choose a task of classes or leave data.classes empty"
-    )
-
-
-def _hide_accelerators() -> None:
-  # TensorFlow would take memory the model needs; too late is also no harm.
-  with contextlib.suppress(RuntimeError):
-    tf.config.set_visible_devices([], "GPU")

@@ -45,56 +45,54 @@ def _pixels() -> Any:
   return pixels
 
 
-def _embedding_features(config: Config) -> Mapping[str, Any]:
-  import tensorflow as tf
+def _vectors(
+  name: str,
+  width: Callable[[Config], int],
+  manifest: Callable[[Config], Mapping[str, Any]],
+  present: str = "",
+) -> Stream:
+  """A stream of one stored vector a position, zeros where there is none.
 
-  del config
-  return {"embeddings": tf.io.FixedLenSequenceFeature([], tf.float32, True)}
+  Args:
+    name: Of the stream and of the stored feature.
+    width: Channels of a vector.
+    manifest: Of the stream.
+    present: Stored feature that says which positions have one; "" for all.
+  """
 
+  def features(config: Config) -> Mapping[str, Any]:
+    import tensorflow as tf
 
-def _take_embeddings(config: Config, training: bool) -> "Op":
-  """Embeddings of the sampled frames only, zeros where there is none."""
-  import tensorflow as tf
+    del config
+    found = {name: tf.io.FixedLenSequenceFeature([], tf.float32, True)}
+    if present:
+      found[present] = tf.io.FixedLenSequenceFeature([], tf.int64, True)
+    return found
 
-  del training
-  width = config.data.embedding_width
+  def make(config: Config, training: bool) -> "Op":
+    import tensorflow as tf
 
-  def apply(record: "Record") -> "Record":
-    stored = tf.reshape(record["embeddings"], [-1, width])
-    rows = tf.gather(stored, record["frame_index"])
-    mask = tf.cast(record["frame_mask"], rows.dtype)[:, None]
-    return {**record, "embeddings": rows * mask}
+    del training
 
-  return apply
+    def apply(record: "Record") -> "Record":
+      index, mask = record["frame_index"], record["frame_mask"]
+      if present:
+        mask &= tf.cast(tf.gather(record[present], index), tf.bool)
+      stored = tf.reshape(record[name], [-1, width(config)])
+      rows = tf.gather(stored, index)
+      rows *= tf.cast(mask, rows.dtype)[:, None]
+      return {**record, name: rows, f"{name}_mask": mask}
 
+    return apply
 
-def _sound_features(config: Config) -> Mapping[str, Any]:
-  import tensorflow as tf
-
-  del config
-  many = tf.io.FixedLenSequenceFeature
-  return {
-    "sound": many([], tf.float32, True),
-    "sound_heard": many([], tf.int64, True),
-  }
-
-
-def _take_sound(config: Config, training: bool) -> "Op":
-  """Rows of sound at the sampled positions, zeros where nothing is heard."""
-  import tensorflow as tf
-
-  del training
-  width = config.data.sound_width
-
-  def apply(record: "Record") -> "Record":
-    index = record["frame_index"]
-    heard = tf.cast(tf.gather(record["sound_heard"], index), tf.bool)
-    heard &= record["frame_mask"]
-    rows = tf.gather(tf.reshape(record["sound"], [-1, width]), index)
-    rows *= tf.cast(heard, rows.dtype)[:, None]
-    return {**record, "sound": rows, "sound_heard": heard}
-
-  return apply
+  return Stream(
+    features=features,
+    row=lambda config: ((config.data.num_frames, width(config)), np.float32),
+    num_tokens=lambda config: int(config.data.num_frames),
+    make=make,
+    mask=lambda record: record[f"{name}_mask"],
+    manifest=manifest,
+  )
 
 
 STREAMS: dict[str, Stream] = {
@@ -110,30 +108,19 @@ STREAMS: dict[str, Stream] = {
     manifest=lambda config: {"extract": "frames"},
     fault=lambda record: _pixels().fault(record),
   ),
-  "embeddings": Stream(
-    features=_embedding_features,
-    row=lambda config: (
-      (config.data.num_frames, config.data.embedding_width),
-      np.float32,
-    ),
-    num_tokens=lambda config: int(config.data.num_frames),
-    make=_take_embeddings,
-    mask=lambda record: record["frame_mask"],
-    manifest=lambda config: {
+  "embeddings": _vectors(
+    "embeddings",
+    lambda config: config.data.embedding_width,
+    lambda config: {
       "extract": "features",
       "embedding_width": config.data.embedding_width,
     },
   ),
-  "sound": Stream(
-    features=_sound_features,
-    row=lambda config: (
-      (config.data.num_frames, config.data.sound_width),
-      np.float32,
-    ),
-    num_tokens=lambda config: int(config.data.num_frames),
-    make=_take_sound,
-    mask=lambda record: record["sound_heard"],
-    manifest=lambda config: {"sound_width": config.data.sound_width},
+  "sound": _vectors(
+    "sound",
+    lambda config: config.data.sound_width,
+    lambda config: {"sound_width": config.data.sound_width},
+    present="sound_heard",
   ),
 }
 
@@ -154,15 +141,12 @@ def of(config: Config) -> dict[str, Stream]:
 
 def row_spec(config: Config) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
   """Shapes and types of the entries "streams" and "masks" of a row."""
-  found = of(config)
+  shape, found = jax.ShapeDtypeStruct, of(config)
   return {
-    "streams": {
-      name: jax.ShapeDtypeStruct(*stream.row(config))
-      for name, stream in found.items()
-    },
+    "streams": {name: shape(*s.row(config)) for name, s in found.items()},
     "masks": {
-      name: jax.ShapeDtypeStruct((stream.num_tokens(config),), np.bool_)
-      for name, stream in found.items()
+      name: shape((s.num_tokens(config),), np.bool_)
+      for name, s in found.items()
     },
   }
 

@@ -8,8 +8,7 @@ import os
 import pathlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import ml_collections
 import numpy as np
@@ -17,16 +16,10 @@ import tokenizers
 
 # In a folder of weights whose text tower is not CLIP's.
 TOKENIZER = "tokenizer.json"
-# Q texts -> token ids, int32 [Q, L].
-Tokenize: TypeAlias = Callable[[Sequence[str]], np.ndarray]
-
-VOCABULARY_SIZE = 49408
-START_ID = 49406
-END_ID = 49407
-PAD_ID = 0
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
-_NUM_MERGES = VOCABULARY_SIZE - 2 * 256 - 2
+_START_ID, _END_ID, _PAD_ID = 49406, 49407, 0
+_NUM_MERGES = _START_ID - 2 * 256
 # The long s is what a case-insensitive "s" also matches.
 _WORD_PATTERN = (
   "'[s\u017f]|'t|'re|'ve|'m|'ll|'d"
@@ -73,55 +66,43 @@ def clean(text: str) -> str:
   return re.sub(r"\s+", " ", text).strip().lower()
 
 
-def read_merges() -> list[tuple[str, str]]:
-  """Byte-pair merges of CLIP, the first applied first."""
+@functools.cache
+def _clip() -> tokenizers.Tokenizer:
+  """CLIP's byte pairs, without what comes before and after a text."""
   asset = importlib.resources.files(__package__).joinpath(
     "assets", "bpe_simple_vocab_16e6.txt.gz"
   )
   lines = gzip.decompress(asset.read_bytes()).decode("utf-8").split("\n")
   pairs = (line.split() for line in lines[1 : 1 + _NUM_MERGES])
-  return [(left, right) for left, right in pairs]
-
-
-def byte_symbols() -> list[str]:
-  """The printable symbol of every byte value, in the vocabulary's order."""
-  printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-  return [chr(b) for b in printable] + [
-    chr(256 + i) for i in range(256 - len(printable))
-  ]
-
-
-@functools.cache
-def _build() -> tokenizers.Tokenizer:
-  merges = read_merges()
-  symbols = byte_symbols()
-  units = [
-    *symbols,
-    *(s + "</w>" for s in symbols),
-    *(left + right for left, right in merges),
-    _START,
-    _END,
-  ]
+  merges = [(left, right) for left, right in pairs]
+  pieces = tokenizers.pre_tokenizers
+  # Of every byte; as numbers they are in the vocabulary's order.
+  symbols = sorted(pieces.ByteLevel.alphabet())
+  units = [*symbols, *(s + "</w>" for s in symbols), *map("".join, merges)]
   bpe = tokenizers.Tokenizer(
     tokenizers.models.BPE(
-      vocab={unit: i for i, unit in enumerate(units)},
+      vocab={unit: i for i, unit in enumerate([*units, _START, _END])},
       merges=merges,
       end_of_word_suffix="</w>",
       fuse_unk=False,
     )
   )
-  bpe.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+  words = tokenizers.Regex(_WORD_PATTERN)
+  bpe.pre_tokenizer = pieces.Sequence(
     [
-      tokenizers.pre_tokenizers.Split(
-        tokenizers.Regex(_WORD_PATTERN), behavior="removed", invert=True
-      ),
-      tokenizers.pre_tokenizers.ByteLevel(
-        add_prefix_space=False, use_regex=False
-      ),
+      pieces.Split(words, behavior="removed", invert=True),
+      pieces.ByteLevel(add_prefix_space=False, use_regex=False),
     ]
   )
   bpe.add_special_tokens([_START, _END])
   return bpe
+
+
+def _padded(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+  ids = np.full((len(rows), length), _PAD_ID, np.int32)
+  for row, words in zip(ids, rows, strict=True):
+    row[: len(words)] = words
+  return ids
 
 
 class Tokenizer:
@@ -138,18 +119,16 @@ class Tokenizer:
         "end token; set it to 2 or more"
       )
     self.max_tokens = max_tokens
-    self._bpe = _build()
+    self._bpe = _clip()
 
   def __call__(self, texts: Sequence[str]) -> np.ndarray:
     """Token ids of texts, int32 [Q, L]."""
-    ids = np.full((len(texts), self.max_tokens), PAD_ID, np.int32)
     encodings = self._bpe.encode_batch(
       [clean(text) for text in texts], add_special_tokens=False
     )
-    for row, encoding in zip(ids, encodings, strict=True):
-      words = encoding.ids[: self.max_tokens - 2]
-      row[: len(words) + 2] = [START_ID, *words, END_ID]
-    return ids
+    kept = [encoding.ids[: self.max_tokens - 2] for encoding in encodings]
+    rows = [[_START_ID, *ids, _END_ID] for ids in kept]
+    return _padded(rows, self.max_tokens)
 
 
 class FileTokenizer:
@@ -175,11 +154,8 @@ class FileTokenizer:
 
   def __call__(self, texts: Sequence[str]) -> np.ndarray:
     """Token ids of texts, int32 [Q, L]."""
-    ids = np.full((len(texts), self.max_tokens), PAD_ID, np.int32)
     encodings = self._tokenizer.encode_batch(list(texts))
-    for row, encoding in zip(ids, encodings, strict=True):
-      row[: len(encoding.ids)] = encoding.ids
-    return ids
+    return _padded([encoding.ids for encoding in encodings], self.max_tokens)
 
 
 def file_of(config: ml_collections.ConfigDict) -> str:
@@ -215,7 +191,9 @@ def read(config: ml_collections.ConfigDict) -> str:
     ) from error
 
 
-def of_config(config: ml_collections.ConfigDict) -> Tokenize:
+def of_config(
+  config: ml_collections.ConfigDict,
+) -> Tokenizer | FileTokenizer:
   """The tokenizer of a config, to `data.max_tokens` ids.
 
   Raises:
