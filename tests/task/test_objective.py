@@ -103,19 +103,6 @@ def test_classes_are_summed_over_slots_of_videos():
   np.testing.assert_allclose(ours["displacement"], iou, rtol=1e-5)
 
 
-def test_padding_examples_change_nothing():
-  relevance, displacement = predictions(6, 2)
-  _, one = run("moment_retrieval", 0, relevance, displacement, BATCH)
-  _, two = run(
-    "moment_retrieval",
-    0,
-    np.where(np.arange(3)[:, None, None] == 2, 9.0, relevance),
-    displacement,
-    BATCH,
-  )
-  assert one["total"] == two["total"]
-
-
 @pytest.mark.parametrize("name", ["action_segmentation", "classification"])
 def test_tasks_without_displacement(name):
   task = get_task(name)

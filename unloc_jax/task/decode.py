@@ -14,6 +14,9 @@ import jax.numpy as jnp
 from unloc_jax.task.pyramid import PyramidSpec
 
 HARD_NMS_IOU = 0.5
+_jit = functools.partial(
+  jax.jit, static_argnames=("sigma", "score_threshold", "max_detections")
+)
 
 
 def decode_segments(spec: PyramidSpec, displacement: jax.Array) -> jax.Array:
@@ -25,20 +28,16 @@ def decode_segments(spec: PyramidSpec, displacement: jax.Array) -> jax.Array:
 
 def tiou(segment: jax.Array, segments: jax.Array) -> jax.Array:
   """Temporal IoU of one segment [2] with many [N, 2]; 0 for empty ones."""
-  overlap = jnp.minimum(segment[1], segments[:, 1]) - jnp.maximum(
-    segment[0], segments[:, 0]
-  )
+  start, end = segments[:, 0], segments[:, 1]
+  overlap = jnp.minimum(segment[1], end) - jnp.maximum(segment[0], start)
   overlap = jnp.maximum(overlap, 0.0)
-  length = segment[1] - segment[0]
-  lengths = segments[:, 1] - segments[:, 0]
+  length, lengths = segment[1] - segment[0], end - start
   union = length + lengths - overlap
   exists = (length > 0) & (lengths > 0)
   return jnp.where(exists, overlap / jnp.where(exists, union, 1.0), 0.0)
 
 
-@functools.partial(
-  jax.jit, static_argnames=("sigma", "score_threshold", "max_detections")
-)
+@_jit
 def soft_nms(
   segments: jax.Array,
   scores: jax.Array,
@@ -65,9 +64,7 @@ def soft_nms(
     lowered scores; index -1 and score 0 where there are fewer than K.
   """
 
-  def take_best(
-    remaining: jax.Array, _: Any
-  ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  def take_best(remaining: jax.Array, _: None) -> tuple[jax.Array, Any]:
     best = jnp.argmax(remaining)
     score = remaining[best]
     found = score > score_threshold
@@ -78,14 +75,10 @@ def soft_nms(
       decay = jnp.where(overlap > HARD_NMS_IOU, 0.0, 1.0)
     lowered = (remaining * decay).at[best].set(-jnp.inf)
     lowered = jnp.where(found, lowered, remaining)
-    return lowered, (
-      jnp.where(found, best, -1).astype(jnp.int32),
-      jnp.where(found, score, 0.0),
-    )
+    index = jnp.where(found, best, -1).astype(jnp.int32)
+    return lowered, (index, jnp.where(found, score, 0.0))
 
-  _, (indices, kept) = jax.lax.scan(
-    take_best, scores, None, length=max_detections
-  )
+  _, (indices, kept) = jax.lax.scan(take_best, scores, None, max_detections)
   return indices, kept
 
 
@@ -98,9 +91,7 @@ def _detect(
   return chosen, kept, indices
 
 
-@functools.partial(
-  jax.jit, static_argnames=("sigma", "score_threshold", "max_detections")
-)
+@_jit
 def detect_per_query(
   segments: jax.Array, scores: jax.Array, **nms_options: Any
 ) -> tuple[jax.Array, jax.Array]:
@@ -119,9 +110,7 @@ def detect_per_query(
   return chosen, kept
 
 
-@functools.partial(
-  jax.jit, static_argnames=("sigma", "score_threshold", "max_detections")
-)
+@_jit
 def detect_class_agnostic(
   segments: jax.Array, scores: jax.Array, **nms_options: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:

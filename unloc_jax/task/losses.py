@@ -58,35 +58,29 @@ def softmax_or_none(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return normaliser - labels.astype(logits.dtype) * logits
 
 
-def _intersection_union(
-  displacement: jax.Array, target: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  return (
-    jnp.sum(jnp.minimum(displacement, target), axis=-1),
-    jnp.sum(jnp.maximum(displacement, target), axis=-1),
-  )
+def _union(displacement: jax.Array, target: jax.Array) -> jax.Array:
+  """Length that two segments seen from one point cover, [..., 2] -> [...]."""
+  return jnp.sum(jnp.maximum(displacement, target), axis=-1) + _UNION_EPSILON
 
 
 def iou(displacement: jax.Array, target: jax.Array) -> jax.Array:
   """1 - IoU of segments seen from one point, [..., 2] -> [...]."""
-  intersection, union = _intersection_union(displacement, target)
-  return 1 - intersection / (union + _UNION_EPSILON)
+  intersection = jnp.sum(jnp.minimum(displacement, target), axis=-1)
+  return 1 - intersection / _union(displacement, target)
 
 
 def l1(displacement: jax.Array, target: jax.Array) -> jax.Array:
   """Absolute error over the union, [..., 2] -> [...]."""
-  _, union = _intersection_union(displacement, target)
   error = jnp.sum(jnp.abs(displacement - target), axis=-1)
-  return error / (union + _UNION_EPSILON)
+  return error / _union(displacement, target)
 
 
 def center(displacement: jax.Array, target: jax.Array) -> jax.Array:
   """Squared distance of the centres over the union, [..., 2] -> [...]."""
-  _, union = _intersection_union(displacement, target)
   offset = (displacement[..., 1] - displacement[..., 0]) - (
     target[..., 1] - target[..., 0]
   )
-  return (0.5 * offset / (union + _UNION_EPSILON)) ** 2
+  return (0.5 * offset / _union(displacement, target)) ** 2
 
 
 DISPLACEMENT_LOSSES = {"iou": iou, "l1": l1, "center": center}

@@ -19,11 +19,6 @@ from unloc_jax.task.tasks import Task
 
 Batch = Mapping[str, jax.Array]
 
-_FRAME_TARGETS = {
-  "frames": targets_lib.frame_labels,
-  "tags": targets_lib.frame_tags,
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class LossSpec:
@@ -112,10 +107,10 @@ def make_targets(
     labels = jnp.any(query[:, :, None] == jnp.arange(num_classes), axis=1)
     return Targets(labels[:, :, None], exists)
   mask = spec.point_mask(batch["frame_mask"])[:, None] & exists
-  if task.targets in _FRAME_TARGETS:
-    labels = _FRAME_TARGETS[task.targets](
-      batch["segments"], query, spec.num_frames, num_classes
-    )
+  if task.targets != "segments":
+    is_tags = task.targets == "tags"
+    make = targets_lib.frame_tags if is_tags else targets_lib.frame_labels
+    labels = make(batch["segments"], query, spec.num_frames, num_classes)
     return Targets(labels, mask)
   segments = targets_lib.segment_targets(spec, batch["segments"], query >= 0)
   if task.texts == "classes":
@@ -124,25 +119,16 @@ def make_targets(
     positive, target = targets_lib.query_displacement(segments, query, pairs)
     labels = targets_lib.query_labels(segments, query, num_classes)
     return Targets(labels, mask, positive & mask, target)
-  return _caption_targets(task, segments, batch, mask)
-
-
-def _caption_targets(
-  task: Task,
-  segments: targets_lib.SegmentTargets,
-  batch: Batch,
-  mask: jax.Array,
-) -> Targets:
-  """Targets where each video brings Qv captions."""
-  query, query_mask = batch["segment_query"], batch["query_mask"]
+  query_mask = batch["query_mask"]
   num_videos, num_captions = query_mask.shape
   own = jnp.broadcast_to(jnp.arange(num_captions), query_mask.shape)
   positive, target = targets_lib.query_displacement(segments, query, own)
-  positive &= mask & query_mask[:, :, None]
+  own_mask = mask & query_mask[:, :, None]
+  positive &= own_mask
   labels = targets_lib.query_labels(segments, query, num_captions)
   if task.train_pairing == "matched":
-    mask = mask & query_mask[:, :, None]
-    return Targets(labels, mask, positive, target)
+    return Targets(labels, own_mask, positive, target)
+  # Captions of other videos are negatives.
   same_video = jnp.eye(num_videos, dtype=bool)[:, :, None, None]
   labels = (labels[:, None] & same_video).reshape(
     num_videos, num_videos * num_captions, -1
