@@ -62,15 +62,6 @@ def load(name: str, argument: str) -> ml_collections.ConfigDict:
   return module.get_config(argument) if argument else module.get_config()
 
 
-def flat(config: ml_collections.ConfigDict, prefix: str = ""):
-  """Every key, dotted."""
-  for key, value in sorted(config.items()):
-    if isinstance(value, ml_collections.ConfigDict):
-      yield from flat(value, f"{prefix}{key}.")
-    else:
-      yield f"{prefix}{key}"
-
-
 def num_classes(config: ml_collections.ConfigDict) -> int:
   """C of the real dataset."""
   sizes = {"action_segmentation": 778, "temporal_localization": 200}

@@ -26,12 +26,11 @@ def whole(
   allowed = f"a whole number of at least {low}"
   if also:
     allowed += f", or {' or '.join(map(str, also))}"
-  return Key(
-    default,
-    meaning,
-    allowed,
-    lambda value: is_whole(value) and (value >= low or value in also),
-  )
+
+  def fits(value: Any) -> bool:
+    return is_whole(value) and (value >= low or value in also)
+
+  return Key(default, meaning, allowed, fits)
 
 
 def real(
@@ -62,20 +61,14 @@ def real(
 
 def flag(default: bool, meaning: str) -> Key:
   """True or False."""
-  return Key(
-    default, meaning, "True or False", lambda value: isinstance(value, bool)
-  )
+  return Key(default, meaning, "True or False", lambda x: isinstance(x, bool))
 
 
 def choice(default: str, meaning: str, *others: str) -> Key:
   """One of some words, the default first."""
   choices = (default, *others)
-  return Key(
-    default,
-    meaning,
-    f"one of {', '.join(map(repr, choices))}",
-    lambda value: isinstance(value, str) and value in choices,
-  )
+  allowed = f"one of {', '.join(map(repr, choices))}"
+  return Key(default, meaning, allowed, lambda value: value in choices)
 
 
 def text(default: str, meaning: str) -> Key:
@@ -83,16 +76,6 @@ def text(default: str, meaning: str) -> Key:
   if default:
     return Key(default, meaning, "a text that is not empty", is_text)
   return Key(default, meaning, "a text", lambda value: isinstance(value, str))
-
-
-def matching(default: str, meaning: str, regex: str, allowed: str) -> Key:
-  """A text of a given form."""
-  return Key(
-    default,
-    meaning,
-    allowed,
-    lambda value: isinstance(value, str) and bool(re.fullmatch(regex, value)),
-  )
 
 
 def pattern(default: str, meaning: str) -> Key:
@@ -108,16 +91,12 @@ def several(
   least: int = 0,
 ) -> Key:
   """A tuple, each item of which fits."""
-  return Key(
-    default,
-    meaning,
-    allowed,
-    lambda value: (
-      isinstance(value, tuple | list)
-      and len(value) >= least
-      and all(item(each) for each in value)
-    ),
-  )
+
+  def fits(value: Any) -> bool:
+    is_list = isinstance(value, tuple | list)
+    return is_list and len(value) >= least and all(map(item, value))
+
+  return Key(default, meaning, allowed, fits)
 
 
 def names(default: tuple[str, ...], meaning: str, least: int = 0) -> Key:

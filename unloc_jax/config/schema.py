@@ -5,8 +5,9 @@ be set. Lengths of training (`length`, `warmup`, `decay`, `every`) are in
 `train.unit`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import ml_collections
 
@@ -20,7 +21,6 @@ from unloc_jax.config.keys import (
   is_pattern,
   is_text,
   is_whole,
-  matching,
   names,
   pattern,
   real,
@@ -41,7 +41,7 @@ FAST_HEADS = (
 )
 
 _TERM = r"(\d+\.?\d*\s*\*\s*)?(iou|l1|center)"
-
+_SUM = re.compile(rf"\s*{_TERM}(\s*\+\s*{_TERM})*\s*")
 
 _RECALLS = tuple(f"R{k}@{m}" for k in (1, 5) for m in (0.3, 0.5, 0.7))
 _RECALLS += ("mIoU",)
@@ -371,11 +371,11 @@ _LOSS: Section = {
     " a background that is learned.",
     *("sigmoid", "softmax"),
   ),
-  "displacement": matching(
+  "displacement": Key(
     "iou",
     "Of start and end.",
-    rf"\s*{_TERM}(\s*\+\s*{_TERM})*\s*",
     "'iou', 'l1', 'center' or a weighted sum such as '0.5*l1+1.0*iou'",
+    lambda value: isinstance(value, str) and bool(_SUM.fullmatch(value)),
   ),
   "relevance_weight": real(10.0, "Of the relevance loss in the total.", 0.0),
   "focal_gamma": real(2.0, "Focusing exponent.", 0.0),
@@ -558,3 +558,12 @@ def leaves(
       yield above + name, key
     else:
       yield from leaves(key, f"{above}{name}.")
+
+
+def flat(values: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+  """(path, value) of all that a config, or its JSON, says."""
+  for name, value in values.items():
+    if isinstance(value, dict | ml_collections.ConfigDict):
+      yield from flat(value, f"{above}{name}.")
+    else:
+      yield above + name, value

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -26,7 +25,7 @@ def read(path: os.PathLike[str] | str) -> ml_collections.ConfigDict:
     ValueError: It is not a config, or one of a later version.
   """
   try:
-    values = _flat(json.loads(epath.Path(path).read_text()))
+    values = dict(schema.flat(json.loads(epath.Path(path).read_text())))
   except (ValueError, AttributeError, RecursionError) as error:
     raise ValueError(f"{path}: not a config ({error}); restore it") from error
   config = schema.base().unlock()
@@ -54,20 +53,6 @@ def _like(key: Key, value: Any) -> Any:
   """A value in the type of its key: JSON has no tuples, and 1 for 1.0."""
   if isinstance(key.default, float) and isinstance(value, int):
     return value if isinstance(value, bool) else float(value)
-  return _tuples(value)
-
-
-def _tuples(value: Any) -> Any:
   if isinstance(value, list):
-    return tuple(_tuples(item) for item in value)
+    return tuple(_like(key, item) for item in value)
   return value
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-  flat: dict[str, Any] = {}
-  for name, value in values.items():
-    if isinstance(value, dict):
-      flat.update(_flat(value, f"{above}{name}."))
-    else:
-      flat[above + name] = value
-  return flat
