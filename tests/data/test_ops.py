@@ -265,8 +265,7 @@ def test_a_video_without_queries():
   op = ops.chain(
     [
       ops.choose_queries(2, random=True),
-      ops.tokenize(Tokenizer(6), 6, np.int32),
-      ops.pad_texts(2),
+      ops.tokenize(Tokenizer(6), 2, 6),
       ops.pad_segments(3),
     ]
   )
@@ -277,8 +276,7 @@ def test_a_video_without_queries():
 
 
 def test_tokens_and_padding():
-  read = ops.tokenize(Tokenizer(6), 6, np.int32)
-  op = ops.chain([read, ops.pad_texts(4), ops.pad_segments(2)])
+  op = ops.chain([ops.tokenize(Tokenizer(6), 4, 6), ops.pad_segments(2)])
   out = both(op, record())
   np.testing.assert_array_equal(
     out["text_ids"][:3], Tokenizer(6)(["a cat", "a dog", "two birds"])

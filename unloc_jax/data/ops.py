@@ -137,33 +137,25 @@ def choose_queries(max_queries: int, random: bool) -> Op:
 
 
 def tokenize(
-  reader: Callable[[Sequence[str]], np.ndarray], width: int, dtype: Any
+  tokenizer: Callable[[Sequence[str]], np.ndarray],
+  max_queries: int,
+  max_tokens: int,
+  dtype: Any = np.int32,
 ) -> Op:
-  """Texts [Q] to what a model is given of them, [Q, width] of a dtype."""
+  """Texts [Q] to text_ids [Qv, L], of a dtype, and query_mask bool [Qv]."""
 
   def rows(texts: np.ndarray) -> np.ndarray:
-    if not len(texts):
-      return np.zeros([0, width], dtype)
-    return reader([text.decode("utf-8") for text in texts])
+    ids = np.zeros([max_queries, max_tokens], dtype)
+    if len(texts):
+      ids[: len(texts)] = tokenizer([t.decode("utf-8") for t in texts])
+    return ids
 
   def apply(record: Record) -> Record:
-    made = tf.numpy_function(rows, [record["texts"]], dtype, stateful=False)
-    return {**record, "texts": tf.ensure_shape(made, [None, width])}
-
-  return apply
-
-
-def pad_texts(max_queries: int) -> Op:
-  """Rows of texts [Q, ...] to text_ids [Qv, ...] and query_mask bool [Qv]."""
-
-  def apply(record: Record) -> Record:
-    rows = record["texts"]
-    free = max_queries - tf.shape(rows)[0]
-    padded = tf.pad(rows, [[0, free], *[[0, 0]] * (len(rows.shape) - 1)])
+    ids = tf.numpy_function(rows, [record["texts"]], dtype, stateful=False)
     return {
       **record,
-      "text_ids": tf.ensure_shape(padded, [max_queries, *rows.shape[1:]]),
-      "query_mask": tf.range(max_queries) < tf.shape(rows)[0],
+      "text_ids": tf.ensure_shape(ids, [max_queries, max_tokens]),
+      "query_mask": tf.range(max_queries) < tf.size(record["texts"]),
     }
 
   return apply

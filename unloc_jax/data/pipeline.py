@@ -112,12 +112,11 @@ def _processing(split: Split, training: bool) -> ops.Op:
   if get_task(split.config.task).texts == "captions":
     choose = ops.choose_queries(c.max_queries, random=training)
     if c.text_width:
-      steps += [text_rows.take(c), choose]
+      steps += [text_rows.take(c), choose, text_rows.pad(c)]
     else:
       (width,), dtype = text_shape(split.config)
       reader = sentences.reader(split.config)
-      steps += [choose, ops.tokenize(reader, width, dtype)]
-    steps.append(ops.pad_texts(c.max_queries))
+      steps += [choose, ops.tokenize(reader, c.max_queries, width, dtype)]
   shortest, stretch = c.augment.shortest_window, c.augment.stretch
   if training and (shortest < 1 or stretch > 0):
     steps.append(ops.take_window(shortest, stretch))

@@ -17,9 +17,9 @@ NAMES = ("text_tokens", "text_lengths")
 
 def features(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """Stored features, as `tf.io.parse_single_example` takes them."""
+  many, types = tf.io.FixedLenSequenceFeature, (tf.float32, tf.int64)
   if not config.data.text_width:
     return {}
-  many, types = tf.io.FixedLenSequenceFeature, (tf.float32, tf.int64)
   return {n: many([], t, True) for n, t in zip(NAMES, types, strict=True)}
 
 
@@ -46,5 +46,22 @@ def take(data: ml_collections.ConfigDict) -> Op:
     mask = place < lengths[:, None]
     rows = tf.gather(tokens, tf.where(mask, starts[:, None] + index, 0))
     return {**record, "texts": rows * tf.cast(mask, rows.dtype)[..., None]}
+
+  return apply
+
+
+def pad(data: ml_collections.ConfigDict) -> Op:
+  """Chosen texts [Q, L, E] to text_ids [Qv, L, E] and query_mask bool [Qv]."""
+  count = data.max_queries
+
+  def apply(record: Record) -> Record:
+    rows = record["texts"]
+    free = count - tf.shape(rows)[0]
+    padded = tf.pad(rows, [[0, free], [0, 0], [0, 0]])
+    return {
+      **record,
+      "text_ids": tf.ensure_shape(padded, [count, *rows.shape[1:]]),
+      "query_mask": tf.range(count) < tf.shape(rows)[0],
+    }
 
   return apply
