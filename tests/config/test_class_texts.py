@@ -9,7 +9,7 @@ from tests.config.config_cases import load
 from unloc_jax import embed_classes, files
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.data.tokenizer import Tokenizer
-from unloc_jax.models.towers.clip import TextTower, end_tokens
+from unloc_jax.models.towers.clip import TextTower
 from unloc_jax.weights.folder import save_weights
 
 SIZES = {
@@ -44,7 +44,7 @@ def one_by_one(tower, text):
   nested = flax.traverse_util.unflatten_dict(tower, sep="/")["text_tower"]
   ids = np.asarray(Tokenizer(16)([text]))
   tokens = TextTower(**SIZES).apply({"params": nested}, ids, True)
-  end = np.asarray(end_tokens(tokens, ids))[0]
+  end = np.asarray(TextTower.pool(tokens, ids))[0]
   return end @ tower["text_projection/kernel"]
 
 

@@ -25,12 +25,16 @@ def model(size, kind, downsampling="max_pool", shared=True, classifier="token"):
   patch, width, layers, text_width, dim, _ = SIZES[size]
   levels = 1 if kind == "transformer" else LEVELS
   head = {"num_layers": 3, "shared_across_levels": shared, "bias": 0.0}
-  tower = ImageTower(patch, width, layers, width // 64, classifier, scan=True)
+
+  def tower(kind, width, layers, **options):
+    sizes = {"width": width, "num_layers": layers, "num_heads": width // 64}
+    return kind(**sizes, **options, scan=True)
+
+  image = tower(ImageTower, width, layers, patch=patch, classifier=classifier)
+  words = {"vocab_size": 49408, "max_tokens": 77}
   return UnLoc(
-    encoders=(Encoder("frames", "image", lambda: tower),),
-    text_tower=TextTower(
-      49408, 77, text_width, 12, text_width // 64, scan=True
-    ),
+    encoders=(Encoder("frames", "image", lambda: image),),
+    text_tower=tower(TextTower, text_width, 12, **words),
     fusion=Fusion(kind, levels, LAYERS, dim // 64, 4 * dim, downsampling),
     relevance_head=RelevanceHead(**head),
     displacement_head=DisplacementHead(**head),

@@ -32,7 +32,8 @@ def test_padding_changes_nothing():
 
 
 def test_kept_frame_tokens_go_through_the_same_stem():
-  tower = functools.partial(ImageTower, 4, 8, 1, 2, per_frame_class=False)
+  sizes = {"patch": 4, "width": 8, "num_layers": 1, "num_heads": 2}
+  tower = functools.partial(ImageTower, **sizes, per_frame_class=False)
   stem = functools.partial(TemporalStem, num_layers=1, width=6, kernel=3)
 
   def model(stream, make):

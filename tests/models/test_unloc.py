@@ -14,24 +14,21 @@ from unloc_jax.models.fusion import Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
 from unloc_jax.models.towers.clip import ImageTower, TextTower
 from unloc_jax.models.towers.streams import Encoder
-from unloc_jax.models.transformer import (
-  Transformer,
-  stack_layers,
-  unstack_layers,
-)
+from unloc_jax.models.transformer import Transformer
 from unloc_jax.models.unloc import UnLoc
 
 B, Q, T, L, D = 2, 5, 8, 6, 16
 KEY = jax.random.key(0)
+LAYERS = {"width": D, "num_layers": 1, "num_heads": 2}
 
 
-def model(kind="simple_pyramid", words=False, **changes):
+def model(kind="simple_pyramid", **changes):
   """A tiny model of precomputed frame embeddings."""
   head = {"num_layers": 1, "shared_across_levels": True, "bias": 0.5}
   return UnLoc(
     **{
       "encoders": (Encoder("embeddings", "image", None),),
-      "text_tower": TextTower(20, 8, D, 1, 2) if words else None,
+      "text_tower": None,
       "fusion": Fusion(kind, 1 if kind == "transformer" else 2, 2, 2, 2 * D),
       "relevance_head": RelevanceHead(**head),
       "displacement_head": DisplacementHead(**head),
@@ -61,8 +58,16 @@ def close(a, b, atol=1e-5):
   )
 
 
+def stacked(layers):
+  """{layer_0: tree, layer_1: tree, ...} -> as scanned layers have them."""
+  trees = [layers[f"layer_{i}"] for i in range(len(layers))]
+  return {"layers": jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)}
+
+
 PAIRS = jnp.array([[4, -1, 0], [2, 2, 3]])
 ASKED = {"all": None, "pairs": PAIRS}
+OWN = jnp.array([[1, 2], [4, 0]])
+WORDS = jnp.array([[18, 3, 4, 19, 0, 0], [18, 5, 19, 0, 0, 0]])
 
 
 def value_and_gradient(module, pairs, params=None):
@@ -91,24 +96,19 @@ def test_query_chunks_change_nothing(asked):
   close(plainly(asked), chunked, atol=1e-4)
 
 
-def test_pairs_are_picked_from_all():
-  full = jax.jit(model().apply)(variables(), *inputs())
-  asked = jax.jit(model().apply)(variables(), *inputs(), PAIRS)
+def test_pairs_and_matched_are_parts_of_all():
+  run = jax.jit(model().apply)
+  frames, mask, texts = inputs()
+  full = run(variables(), frames, mask, texts)
+  asked = run(variables(), frames, mask, texts, PAIRS)
+  matched = run(variables(), frames, mask, texts[OWN])
   close(full.relevance, asked.relevance)
-  for video, row in enumerate(np.asarray(PAIRS)):
-    for place, query in enumerate(row):
+  for video in range(B):
+    for place, query in enumerate(PAIRS[video]):
       if query >= 0:
         close(full.displacement[video, query], asked.displacement[video, place])
-
-
-def test_matched_is_a_part_of_all():
-  frames, mask, texts = inputs()
-  full = jax.jit(model().apply)(variables(), frames, mask, texts)
-  own = jnp.array([[1, 2], [4, 0]])
-  matched = jax.jit(model().apply)(variables(), frames, mask, texts[own])
-  for video in range(B):
-    close(full.relevance[video, own[video]], matched.relevance[video])
-    close(full.displacement[video, own[video]], matched.displacement[video])
+    own = jax.tree.map(lambda x, b=video: x[b, OWN[b]], full)
+    close(own, jax.tree.map(lambda x, b=video: x[b], matched))
 
 
 def test_products_are_of_each_frame_with_its_text():
@@ -118,10 +118,9 @@ def test_products_are_of_each_frame_with_its_text():
   full = jax.jit(module.apply)(params, *inputs())
   chunked = jax.jit(model(product=True, query_chunk=2).apply)
   close(full, chunked(params, *inputs()))
-  own = jnp.array([[1, 2], [4, 0]])
-  matched = jax.jit(module.apply)(params, frames, mask, texts[own])
+  matched = jax.jit(module.apply)(params, frames, mask, texts[OWN])
   for video in range(B):
-    close(full.relevance[video, own[video]], matched.relevance[video])
+    close(full.relevance[video, OWN[video]], matched.relevance[video])
   without = jax.jit(plain.apply)
   assert not np.allclose(full.relevance, without(params, *inputs()).relevance)
   nothing = jnp.zeros_like(texts)
@@ -132,16 +131,18 @@ def test_products_are_of_each_frame_with_its_text():
 
 
 @pytest.mark.parametrize("kind", ["simple_pyramid", "fpn", "transformer"])
-def test_texts_that_share_frames_are_as_alone(kind):
-  module = model(kind, words=True, text_part="all")
+def test_words_are_as_alone_and_without_padding(kind):
+  """Though texts share what is computed of frames."""
+  tower = TextTower(vocab_size=20, max_tokens=8, **LAYERS)
+  module = model(kind, text_tower=tower, text_part="all")
   frames, mask, _ = inputs()
-  ids = jnp.array([[18, 3, 4, 19, 0, 0], [18, 5, 19, 0, 0, 0]])
-  params = drawn(module, frames, mask, ids)
+  params = drawn(module, frames, mask, WORDS)
   run = jax.jit(module.apply)
-  shared = run(params, frames, mask, ids)
-  for query in range(len(ids)):
-    alone = run(params, frames, mask, ids[query : query + 1])
-    close(shared.relevance[:, query], alone.relevance[:, 0])
+  shared = run(params, frames, mask, WORDS).relevance
+  for query, length in ((0, 6), (1, 3)):
+    text = WORDS[query : query + 1, :length]
+    alone = run(params, frames, mask, text).relevance
+    close(shared[:, query], alone[:, 0])
 
 
 @pytest.mark.parametrize(("remat", "chunk"), [("none", 0), ("dots", 2)])
@@ -151,13 +152,13 @@ def test_scanned_layers_share_frames_too(remat, chunk):
   fusion = Fusion("simple_pyramid", 2, 2, 2, 2 * D, **options)
   module = model(fusion=fusion, query_chunk=chunk)
   params = variables()["params"]
-  encoder = stack_layers(params["fusion"]["encoder"])
-  stacked = {**params, "fusion": {**params["fusion"], "encoder": encoder}}
-  value, scanned = value_and_gradient(module, PAIRS, stacked)
+  encoder = stacked(params["fusion"]["encoder"])
+  params = {**params, "fusion": {**params["fusion"], "encoder": encoder}}
+  value, scanned = value_and_gradient(module, PAIRS, params)
   wanted, plain = plainly("pairs")
   close(wanted, value, atol=1e-4)
-  ours = unstack_layers(scanned["fusion"]["encoder"])
-  close(plain["fusion"]["encoder"], ours, atol=1e-4)
+  plain = stacked(plain["fusion"]["encoder"])
+  close(plain, scanned["fusion"]["encoder"], atol=1e-4)
 
 
 def test_bfloat16_stays_close():
@@ -202,23 +203,6 @@ def test_padded_frames_are_not_seen():
   valid = valid & np.roll(valid, -1, -1)
   close(one[valid], two[valid])
   assert np.abs(one - two).max() > 1e-3
-
-
-def test_padded_words_are_not_seen():
-  module = model(words=True, text_part="all")
-  frames, mask, _ = inputs()
-  ids = jnp.array([[18, 3, 4, 19, 0, 0], [18, 5, 19, 0, 0, 0]])
-  params = drawn(module, frames, mask, ids)
-  run = jax.jit(module.apply)
-  longer = jnp.pad(ids, ((0, 0), (0, 2)))
-  close(
-    run(params, frames, mask, ids).relevance[:, 1],
-    run(params, frames, mask, ids[1:, :3]).relevance[:, 0],
-  )
-  close(
-    run(params, frames, mask, ids).relevance,
-    run(params, frames, mask, longer).relevance,
-  )
 
 
 def test_late_fusion_is_a_cosine():
@@ -274,19 +258,18 @@ def output_and_gradient(module, params):
 
 def test_stacked_layers_change_nothing():
   _, params = layers()
-  stacked = stack_layers(params)
-  close(unstack_layers(stacked), params)
   (_, one), grad = output_and_gradient(transformer(), params)
-  (_, two), other = output_and_gradient(transformer(scan=True), stacked)
+  scanned = transformer(scan=True)
+  (_, two), other = output_and_gradient(scanned, stacked(params))
   close(one, two)
-  close(grad, unstack_layers(other))
+  close(stacked(grad), other)
 
 
 @pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("policy", ["full", "dots"])
 def test_remat_changes_nothing(policy, scan):
   _, params = layers()
-  params = stack_layers(params) if scan else params
+  params = stacked(params) if scan else params
   plain = output_and_gradient(transformer(scan=scan), params)
   remat = output_and_gradient(transformer(scan=scan, remat=policy), params)
   close(plain, remat)
@@ -308,7 +291,7 @@ def test_stochastic_depth_drops_whole_examples():
 
 @pytest.mark.parametrize("classifier", ["token", "gap"])
 def test_image_towers_see_each_frame_by_itself(classifier):
-  tower = ImageTower(4, D, 1, 2, classifier)
+  tower = ImageTower(patch=4, classifier=classifier, **LAYERS)
   frames = jax.random.normal(KEY, (B, 3, 8, 8, 3))
   params = drawn(tower, frames, True)
   run = jax.jit(lambda x: tower.apply(params, x, True))

@@ -68,7 +68,9 @@ def outputs(golden: Golden) -> dict[str, jax.Array]:
     if tokens.ndim == 3:
       tokens, mask = tokens[None], mask[None]
     levels, _ = model.fusion(video, frame_mask, tokens, mask, True, count)
-    words = ids if model.text_tower is None else model.encode_text_tokens(ids)
+    words = ids
+    if model.text_tower is not None:
+      words = model.text_projection(model.text_tower(ids, True))
     prediction = model.localize(video, frame_mask, text)
     return video, words, jnp.concatenate(levels, axis=2), prediction
 

@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 from tests.weights.towers import randomised, tensors_of
-from unloc_jax.models.towers.clip import ImageTower, TextTower, end_tokens
+from unloc_jax.models.towers.clip import ImageTower, TextTower
 from unloc_jax.weights.__main__ import convert, main
 from unloc_jax.weights.folder import load_weights, stack
 from unloc_jax.weights.foreign_files import bare_names, read
@@ -138,7 +138,7 @@ def our_towers(sizes_json):
     tokens = image_tower.apply({"params": image_params}, frames, True)
     words = text_tower.apply({"params": text_params}, ids, True)
     words = words @ projections[1]
-    return tokens @ projections[0], words, end_tokens(words, ids)
+    return tokens @ projections[0], words, TextTower.pool(words, ids)
 
   return run
 

@@ -18,7 +18,7 @@ from unloc_jax import evaluate
 from unloc_jax.config.schema import base
 from unloc_jax.data import manifest as manifests
 from unloc_jax.data import pipeline
-from unloc_jax.models.towers.clip import ImageTower, normalise_pixels
+from unloc_jax.models.towers.clip import PIXELS, ImageTower
 from unloc_jax.training import provenance
 from unloc_jax.training.loop import train_and_evaluate
 from unloc_jax.training.state import nest
@@ -125,7 +125,7 @@ def test_features_are_the_tokens_of_stored_frames(tower, datasets):
   }
   tokens = ImageTower(**SIZES).apply(
     nest(params),
-    normalise_pixels(jnp.asarray(frames["streams"]["frames"])),
+    PIXELS.normalise(jnp.asarray(frames["streams"]["frames"])),
     True,
   )
   assert np.std(tokens, axis=(0, 1)).max() > 0.01

@@ -1,7 +1,5 @@
 """Configs -> modules."""
 
-from typing import Any
-
 import ml_collections
 
 from unloc_jax.config.check import check
@@ -37,6 +35,11 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
   dtype = compute_dtype(config)
   shared = {"scan": model.scan_layers, "dtype": dtype}
   encoders = build_encoders(config)
+  text_tower: TextTower | GivenTokens | None = None
+  if config.data.text_width:
+    text_tower = GivenTokens(dtype)
+  elif model.text_tower.num_layers:
+    text_tower = kinds.text_tower(model.text_tower, **shared)
   head = {
     "num_layers": model.head.num_layers,
     "shared_across_levels": model.head.shared_across_levels,
@@ -49,7 +52,7 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
   product = fusion.pop("product") and model.fusion.kind not in TEXTLESS
   return UnLoc(
     encoders=encoders,
-    text_tower=_text_tower(config, shared),
+    text_tower=text_tower,
     fusion=Fusion(
       num_levels=len(config.pyramid.ranges),
       scan=model.scan_layers and model.fusion.kind != "fpn",
@@ -70,12 +73,3 @@ def build_model(config: ml_collections.ConfigDict) -> UnLoc:
     match=match if match.names else None,
     dtype=dtype,
   )
-
-
-def _text_tower(
-  config: ml_collections.ConfigDict, shared: dict[str, Any]
-) -> TextTower | GivenTokens | None:
-  if config.data.text_width:
-    return GivenTokens(shared["dtype"])
-  tower = config.model.text_tower
-  return kinds.text_tower(tower, **shared) if tower.num_layers else None

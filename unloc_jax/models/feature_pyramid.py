@@ -15,14 +15,8 @@ _KERNEL = 3
 def shifted(x: jax.Array, stride: int) -> list[jax.Array]:
   """The three inputs of a kernel-3 convolution along time, SAME padding.
 
-  Stride 2 on an even length pads on the right only, as Flax does.
-
-  Args:
-    x: [..., T, D].
-    stride: 1 or 2.
-
-  Returns:
-    Per tap, [..., T / stride, D].
+  X [..., T, D] -> per tap [..., T / stride, D]. Stride 2 on an even length pads
+  on the right only, as Flax does.
   """
   length = x.shape[-2]
   out = -(-length // stride)

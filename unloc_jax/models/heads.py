@@ -10,7 +10,7 @@ from unloc_jax.models.attention import Dtype
 from unloc_jax.models.feature_pyramid import Conv
 from unloc_jax.models.fusion import PAIR_AXES
 from unloc_jax.models.layer_norm import LayerNorm
-from unloc_jax.models.transformer import rematerialised
+from unloc_jax.models.transformer import REMAT_POLICIES
 from unloc_jax.parallel.sharding import constrain
 
 
@@ -46,7 +46,7 @@ class Branch(nn.Module):
     if self.scan and self.num_layers:
       # Kept for the backward pass: the products, not the three inputs of each.
       layers = nn.scan(
-        rematerialised(Layer, "dots", static_argnums=(), in_scan=True),
+        nn.remat(Layer, prevent_cse=False, policy=REMAT_POLICIES["dots"]),
         variable_axes={"params": 0},
         split_rngs={"params": True},
         length=self.num_layers,

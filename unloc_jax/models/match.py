@@ -64,7 +64,7 @@ class Match(nn.Module):
     weights = mask / jnp.maximum(jnp.sum(mask, axis=-1, keepdims=True), 1)
     quiet = jnp.einsum("bqsk,bs->bqk", said, weights)[..., None, :]
     text = jnp.broadcast_to(text, (shape[0], *text.shape[1:]))
-    agree = jnp.einsum("bse,bqe->bqs", _unit(mean), _unit(text))[..., None]
+    agree = jnp.einsum("bse,bqe->bqs", unit(mean), unit(text))[..., None]
     channels = [heard(scores), said, said - quiet, agree]
     features = jnp.concatenate(channels, axis=-1).astype(self.dtype)
     hidden = nn.gelu(
@@ -73,5 +73,6 @@ class Match(nn.Module):
     return nn.Dense(self.width, dtype=self.dtype, name="out")(hidden)
 
 
-def _unit(x: jax.Array) -> jax.Array:
-  return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-6)
+def unit(x: jax.Array, epsilon: float = 1e-6) -> jax.Array:
+  """Vectors [..., D] of unit length, those of no length as they are."""
+  return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + epsilon)

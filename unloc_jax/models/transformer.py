@@ -1,8 +1,7 @@
 """The transformer that all towers and the fusion are made of.
 
 Parameters are float32; `dtype` is what is computed in. With `scan` the layers
-share one traced body and their parameters carry a leading layer axis
-(`stack_layers` and `unstack_layers` convert).
+share one traced body and their parameters carry a leading layer axis.
 
 A block also takes its sequence in parts, a tuple of arrays whose leading axes
 broadcast: what it computes of frames that many texts share, it computes once.
@@ -188,9 +187,15 @@ class Transformer(Options, kw_only=True):
   scan: bool = False
 
   def setup(self) -> None:
-    block = rematerialised(
-      Block, self.remat, static_argnums=(4,), in_scan=self.scan
-    )
+    block = Block
+    if self.remat != "none":
+      block = nn.remat(
+        Block,
+        # Unscanned, the compiler would find that it has computed all before.
+        prevent_cse=not self.scan,
+        static_argnums=(4,),
+        policy=REMAT_POLICIES[self.remat],
+      )
     options = {
       name: getattr(self, name)
       for name in Options.__annotations__
@@ -202,13 +207,8 @@ class Transformer(Options, kw_only=True):
         block,
         variable_axes={"params": 0},
         split_rngs={"params": True, "dropout": True},
-        in_axes=(
-          0 if self.stochastic_depth else nn.broadcast,
-          nn.broadcast,
-          nn.broadcast,
-        ),
+        in_axes=(0, nn.broadcast, nn.broadcast),
         length=self.num_layers,
-        metadata_params={nn.PARTITION_NAME: None},
       )
       self.layers = scanned(**options, name="layers")
     else:
@@ -276,47 +276,6 @@ class Transformer(Options, kw_only=True):
     return tokens
 
 
-def rematerialised(
-  module: type[nn.Module],
-  policy: str,
-  static_argnums: tuple[int, ...],
-  in_scan: bool,
-) -> type[nn.Module]:
-  """`module`, recomputing in the backward pass what `policy` does not keep.
-
-  Args:
-    module: A block.
-    policy: "none" or a key of REMAT_POLICIES.
-    static_argnums: Arguments of its call that are no arrays.
-    in_scan: Whether it is the body of a scan.
-  """
-  if policy == "none":
-    return module
-  return nn.remat(
-    module,
-    # Outside a scan the compiler would find that it has computed all before.
-    prevent_cse=not in_scan,
-    static_argnums=static_argnums,
-    policy=REMAT_POLICIES[policy],
-  )
-
-
 def key_mask(valid: jax.Array) -> jax.Array:
   """Valid positions [..., S] -> attention mask [..., 1, S] on the keys."""
   return valid[..., None, :]
-
-
-def stack_layers(params: dict[str, Any]) -> dict[str, Any]:
-  """{layer_0: tree, layer_1: tree, ...} -> {layers: stacked tree}."""
-  layers = [params[f"layer_{i}"] for i in range(len(params))]
-  return {"layers": jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)}
-
-
-def unstack_layers(params: dict[str, Any]) -> dict[str, Any]:
-  """{layers: stacked tree} -> {layer_0: tree, layer_1: tree, ...}."""
-  stacked = params["layers"]
-  count = jax.tree.leaves(stacked)[0].shape[0]
-  return {
-    f"layer_{i}": jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
-    for i in range(count)
-  }

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from unloc_jax.models.attention import Dtype, join
 from unloc_jax.models.fusion import TEXTLESS, Fusion
 from unloc_jax.models.heads import DisplacementHead, RelevanceHead
-from unloc_jax.models.match import Match
+from unloc_jax.models.match import Match, unit
 from unloc_jax.models.towers.clip import TextTower
 from unloc_jax.models.towers.given import GivenTokens
 from unloc_jax.models.towers.streams import Encoder
@@ -172,25 +172,18 @@ class UnLoc(nn.Module):
       return tokens
     return tokens + self.kind_embedding[kind].astype(self.dtype)
 
-  def encode_text_tokens(
-    self, ids: jax.Array, deterministic: bool = True
-  ) -> jax.Array:
-    """Ids [..., L], or tokens of others [..., L, E] -> tokens [..., L, D]."""
-    assert self.text_tower is not None, "the model has no text tower"
-    tokens = self.text_tower(ids, deterministic)
-    if self.freeze_text:
-      tokens = jax.lax.stop_gradient(tokens)
-    return self.text_projection(tokens)
-
   def encode_text(self, texts: jax.Array, deterministic: bool = True) -> Texts:
     """Ids int [..., L], or floats, [..., L, E] or [..., D | E'] -> Texts."""
-    is_given = isinstance(self.text_tower, GivenTokens)
-    if is_given or jnp.issubdtype(texts.dtype, jnp.integer):
-      assert self.text_tower is not None, "the model has no text tower"
-      tokens = self.encode_text_tokens(texts, deterministic)
+    tower, is_ids = self.text_tower, jnp.issubdtype(texts.dtype, jnp.integer)
+    if isinstance(tower, GivenTokens) or is_ids:
+      assert tower is not None, "the model has no text tower"
+      tokens = tower(texts, deterministic)
+      if self.freeze_text:
+        tokens = jax.lax.stop_gradient(tokens)
+      tokens = self.text_projection(tokens)
       if self.text_part == "all":
-        return Texts(tokens, self.text_tower.real(texts))
-      tokens = self.text_tower.pool(tokens, texts)
+        return Texts(tokens, tower.real(texts))
+      tokens = tower.pool(tokens, texts)
     else:
       tokens = texts.astype(self.dtype)
       if self.match is not None:
@@ -288,7 +281,7 @@ class UnLoc(nn.Module):
     points = jnp.concatenate(levels, axis=-2)[:, 0].astype(jnp.float32)
     text = texts.mean().astype(jnp.float32)
     if self.similarity == "cosine":
-      points, text = _unit(points), _unit(text)
+      points, text = unit(points, 1e-12), unit(text, 1e-12)
     else:
       points = points * self.width**-0.5
     text = jnp.broadcast_to(text, (points.shape[0], *text.shape[1:]))
@@ -412,9 +405,3 @@ def _take_queries(level: jax.Array, queries: jax.Array) -> jax.Array:
   """Level [B, Q, N, D] at queries [B, M] -> [B, M, N, D]."""
   index = jnp.maximum(queries, 0)[..., None, None]
   return jnp.take_along_axis(level, index, axis=1)
-
-
-def _unit(x: jax.Array) -> jax.Array:
-  """Vectors of unit length along the last axis, float32."""
-  x = x.astype(jnp.float32)
-  return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -173,10 +173,13 @@ def resolve(
   shape: Sequence[int],
   mesh_shape: Mapping[str, int],
 ) -> PartitionSpec:
-  """Logical axes of an array -> mesh axes, as the head of this file says."""
+  """Logical names of first axes -> mesh axes, as the head of this file says.
+
+  Names beyond the array's last axis are left out.
+  """
   split: list[str | tuple[str, ...] | None] = []
   free = set(mesh_shape)
-  for axis, size in zip(axes, shape, strict=True):
+  for axis, size in zip(axes, shape, strict=False):
     taken: list[str] = []
     for target in RULES[axis] if axis else ():
       if target in free and size % mesh_shape[target] == 0:
@@ -187,11 +190,9 @@ def resolve(
   return PartitionSpec(*split)
 
 
-@contextlib.contextmanager
-def over(mesh: Mesh) -> Iterator[None]:
+def over(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
   """Within it, what is traced is split over the mesh by `constrain`."""
-  with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-    yield
+  return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
@@ -199,8 +200,7 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return x
-  rest = (None,) * (x.ndim - len(axes))
-  spec = resolve((*axes, *rest), x.shape, mesh.shape)
+  spec = resolve(axes, x.shape, mesh.shape)
   split: jax.Array = jax.lax.with_sharding_constraint(x, spec)
   return split
 
@@ -217,7 +217,7 @@ def piece(axes: Sequence[str | None], shape: Sequence[int]) -> tuple[int, ...]:
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return tuple(shape)
-  spec = resolve(axes, shape[: len(axes)], mesh.shape)
+  spec = resolve(axes, shape, mesh.shape)
   return NamedSharding(mesh, spec).shard_shape(tuple(shape))
 
 
@@ -240,7 +240,7 @@ def each_device(
     return function(*arrays)
 
   def split(names: Sequence[str | None], x: jax.Array) -> PartitionSpec:
-    return resolve(names, x.shape[: len(names)], mesh.shape)
+    return resolve(names, x.shape, mesh.shape)
 
   mapped = jax.shard_map(
     function,
@@ -299,20 +299,16 @@ def batch_shardings(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
   """Shardings of a global batch's entries (arrays or their shapes)."""
 
   def sharding(path: Sequence[Any], x: Any) -> NamedSharding:
-    axes = _batch_axes(path_name(path), x.shape)
+    # Streams come split as their towers take them, so that a process whose
+    # devices have less than a video between them needs no more memory for it.
+    is_stream = path_name(path).startswith("streams/")
+    axes = ("batch", "frames") if is_stream else ("batch",)
     return NamedSharding(mesh, resolve(axes, x.shape, mesh.shape))
 
   shardings: dict[str, Any] = jax.tree_util.tree_map_with_path(
     sharding, dict(batch)
   )
   return shardings
-
-
-def _batch_axes(name: str, shape: tuple[int, ...]) -> tuple[str | None, ...]:
-  # Streams come split as their towers take them, so that a process whose
-  # devices have less than a video between them needs no more memory for it.
-  frames = "frames" if name.startswith("streams/") else None
-  return ("batch", frames, *(None,) * len(shape))[: len(shape)]
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> list[int]:

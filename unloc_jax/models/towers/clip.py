@@ -1,8 +1,7 @@
 """CLIP's image and text towers (Radford et al., 2021) as UnLoc uses them."""
 
-import functools
 import typing
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -31,7 +30,6 @@ class Pixels(typing.NamedTuple):
 PIXELS = Pixels(
   (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 )
-normalise_pixels = PIXELS.normalise
 
 
 def patchify(frames: jax.Array, patch: int) -> jax.Array:
@@ -51,13 +49,64 @@ def patchify(frames: jax.Array, patch: int) -> jax.Array:
   return grid.reshape(*batch, rows * columns, patch * patch * channels)
 
 
-class ImageTower(nn.Module):
-  """CLIP ViT applied to every frame by itself (spec section "Image tower").
+class Tower(nn.Module, kw_only=True):
+  """What is alike in towers of pixels and of texts.
 
-  Attributes are `config.model.image_tower`. Towers of other kinds vary it:
+  Attributes are of `config.model.image_tower` or `text_tower`; kinds vary:
 
   Attributes:
     epsilon: Of the LayerNorms.
+    post_norm: LayerNorms before the first block and after each residual.
+  """
+
+  width: int
+  num_layers: int
+  num_heads: int
+  remat: str = "none"
+  scan: bool = False
+  dtype: Dtype = jnp.float32
+  activation: str = "quick_gelu"
+  mlp_dim: int = 0
+
+  epsilon: ClassVar[float] = 1e-5
+  post_norm: ClassVar[bool] = False
+
+  def norm(self, name: str) -> LayerNorm:
+    """A LayerNorm of this kind of tower."""
+    return LayerNorm(self.epsilon, self.dtype, name=name)
+
+  def encode(
+    self,
+    tokens: jax.Array,
+    mask: jax.Array | None,
+    deterministic: bool,
+    axes: tuple[str, ...],
+    **options: Any,
+  ) -> jax.Array:
+    """Runs all blocks over tokens [*axes, N, width]."""
+    encoder = Transformer(
+      num_layers=self.num_layers,
+      num_heads=self.num_heads,
+      mlp_dim=self.mlp_dim or 4 * self.width,
+      activation=self.activation,
+      norm_epsilon=self.epsilon,
+      post_norm=self.post_norm,
+      remat=self.remat,
+      scan=self.scan,
+      dtype=self.dtype,
+      axes=axes,
+      name="encoder",
+      **options,
+    )
+    return encoder(constrain(tokens, *axes), mask, deterministic)
+
+
+class ImageTower(Tower, kw_only=True):
+  """CLIP ViT applied to every frame by itself (spec section "Image tower").
+
+  Towers of other kinds vary it:
+
+  Attributes:
     pixels: How uint8 frames are normalised.
     whole_patches: Whether a frame has to be one of whole patches; else what
       is over at its right and bottom is not seen.
@@ -66,19 +115,10 @@ class ImageTower(nn.Module):
   """
 
   patch: int
-  width: int
-  num_layers: int
-  num_heads: int
   classifier: str = "token"
   per_frame_class: bool = True
   stochastic_depth: float = 0.0
-  remat: str = "none"
-  scan: bool = False
-  dtype: Dtype = jnp.float32
-  activation: str = "quick_gelu"
-  mlp_dim: int = 0
 
-  epsilon: ClassVar[float] = 1e-5
   pixels: ClassVar[Pixels] = PIXELS
   whole_patches: ClassVar[bool] = True
   has_patch_bias: ClassVar[bool] = False
@@ -128,28 +168,20 @@ class ImageTower(nn.Module):
       tokens.shape[-2:],
     )
     tokens = tokens + position.astype(self.dtype)
-    norm = functools.partial(LayerNorm, epsilon=self.epsilon, dtype=self.dtype)
     if self.has_norm_pre:
-      tokens = norm(name="norm_pre")(tokens)
-    encoder = Transformer(
-      num_layers=self.num_layers,
-      num_heads=self.num_heads,
-      mlp_dim=self.mlp_dim or 4 * self.width,
-      activation=self.activation,
-      norm_epsilon=self.epsilon,
+      tokens = self.norm("norm_pre")(tokens)
+    tokens = self.encode(
+      tokens,
+      None,
+      deterministic,
+      axes,
       rotary=self.rotary(rows, columns),
       stochastic_depth=self.stochastic_depth,
-      remat=self.remat,
-      scan=self.scan,
-      dtype=self.dtype,
-      axes=axes,
-      name="encoder",
     )
-    tokens = encoder(constrain(tokens, *axes), None, deterministic)
     # Only the tokens that are used are normalised: same result, less work.
     if self.classifier == "token":
       tokens = tokens[..., :1, :]
-    return self._pool(norm(name="norm_post")(tokens))
+    return self._pool(self.norm("norm_post")(tokens))
 
   def _pool(self, tokens: jax.Array) -> jax.Array:
     """Tokens [B, T, N, width] that are used -> [B, T, width]."""
@@ -178,31 +210,16 @@ class ImageTower(nn.Module):
     return jnp.concatenate([embedding, tokens], axis=-2)
 
 
-class TextTower(nn.Module):
+class TextTower(Tower, kw_only=True):
   """CLIP's causal text transformer (spec section "Text tower").
 
-  Attributes are `config.model.text_tower`; texts shorter than `max_tokens` use
-  the first positions. Towers of other kinds vary what a token sees, what is
-  made of the last block's tokens, and which of them stands for the text.
-
-  Attributes:
-    epsilon: Of the LayerNorms.
-    post_norm: LayerNorms before the first block and after each residual.
+  Texts shorter than `max_tokens` use the first positions. Towers of other
+  kinds vary what a token sees, what is made of the last block's tokens, and
+  which of them stands for the text.
   """
 
   vocab_size: int
   max_tokens: int
-  width: int
-  num_layers: int
-  num_heads: int
-  remat: str = "none"
-  scan: bool = False
-  dtype: Dtype = jnp.float32
-  activation: str = "quick_gelu"
-  mlp_dim: int = 0
-
-  epsilon: ClassVar[float] = 1e-5
-  post_norm: ClassVar[bool] = False
 
   @nn.compact
   def __call__(self, ids: jax.Array, deterministic: bool) -> jax.Array:
@@ -220,32 +237,16 @@ class TextTower(nn.Module):
       nn.initializers.normal(0.01),
       (self.max_tokens, self.width),
     )
-    axes = ("batch", "texts")[2 - (ids.ndim - 1) :]
+    axes = ("batch", "texts")[3 - ids.ndim :]
     ids = constrain(ids, *axes)
     # The table is gathered, as every matrix is, and not what is looked up.
     table = constrain(embed.embedding, None).astype(self.dtype)
     tokens = jnp.take(table, ids, axis=0)
     tokens = tokens + position[:length].astype(self.dtype)
     if self.post_norm:
-      tokens = self._norm("norm_pre")(tokens)
-    encoder = Transformer(
-      num_layers=self.num_layers,
-      num_heads=self.num_heads,
-      mlp_dim=self.mlp_dim or 4 * self.width,
-      activation=self.activation,
-      norm_epsilon=self.epsilon,
-      post_norm=self.post_norm,
-      remat=self.remat,
-      scan=self.scan,
-      dtype=self.dtype,
-      axes=axes,
-      name="encoder",
-    )
-    tokens = encoder(constrain(tokens, *axes), self._seen(ids), deterministic)
+      tokens = self.norm("norm_pre")(tokens)
+    tokens = self.encode(tokens, self._seen(ids), deterministic, axes)
     return self._finish(tokens, ids)
-
-  def _norm(self, name: str) -> LayerNorm:
-    return LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=name)
 
   def _seen(self, ids: jax.Array) -> jax.Array | None:
     """Which tokens each token sees, bool [..., 1 | L, L]; None = all."""
@@ -256,7 +257,7 @@ class TextTower(nn.Module):
   def _finish(self, tokens: jax.Array, ids: jax.Array) -> jax.Array:
     """Tokens of the last block -> what the tower gives."""
     del ids
-    return self._norm("norm_final")(tokens)
+    return self.norm("norm_final")(tokens)
 
   @staticmethod
   def real(ids: jax.Array) -> jax.Array:
@@ -265,11 +266,9 @@ class TextTower(nn.Module):
 
   @staticmethod
   def pool(tokens: jax.Array, ids: jax.Array) -> jax.Array:
-    """The tower's tokens, or a linear map of them, -> the text's, [..., D]."""
-    return end_tokens(tokens, ids)
+    """The tower's tokens, or a linear map of them, -> the text's, [..., D].
 
-
-def end_tokens(tokens: jax.Array, ids: jax.Array) -> jax.Array:
-  """Text tokens [..., L, D] -> the end token's, [..., D]: the largest id."""
-  end = jnp.argmax(ids, axis=-1)
-  return jnp.take_along_axis(tokens, end[..., None, None], axis=-2)[..., 0, :]
+    Of CLIP it is the end token's, which has the largest id.
+    """
+    end = jnp.argmax(ids, axis=-1)[..., None, None]
+    return jnp.take_along_axis(tokens, end, axis=-2)[..., 0, :]

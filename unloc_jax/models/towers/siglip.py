@@ -44,7 +44,7 @@ class SiglipTextTower(TextTower):
     head = nn.Dense(
       self.head_width or self.width, dtype=self.dtype, name="projection"
     )
-    return head(self._norm("norm_final")(tokens))
+    return head(self.norm("norm_final")(tokens))
 
   @staticmethod
   def pool(tokens: jax.Array, ids: jax.Array) -> jax.Array:

@@ -20,6 +20,8 @@ from unloc_jax.models.towers import kinds
 from unloc_jax.models.towers.sound import LogMelTower, ScoreTower
 from unloc_jax.models.towers.temporal import TemporalStem
 
+Make = Callable[[], nn.Module]
+
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
@@ -40,10 +42,10 @@ class Encoder:
 
   stream: str
   sense: str
-  make: Callable[[], nn.Module] | None
+  make: Make | None
   frozen: bool = False
   is_named: bool = False
-  stem: Callable[[], nn.Module] | None = None
+  stem: Make | None = None
 
 
 def compute_dtype(config: ml_collections.ConfigDict) -> np.dtype:
@@ -61,25 +63,23 @@ def _frames(config: ml_collections.ConfigDict) -> Encoder:
       "streams has frames but the model has no image tower; set "
       "model.image_tower.num_layers, or take precomputed embeddings"
     )
-  shared: dict[str, Any] = {
-    "scan": config.model.scan_layers,
-    "dtype": compute_dtype(config),
-  }
-  make = functools.partial(kinds.image_tower, tower, **shared)
+  make = functools.partial(
+    kinds.image_tower,
+    tower,
+    scan=config.model.scan_layers,
+    dtype=compute_dtype(config),
+  )
   return Encoder("frames", "image", make, tower.frozen, stem=_stem(config))
 
 
 def _embeddings(config: ml_collections.ConfigDict) -> Encoder:
-  stem = _stem(config)
-  # Without an image tower the stem takes its place.
-  is_tower = not config.model.image_tower.num_layers
-  make, beside = (stem, None) if is_tower else (None, stem)
-  return Encoder("embeddings", "image", make, stem=beside)
+  if config.model.image_tower.num_layers:
+    return Encoder("embeddings", "image", None, stem=_stem(config))
+  # The stem takes the place of the image tower.
+  return Encoder("embeddings", "image", _stem(config))
 
 
-def _stem(
-  config: ml_collections.ConfigDict,
-) -> Callable[[], nn.Module] | None:
+def _stem(config: ml_collections.ConfigDict) -> Make | None:
   stem = config.model.stem.to_dict()
   if not stem["num_layers"]:
     return None
@@ -90,15 +90,12 @@ def _stem(
 
 def _sound(config: ml_collections.ConfigDict) -> Encoder:
   tower, names = config.model.sound_tower, config.model.match.names
-  dtype = jnp.dtype(config.model.dtype)
-
-  def make() -> nn.Module:
-    if tower.num_layers:
-      return LogMelTower(tower.width, tower.num_layers, dtype)
-    return ScoreTower(tower.width, names, dtype)
-
-  is_named = bool(names) and not tower.num_layers
-  return Encoder("sound", "sound", make, tower.frozen, is_named)
+  make: Any = functools.partial(ScoreTower, names=names)
+  if tower.num_layers:
+    make = functools.partial(LogMelTower, num_layers=tower.num_layers)
+    names = 0  # Log-mel tells of none.
+  make = functools.partial(make, tower.width, dtype=compute_dtype(config))
+  return Encoder("sound", "sound", make, tower.frozen, bool(names))
 
 
 ENCODERS: dict[str, Callable[[ml_collections.ConfigDict], Encoder]] = {
