@@ -14,6 +14,7 @@ from unloc_jax.config.check import check
 from unloc_jax.config.keys import INF
 from unloc_jax.data import pipeline, streams
 from unloc_jax.data.manifest import read_manifest
+from unloc_jax.models.towers.streams import build_encoders
 from unloc_jax.training import loop
 from unloc_jax.use.export_run import export_run
 
@@ -84,6 +85,14 @@ def alone(recordings, tmp_path_factory):
 @pytest.fixture(scope="module")
 def beside(recordings, tmp_path_factory):
   return built(recordings, tmp_path_factory, "frames", ("late.mp4",))
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_auto_is_the_dtype_of_the_device(layers):
+  config = tiny_data.settings("", streams=("sound",)).unlock()
+  config.model.dtype, config.model.sound_tower.num_layers = "auto", layers
+  (encoder,) = build_encoders(config)
+  assert encoder.make().dtype == np.float32
 
 
 def test_rows_that_are_taken():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
+from tests.models.drawn import drawn
 from unloc_jax.models import blocks, kernels
 from unloc_jax.models.attention import MultiHeadAttention, attend
 from unloc_jax.parallel import sharding
@@ -89,11 +90,9 @@ def test_bfloat16_sums_are_those_of_the_whole(monkeypatch):
 
 def attention(length, deterministic=True, **options):
   """Compiled gradient of the module over so many tokens, and its value."""
-  module = MultiHeadAttention(
-    H, kernel_init=jax.nn.initializers.normal(0.3), **options
-  )
+  module = MultiHeadAttention(H, **options)
   x = jax.random.normal(KEY, (B, length, H * D))
-  params = jax.jit(lambda x: module.init(KEY, x, None, True))(x)
+  params = drawn(module, x, None, True)
 
   def run(params):
     rngs = {"dropout": KEY}

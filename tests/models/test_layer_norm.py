@@ -17,47 +17,35 @@ def variables(key):
   return {"params": {"scale": scale, "bias": bias}}
 
 
-def compare(x, dtype, tolerance):
-  """Values and gradients of both modules on x."""
+@pytest.mark.parametrize(
+  ("offset", "dtype", "tolerance"),
+  [
+    (0.0, jnp.float32, 2e-5),
+    (30.0, jnp.float32, 1e-3),
+    (0.0, jnp.bfloat16, 2e-2),
+  ],
+)
+def test_values_and_gradients(offset, dtype, tolerance):
+  x = (offset + jax.random.normal(jax.random.key(0), SHAPE)).astype(dtype)
   params = variables(jax.random.key(1))
   weights = jax.random.normal(jax.random.key(2), SHAPE)
 
   def loss(norm, params, x):
     out = norm.apply(params, x)
-    assert out.dtype == dtype
     return jnp.sum(weights * out.astype(jnp.float32)), out
 
-  (ours, theirs) = (
+  ours, theirs = (
     jax.value_and_grad(loss, argnums=(1, 2), has_aux=True)(norm, params, x)
-    for norm in (
-      LayerNorm(EPSILON, dtype),
-      nn.LayerNorm(EPSILON, dtype=dtype),
-    )
+    for norm in (LayerNorm(EPSILON, dtype), nn.LayerNorm(EPSILON, dtype=dtype))
   )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(
-      np.asarray(a, np.float32),
-      np.asarray(b, np.float32),
-      rtol=tolerance,
-      atol=tolerance,
-    ),
-    ours,
-    theirs,
-  )
-  assert [x.dtype for x in jax.tree.leaves(ours)] == [
-    x.dtype for x in jax.tree.leaves(theirs)
-  ]
 
+  def alike(a, b):
+    assert a.dtype == b.dtype
+    a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
-@pytest.mark.parametrize("offset", [0.0, 30.0])
-def test_float32(offset):
-  x = offset + jax.random.normal(jax.random.key(0), SHAPE)
-  compare(x, jnp.float32, 1e-3 if offset else 2e-5)
-
-
-def test_bfloat16():
-  x = jax.random.normal(jax.random.key(0), SHAPE, jnp.bfloat16)
-  compare(x, jnp.bfloat16, 2e-2)
+  jax.tree.map(alike, ours, theirs)
+  assert ours[0][1].dtype == dtype
 
 
 def test_a_constant_row_is_its_bias():

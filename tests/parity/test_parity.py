@@ -67,7 +67,8 @@ def outputs(golden: Golden) -> dict[str, jax.Array]:
     tokens, mask = text.tokens, text.mask
     if tokens.ndim == 3:
       tokens, mask = tokens[None], mask[None]
-    levels, _ = model.fusion(video, frame_mask, tokens, mask, True, count)
+    seen = video[:, None]
+    levels, _ = model.fusion(seen, frame_mask, tokens, mask, True, count)
     words = ids
     if model.text_tower is not None:
       words = model.text_projection(model.text_tower(ids, True))

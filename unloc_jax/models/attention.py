@@ -50,15 +50,14 @@ class MultiHeadAttention(nn.Module):
     parts = x if isinstance(x, tuple) else (x,)
     width = parts[0].shape[-1]
     head_dim = width // self.num_heads
-    project = functools.partial(
-      nn.DenseGeneral,
-      features=(self.num_heads, head_dim),
-      kernel_init=self.kernel_init,
-      dtype=self.dtype,
-    )
 
     def heads(name: str) -> tuple[jax.Array, ...]:
-      dense = project(name=name)
+      dense = nn.DenseGeneral(
+        (self.num_heads, head_dim),
+        kernel_init=self.kernel_init,
+        dtype=self.dtype,
+        name=name,
+      )
       return tuple(
         constrain(dense(part), *self.axes, None, "heads") for part in parts
       )
@@ -124,16 +123,8 @@ def attend(
 
   Each part is summed by itself, weighed against its own largest score, and
   the sums are then weighed against each other (Milakov and Gimelshein, 2018).
-
-  Args:
-    query: Scaled, [..., S, H, d].
-    key: Per part, [..., K, H, d].
-    value: Per part, [..., K, H, d].
-    mask: Per part, [..., 1 | S, K].
-    axes: As of `MultiHeadAttention`.
-
-  Returns:
-    [..., S, H, d].
+  Query, scaled, and result are [..., S, H, d]; of a part, key and value are
+  [..., K, H, d], the mask is [..., 1 | S, K].
   """
   sums, totals, largest = zip(
     *(

@@ -115,8 +115,8 @@ class Fusion(nn.Module):
     """Fuses every video with its texts.
 
     Args:
-      video: Tokens [B, S, D], or [B, Q, S, D] where they depend on the text: T
-        of frames, then those of other streams.
+      video: Tokens [B, 1, S, D], or [B, Q, S, D] where they depend on the
+        text: T of frames, then those of other streams.
       video_mask: bool [B, S].
       text: Text part [B | 1, Q, L', D]; 1 = every video has the same texts.
       text_mask: bool [B | 1, Q, L'].
@@ -128,11 +128,10 @@ class Fusion(nn.Module):
       [B, Q, L', D]. For TEXTLESS kinds Q is 1 and the text part is `text`.
     """
     if self.kind == "none":
-      return [video[:, None, :num_frames]], text
-    parts = [video if video.ndim == 4 else video[:, None]]
-    masks = [video_mask[:, None]]
+      return [video[..., :num_frames, :]], text
+    parts, masks = [video], [video_mask[:, None]]
     if self.kind not in TEXTLESS:
-      parts, masks = [*parts, text], [*masks, text_mask]
+      parts, masks = [video, text], [*masks, text_mask]
     tokens, mask = self._sequences(parts, masks, deterministic)
     if self.kind == "fpn":
       levels, rest = self._fpn(tokens, mask, num_frames, deterministic)

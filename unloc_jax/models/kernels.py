@@ -30,11 +30,7 @@ def choose(
 ) -> str:
   """Names "whole", "blocks", "gpu" or "tpu", by sizes and devices.
 
-  Args:
-    query: [..., S, H, d].
-    key: [..., K, H, d].
-    mask: bool [..., 1 | S, K].
-    axes: Logical axes of the leading axes; see `sharding`.
+  Arguments are as of `blocks.sums`.
   """
   platform = sharding.platform().replace("cuda", "gpu")
   length, keys = query.shape[-3], key.shape[-3]

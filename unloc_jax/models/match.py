@@ -27,11 +27,8 @@ def log_scores(scores: jax.Array) -> jax.Array:
 class Match(nn.Module):
   """Agreement of B recordings and Q sentences -> tokens to add, [B, Q, S, D].
 
-  Attributes:
-    width: D.
-    names: C, classes that rows and sentences begin with.
-    num_scales: K, temperatures at which a sentence picks classes.
-    dtype: Of computation.
+  Attributes are D and `config.model.match`: C classes that rows and sentences
+  begin with, K temperatures at which a sentence picks among them.
   """
 
   width: int

@@ -253,17 +253,17 @@ class UnLoc(nn.Module):
     deterministic: bool,
   ) -> tuple[jax.Array, list[jax.Array]]:
     """Relevance logits [B, Q, P] and the levels they were read from."""
+    seen = video[:, None]
     if self.match is not None:
       said, heard = texts.tokens[..., 0, self.width :], video[..., self.width :]
       agreement = self.match(heard, video_mask, said)
-      video = video[:, None, :, : self.width] + agreement
+      seen = seen[..., : self.width] + agreement
       texts = Texts(texts.tokens[..., : self.width], texts.mask)
     if self.product:
       said = texts.mean()[..., None, :].astype(self.dtype)
-      seen = video if video.ndim == 4 else video[:, None]
-      video = seen + self.product_projection(seen * said)
+      seen = seen + self.product_projection(seen * said)
     levels, fused_text = self.fusion(
-      video,
+      seen,
       video_mask,
       self._of_kind(texts.tokens, -1),
       texts.mask,

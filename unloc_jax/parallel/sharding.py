@@ -8,6 +8,7 @@ frames of the image tower, and `fsdp` to the texts that fusion pairs them with.
 
 import contextlib
 import functools
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -86,19 +87,18 @@ def _named(shape: Sequence[int]) -> str:
 
 def _nearest_shape(asked: Sequence[int], count: int) -> tuple[int, ...]:
   """The mesh of `count` devices whose axes are closest, as ratios."""
-  divisors = [n for n in range(1, count + 1) if count % n == 0]
-  shapes = [
-    (data, fsdp, count // (data * fsdp))
-    for data in divisors
-    for fsdp in divisors
-    if count % (data * fsdp) == 0
-  ]
+  sizes = _divisors(count)
+  shapes = itertools.product(sizes, repeat=len(MESH_AXES))
 
   def distance(shape: tuple[int, ...]) -> float:
     pairs = zip(shape, asked, strict=True)
     return sum(abs(math.log(n / max(m, 1))) for n, m in pairs if m != -1)
 
-  return min(shapes, key=distance)
+  return min((s for s in shapes if math.prod(s) == count), key=distance)
+
+
+def _divisors(count: int) -> list[int]:
+  return [n for n in range(1, count + 1) if count % n == 0]
 
 
 def make_mesh(
@@ -146,11 +146,10 @@ def check_batch(mesh: Mesh, batch_size: int, key: str, num_frames: int) -> None:
     f"{nearest}"
   )
   shares = data * fsdp
-  others = [n for n in range(1, shares + 1) if shares % n == 0]
-  others = [n for n in others if _fits(n, shares // n, batch_size, num_frames)]
-  if others:
-    shape = (others[-1], shares // others[-1], model)
-    message += f"; or the mesh {_named(shape)}"
+  for n in reversed(_divisors(shares)):
+    if _fits(n, shares // n, batch_size, num_frames):
+      message += f"; or the mesh {_named((n, shares // n, model))}"
+      break
   raise ValueError(message)
 
 

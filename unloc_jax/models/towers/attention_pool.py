@@ -12,12 +12,7 @@ from unloc_jax.models.transformer import Mlp
 class AttentionPool(nn.Module):
   """A probe attends to all tokens; an MLP with a residual follows.
 
-  Attributes:
-    num_heads: Attention heads.
-    mlp_dim: Hidden width of the MLP.
-    activation: Key of `transformer.ACTIVATIONS`.
-    epsilon: Of the LayerNorm before the MLP.
-    dtype: Of computation; the softmax is float32.
+  The softmax is float32; `epsilon` is of the LayerNorm before the MLP.
   """
 
   num_heads: int

@@ -13,7 +13,6 @@ from unloc_jax.models.layer_norm import LayerNorm
 from unloc_jax.models.match import log_scores
 
 _BANDS = 64
-_EPSILON = 1e-6
 # log(0.001), that of silence, becomes 0.
 _SILENCE, _RANGE = -6.9, 4.0
 
@@ -38,13 +37,7 @@ class ScoreTower(nn.Module):
 
 
 class LogMelTower(nn.Module):
-  """A small convolutional network over time, trained from scratch.
-
-  Attributes:
-    width: Channels.
-    num_layers: Convolutions over 50 ms each.
-    dtype: Of computation.
-  """
+  """A small convolutional network over time, trained from scratch."""
 
   width: int
   num_layers: int
@@ -71,6 +64,6 @@ class LogMelTower(nn.Module):
       )
       made = nn.gelu(conv(x))
       x = made if i == 0 else x + made
-      x = LayerNorm(_EPSILON, dtype=self.dtype, name=f"norm_{i}")(x)
+      x = LayerNorm(dtype=self.dtype, name=f"norm_{i}")(x)
     x = x.reshape(count, length, -1, self.width)
     return jnp.concatenate([x.mean(axis=2), x.max(axis=2)], axis=-1)

@@ -19,14 +19,7 @@ from unloc_jax.models.layer_norm import LayerNorm
 class TemporalStem(nn.Module):
   """Embeddings, normalised, through residual convolutions.
 
-  Attributes:
-    num_layers: Convolutions.
-    width: Channels of the tokens.
-    kernel: Positions that a convolution sees.
-    dropout: Rate on what a convolution adds.
-    noise: Standard deviation of noise on normalised embeddings in training.
-    channel_dropout: Rate at which training hides a channel of a whole video.
-    dtype: Of computation.
+  Attributes are `config.model.stem`.
   """
 
   num_layers: int
