@@ -126,13 +126,9 @@ def attend(
   Query, scaled, and result are [..., S, H, d]; of a part, key and value are
   [..., K, H, d], the mask is [..., 1 | S, K].
   """
-  sums, totals, largest = zip(
-    *(
-      _sums(query, k, v, m, axes)
-      for k, v, m in zip(key, value, mask, strict=True)
-    ),
-    strict=True,
-  )
+  parts = zip(key, value, mask, strict=True)
+  found = [_sums(query, *part, axes) for part in parts]
+  sums, totals, largest = zip(*found, strict=True)
   top = functools.reduce(jnp.maximum, largest)
   scales = [jnp.exp(part - top) for part in largest]
   total = sum(map(operator.mul, scales, totals), jnp.zeros_like(top))

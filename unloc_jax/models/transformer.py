@@ -224,17 +224,17 @@ class Transformer(Options, kw_only=True):
     self, x: Sequence, mask: Sequence | None, deterministic: bool
   ) -> jax.Array:
     """Runs all blocks over x [..., S, D] with mask [..., 1 | S, S]."""
+    layers = range(self.num_layers)
     if not self.scan:
-      for layer in range(self.num_layers):
+      for layer in layers:
         x = self.run_block(layer, x, mask, deterministic)
         mask = mask if mask is None else join(mask, axis=-1)
       return join(x, axis=-2)
-    rates = None
-    if self.stochastic_depth:
-      layers = range(self.num_layers)
-      rates = jnp.array([self._drop_path(layer) or 0.0 for layer in layers])
     if isinstance(x, tuple):
       return self._scan_after_first(x, mask, deterministic)
+    rates = None
+    if self.stochastic_depth:
+      rates = jnp.array([self._drop_path(layer) or 0.0 for layer in layers])
     tokens, _ = self.layers(x, rates, mask, deterministic)
     return tokens
 

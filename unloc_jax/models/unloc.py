@@ -143,9 +143,8 @@ class UnLoc(nn.Module):
     parts = []
     for kind, encoder in enumerate(self.encoders):
       rows = streams[encoder.stream]
-      tokens = self.encode_stream(encoder.stream, rows, deterministic)
-      seen = tokens
-      tokens = getattr(self, f"{encoder.sense}_projection")(tokens)
+      seen = self.encode_stream(encoder.stream, rows, deterministic)
+      tokens = getattr(self, f"{encoder.sense}_projection")(seen)
       if encoder.stem is not None:
         tokens += getattr(self, f"{encoder.sense}_stem")(seen, deterministic)
       tokens = self._of_kind(tokens, kind)
@@ -311,13 +310,12 @@ class UnLoc(nn.Module):
       return jnp.moveaxis(x.reshape(shape), 1, 0)
 
     padded = _pad_queries(texts, num_chunks * chunk - num_queries)
-    texts = Texts(split(padded.tokens), split(padded.mask))
-    starts = jnp.arange(num_chunks) * chunk
+    chunks = jnp.arange(num_chunks) * chunk, jax.tree.map(split, padded)
 
     def body(module: "UnLoc", picked: Any, inputs: Any) -> tuple[Any, Any]:
-      start, chunk_texts = inputs
+      start, texts = inputs
       relevance, levels = module._relevance(
-        video, video_mask, chunk_texts, deterministic
+        video, video_mask, texts, deterministic
       )
       if module.displacement_head is None:
         return picked, (relevance, None)
@@ -331,7 +329,7 @@ class UnLoc(nn.Module):
       split_rngs={"params": False, "dropout": True},
     )
     picked, (relevance, displacement) = scan(
-      self, self._empty_levels(video, pairs), (starts, texts)
+      self, self._empty_levels(video, pairs), chunks
     )
 
     def merge(x: jax.Array) -> jax.Array:
@@ -382,11 +380,11 @@ class UnLoc(nn.Module):
 
 def _pad_queries(texts: Texts, count: int) -> Texts:
   """So many empty texts more, [B, Q + count, L', D]."""
-  tokens, mask = (
-    jnp.pad(x, [(0, 0), (0, count)] + [(0, 0)] * (x.ndim - 2))
-    for x in (texts.tokens, texts.mask)
-  )
-  return Texts(tokens, mask)
+
+  def pad(x: jax.Array) -> jax.Array:
+    return jnp.pad(x, [(0, 0), (0, count)] + [(0, 0)] * (x.ndim - 2))
+
+  return Texts(pad(texts.tokens), pad(texts.mask))
 
 
 def _with_asked(
