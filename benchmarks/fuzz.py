@@ -32,16 +32,8 @@ ODD: tuple[Any, ...] = (
 PIECES = (
   *(b'"', b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"[", b"{", b"}]"),
   *(b"\xff\xfe", b"\xef\xbb\xbf", b"\xe9", b"\\ud83d", "\u2028".encode()),
-  *(
-    b"\x85",
-    b"\x0c",
-    b"##",
-    b"NaN",
-    b"1e999",
-    b"null",
-    b"[" * 2000,
-    b"9" * 5000,
-  ),
+  *(b"\x85", b"\x0c", b"##", b"NaN", b"1e999", b"null"),
+  *(b"[" * 2000, b"9" * 5000),
 )
 
 

@@ -2,12 +2,13 @@
 
     python -m benchmarks.official --checkout MOMENT_DETR [--python PYTHON]
 
-PYTHON has scikit-learn, which the official script needs. Submissions are those
-of benchmarks.metrics. Prints medians, wall and of all processors: the official
-script takes eight processes.
+PYTHON has scikit-learn, which the official script needs. The submission is of
+the size of the split val, drawn from a seed. Prints medians, wall and of all
+processors: the official script takes eight processes.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import shutil
@@ -18,14 +19,16 @@ import tempfile
 import jax
 import numpy as np
 
-from benchmarks import clock, metrics
+from benchmarks import clock
 from unloc_jax.annotations import pairing
 from unloc_jax.annotations.reading import Problems
 from unloc_jax.metrics import qvhighlights
 from unloc_jax.task import decode
 
-# 1,000 queries of 126 candidates, the points of a pyramid over 64 frames.
-QUERIES, CANDIDATES = 1000, 126
+# Of val: queries, clips of 2 s of each, answers to each.
+QUERIES, CLIPS, ANSWERS = 1550, 75, 10
+# Of NMS: lists of candidates, the points of a pyramid over 64 frames.
+LISTS, CANDIDATES = 1000, 126
 
 _CLOCK = """
 import os, sys, time
@@ -54,6 +57,37 @@ print(*np.subtract(clock(), began))
 }
 
 
+def write_moments(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+  """Draws a submission and its ground truth; returns their files."""
+  rng = np.random.default_rng(0)
+  predictions, truth = [], []
+  for qid in range(QUERIES):
+    starts = rng.integers(0, 60, rng.integers(1, 4)) * 2
+    ends = np.minimum(starts + 2 * rng.integers(1, 40, len(starts)), 2 * CLIPS)
+    windows = np.stack([starts, ends], axis=1).tolist()
+    ids = sorted({c for s, e in windows for c in range(s // 2, e // 2)})
+    base = {"qid": qid, "query": "a query", "vid": f"video_{qid}"}
+    said = {
+      "duration": 2 * CLIPS,
+      "relevant_windows": windows,
+      "relevant_clip_ids": ids,
+      "saliency_scores": rng.integers(0, 5, (len(ids), 3)).tolist(),
+    }
+    guesses = rng.uniform(0, 75, (ANSWERS, 2)).round(2)
+    guesses[:, 1] += guesses[:, 0]
+    scores = np.sort(rng.random((ANSWERS, 1)).round(4), axis=0)[::-1]
+    found = {
+      "pred_relevant_windows": np.hstack([guesses, scores]).tolist(),
+      "pred_saliency_scores": rng.normal(size=CLIPS).round(4).tolist(),
+    }
+    truth.append({**base, **said})
+    predictions.append({**base, **found})
+  paths = folder / "p.jsonl", folder / "g.jsonl"
+  for path, rows in zip(paths, (predictions, truth), strict=True):
+    path.write_text("\n".join(map(json.dumps, rows)))
+  return paths
+
+
 def official(
   flags: argparse.Namespace, what: str, *given: pathlib.Path
 ) -> list[float]:
@@ -69,8 +103,8 @@ def official(
 
 def compare(folder: pathlib.Path, flags: argparse.Namespace) -> None:
   """Prints ratios of medians, ours and the official script in turn."""
-  paths = metrics.write_moments(folder, 1550)
-  drawn = np.random.default_rng(0).random((QUERIES, CANDIDATES, 3))
+  paths = write_moments(folder)
+  drawn = np.random.default_rng(0).random((LISTS, CANDIDATES, 3))
   drawn[..., 1] = drawn[..., 0] + 0.3 * drawn[..., 1]
   np.save(folder / "nms.npy", drawn)
   segments, scores = np.split(drawn[None].astype(np.float32), [2], axis=-1)
