@@ -21,8 +21,11 @@ from unloc_jax.plan import step_plan, topology
 FORMS = {"whole": blocks.plain, "blocks": contextlib.nullcontext}
 
 
-def measure(steps: int) -> None:
+def main() -> None:
   """Prints a train step's processor time and temporaries, in both forms."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--steps", type=int, default=5)
+  steps = parser.parse_args().steps
   c = synthetic_as.get_config().copy_and_resolve_references().unlock()
   c.streams, c.data.embedding_width = ("embeddings",), 28
   c.data.num_frames, c.data.max_segments = 576, 64
@@ -47,13 +50,6 @@ def measure(steps: int) -> None:
     print(
       f"{name}: {seconds:.2f} s of CPU a step, {most:.0f} MB of temporaries"
     )
-
-
-def main() -> None:
-  """Prints both."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--steps", type=int, default=5)
-  measure(parser.parse_args().steps)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ each, and prints the table of docs/scaling.md. Plans that were made are kept in
 
 import argparse
 import datetime
+import itertools
 import json
 import pathlib
 import re
@@ -16,15 +17,10 @@ import subprocess
 import sys
 from typing import Any
 
-CONFIGS = tuple(
-  f"{name}:{size}"
-  for name in (
-    *("anet_mr", "charades_mr", "qvhighlights_mr"),
-    *("anet_tal", "coin_as", "kinetics_pretrain"),
-  )
-  for size in "BL"
+NAMES = (
+  *("anet_mr", "charades_mr", "qvhighlights_mr"),
+  *("anet_tal", "coin_as", "kinetics_pretrain"),
 )
-TOPOLOGIES = ("v5e:16x16", "v5p:4x4x4", "h100:8")
 HEADER = (
   *("config", "devices", "mesh", "memory GiB", "of", "TFLOP", "sent GB"),
   *("step s", "bound by", "MFU", "compile s"),
@@ -83,7 +79,7 @@ def row(found: dict[str, Any]) -> list[str]:
 def main() -> None:
   """Prints the table, a row a plan."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--topologies", default=",".join(TOPOLOGIES))
+  parser.add_argument("--topologies", default="v5e:16x16,v5p:4x4x4,h100:8")
   parser.add_argument("--only", default="", help="config names, by comma")
   parser.add_argument("--cache", type=pathlib.Path, default="runs/plans")
   args, settings = parser.parse_known_args()
@@ -91,8 +87,9 @@ def main() -> None:
   wanted = set(filter(None, args.only.split(",")))
   print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
   for topology in args.topologies.split(","):
-    for config in CONFIGS:
-      if wanted and not wanted & {config, config.partition(":")[0]}:
+    for name, size in itertools.product(NAMES, "BL"):
+      config = f"{name}:{size}"
+      if wanted and not wanted & {config, name}:
         continue
       found = row(plan(config, topology, settings, args.cache))
       cells = [config, topology, *found, *[""] * len(HEADER)][: len(HEADER)]

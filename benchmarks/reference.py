@@ -6,7 +6,6 @@ is wrong), nothing frozen, in the sizes of `benchmarks.train_step`. This runs
 the code of the checkout.
 """
 
-import argparse
 import importlib
 import sys
 from collections.abc import Callable
@@ -18,13 +17,15 @@ _LEVELS, _TOKENS = 4, 32
 _FIXED = {"task": "moment_retrieval", "dataset": "", "debug": False}
 
 
-def make(args: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
+def make(
+  checkout: str, frames: int, videos: int
+) -> tuple[Callable[[], Any], Any]:
   """Traces the step; its `compile`, and what makes a step of the program.
 
   Raises what the checkout's code raises: ImportError where something that it
   needs is not installed.
   """
-  sys.path.insert(0, args.reference)
+  sys.path.insert(0, checkout)
   names = ("model", "optimizer_utils", _CONFIG)
   models, optimizers, official = (
     importlib.import_module(f"{_PROJECT}.{name}") for name in names
@@ -34,12 +35,12 @@ def make(args: argparse.Namespace) -> tuple[Callable[[], Any], Any]:
   import jax.numpy as jnp
 
   config = official.get_config().unlock()
-  _resize(config, args.frames)
+  _resize(config, frames)
   fusion = config.model.video_text_fusion_config.config
   fusion.self_attention_encoder_name = "simple_pyramid"
   model = models.MODELS[config.model_name](config, {"num_classes": 1})
   module = model.flax_model
-  batch = _batch(args.batch, args.frames)
+  batch = _batch(videos, frames)
   variables = jax.eval_shape(
     lambda inputs: module.init(
       jax.random.key(0), inputs, train=False, **_FIXED

@@ -2,15 +2,12 @@
 
   python -m benchmarks.train_step [--steps=5] [--remat=none]
   python -m benchmarks.train_step --bfloat16 --reference SCENIC --record
-  python -m benchmarks.train_step --topology v5e:4x4 --frames 128
 
 JAX_OPTIMIZATION_LEVEL=O1 before it compiles faster, for a step that may be
 slower; the level is printed.
 
-The work: UnLoc-B/16, moment retrieval, nothing frozen, float32, 224 pixels.
-On this machine: 8 frames, one video with one caption a step, stepped, with
-layers scanned and their products kept. For a topology: 16 videos over 16
-devices, recomputed backward, only compiled.
+The work: UnLoc-B/16, moment retrieval, nothing frozen, float32, 8 frames of 224
+pixels, one video with one caption, layers scanned and their products kept.
 
 --bfloat16 and --reference add columns: products in bfloat16, and the reference
 implementation of a checkout of google-research/scenic. Each has a process of
@@ -36,8 +33,21 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks import clock, record
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import psutil
 
+from benchmarks import clock, record, reference
+from configs import anet_mr
+from unloc_jax.costs import counting
+from unloc_jax.data.batch import batch_spec
+from unloc_jax.parallel import sharding
+from unloc_jax.plan import step_plan, topology
+from unloc_jax.training import loop, state
+
+FRAMES, VIDEOS = 8, 1
 REFERENCE = "reference"
 BFLOAT16 = "ours, bfloat16"
 _MEASURES = (
@@ -47,29 +57,24 @@ _MEASURES = (
 )
 
 
-def work(args: argparse.Namespace, dtype: str) -> Any:
+def work(remat: str, dtype: str) -> ml_collections.ConfigDict:
   """The config of the work."""
-  from configs import anet_mr
-
   c = anet_mr.get_config("B").copy_and_resolve_references().unlock()
-  c.data.num_frames = args.frames
+  c.data.num_frames = FRAMES
   c.data.max_queries = 1
-  c.train.batch_size = args.batch
+  c.train.batch_size = VIDEOS
   c.model.dtype = dtype
   c.model.image_tower.frozen = False
-  c.model.image_tower.remat = args.remat
+  c.model.image_tower.remat = remat
   c.model.scan_layers = True
   c.model.fusion.query_chunk = 0
   return c.lock()
 
 
-def make(args: argparse.Namespace, dtype: str) -> tuple[Any, Any]:
+def make(remat: str, dtype: str) -> tuple[Any, Any]:
   """Traces our step; its `compile`, and what makes a step of the program."""
-  from unloc_jax.parallel import sharding
-  from unloc_jax.plan import step_plan, topology
-
-  config = work(args, dtype)
-  devices = topology.open_topology(args.topology)
+  config = work(remat, dtype)
+  devices = topology.open_topology("local")
   mesh = sharding.run_mesh(config, devices.devices)
   lowered = step_plan.lower(config, mesh, devices)
   compile_it = functools.partial(step_plan.compile_for, lowered, devices)
@@ -78,14 +83,6 @@ def make(args: argparse.Namespace, dtype: str) -> tuple[Any, Any]:
 
 def start(compiled: Any, config: Any, mesh: Any) -> Callable[[], None]:
   """A step on random streams."""
-  import jax
-  import numpy as np
-
-  from unloc_jax.data.batch import batch_spec
-  from unloc_jax.parallel import sharding
-  from unloc_jax.plan import step_plan
-  from unloc_jax.training import loop, state
-
   parts = state.Parts.from_config(config)
   unit, total = loop.run_length(config, config.train.num_videos)
   optimizer = loop.make_optimizer(parts, total, unit)
@@ -114,39 +111,29 @@ def start(compiled: Any, config: Any, mesh: Any) -> Callable[[], None]:
 
 def serve(pipe: Connection, side: str, args: argparse.Namespace) -> None:
   """Of a process: compiles a side's step, runs it when told, says its peak."""
-  from unloc_jax.plan import topology
-
-  topology.prepare(args.topology)  # Before JAX is imported.
-  import jax
-  import psutil
-
-  from benchmarks import reference
-  from unloc_jax.costs import counting
-  from unloc_jax.plan import step_plan
-
   jax.config.update("jax_enable_compilation_cache", False)
   try:
     if side == REFERENCE:
-      compile_it, begin = reference.make(args)
+      made = reference.make(args.reference, FRAMES, VIDEOS)
     else:
-      compile_it, begin = make(args, "bfloat16" if "," in side else "float32")
+      made = make(args.remat, "bfloat16" if side == BFLOAT16 else "float32")
   except Exception as error:  # Of another project's code, anything.
     said = " ".join(str(error).split())
     pipe.send(f"{side}: {type(error).__name__}: {said}")
     return
+  compile_it, begin = made
   before = psutil.Process().memory_info().rss
   compiled, seconds = clock.timed(compile_it)
   text = compiled.as_text()
-  count = 1 if args.topology == "local" else args.batch
   facts = {
     "compile": seconds,
-    "costs": counting.count(text, count),
+    "costs": counting.count(text, 1),
     "memory": step_plan.peak(step_plan.memory_of(compiled)),
     "products": products(text),
   }
-  run = begin(compiled) if args.steps else None
+  run = begin(compiled)
   pipe.send(facts)
-  while run and pipe.recv():
+  while pipe.recv():
     pipe.send(clock.timed(run)[1][0])
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   pipe.send(peak - before)
@@ -169,13 +156,12 @@ def measure(args: argparse.Namespace, sides: list[str]) -> dict[str, Any]:
         process.kill()
       sys.exit(f"error: {found[side]}")
   times: dict[str, list[float]] = {side: [] for side in sides}
-  for _ in range(args.steps + 1 if args.steps else 0):
+  for _ in range(args.steps + 1):  # The first warms up.
     for side, pipe in pipes.items():
       pipe.send(True)
       times[side].append(pipe.recv())
   for side, pipe in pipes.items():
-    if args.steps:
-      pipe.send(False)
+    pipe.send(False)
     found[side] |= {"steps": times[side][1:], "process": pipe.recv()}
   return found
 
@@ -194,6 +180,9 @@ def table(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return cells
 
   rows = [
+    row("step s, median", lambda f: statistics.median(f["steps"])),
+    row("step s, least", lambda f: min(f["steps"])),
+    row("step s, most", lambda f: max(f["steps"])),
     row("compile s", lambda f: f["compile"][0]),
     row("compile, s of CPU", lambda f: f["compile"][1]),
     row("arrays and temporaries GB", lambda f: f["memory"] / 1e9),
@@ -201,20 +190,11 @@ def table(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     row("products, GFLOP a step", lambda f: f["costs"].flops / 1e9),
     row("traffic, GB a step", lambda f: f["costs"].bytes / 1e9),
   ]
-  if found["ours"]["steps"]:
-    rows = [
-      row("step s, median", lambda f: statistics.median(f["steps"])),
-      row("step s, least", lambda f: min(f["steps"])),
-      row("step s, most", lambda f: max(f["steps"])),
-      *rows,
-    ]
   return header, rows
 
 
 def products(text: str, most: int = 12) -> dict[tuple[int, int, int], float]:
   """FLOPs by (rows, contracted, columns) of products, those with the most."""
-  from unloc_jax.costs import counting
-
   found: collections.Counter[tuple[int, int, int]] = collections.Counter()
   for sizes, flops in counting.products(text):
     found[sizes] += flops
@@ -244,9 +224,6 @@ def compare(facts: dict[str, Any]) -> None:
 
 def product_rate(rows: int, inner: int, columns: int, dtype: str) -> float:
   """FLOP/s of one matrix product, the best of 3."""
-  import jax
-  import jax.numpy as jnp
-
   left = jnp.ones((rows, inner), dtype)
   right = jnp.ones((inner, columns), dtype)
   return 2.0 * rows * inner * columns / best(jax.jit(jnp.matmul), left, right)
@@ -254,17 +231,12 @@ def product_rate(rows: int, inner: int, columns: int, dtype: str) -> float:
 
 def copy_rate() -> float:
   """Bytes a second that a copy of 1 GB reads and writes."""
-  import jax
-  import jax.numpy as jnp
-
   x = jnp.ones(2**28, jnp.float32)
   return 2.0 * x.nbytes / best(jax.jit(lambda x: x + 1), x)
 
 
 def best(function: Any, *arguments: Any) -> float:
   """Seconds of a call, the best of 3 after one to warm up."""
-  import jax
-
   taken = clock.in_turns(
     [lambda: jax.block_until_ready(function(*arguments))], 4
   )
@@ -274,30 +246,22 @@ def best(function: Any, *arguments: Any) -> float:
 def main() -> None:
   """Measures what the command line asks for."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--topology", default="local")
-  parser.add_argument("--frames", type=int, help="8 here, else 128")
-  parser.add_argument("--steps", type=int, default=5, help="0: only compiled")
-  parser.add_argument("--remat", choices=("none", "dots", "full"))
+  parser.add_argument("--steps", type=int, default=5)
+  remats = ("none", "dots", "full")
+  parser.add_argument("--remat", default="dots", choices=remats)
   parser.add_argument("--bfloat16", action="store_true")
   parser.add_argument("--reference", help="a checkout of Scenic")
   parser.add_argument("--record", action="store_true", help="keep the table")
   args = parser.parse_args()
-  local = args.topology == "local"
-  args.frames = args.frames or (8 if local else 128)
-  args.batch = 1 if local else 16
-  args.remat = args.remat or ("dots" if local else "full")
-  args.steps = args.steps if local else 0
   sides = ["ours"] + [BFLOAT16] * args.bfloat16
   found = measure(args, sides + [REFERENCE] * bool(args.reference))
   header, rows = table(found)
   print(
-    f"B/16, {args.frames} frames, batch {args.batch}, remat {args.remat}, "
-    f"on {args.topology}, optimization "
+    f"B/16, {FRAMES} frames, remat {args.remat}, optimization "
     f"{os.environ.get('JAX_OPTIMIZATION_LEVEL', 'default')}, load "
     f"{os.getloadavg()[0]:.1f}\n\n{record.markdown(header, rows)}\n"
   )
-  if args.steps:
-    compare(found["ours"])
+  compare(found["ours"])
   if args.record:
     command = "python -m benchmarks.train_step --bfloat16 --reference SCENIC"
     record.write("train_step", command, _MEASURES, header, rows)
