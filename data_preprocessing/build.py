@@ -175,22 +175,16 @@ def run(args: argparse.Namespace) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Keeps TensorFlow, absl and Beam from saying what nobody here needs.
+  """Keeps libraries from saying what they miss on import, and what we say.
 
-  Which is what they miss on import, and the tracebacks of errors that we
-  explain ourselves.
+  Beam logs the tracebacks of errors that we explain in a line.
   """
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  levels = {"": logging.ERROR, "absl": logging.ERROR, "apache_beam": 60}
-  loggers = {logging.getLogger(name): level for name, level in levels.items()}
-  before = {logger: logger.level for logger in loggers}
+  logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
+  logging.disable(logging.WARNING)
   try:
-    for logger, level in loggers.items():
-      logger.setLevel(level)
     yield
   finally:
-    for logger, level in before.items():
-      logger.setLevel(level)
+    logging.disable(logging.NOTSET)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

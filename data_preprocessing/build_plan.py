@@ -1,7 +1,6 @@
 """Decides, before any long work, what a build will do and whether it may."""
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 
 from etils import epath
@@ -45,19 +44,12 @@ class Plan:
 
   @property
   def key(self) -> str:
-    """Hash of all that the dataset holds.
-
-    Videos are hashed in groups, as they once were stored, so that datasets
-    finished then are still known to be finished.
-    """
-    groups = []
-    for _, jobs in sorted(self.jobs.items()):
-      ordered = sorted(jobs, key=_order)
-      count = min(1024, -(-len(ordered) // 16))
-      groups += [
-        cache.fingerprint([self.settings, ordered[i::count]])
-        for i in range(count)
-      ]
+    """Hash of all that the dataset holds."""
+    groups = [
+      cache.fingerprint([self.settings, part])
+      for _, jobs in sorted(self.jobs.items())
+      for part in cache.strides(jobs, lambda job: job.annotation.video_id)
+    ]
     absent = {
       split: sorted(outcome.video_id for outcome in outcomes)
       for split, outcomes in self.absent.items()
@@ -102,10 +94,6 @@ class Plan:
     )
 
 
-def _order(job: VideoJob) -> bytes:
-  return hashlib.sha256(job.annotation.video_id.encode()).digest()
-
-
 def _found(
   annotations: AnnotationSet, index: lookup.VideoIndex, importing: bool
 ) -> tuple[dict[str, list[VideoJob]], dict[str, list[Outcome]]]:
@@ -146,16 +134,16 @@ def make(
   benchmark: Benchmark,
   annotations: AnnotationSet,
   settings: Settings,
-  videos: str | Sequence[str],
+  videos: Sequence[str],
   data_dir: str,
   allow_absolute_paths: bool = False,
 ) -> Plan:
-  """Finds the file of every video, or of its features, in folder `videos`.
+  """Finds the file of every video, or of its features, in folders `videos`.
 
-  Of features there may be several folders, each a part of the channels; one
-  file of all videos does as well as a folder.
+  Of features there may be several, each a part of the channels; one file of all
+  videos does as well as a folder.
   """
-  main, *beside = [videos] if isinstance(videos, str) else videos
+  main, *beside = videos
   importing = settings.extract == schema.FEATURES and not settings.decodes
   kinds = feature_files.EXTENSIONS if importing else lookup.EXTENSIONS
   if settings.extract == schema.SOUND:

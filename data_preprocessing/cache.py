@@ -14,8 +14,8 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from etils import epath
@@ -32,6 +32,24 @@ _ARRAYS = {"embeddings", *hearing.ARRAYS, *text_files.ARRAYS}
 # Workers share out lists of videos: so many, and no longer than this.
 _LISTS = 1024
 _MOST_IN_A_LIST = 64
+_STRIDES, _STRIDE_VIDEOS = 1024, 16
+
+Item = TypeVar("Item")
+
+
+def strides(
+  items: Iterable[Item], video_id: Callable[[Item], str]
+) -> list[list[Item]]:
+  """Deals things of videos out, in an order that follows from ids alone.
+
+  It has no meaning, and is that of datasets built before: these are known to be
+  finished, and the same seed draws the same batches.
+  """
+  ordered = sorted(
+    items, key=lambda item: hashlib.sha256(video_id(item).encode()).digest()
+  )
+  count = min(_STRIDES, -(-len(ordered) // _STRIDE_VIDEOS))
+  return [ordered[i::count] for i in range(count)]
 
 
 def fingerprint(record: Any) -> str:

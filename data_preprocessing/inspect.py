@@ -31,24 +31,18 @@ _BESIDE = (".json", ".md", ".html", ".txt", ".csv", ".labels", ".pbtxt")
 _NUMBERS = re.compile(r"([-_.]?tfrecords?)?[-_.]?\d+-of-\d+|@\d+|\.tfrecords?")
 
 
-class InspectError(ValueError):
-  """A folder that is not a built dataset, and what is wrong with it."""
-
-
 def splits(folder: pathlib.Path) -> tuple[str, list[str]]:
-  """Returns the format of a dataset and its splits. Raises InspectError."""
+  """Returns the format of a dataset and its splits. Raises ValueError."""
   info = folder / "dataset_info.json"
   if info.is_file():
     return "tfds", list(tfds_source.dataset_splits(str(folder)))
-  # A build that an earlier version did not finish has files like these.
-  unfinished = not folder.is_dir() or any(folder.glob("*.log"))
   found = [
     split_of(path.name)
-    for path in ([] if unfinished else sorted(folder.iterdir()))
+    for path in sorted(folder.glob("*"))
     if path.is_file() and path.stat().st_size and path.suffix not in _BESIDE
   ]
   if not found:
-    raise InspectError(
+    raise ValueError(
       f"{folder}: no manifest.json and no TFRecord, so not a finished"
       " dataset; give the folder DATA_DIR/NAME/VERSION, or one of"
       " MediaSequence files"
@@ -60,7 +54,7 @@ def split_of(name: str) -> str:
   """Returns the split that a file's name tells: all but its numbering."""
   split = _NUMBERS.sub("", name).strip("-_.")
   if not split:
-    raise InspectError(
+    raise ValueError(
       f"{name}: does not name its split; rename it, e.g. to train-{name}"
     )
   return split

@@ -130,12 +130,12 @@ def _differences(
   official: Official | None, counts: Mapping[str, int]
 ) -> list[str]:
   """Returns a line for each count that is not the official one."""
+  if official is None:
+    return []
   lines = []
   for key in ("videos", "queries"):
-    expected = getattr(official, key, None)
-    if official is None or expected is None:
-      continue
-    if expected[0] <= counts[key] <= expected[1]:
+    expected = getattr(official, key)
+    if expected is None or expected[0] <= counts[key] <= expected[1]:
       continue
     why = official.note
     if not why or counts[key] < _VARIANT_SHARE * expected[0]:

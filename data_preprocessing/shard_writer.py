@@ -5,7 +5,6 @@ shard in memory. Here the names of their files are dealt out; an example is read
 when it is written.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
@@ -23,20 +22,12 @@ from data_preprocessing.examples import Outcome
 
 # What a record of a TFRecord takes beside its message.
 _FRAMING_BYTES = 16
-_MOST_STRIDES, _STRIDE_VIDEOS = 1024, 16
 
 
 def deal(made: Mapping[epath.Path, Outcome]) -> list[list[epath.Path]]:
-  """Deals the examples, by where they wait, out to shards.
-
-  Their order, of no meaning, follows from the videos' ids alone, and is that
-  of datasets built before: the same seed draws the same batches.
-  """
-  by_hash = sorted(
-    made, key=lambda p: hashlib.sha256(made[p].video_id.encode()).digest()
-  )
-  strides = min(_MOST_STRIDES, -(-len(by_hash) // _STRIDE_VIDEOS))
-  ordered = [path for i in range(strides) for path in by_hash[i::strides]]
+  """Deals the examples, by where they wait, out to shards."""
+  parts = cache.strides(made, lambda path: made[path].video_id)
+  ordered = [path for part in parts for path in part]
   count = shard_utils.ShardConfig().get_number_shards(
     sum(outcome.bytes for outcome in made.values()), len(made)
   )

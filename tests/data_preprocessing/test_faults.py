@@ -97,8 +97,9 @@ def test_videos_of_one_name_are_remarked(tmp_path):
   )
   annotations = benchmark.read(tmp_path)
   settings = build_plan.Settings("anet_captions")
+  folders = [str(tmp_path / "in")]
   plan = build_plan.make(
-    benchmark, annotations, settings, str(tmp_path / "in"), str(tmp_path)
+    benchmark, annotations, settings, folders, str(tmp_path)
   )
   names = [job.name for job in plan.jobs["train"]]
   assert names == ["one/a.mp4", "b.webm", "one/c.mkv"]
@@ -124,7 +125,7 @@ def test_features_are_found_where_their_videos_lie(tmp_path):
     BENCHMARKS["custom"],
     annotations,
     build_plan.Settings("custom", "features"),
-    str(tmp_path / "in"),
+    [str(tmp_path / "in")],
     str(tmp_path),
   )
   names = {j.annotation.video_id: j.name for j in plan.jobs["train"]}

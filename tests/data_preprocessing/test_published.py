@@ -29,6 +29,15 @@ def save(path, **arrays):
   np.savez(path, **arrays)
 
 
+def pack(path, held):
+  if path.suffix == ".npz":
+    save(path, **held)
+    return
+  with h5py.File(path, "w") as file:
+    for key, value in held.items():
+      file[key] = value
+
+
 def features(name, video, count=CLIPS):
   rng = np.random.default_rng([len(name), VIDEOS.index(video)])
   return 7 * rng.normal(size=(count, WIDTHS[name])).astype(np.float32)
@@ -163,12 +172,7 @@ def test_they_are_stored_as_published_readers_read_them(raw, capsys):
 def test_one_file_by_query_id(raw, name):
   """A vector a query is a text of one token; `qidID` is a name, too."""
   held = {f"qid{q}" if q % 2 else str(q): tokens(q)[0] for q in range(12)}
-  if name.endswith("npz"):
-    save(raw / name, **held)
-  else:
-    with h5py.File(raw / name, "w") as file:
-      for key, value in held.items():
-        file[key] = value
+  pack(raw / name, held)
   assert make(raw, texts=name) == 0
   config = config_of(place(raw))
   batch = next(pipeline.make_eval(config, batch_size=2, split="val"))
@@ -179,31 +183,15 @@ def test_one_file_by_query_id(raw, name):
     assert not batch["text_ids"][i, :, 1:].any()
 
 
-def flat(key, rows):
-  return {key: rows}
-
-
-def below(key, rows):
-  return {f"{key}/c3d_features": rows}
-
-
-def in_folder(key, rows):
-  return {f"train/{key}.mp4": rows}
-
-
 @pytest.mark.parametrize("name", ["all.npz", "all.h5"])
 def test_one_file_of_many_videos(raw, name):
   """In place of a folder, beside one, and in a folder of its own."""
-  held = {}
-  layouts = (flat, below, in_folder)
-  for i, video in enumerate(VIDEOS[:-1]):
-    held |= layouts[i % 3](video, features("slowfast", video))
-  if name.endswith("npz"):
-    save(raw / name, **held)
-  else:
-    with h5py.File(raw / name, "w") as file:
-      for key, value in held.items():
-        file[key] = value
+  layouts = ("{}", "{}/c3d_features", "train/{}.mp4")
+  held = {
+    layouts[i % 3].format(video): features("slowfast", video)
+    for i, video in enumerate(VIDEOS[:-1])
+  }
+  pack(raw / name, held)
   assert make(raw, videos=(name, "clip")) == 0
   assert report(raw)["built"]["videos"] == 5
   (missing,) = report(raw)["missing"]
@@ -394,20 +382,16 @@ def test_a_run_of_features(raw, tmp_path, capsys, monkeypatch):
   assert "needs the extractor that made them (slowfast+clip+texts)" in error
   ask_files(raw, folder, capsys)
   others = {
-    "order": ("--frame_rate=0.5", "tower_hash is 'clip+slowfast+texts'"),
-    "width": ("--frame_rate=0.5", "embedding_width is 5"),
-    "texts": ("--frame_rate=0.5", "text_width is None"),
-    "rate": ("--frame_rate=1", "frame_rate is 1.0"),
+    "tower_hash is 'clip+slowfast+texts'": {"videos": ("clip", "slowfast")},
+    "embedding_width is 5": {"videos": ("slowfast",)},
+    "text_width is None": {"texts": ""},
+    "frame_rate is 1.0": {},
   }
-  for name, (flag, says) in others.items():
-    changes = {
-      "order": {"videos": ("clip", "slowfast")},
-      "width": {"videos": ("slowfast",)},
-      "texts": {"texts": ""},
-    }.get(name, {})
-    if name == "rate":
+  for name, (says, changes) in zip("abcd", others.items(), strict=True):
+    if not changes:
       rewrite_at_twice_the_rate(raw)
-    assert make(raw, name, flag, **changes) == 0
+    rate = 0.5 if changes else 1
+    assert make(raw, name, f"--frame_rate={rate}", **changes) == 0
     other = config.copy_and_resolve_references().unlock()
     other.data.path = str(place(raw, name))
     with pytest.raises(ValueError, match="does not fit") as caught:
@@ -418,12 +402,9 @@ def test_a_run_of_features(raw, tmp_path, capsys, monkeypatch):
 
 def ask_files(raw, export, capsys):
   """Of a folder each, or of one file of many: the same is found."""
-  video, (first, second) = (
-    VIDEOS[0],
-    map(str, (raw / "texts").glob("qid[01].*")),
-  )
-  with h5py.File(raw / "all.h5", "w") as file:
-    file[video] = features("slowfast", video)
+  video = VIDEOS[0]
+  first, second = map(str, (raw / "texts").glob("qid[01].*"))
+  pack(raw / "all.h5", {video: features("slowfast", video)})
   clip, many = str(raw / "clip" / f"{video}.npz"), f"{raw / 'all.h5'}/{video}"
   slowfast = str(raw / "slowfast" / f"{video}.npz")
   asked = ("--query=a", f"--text_features={first}", "--query=b")
