@@ -33,9 +33,9 @@ class Checkpoints:
 
   def __init__(self, workdir: str, config: ml_collections.ConfigDict):
     self._folder = epath.Path(workdir).absolute() / "checkpoints"
-    self._has_average = config.optimizer.ema > 0
     self._metric = config.checkpoint.best_metric
-    policy = ocp.checkpoint_managers
+    latest = ocp.checkpoint_managers.LatestN(config.checkpoint.keep)
+    kept = ocp.checkpoint_managers.AnyPreservationPolicy([latest, self])
     self._manager = ocp.CheckpointManager(
       self._folder,
       # Without them a new process cannot tell the shapes of what was saved.
@@ -44,14 +44,16 @@ class Checkpoints:
         for name in ("params", "average", "progress")
       },
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=policy.AnyPreservationPolicy(
-          [policy.LatestN(config.checkpoint.keep), _Best(self)]
-        ),
-        create=True,
+        preservation_policy=kept, create=True
       ),
     )
-    path = pathlib.Path(workdir) / "scores.json"
-    self._scores = _Scores(path, self.latest_step or 0)
+    self._path = pathlib.Path(workdir) / "scores.json"
+    # {step: {figure: value}}; those of later steps will come again.
+    self._scores = {
+      step: figures
+      for step, figures in _read_scores(self._path).items()
+      if step <= (self.latest_step or 0)
+    }
 
   @property
   def latest_step(self) -> int | None:
@@ -67,7 +69,7 @@ class Checkpoints:
 
   def scored(self, step: int) -> dict[str, float] | None:
     """Figures of a step's state; None where it was not scored."""
-    found = self._scores.of(step)
+    found = self._scores.get(step)
     if found is None and step in self._manager.all_steps():
       found = self._manager.metrics(step)  # Of earlier versions.
     return found
@@ -80,7 +82,9 @@ class Checkpoints:
         "cannot be the best",
         *(self._metric, ", ".join(figures), step),
       )
-    self._scores.add(step, figures)
+    self._scores[step] = figures
+    if jax.process_index() == 0:
+      files.write_json(self._path, self._scores)
 
   @property
   def best_step(self) -> int | None:
@@ -92,28 +96,34 @@ class Checkpoints:
     }
     return max(values, key=lambda step: (values[step], step), default=None)
 
+  def should_preserve(
+    self, found: Sequence[Any], *, context: Any
+  ) -> list[bool]:
+    """What Orbax asks of a policy: the best is kept beside the latest."""
+    del context
+    best = self.best_step
+    return [info.step == best for info in found]
+
   def restore(self, like: TrainState) -> TrainState:
     """The latest state, with the shardings of `like` (arrays or shapes).
 
-    Raises:
-      ValueError: There is no checkpoint, or it is of another architecture, or
-        broken.
+    Raises ValueError where there is no checkpoint, or it is of another
+    architecture, or broken.
     """
     items = self._read(self.latest_step, _items(like))
     return TrainState(
       params=items["params"],
-      average=items["average"] if self._has_average else None,
+      average=items.get("average"),
       **items["progress"],
     )
 
   def restore_params(self, parts: Parts, mesh: Mesh) -> FlatParams:
     """Parameters to evaluate: of the best checkpoint, else of the latest.
 
-    Raises:
-      ValueError: As of `restore`.
+    Raises ValueError as `restore`.
     """
     wanted = {"params": sharding.placed(param_shapes(parts), mesh)}
-    if self._has_average:
+    if parts.config.optimizer.ema:
       trained, _ = optim.split_frozen(parts.config, wanted["params"])
       wanted["average"] = trained
     step = self.best_step
@@ -157,42 +167,12 @@ class Checkpoints:
     self._manager.close()
 
 
-class _Best:
-  """Orbax's form of a rule: the best checkpoint is kept."""
-
-  def __init__(self, checkpoints: Checkpoints):
-    self._checkpoints = checkpoints
-
-  def should_preserve(
-    self, found: Sequence[Any], *, context: Any
-  ) -> list[bool]:
-    del context
-    best = self._checkpoints.best_step
-    return [info.step == best for info in found]
-
-
-class _Scores:
-  """{step: {figure: value}} as a JSON file, which the first process writes.
-
-  Those of steps after the `latest` will come again.
-  """
-
-  def __init__(self, path: pathlib.Path, latest: int):
-    self._path = path
-    try:
-      text = path.read_text() if path.exists() else "{}"
-      values = {int(k): dict(v) for k, v in json.loads(text).items()}
-    except (AttributeError, TypeError, ValueError) as error:
-      raise ValueError(f"{path}: {error}; remove it") from error
-    self._values = {k: v for k, v in values.items() if k <= latest}
-
-  def of(self, step: int) -> dict[str, float] | None:
-    return self._values.get(step)
-
-  def add(self, step: int, figures: dict[str, float]) -> None:
-    self._values[step] = figures
-    if jax.process_index() == 0:
-      files.write_json(self._path, self._values)
+def _read_scores(path: pathlib.Path) -> dict[int, dict[str, float]]:
+  try:
+    text = path.read_text() if path.exists() else "{}"
+    return {int(k): dict(v) for k, v in json.loads(text).items()}
+  except (AttributeError, TypeError, ValueError) as error:
+    raise ValueError(f"{path}: {error}; remove it") from error
 
 
 @contextlib.contextmanager
@@ -282,9 +262,8 @@ def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
 def read_config(workdir: str) -> ml_collections.ConfigDict:
   """The config of a run.
 
-  Raises:
-    FileNotFoundError: The workdir holds no run.
-    ValueError: The file is damaged, or of a later version.
+  Raises FileNotFoundError where the workdir holds none, ValueError where the
+  file is damaged, or of a later version.
   """
   path = pathlib.Path(workdir) / _CONFIG
   if not path.exists():

@@ -52,12 +52,10 @@ def only_run(workdir: str) -> Iterator[None]:
 
 def _take(path: pathlib.Path, mine: str) -> None:
   while True:
-    try:
-      with path.open("x") as file:
-        file.write(mine)
+    with contextlib.suppress(FileExistsError), path.open("x") as file:
+      file.write(mine)
       return
-    except FileExistsError:
-      theirs = _read(path)
+    theirs = _read(path)
     if _lives(path, theirs):
       about = _parsed(theirs)
       raise ValueError(

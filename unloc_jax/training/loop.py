@@ -106,15 +106,6 @@ def open_run(config: ml_collections.ConfigDict, workdir: str) -> Run:
   )
 
 
-def start_state(run: Run, checkpoints: Checkpoints) -> TrainState:
-  """The state of the latest checkpoint, or a new one."""
-  if checkpoints.latest_step is not None:
-    shapes = placed_shapes(run.parts, run.optimizer, run.mesh)
-    return checkpoints.restore(shapes)
-  new = init_state(run.parts, run.optimizer, run.mesh)
-  return start_weights(run.parts.config, new)
-
-
 def train_and_evaluate(
   config: ml_collections.ConfigDict, workdir: str
 ) -> dict[str, Report]:
@@ -163,7 +154,11 @@ def claim(run: Run) -> Iterator[None]:
 def _train(run: Run) -> dict[str, Report]:
   config, workdir = run.parts.config, run.workdir
   checkpoints = Checkpoints(workdir, config)
-  state = start_state(run, checkpoints)
+  made_of = run.parts, run.optimizer, run.mesh
+  if checkpoints.latest_step is None:
+    state = start_weights(config, init_state(*made_of))
+  else:
+    state = checkpoints.restore(placed_shapes(*made_of))
   log_start(run, state)
   prompts = prompts_of(config, run.split)
   writer = metric_writers.create_default_writer(

@@ -6,7 +6,6 @@ from typing import Any
 
 import flax.traverse_util
 import jax
-import numpy as np
 from absl import logging
 
 from unloc_jax import files
@@ -52,9 +51,8 @@ class Guard:
     )
     if skipped > self._allowed:
       path = self._folder / f"step_{step}-{jax.process_index()}.npz"
-      with files.replacing(path) as beside:
-        arrays = flax.traverse_util.flatten_dict(dict(batch), sep="_")
-        np.savez(beside, **arrays)
+      arrays = flax.traverse_util.flatten_dict(dict(batch), sep="_")
+      files.write_arrays(path, **arrays)
       raise FloatingPointError(
         f"{skipped} steps were skipped because their loss was not finite, "
         f"train.max_skipped={self._allowed}; the batch of step {step} is in "

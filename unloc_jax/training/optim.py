@@ -16,25 +16,18 @@ Schedule = Callable[[Any], jax.Array]
 _DECAYED = re.compile(r"kernel$")
 
 
-def frozen_pattern(config: ml_collections.ConfigDict) -> re.Pattern[str] | None:
-  """What the model's frozen towers cover; None where nothing is frozen."""
-  names = [
-    name
-    for name, tower in config.model.items()
-    if name.endswith("_tower") and tower.frozen and tower.num_layers
-  ]
-  return re.compile(f"({'|'.join(names)})/") if names else None
-
-
 def split_frozen(
   config: ml_collections.ConfigDict, params: FlatParams
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Flat parameters -> (trained, frozen)."""
-  pattern = frozen_pattern(config)
-  frozen = {k for k in params if pattern and pattern.match(k)}
+  """Flat parameters -> (trained, those of frozen towers)."""
+  towers = tuple(
+    f"{name}/"
+    for name, tower in config.model.items()
+    if name.endswith("_tower") and tower.frozen and tower.num_layers
+  )
   return (
-    {k: v for k, v in params.items() if k not in frozen},
-    {k: v for k, v in params.items() if k in frozen},
+    {k: v for k, v in params.items() if not k.startswith(towers)},
+    {k: v for k, v in params.items() if k.startswith(towers)},
   )
 
 
@@ -52,11 +45,10 @@ def base_rates(
   uncovered = sorted(name for name, found in first.items() if not found)
   if uncovered:
     raise ValueError(f"optimizer.rates covers none of: {', '.join(uncovered)}")
-  chosen = {name: found for name, found in first.items() if found}
-  unused = [pair[0] for pair in rates if pair not in chosen.values()]
+  unused = [pair[0] for pair in rates if pair not in first.values()]
   if unused:
     raise ValueError(f"optimizer.rates: no parameter matches {unused}")
-  return {name: rate for name, (_, rate) in chosen.items()}
+  return {name: found[1] for name, found in first.items() if found}
 
 
 def schedule(
@@ -127,7 +119,9 @@ def make_optimizer(
     clip,
     precondition,
     decay,
-    _scale_by_rates(rates),
+    optax.stateless(
+      lambda updates, _: {k: rates[k] * v for k, v in updates.items()}
+    ),
     optax.scale_by_schedule(lambda step: -factor(step)),
   )
 
@@ -145,14 +139,6 @@ def _clip_by_norm(largest: float) -> optax.GradientTransformationExtraArgs:
   return optax.GradientTransformationExtraArgs(
     lambda params: optax.EmptyState(), update
   )
-
-
-def _scale_by_rates(rates: Mapping[str, float]) -> optax.GradientTransformation:
-  def update(updates: FlatParams, params: Any = None) -> dict[str, Any]:
-    del params
-    return {name: rates[name] * update for name, update in updates.items()}
-
-  return optax.stateless(update)
 
 
 def update_average(

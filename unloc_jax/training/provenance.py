@@ -46,13 +46,13 @@ def check(source: Source, manifest: Manifest | None) -> None:
 
 def check_run(workdir: str, manifest: Manifest | None) -> None:
   """`check` against the dataset a run was started with, if it is known."""
-  values = read(workdir)
-  if values is not None:
-    check(Source(**values), manifest)
+  source = read(workdir)
+  if source is not None:
+    check(source, manifest)
 
 
-def read(workdir: str) -> dict[str, Any] | None:
-  """A run's source as a JSON object, None where it was not kept.
+def read(workdir: str) -> Source | None:
+  """What a run's dataset was, None where it was not kept.
 
   Raises ValueError where WORKDIR/source.json is damaged.
   """
@@ -60,22 +60,19 @@ def read(workdir: str) -> dict[str, Any] | None:
   if not path.exists():
     return None
   try:
-    values = json.loads(path.read_text())
-    return dataclasses.asdict(Source(**values))
+    return Source(**json.loads(path.read_text()))
   except (TypeError, ValueError) as error:
     raise ValueError(f"{path}: {error}; remove it") from error
 
 
 def of_run(config: ml_collections.ConfigDict, workdir: str) -> dict[str, Any]:
   """What is written beside a run's weights, a JSON object."""
+  source, shown = read(workdir), ("short_side", "image_size")
   return {
     "task": config.task,
     "model": config.model.to_dict(),
-    "data": {
-      "short_side": config.data.short_side,
-      "image_size": config.data.image_size,
-    },
-    "source": read(workdir),
+    "data": {key: config.data[key] for key in shown},
+    "source": source and dataclasses.asdict(source),
   }
 
 
