@@ -179,11 +179,11 @@ def test_perfect_frames():
 def test_top_k():
   scores, labels = np.array([[3.0, 2, 1], [1, 2, 3], [1, 1, 1]]), [0, 1, 0]
   more = np.array(labels), ("a", "b", "c")
-  report = classification.evaluate(scores, *more, ks=(1, 2))
-  assert report.metrics == {"top1": pytest.approx(200 / 3), "top2": 100.0}
+  report = classification.evaluate(scores, *more)
+  assert report.metrics == {"top1": pytest.approx(200 / 3), "top5": 100.0}
   assert report.tags["class"].tolist() == ["a", "b", "a"]
   scores[1, 0] = np.nan
-  report = classification.evaluate(scores, *more, ks=(1, 2))
-  assert report.metrics["top2"] == pytest.approx(200 / 3)
+  report = classification.evaluate(scores, *more)
+  assert report.metrics["top5"] == pytest.approx(200 / 3)
   assert (report.seen, report.expected) == (2, 3)
   assert "1 videos without a number" in report.notes[0]

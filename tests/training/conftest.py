@@ -63,6 +63,14 @@ def task_config(
   return c
 
 
+def feature_config(task: str) -> ml_collections.ConfigDict:
+  """The tiny config of a task on features of frames; there are no files."""
+  c = task_config(task, pathlib.Path("/"), pathlib.Path("/"))
+  c.streams, c.data.embedding_width = ("embeddings",), 16
+  c.model.image_tower.num_layers = 0
+  return c
+
+
 def write_data(out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
   """Datasets of tiny videos: ten with captions, eight of four classes."""
   written = []

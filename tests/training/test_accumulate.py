@@ -7,11 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.conftest import task_config
+from tests.training.conftest import feature_config, task_config
 from tests.training.random_batch import random_batch, random_params
 from unloc_jax.data.class_texts import class_texts
 from unloc_jax.training import gradients, optim, state
 from unloc_jax.training.step import check_sizes
+
+ROOT = pathlib.Path("/")
+
+
+def class_prompts(config):
+  return jnp.asarray(class_texts(config, ("run", "jump", "sit", "stand")))
 
 
 def found(config, accumulate: int, batch, params):
@@ -19,10 +25,7 @@ def found(config, accumulate: int, batch, params):
   config = config.copy_and_resolve_references()
   config.train.accumulate = accumulate
   parts = state.Parts.from_config(config)
-  prompts = None
-  if parts.task.texts == "classes":
-    names = ("run", "jump", "sit", "stand")
-    prompts = jnp.asarray(class_texts(config, names))
+  prompts = class_prompts(config) if parts.task.texts == "classes" else None
   trained, frozen = optim.split_frozen(config, params)
   find = (
     gradients.whole_gradients if accumulate == 1 else gradients.summed_gradients
@@ -49,12 +52,11 @@ def test_gradients_are_those_of_the_whole_batch(task, stream):
   """In-batch negatives and what the means are over, too."""
   own = task == "own classes"
   task = "temporal_localization" if own else task
-  config = task_config(task, pathlib.Path("/"), pathlib.Path("/"))
+  config = feature_config(task)
+  if stream == "frames":
+    config = task_config(task, ROOT, ROOT)
   if own:
     config.text.sampled, config.text.sampled_for = 3, "video"
-  if stream == "embeddings":
-    config.streams, config.data.embedding_width = (stream,), 16
-    config.model.image_tower.num_layers = 0
   config.model.fusion.dropout = 0.0
   # Parts that count differently, which a mean of means would show.
   batch = random_batch(config, batch_size=4)
@@ -87,13 +89,11 @@ def test_parts_that_do_not_divide_the_batch(config, accumulate, nearest):
 
 def test_texts_of_stacked_layers_need_no_randomness():
   """COIN with UnLoc-B: a text tower, its layers scanned, in parts."""
-  config = task_config(
-    "temporal_localization", pathlib.Path("/"), pathlib.Path("/")
-  )
+  config = task_config("temporal_localization", ROOT, ROOT)
   config.model.scan_layers = True
   config.train.accumulate = 2
   parts = state.Parts.from_config(config)
-  prompts = jnp.asarray(class_texts(config, ("run", "jump", "sit", "stand")))
+  prompts = class_prompts(config)
   batch = random_batch(config, batch_size=4)
   trained = state.param_shapes(parts)
   grads, _ = jax.eval_shape(
@@ -107,10 +107,7 @@ def test_texts_of_stacked_layers_need_no_randomness():
 
 
 def test_a_video_asked_for_some_classes_answers_as_asked_for_all():
-  root = pathlib.Path("/")
-  config = task_config("temporal_localization", root, root)
-  config.streams, config.data.embedding_width = ("embeddings",), 16
-  config.model.image_tower.num_layers = 0
+  config = feature_config("temporal_localization")
   config.model.fusion.dropout = 0.0
   parts = state.Parts.from_config(config)
   batch, params = random_batch(config, batch_size=2), random_params(config)
@@ -119,7 +116,7 @@ def test_a_video_asked_for_some_classes_answers_as_asked_for_all():
   @jax.jit
   def answer(drawn):
     asked = gradients.Asked(batch["streams"], batch["masks"], None, None, drawn)
-    texts = class_texts(config, ("run", "jump", "sit", "stand"))[0]
+    texts = class_prompts(config)[0]
     return gradients.localize(
       params,
       lambda model: model.encode_text(texts, False),

@@ -1,12 +1,10 @@
 """What a step keeps in memory, from the compiled programs."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import pytest
 
-from tests.training.conftest import task_config
+from tests.training.conftest import feature_config
 from unloc_jax.models.unloc import UnLoc
 from unloc_jax.parallel import sharding
 from unloc_jax.training import state
@@ -51,11 +49,7 @@ def text_bytes(config, num_classes: int, mesh) -> int:
 @pytest.fixture
 def class_config():
   """Localization from embeddings of frames and of classes."""
-  config = task_config(
-    "temporal_localization", pathlib.Path("/"), pathlib.Path("/")
-  )
-  config.streams, config.data.embedding_width = ("embeddings",), 16
-  config.model.image_tower.num_layers = 0
+  config = feature_config("temporal_localization")
   config.model.text_tower.num_layers = 0
   config.data.num_frames, config.model.fusion.mlp_dim = 32, 64
   return config

@@ -18,14 +18,16 @@ def test_the_first_pattern_that_matches_gives_the_rate():
   }
 
 
-def test_a_parameter_without_rate_is_refused():
-  with pytest.raises(ValueError, match=r"rates.*head/kernel"):
-    optim.base_rates((("fusion/", 0.1), ("image", 0.1)), NAMES)
-
-
-def test_a_pattern_without_parameter_is_refused():
-  with pytest.raises(ValueError, match=r"no parameter matches.*fusoin"):
-    optim.base_rates((("fusoin/", 0.1), ("", 0.1)), NAMES)
+@pytest.mark.parametrize(
+  ("patterns", "says"),
+  [
+    (("fusion/", "image"), "rates.*head/kernel"),
+    (("fusoin/", ""), "no parameter matches.*fusoin"),
+  ],
+)
+def test_a_rate_that_is_missing_or_unused_is_refused(patterns, says):
+  with pytest.raises(ValueError, match=says):
+    optim.base_rates(tuple((each, 0.1) for each in patterns), NAMES)
 
 
 @pytest.fixture
@@ -39,16 +41,10 @@ def factors(optimizer, total=100, unit=1.0):
 
 
 def test_warm_up_is_linear_and_the_first_step_moves(optimizer):
-  optimizer.warmup = 4
-  got = factors(optimizer, total=8)
-  np.testing.assert_allclose(got, [0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
-
-
-def test_warm_up_is_in_units(optimizer):
-  optimizer.warmup = 0.5
-  np.testing.assert_allclose(
-    factors(optimizer, 10, 8.0)[:5], [0.25, 0.5, 0.75, 1.0, 1.0]
-  )
+  for warmup, unit in ((4, 1.0), (0.5, 8.0)):
+    optimizer.warmup = warmup
+    got = factors(optimizer, 8, unit)
+    np.testing.assert_allclose(got, [0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
 
 
 def test_cosine_falls_to_zero_at_the_end(optimizer):

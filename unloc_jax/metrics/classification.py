@@ -7,7 +7,7 @@ import numpy as np
 from unloc_jax.metrics import analysis
 from unloc_jax.metrics.report import Confusion, Report
 
-KS = (1, 5)
+KS = (1, 5)  # How many of the best-scored classes count
 
 
 def evaluate(
@@ -16,7 +16,6 @@ def evaluate(
   classes: Sequence[str],
   *,
   expected: int | None = None,
-  ks: Sequence[int] = KS,
   notes: Sequence[str] = (),
 ) -> Report:
   """Scores classification of N videos, of which `expected` there should be.
@@ -27,13 +26,12 @@ def evaluate(
     labels: [N] int; at C and above, a class that nothing was scored for.
     classes: Names by label, for the breakdown.
     expected: N if None.
-    ks: How many of the best-scored classes count.
     notes: For the report.
   """
   usable = ~np.isnan(scores).any(axis=1)
   order = np.argsort(-scores, axis=1, kind="stable")
   hits = (order == labels[:, None]) & usable[:, None]
-  values = {f"top{k}": 100.0 * hits[:, :k].any(axis=1) for k in ks}
+  values = {f"top{k}": 100.0 * hits[:, :k].any(axis=1) for k in KS}
   metrics = {name: analysis.mean(column) for name, column in values.items()}
   lost = len(scores) - int(usable.sum())
   misses = [f"{lost} videos without a number as score: misses"] if lost else []

@@ -37,11 +37,7 @@ def predicted(query: QueryMoments) -> np.ndarray:
 
 
 def evaluate(
-  queries: Sequence[QueryMoments],
-  *,
-  expected: int | None = None,
-  ks: Sequence[int] = KS,
-  thresholds: Sequence[float] = THRESHOLDS,
+  queries: Sequence[QueryMoments], *, expected: int | None = None
 ) -> Report:
   """Scores moment retrieval: {"R1@0.5": percent, ..., "mIoU": percent}.
 
@@ -49,9 +45,9 @@ def evaluate(
   `expected` is how many queries the ground truth has; as many as given if None.
   """
   queries = in_order(queries)
-  best = np.maximum.accumulate(best_overlaps(queries, max(ks)), axis=1)
+  best = np.maximum.accumulate(best_overlaps(queries, max(KS)), axis=1)
   values = {
-    f"R{k}@{m:g}": 100.0 * (best[:, k - 1] >= m) for k in ks for m in thresholds
+    f"R{k}@{m:g}": 100.0 * (best[:, k - 1] >= m) for k in KS for m in THRESHOLDS
   }
   values["mIoU"] = 100.0 * best[:, 0]
   metrics = {name: analysis.mean(column) for name, column in values.items()}
