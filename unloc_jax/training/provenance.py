@@ -67,11 +67,11 @@ def read(workdir: str) -> Source | None:
 
 def of_run(config: ml_collections.ConfigDict, workdir: str) -> dict[str, Any]:
   """What is written beside a run's weights, a JSON object."""
-  source, shown = read(workdir), ("short_side", "image_size")
+  source = read(workdir)
   return {
     "task": config.task,
     "model": config.model.to_dict(),
-    "data": {key: config.data[key] for key in shown},
+    "data": {key: config.data[key] for key in ("short_side", "image_size")},
     "source": source and dataclasses.asdict(source),
   }
 
