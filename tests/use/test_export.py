@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from unloc_jax import Localizer, evaluate, export
+from unloc_jax.config import schema
 from unloc_jax.parallel import sharding
 from unloc_jax.training.checkpoints import Checkpoints
-from unloc_jax.training.state import Parts
+from unloc_jax.training.state import Parts, param_shapes
 from unloc_jax.use import exports
-from unloc_jax.use.export_run import export_run
+from unloc_jax.use.export_run import encoder_hash, export_run
 from unloc_jax.weights.folder import (
   CONFIG,
   EXPORT,
@@ -158,3 +159,27 @@ def test_weights_of_another_architecture_are_refused(exported_folder, tmp_path):
   found = exports.read(_changed(exported_folder, tmp_path, CONFIG, widen))
   with pytest.raises(ValueError, match="do not fit"):
     found.params(Parts.from_config(found.config))
+
+
+def test_what_encodes_a_video_is_what_encoded_ones_are_told_apart_by():
+  """Towers, stems, projections and which stream it is; not what follows."""
+  config = schema.base().unlock()
+  config.streams, config.data.sound_width = ("embeddings", "sound"), 64
+  config.model.image_tower.num_layers = 0
+  config.model.sound_tower.num_layers, config.model.stem.num_layers = 1, 1
+  names = {
+    name: name.startswith(("image_", "sound_", "kind_embedding"))
+    for name in param_shapes(Parts.from_config(config))
+  }
+  assert 0 < sum(names.values()) < len(names)
+  params = {name: np.zeros(2, np.float32) for name in names}
+
+  def found(params):
+    return encoder_hash(config, params, {})
+
+  before = found(params)
+  for name, encodes in names.items():
+    changed = {**params, name: np.ones(2, np.float32)}
+    assert (found(changed) != before) == encodes, name
+  config.model.stem.kernel += 2
+  assert found(params) != before

@@ -37,6 +37,7 @@ from unloc_jax.weights.folder import EXPORT, save_weights
 # What decides which frames of a video the image tower is shown, and how.
 _NOTICE = "NOTICE"
 _SEEN = ("num_frames", "sampling", "rate", "image_size", "short_side")
+_ENCODES = ("image_tower", "stem", "sound_tower")
 
 
 def export_run(
@@ -146,19 +147,6 @@ def _about(
     "source": dataclasses.asdict(_source(config, split)),
     "window_seconds": window_seconds or _trained_seconds(config, split),
   }
-  data = {key: config.data[key] for key in _SEEN}
-  recipe = {**seen, "data": {**data, "inputs": "+".join(config.streams)}}
-  encoders = tuple(
-    f"{encoder.sense}_{part}/"
-    for encoder in build_encoders(config)
-    for part in ("tower", "projection")
-  )
-  # Changes whenever the tokens of a video would.
-  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-  for name in sorted(params):
-    if name.startswith(encoders):
-      digest.update(name.encode())
-      digest.update(np.ascontiguousarray(params[name]).tobytes())
   return {
     "format": exports.FORMAT,
     "task": config.task,
@@ -166,8 +154,33 @@ def _about(
     "labels": _labels(config, split),
     "prompts": list(config.text.prompts),
     "metrics": metrics,
-    "encoder_hash": digest.hexdigest()[:32],
+    "encoder_hash": encoder_hash(config, params, seen),
   }
+
+
+def encoder_hash(
+  config: ml_collections.ConfigDict,
+  params: Mapping[str, np.ndarray],
+  seen: Mapping[str, Any],
+) -> str:
+  """Changes whenever the tokens of a video would; `seen` is of export.json."""
+  data = {key: config.data[key] for key in _SEEN}
+  recipe = {
+    **seen,
+    "data": {**data, "inputs": "+".join(config.streams)},
+    "model": {key: config.model[key].to_dict() for key in _ENCODES},
+  }
+  encoders = tuple(
+    f"{encoder.sense}_{part}/"
+    for encoder in build_encoders(config)
+    for part in ("tower", "stem", "projection")
+  )
+  digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+  for name in sorted(params):
+    if name.startswith((*encoders, "kind_embedding")):
+      digest.update(name.encode())
+      digest.update(np.ascontiguousarray(params[name]).tobytes())
+  return digest.hexdigest()[:32]
 
 
 def _labels(

@@ -33,7 +33,8 @@ def logged(workdir: os.PathLike[str] | str) -> dict[str, dict[int, float]]:
   events.Reload()
   values: dict[str, dict[int, float]] = {}
   for name in events.Tags()[event_accumulator.TENSORS]:
-    for event in events.Tensors(name):
+    # Files of one second are read by name, which is not when they were begun.
+    for event in sorted(events.Tensors(name), key=lambda x: x.wall_time):
       value = tensor_util.make_ndarray(event.tensor_proto)
       if value.size == 1 and value.dtype.kind in "fiu":
         values.setdefault(name, {})[event.step] = float(value.item())
