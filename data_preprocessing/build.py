@@ -76,6 +76,8 @@ def parser() -> Parser:
     help=f"positions a second ({Settings.frame_rate:g}); for imported features"
     " the rate they were made at",
   )
+  # Of earlier versions; they are taken, and remarked upon in the report.
+  add("--allow_no_duration", action="store_true", help=argparse.SUPPRESS)
   add = flags.add_argument_group("how it is built").add_argument
   cores = os.cpu_count() or 1
   add("--workers", type=int, default=cores, help="processes (%(default)s)")

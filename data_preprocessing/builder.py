@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -230,10 +231,21 @@ def _clean(plan: Plan) -> None:
     for jobs in plan.jobs.values()
     for job in jobs
   }
-  for folder in plan.work.iterdir():
-    for file in folder.iterdir() if folder.is_dir() else ():
-      if file.stem not in mine:
-        file.unlink()
+  before = False
+  for path in plan.work.iterdir():
+    if path.is_dir():
+      for file in path.iterdir():
+        if file.stem not in mine:
+          file.unlink()
+    elif path.suffix in (".tfrecord", ".log"):
+      path.unlink()
+      before = True
+  if before:
+    print(
+      f"{plan.work}: an earlier version began this build; its videos are"
+      " decoded again",
+      file=sys.stderr,
+    )
   # So TFDS names what it is writing.
   unfinished = re.compile(rf"incomplete\..*_{re.escape(plan.final.name)}$")
   for path in plan.final.parent.iterdir():

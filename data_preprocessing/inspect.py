@@ -36,9 +36,11 @@ def splits(folder: pathlib.Path) -> tuple[str, list[str]]:
   info = folder / "dataset_info.json"
   if info.is_file():
     return "tfds", list(tfds_source.dataset_splits(str(folder)))
+  # A build that an earlier version did not finish has files like these.
+  unfinished = any(folder.glob("*.log"))
   found = [
     split_of(path.name)
-    for path in sorted(folder.glob("*"))
+    for path in ([] if unfinished else sorted(folder.glob("*")))
     if path.is_file() and path.stat().st_size and path.suffix not in _BESIDE
   ]
   if not found:

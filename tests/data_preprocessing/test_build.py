@@ -343,3 +343,16 @@ def test_captions_across_splits(tmp_path, film):
   assert "officially 10,009" in report
   info = json.loads((folder / "manifest.json").read_text())
   assert info["splits"]["train"] == {"videos": 2, "queries": 4, "segments": 4}
+
+
+def test_what_an_earlier_version_left_unfinished(source, tmp_path, capsys):
+  work = tmp_path / "custom" / "1.0.0.partial"
+  work.mkdir(parents=True)
+  (work / "train-00000.log").write_text("key")
+  (work / "train-00000.tfrecord").write_text("records")
+  custom.write_lines(
+    source / "none.jsonl", [{"video": "gone.mp4", "segments": []}]
+  )
+  assert run(source, tmp_path, annotations="none.jsonl") == 0
+  assert "an earlier version began this build" in capsys.readouterr().err
+  assert [p.name for p in work.parent.iterdir()] == ["1.0.0"]

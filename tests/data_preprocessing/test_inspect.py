@@ -140,6 +140,10 @@ def test_what_is_no_dataset_is_said(tmp_path, capsys):
     (tmp_path / name).write_bytes(content)
   assert inspect.main([str(tmp_path)]) == 1
   assert "not a finished dataset" in capsys.readouterr().err
+  (tmp_path / "train-00000.tfrecord").write_bytes(b"half of a record")
+  (tmp_path / "train-00000.log").write_text("key")
+  assert inspect.main([str(tmp_path)]) == 1
+  assert "not a finished dataset" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
