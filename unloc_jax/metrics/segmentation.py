@@ -14,7 +14,7 @@ from unloc_jax.annotations.arrays import FrameClasses
 from unloc_jax.annotations.reading import fault, left_out
 from unloc_jax.metrics import analysis
 from unloc_jax.metrics.overlap import intersection_over_union
-from unloc_jax.metrics.report import Confusion, Report, Table
+from unloc_jax.metrics.report import Confusion, Interval, Report, Table
 from unloc_jax.task.frame_classes import BACKGROUND
 
 OVERLAPS = (0.1, 0.25, 0.5)
@@ -154,6 +154,18 @@ def _class_table(
   return headers + (["AP"] if scores else []), rows
 
 
+def _accuracy_interval(
+  right: np.ndarray, frames: np.ndarray, resamples: int, seed: int
+) -> dict[str, Interval]:
+  """Of frame accuracy in percent when videos are drawn again; {} for none."""
+  if not resamples:
+    return {}
+  draws = analysis.draws(len(frames), resamples, seed)
+  samples = [100.0 * (drawn @ right) / (drawn @ frames) for drawn in draws]
+  value = float(100.0 * right.sum() / frames.sum())
+  return {"accuracy": analysis.interval(value, np.array(samples))}
+
+
 def evaluate(
   videos: Sequence[FrameClasses],
   *,
@@ -188,12 +200,6 @@ def evaluate(
   names = dict(enumerate(classes or ()))
   bare = left_out(names.get(i, str(i)) for i in lacking)
   by_video, without = _runs_scored(videos, BACKGROUND)
-  intervals = {}
-  if resamples:
-    value = float(100.0 * right.sum() / frames.sum())
-    draws = analysis.draws(len(videos), resamples, seed)
-    samples = [100.0 * (drawn @ right) / (drawn @ frames) for drawn in draws]
-    intervals["accuracy"] = analysis.interval(value, np.array(samples))
   metrics = {
     **_frames_scored(predicted, truth, precision),
     "acc_mean_of_videos": float(100.0 * np.mean(right / frames)),
@@ -215,7 +221,7 @@ def evaluate(
     expected=len(videos) if expected is None else expected,
     notes=(*notes, *bare),
     tables={"class": _class_table(predicted, truth, names, precision)},
-    intervals=intervals,
+    intervals=_accuracy_interval(right, frames, resamples, seed),
     confusion=Confusion(names, truth, predicted),
   )
 

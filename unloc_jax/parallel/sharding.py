@@ -174,11 +174,11 @@ def resolve(
 ) -> PartitionSpec:
   """Logical names of first axes -> mesh axes, as the head of this file says.
 
-  Names beyond the array's last axis are left out.
+  Raises ValueError where there are more names than axes.
   """
   split: list[str | tuple[str, ...] | None] = []
   free = set(mesh_shape)
-  for axis, size in zip(axes, shape, strict=False):
+  for axis, size in zip(axes, shape[: len(axes)], strict=True):
     taken: list[str] = []
     for target in RULES[axis] if axis else ():
       if target in free and size % mesh_shape[target] == 0:

@@ -34,9 +34,10 @@ from unloc_jax.use import export_card, export_programs, exports
 from unloc_jax.use.questions import checked_path, checked_seconds
 from unloc_jax.weights.folder import EXPORT, save_weights
 
-# What decides which frames of a video the image tower is shown, and how.
 _NOTICE = "NOTICE"
+# What decides which frames of a video the towers are shown, and how.
 _SEEN = ("num_frames", "sampling", "rate", "image_size", "short_side")
+# And what makes tokens of them.
 _ENCODES = ("image_tower", "stem", "sound_tower")
 
 
